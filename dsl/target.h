@@ -1,0 +1,33 @@
+// What a pipeline is compiled for.
+#pragma once
+
+#include <set>
+#include <string>
+
+namespace pit {
+
+/// A target as a value: "host", or arch-os-feature-feature..., e.g. "x86-64-linux-avx512", "x86-64-linux-cuda-sm_90a".
+/// "host" is this machine's architecture and every CPU feature it has.
+/// Features: sse41 (baseline), avx2, avx512, avx512_bf16, cuda, sm_80, sm_90a, profile (count what predicates pass),
+/// no_threads (every loop serial).
+/// Unknown words are a CompileError that lists the known ones.
+class Target {
+ public:
+  Target();  ///< "host"
+  explicit Target(const std::string &text);
+  Target(const char *text) : Target(std::string(text)) {}  // NOLINT: a target is written as a string
+
+  bool has(const std::string &feature) const { return features_.contains(feature); }
+  Target with(const std::string &feature) const;
+  Target without(const std::string &feature) const;
+  bool is_cuda() const { return has("cuda"); }
+  /// Canonical text; parses to an equal target.
+  std::string to_string() const;
+  bool operator==(const Target &) const = default;
+
+ private:
+  std::string arch_, os_;
+  std::set<std::string> features_;
+};
+
+}  // namespace pit
