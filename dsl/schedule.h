@@ -53,8 +53,15 @@ struct IndexNode {
   std::weak_ptr<FuncNode> mark_func;  ///< compute_at(F, v): marked in F's tile
   VarPtr mark_loop;
   StoragePtr given_offsets, given_coordinates;  ///< given(...): supplied by the caller, not built
+  IndexPtr origin{};  ///< In a Schedule, whose nodes are copies: the node that handles and IndexQuery expressions hold.
   std::source_location where{};
 };
+
+/// The node that stands for an index wherever it is compared: its origin, or itself. A Schedule holds copies of
+/// index nodes, expressions hold the originals.
+inline const IndexNode *identity_of(const IndexPtr &index) {
+  return index && index->origin ? index->origin.get() : index.get();
+}
 
 /// A sparse index as a value: per group, the list of active positions on the PIT axis, built at run time.
 /// Copies are handles on one index.
@@ -132,12 +139,35 @@ enum class DirectiveKind : std::uint8_t {
   Bound, ComputeAt, ComputeRoot, ComputeInline, StoreCompact, ReorderStorage
 };
 
-/// One directive. Which fields are used depends on the kind; unused ones stay empty.
+/// One directive. Which fields are used depends on the kind; unused ones stay empty:
+///
+///   Index                    index
+///   PitTile                  vars {tile}, dense, index, index_named
+///   SRead                    tensor, or other (a Func); ints {vector_bytes}
+///   SWrite                   other; ints {vector_bytes}
+///   Split                    vars {v, outer, inner}, ints {factor}
+///   Tile                     vars {x, y, xo, yo, xi, yi}, ints {x_factor, y_factor}
+///   Fuse                     vars {outer, inner, fused}
+///   Reorder, ReorderStorage  vars {order...}
+///   Vectorize, Unroll        vars {v}, ints {} or {factor}
+///   Parallel                 vars {v}
+///   GpuBlocks, GpuThreads    vars {a[, b[, c]]}
+///   SoftwarePipeline         vars {loop}, ints {stages}
+///   WarpSpecialize           ints {producer_warps, consumer_warpgroups}
+///   Cluster                  dense (the shape)
+///   TileOrder                ints {the enumerator}
+///   SplitReduction           vars {loop}, ints {parts}
+///   Atom                     text
+///   Specialize               exprs {condition}, ints {n}: makes specialization n = 1, 2, ... of the definition
+///   ComputeWith, ComputeAt   other, other_definition, vars {loop}
+///   Bound                    vars {v}, exprs {min, extent}
+///   StoreCompact             index
+///   Persistent, Atomic, Strict, ComputeRoot, ComputeInline   nothing
 struct Directive {
   DirectiveKind kind{};
   std::weak_ptr<FuncNode> func;    ///< the Func it is said of
   int definition = 0;              ///< 0 = pure, i + 1 = update(i)
-  int specialization = 0;          ///< 0 = general case, n = the n-th specialize() of the definition
+  int specialization = 0;          ///< 0 = general case (always so for Specialize), n = the n-th specialize()
   std::vector<VarPtr> vars;        ///< loops, in the order of the call. PitTile: {tile}. Split: {v, outer, inner}
   std::vector<std::int64_t> ints;  ///< factors, stages, parts, roles, vector bytes, order ...
   std::vector<Expr> exprs;         ///< Bound: {min, extent}; Specialize: {condition}
@@ -171,5 +201,10 @@ class Schedule {
 /// Checks everything about a directive that needs no other directive; CompileError with directive.where.
 /// Called by every fluent call and by Schedule::parse. `before`: directives already said of the Func.
 void check_directive(const Directive &directive, const std::vector<Directive> &before);
+
+/// Checks the rules that hold between directives: every directive again in its place, every loop named by compute_at
+/// and compute_with exists in the end, index names are distinct. Said by Pipeline::with and before lowering;
+/// CompileError with the location of the directive. Legality of the rewrites themselves is dsl/analysis.
+void check_schedule(const Schedule &schedule);
 
 }  // namespace pit
