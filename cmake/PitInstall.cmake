@@ -1,0 +1,25 @@
+# cmake --install: the headers as <pit/...>, the libraries, and what find_package(pit) reads.
+include(GNUInstallDirs)
+include(CMakePackageConfigHelpers)
+
+set(package_folder ${CMAKE_INSTALL_LIBDIR}/cmake/pit)
+install(TARGETS pit pit_emit pit_cuda pit_host pit_select pit_ir pit_dsl pit_runtime pit_llvm pit_dlpack
+        EXPORT pitTargets ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR})
+install(EXPORT pitTargets NAMESPACE pit:: DESTINATION ${package_folder})
+
+configure_package_config_file(${CMAKE_CURRENT_LIST_DIR}/pitConfig.cmake.in ${PROJECT_BINARY_DIR}/pitConfig.cmake
+                              INSTALL_DESTINATION ${package_folder} NO_SET_AND_CHECK_MACRO)
+write_basic_package_version_file(${PROJECT_BINARY_DIR}/pitConfigVersion.cmake COMPATIBILITY SameMinorVersion)
+install(FILES ${PROJECT_BINARY_DIR}/pitConfig.cmake ${PROJECT_BINARY_DIR}/pitConfigVersion.cmake
+        DESTINATION ${package_folder})
+
+# dsl/ becomes include/pit/, so what its headers include as "dsl/..." is "pit/..." there.
+install(DIRECTORY ${PROJECT_SOURCE_DIR}/dsl/ DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/pit FILES_MATCHING PATTERN "*.h")
+install(DIRECTORY ${PROJECT_SOURCE_DIR}/runtime/ DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/pit/runtime
+        FILES_MATCHING PATTERN "*.h")
+install(CODE "
+  file(GLOB_RECURSE headers \"\$ENV{DESTDIR}\${CMAKE_INSTALL_PREFIX}/${CMAKE_INSTALL_INCLUDEDIR}/pit/*.h\")
+  foreach(header IN LISTS headers)
+    execute_process(COMMAND sed -i -E
+      \"/^ *# *include/{s@\\\"dsl/@\\\"pit/@; s@\\\"runtime/@\\\"pit/runtime/@}\" \"\${header}\" COMMAND_ERROR_IS_FATAL ANY)
+  endforeach()")
