@@ -2,6 +2,7 @@
 #pragma once
 
 #include <set>
+#include <source_location>
 #include <string>
 
 namespace pit {
@@ -14,18 +15,23 @@ namespace pit {
 class Target {
  public:
   Target();  ///< "host"
-  explicit Target(const std::string &text);
-  Target(const char *text) : Target(std::string(text)) {}  // NOLINT: a target is written as a string
+  explicit Target(const std::string &text, std::source_location where = std::source_location::current());
+  Target(const char *text, std::source_location where = std::source_location::current())  // NOLINT: written as a string
+      : Target(std::string(text), where) {}
 
   bool has(const std::string &feature) const { return features_.contains(feature); }
-  Target with(const std::string &feature) const;
-  Target without(const std::string &feature) const;
+  /// With `feature` and those it implies (avx512_bf16 -> avx512 -> avx2 -> sse41, sm_80 and sm_90a -> cuda).
+  Target with(const std::string &feature, std::source_location where = std::source_location::current()) const;
+  /// Without `feature` and those that imply it.
+  Target without(const std::string &feature, std::source_location where = std::source_location::current()) const;
   bool is_cuda() const { return has("cuda"); }
-  /// Canonical text; parses to an equal target.
+  /// Canonical text, never "host", without what is implied; parses to an equal target.
   std::string to_string() const;
   bool operator==(const Target &) const = default;
 
  private:
+  void add(const std::string &feature, std::source_location where);
+
   std::string arch_, os_;
   std::set<std::string> features_;
 };
