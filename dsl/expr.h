@@ -5,6 +5,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <source_location>
 #include <string>
@@ -192,7 +193,8 @@ enum class BinaryOp : std::uint8_t {
   Eq, Ne, Lt, Le, Gt, Ge, And, Or
 };
 /// Functions of two operands of one type. Integers wrap. Integer Div and Mod are Euclidean with a
-/// non-negative remainder (as in Halide), and x / 0 = x % 0 = 0. Min and Max of floats propagate NaN.
+/// non-negative remainder (as in Halide), and x / 0 = x % 0 = 0. Mod is of integers only. Min and Max of floats
+/// propagate NaN. Shr of signed integers keeps the sign; shifting by a count outside [0, bits) shifts everything out.
 /// And / Or do not evaluate their second operand when the first decides.
 struct Binary final : ExprNode {
   static constexpr ExprKind kKind = ExprKind::Binary;
@@ -237,21 +239,22 @@ const T *Expr::as() const {
 }
 inline Type Expr::type() const { return node_->type; }
 
-// --- construction: folds constants and the identities x+0, x*1, x*0 (integers), x/1, x%1, true&&x ... ----
+// --- construction: folds constants and the identities x+0 and x*0 (integers), x-0, x*1, x/1, x%1, true&&x ... ----
 
 Expr make_int(Type type, std::int64_t value);
 Expr make_float(Type type, double value);
 Expr make_const(Type type, double value);  ///< of any type
 Expr make_zero(Type type);
 Expr make_variable(const VarPtr &var);
-Expr make_load(const StoragePtr &storage, std::vector<Expr> indices);
+Expr make_load(const StoragePtr &storage, std::vector<Expr> indices);  ///< constant indices become int64
 Expr make_extent(const StoragePtr &storage, int dimension);
 Expr make_unary(UnaryOp op, const Expr &a);               ///< keeps a's type (bool for the tests)
 Expr make_binary(BinaryOp op, const Expr &a, const Expr &b);  ///< operands must have one type
 Expr make_select(const Expr &c, const Expr &t, const Expr &f);
 
-/// Brings two operands to one type, as Halide does: constants take the other side's type; float beats
-/// integer; the wider wins; float16 with bfloat16 gives float32; signed and unsigned give signed of the wider.
+/// Brings two operands to one type, as Halide does: a constant takes the other side's type where it is representable
+/// there (floats are rounded; a float constant never becomes an integer); float beats integer; the wider wins;
+/// float16 with bfloat16 gives float32; signed and unsigned give signed of the wider; bool takes the other side's type.
 void match_types(Expr *a, Expr *b);
 
 // --- operators and mathematics (namespace scope, found by argument-dependent lookup) ---------------------
@@ -303,8 +306,40 @@ Expr gelu(const Expr &a);     ///< a/2 * (1 + erf(a / sqrt 2)): the exact form
 /// Structural equality: same tree over the same identities. Types count, source locations do not.
 bool equal(const Expr &a, const Expr &b);
 
-/// For people: "A(m, k) != 0". Loads print as "A[m, k]" when their storage is not a tensor.
+/// The text of an expression, for people and for the parsers of schedules and of IR. A parser that builds with the
+/// operators and functions above (which match types and fold) gets back an equal tree:
+///
+///     expr     := infix operators with the precedence and left associativity of C++, in this order:
+///                 || && | ^ & (== !=) (< <= > >=) (<< >>) (+ -) (* / %), then prefix -x !x ~x
+///     primary  := literal | name | '(' expr ')' | function '(' expr, ... ')' | type '(' expr ')'
+///               | name '(' expr, ... ')' [ '[' component ']' ]    Func call (component only for Tuples), tensor load
+///               | name '[' expr, ... ']'                           load of a storage that is no tensor: "acc[i, j]"
+///               | name '.extent(' digit ')' | name '.density()' | name '.count()' | name '.position(' expr, ... ')'
+///     function := abs exp log sqrt rsqrt tanh erf sin cos floor ceil round is_nan is_finite min max pow select
+///     type     := int8 ... uint64 bool float16 bfloat16 float32 float64: a Cast, or the type of a literal (it folds)
+///     literal  := true | false | [-]digits             int32, or int64 when it does not fit
+///               | [-]digits with '.' or exponent | [-]inf | nan        float32;   with suffix d: float64 ("0.1d")
+///                 (a '-' where an operand is expected and a digit or "inf" follows belongs to the literal)
+///     name     := [A-Za-z_][A-Za-z0-9_$]* ( '.' [A-Za-z0-9_$]+ )*     a last part "extent", "density", "count" or
+///                 "position" before a '(' is not part of it
+///
+/// A literal of another type is written as a cast, "int64(5)", "bfloat16(1.5)", "float64(inf)", except where its place
+/// gives the type: as an operand of a binary operator, min, max, pow or a side of select whose other operand is no
+/// literal ("i / 64", match_types), and as an argument or index (int64). float64 always has its suffix.
 std::string to_string(const Expr &e);
+
+/// Names for printing, where those of the nodes are not unique. An empty function means the node's own name.
+struct ExprNames {
+  std::function<std::string(const VarPtr &)> variable;
+  std::function<std::string(const StoragePtr &)> storage;
+  std::function<std::string(const ParamPtr &)> param;
+  std::function<std::string(const FuncNode &)> func;
+  std::function<std::string(const IndexPtr &)> index;
+};
+std::string to_string(const Expr &e, const ExprNames &names);
+
+/// True for the words of the grammar above (functions, types, true, false, inf, nan), which name nothing else.
+bool is_reserved_word(const std::string &word);
 
 /// Calls `visit` on e and, when it returns true, on its operands, in evaluation order.
 /// Does not enter the definitions of called Funcs.
@@ -320,7 +355,7 @@ Expr with_operands(const Expr &e, const std::vector<Expr> &operands);
 template <class Rewrite>
 Expr rewrite(const Expr &e, const Rewrite &rewrite_node);
 
-/// Replaces variables. `from` and `to` have one length.
+/// Replaces variables. `from` and `to` have one length; a replacement of another type is cast to the variable's.
 Expr substitute(const Expr &e, const std::vector<VarPtr> &from, const std::vector<Expr> &to);
 
 /// True when e reads variable v.
