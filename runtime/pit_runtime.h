@@ -58,13 +58,17 @@ void pit_report(pit_call *call, int32_t status, int32_t check, const int64_t *va
 /* Workspaces. NULL after reporting PIT_ERROR_MEMORY. bytes 0 gives a valid pointer. Thread-safe. */
 void *pit_workspace(pit_call *call, int64_t bytes);
 void pit_workspace_release(pit_call *call, void *memory);
+/* Gives the memory that the default allocator keeps for later calls (at most 256 MB) back to the system. Thread-safe. */
+void pit_trim(void);
 
 void pit_parallel_for(pit_call *call, int64_t n, pit_loop_body body, void *closure);
 
 int64_t pit_nanoseconds(void); /* monotonic clock */
 
 /* The statements IndexPlace, IndexSort and Prefix of the tile IR; see codegen/ir/ir.h for the contract. Null pointers:
- * not given or not wanted. Return the total number of entries including padding, or -1 after reporting. */
+ * not given or not wanted. Return the total number of entries including padding, or -1 after reporting, with check -1
+ * and index_name set: PIT_ERROR_CAPACITY {needed, capacity}, where entries and coordinates must also fit int32, or
+ * PIT_ERROR_DATA {key, position, groups} for the first key out of range. After a failure the arrays hold no index. */
 int64_t pit_index_place(pit_call *call, const char *index_name, const uint8_t *marks, const int64_t *mark_offsets,
                         const int64_t *first, int64_t groups, int64_t length, int64_t micro, int64_t align,
                         int64_t capacity, int32_t *offsets, int32_t *counts, int32_t *coordinates, int32_t *position,
