@@ -62,7 +62,7 @@ template <class T>
 class Param {
  public:
   explicit Param(std::string name) : node_(std::make_shared<ParamNode>(ParamNode{std::move(name), type_of<T>()})) {}
-  operator Expr() const { return Expr(std::make_shared<ParamRef>(node_)); }  // NOLINT: a value in expressions
+  operator Expr() const { return Expr(std::make_shared<ParamRef>(node_), {}); }  // NOLINT: a value in expressions
   const ParamPtr &node() const { return node_; }
 
  private:
