@@ -138,67 +138,69 @@ static int64_t arrange(placing *p) {
   return open_entry + round_up(open, p->align);
 }
 
-/* Places `n` candidates from entry e on; returns the entry after them. With `branch_free` every candidate is stored and the
- * entry advances by its mark: a dropped one is overwritten by the next. That may write the entry after the last.
- * The flags are constants at the places of call, so that the loops carry no test. */
-static inline __attribute__((always_inline)) int64_t place_candidates(
-    const placing *p, int64_t begin, int n, int32_t coordinate, int64_t e, bool branch_free,
-    bool coordinates, bool full, bool position) {
-  for (int k = 0; k < n; ++k) {
-    uint8_t mark = p->marks[begin + k];
-    int32_t kept = mark & 1;
-    if (position) p->position[begin + k] = (int32_t)e | (kept - 1);
-    if (branch_free || kept) {
-      if (coordinates) p->coordinates[e] = coordinate;
-      if (full) p->full[e] = (uint8_t)((mark >> 1 & 1) ^ 1);
-    }
-    e += kept;
-    coordinate = (int32_t)((uint32_t)coordinate + (uint32_t)p->micro);
+/* The low bits of n <= 64 marks: bit k is that of marks[k]. */
+static uint64_t kept_bits(const uint8_t *marks, int n) {
+  uint64_t bits = 0;
+  int k = 0;
+#if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+  /* The factor moves bit 0 of byte j to bit 56 + j. */
+  for (; k + 8 <= n; k += 8) {
+    bits |= ((load_word(marks + k) & kKeptBits) * UINT64_C(0x0102040810204080) >> 56) << k;
+  }
+#endif
+  for (; k < n; ++k) bits |= (uint64_t)(marks[k] & 1) << k;
+  return bits;
+}
+
+/* Places n <= 64 candidates from entry e on; returns the entry after them. The loop runs over kept candidates alone: its end
+ * is the one branch in 64 marks that cannot be foreseen. */
+static inline __attribute__((always_inline)) int64_t place_block(
+    const placing *p, int64_t begin, int n, int64_t coordinate, int64_t e, bool coordinates,
+    bool full, bool position) {
+  uint64_t bits = n == 64 ? kept_bits(p->marks + begin, 64) : kept_bits(p->marks + begin, n);
+  if (position) memset(p->position + begin, 0xff, (size_t)n * sizeof *p->position);
+  if (bits == ~UINT64_C(0) && coordinates && !full && !position) {
+    for (int k = 0; k < 64; ++k) p->coordinates[e + k] = (int32_t)(coordinate + k * p->micro);
+    return e + 64;
+  }
+  for (; bits; bits &= bits - 1) {
+    int k = __builtin_ctzll(bits);
+    if (coordinates) p->coordinates[e] = (int32_t)(coordinate + k * p->micro);
+    if (full) p->full[e] = (p->marks[begin + k] & 2) == 0;
+    if (position) p->position[begin + k] = (int32_t)e;
+    ++e;
   }
   return e;
 }
 
-/* Candidates [begin, end) of one group. `limit`: entries from there on belong to other strips. */
-static inline __attribute__((always_inline)) int64_t place_range(
-    const placing *p, int64_t begin, int64_t end, int64_t coordinate, int64_t e, int64_t limit,
-    bool coordinates, bool full, bool position) {
+/* Candidates [begin, end) of one group. The flags are constants at the places of call: the loops do not test them. */
+static inline __attribute__((always_inline)) int64_t place_range(const placing *p, int64_t begin,
+                                                                 int64_t end, int64_t coordinate,
+                                                                 int64_t e, bool coordinates,
+                                                                 bool full, bool position) {
   int64_t i = begin;
-  while (end - i >= 8) {
-    /* Runs of dropped candidates. */
-    if ((load_word(p->marks + i) & kKeptBits) == 0) {
-      if (position) memset(p->position + i, 0xff, 8 * sizeof *p->position);
-      i += 8;
-      while (!position && end - i >= 32 &&
-             ((load_word(p->marks + i) | load_word(p->marks + i + 8) |
-               load_word(p->marks + i + 16) | load_word(p->marks + i + 24)) &
-              kKeptBits) == 0) {
-        i += 32;
-      }
-      continue;
-    }
-    int32_t c = (int32_t)(coordinate + (i - begin) * p->micro);
-    e = e + 8 <= limit ? place_candidates(p, i, 8, c, e, true, coordinates, full, position)
-                       : place_candidates(p, i, 8, c, e, false, coordinates, full, position);
-    i += 8;
+  for (; end - i >= 64; i += 64) {
+    e = place_block(p, i, 64, coordinate + (i - begin) * p->micro, e, coordinates, full, position);
   }
-  int32_t c = (int32_t)(coordinate + (i - begin) * p->micro);
-  return place_candidates(p, i, (int)(end - i), c, e, false, coordinates, full, position);
+  if (i == end) return e;
+  return place_block(p, i, (int)(end - i), coordinate + (i - begin) * p->micro, e, coordinates,
+                     full, position);
 }
 
 /* Candidates [begin, end) of group g, which starts at candidate `start`. */
 static int64_t place(const placing *p, int64_t g, int64_t start, int64_t begin, int64_t end,
-                     int64_t e, int64_t limit) {
+                     int64_t e) {
   if (begin == end) return e;
   int64_t c = (p->first ? p->first[g] : 0) + (begin - start) * p->micro;
   int wanted = (p->coordinates ? 4 : 0) | (p->full ? 2 : 0) | (p->position ? 1 : 0);
   switch (wanted) {
-    case 7: return place_range(p, begin, end, c, e, limit, true, true, true);
-    case 6: return place_range(p, begin, end, c, e, limit, true, true, false);
-    case 5: return place_range(p, begin, end, c, e, limit, true, false, true);
-    case 4: return place_range(p, begin, end, c, e, limit, true, false, false);
-    case 3: return place_range(p, begin, end, c, e, limit, false, true, true);
-    case 2: return place_range(p, begin, end, c, e, limit, false, true, false);
-    case 1: return place_range(p, begin, end, c, e, limit, false, false, true);
+    case 7: return place_range(p, begin, end, c, e, true, true, true);
+    case 6: return place_range(p, begin, end, c, e, true, true, false);
+    case 5: return place_range(p, begin, end, c, e, true, false, true);
+    case 4: return place_range(p, begin, end, c, e, true, false, false);
+    case 3: return place_range(p, begin, end, c, e, false, true, true);
+    case 2: return place_range(p, begin, end, c, e, false, true, false);
+    case 1: return place_range(p, begin, end, c, e, false, false, true);
     default: return e + count_kept(p->marks + begin, end - begin);
   }
 }
@@ -219,7 +221,7 @@ static void place_strip(void *closure, int64_t i) {
   int64_t start = starts_group ? group_start(p, s->first_group) : s->end;
   if (i > 0) {
     int64_t g = s->first_group - 1;
-    place(p, g, group_start(p, g), s->begin, start, s->head_entry, s->head_entry + s->head);
+    place(p, g, group_start(p, g), s->begin, start, s->head_entry);
     if (starts_group) close_group(p, g, s->head_entry - s->carry, s->carry + s->head, s->first_entry);
   }
   int64_t entry = s->first_entry;
@@ -227,7 +229,7 @@ static void place_strip(void *closure, int64_t i) {
     bool last = g == s->last_group - 1;
     int64_t end = last ? s->end : group_start(p, g + 1);
     if (p->offsets) p->offsets[g] = (int32_t)entry;
-    int64_t kept = place(p, g, start, start, end, entry, s->end_entry) - entry;
+    int64_t kept = place(p, g, start, start, end, entry) - entry;
     if (last) break;
     int64_t next = entry + round_up(kept, p->align);
     close_group(p, g, entry, kept, next);
