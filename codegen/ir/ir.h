@@ -200,6 +200,7 @@ struct Check final : StmtNode {
 /// position[start(g) + j] = e or -1 (int32); offsets[g] = first entry of g, offsets[groups] = end of the last;
 /// counts[g] = kept entries (both int32). offsets[g+1] - offsets[g] is counts[g] rounded up to `align`; padding entries
 /// hold coordinate -1. More entries than `capacity` (the extent of coordinates) is reported and fails the call.
+/// When the call fails here, offsets and counts are all zero, so that what is sized by them is empty.
 /// Null storages are not wanted. `first` gives the first coordinate of group g (int64 storage, null = 0).
 struct IndexPlace final : StmtNode {
   static constexpr StmtKind kKind = StmtKind::IndexPlace;
@@ -217,7 +218,7 @@ struct IndexPlace final : StmtNode {
 
 /// The same from keys: position p (0 <= p < length) belongs to group keys[p] (int64; -1 = dropped), positions
 /// ascending within a group (a parallel stable counting sort). Writes coordinates[e] = p, position[p] = e or -1,
-/// offsets, counts as IndexPlace. A key outside [-1, groups) is reported with its value and position.
+/// offsets, counts as IndexPlace (all zero on failure). A key outside [-1, groups) is reported with its value and position.
 struct IndexSort final : StmtNode {
   static constexpr StmtKind kKind = StmtKind::IndexSort;
   StoragePtr keys;
