@@ -1,6 +1,8 @@
 // The loops that a definition has after its directives, by simulation: names only, no bounds.
 #pragma once
 
+#include <cstdint>
+#include <string>
 #include <vector>
 
 #include "func.h"
@@ -26,23 +28,34 @@ namespace pit {
 std::vector<VarPtr> loops_of(const FuncNode &func, int definition, const std::vector<Directive> &directives,
                              int specialization = 0);
 
+/// "C" for the pure definition, "C.update(0)" for the first update: as in errors and saved schedules.
+std::string definition_name(const FuncNode &func, int definition);
+
 /// The variables of the definition itself, before any directive: the pure Vars, then its domain's.
 std::vector<VarPtr> variables_of(const FuncNode &func, int definition);
 
-/// The definition of `func` that has `loop` after `directives`: `preferred` when it does, else the first; -1 if none.
+/// The definition of `func` that has `loop` after `directives` (in a specialization, perhaps): `preferred` when it does, else the first; -1 if none.
 /// compute_at(P, loop) of a Func P names a loop of any of P's definitions.
 int definition_with_loop(const FuncNode &func, const VarPtr &loop, const std::vector<Directive> &directives,
                          int preferred = 0);
 
 /// The variables that `loop` is made of: those that were fused into it (through several fuses), or itself. A loop that
-/// a split or pit_tile made stands for itself.
+/// a split or pit_tile made stands for itself. A fuse said of this definition counts before those said of others.
 std::vector<VarPtr> fused_from(const VarPtr &loop, const FuncNode &func, int definition,
                                const std::vector<Directive> &directives);
 
+/// The variables of the definition whose iterations `loop` runs over, through splits, fuses and pit_tile; itself if it
+/// is one. Empty for what is no loop of the definition.
+std::vector<VarPtr> originals_of(const VarPtr &loop, const FuncNode &func, int definition,
+                                 const std::vector<Directive> &directives);
+
 /// The variables of the group of `index`: without `.group` those that the predicates and domain bounds of its
 /// definition read, with it those that the key reads; in the order of variables_of, without the axis and what the
-/// axis is fused from. `directives` give the meaning of a fused axis.
+/// axis is fused from. `directives` give the meaning of a fused axis. Predicates that consumers impose are not seen.
 std::vector<VarPtr> group_vars(const IndexNode &index, const std::vector<Directive> &directives);
+
+/// A name for a new index of `func` that none of its directives' indices has: "C.index", "C.index.2", ...
+std::string new_index_name(const FuncNode &func);
 
 /// Extent of `v` in the micro-tile of `index`: 1 when it is not said.
 std::int64_t micro_extent(const IndexNode &index, const VarPtr &v);

@@ -24,7 +24,7 @@ class VarOrRVar {
   VarOrRVar() = default;
   VarOrRVar(const Var &v);    // NOLINT: implicit by design
   VarOrRVar(const RVar &v);   // NOLINT
-  VarOrRVar(const RDom &r);   // NOLINT
+  VarOrRVar(const RDom &r, std::source_location where = std::source_location::current());  // NOLINT
   explicit VarOrRVar(VarPtr n) : node_(std::move(n)) {}
   bool defined() const { return node_ != nullptr; }
   const VarPtr &node() const { return node_; }
@@ -138,6 +138,9 @@ enum class DirectiveKind : std::uint8_t {
   Atomic, Strict, Specialize, ComputeWith,
   Bound, ComputeAt, ComputeRoot, ComputeInline, StoreCompact, ReorderStorage
 };
+
+/// The name of the call: "pit_tile", "gpu_blocks", ...
+std::string to_string(DirectiveKind kind);
 
 /// One directive. Which fields are used depends on the kind; unused ones stay empty:
 ///
