@@ -341,6 +341,11 @@ std::string to_string(const Expr &e, const ExprNames &names);
 /// True for the words of the grammar above (functions, types, true, false, inf, nan), which name nothing else.
 bool is_reserved_word(const std::string &word);
 
+/// CompileError unless `name` is a name that users may give: letters, digits and '_', no reserved word. `what` it names.
+void check_name(const std::string &what, const std::string &name, std::source_location where);
+/// A name for what the user has not named: "f$1". No user's name has a '$'.
+std::string made_up_name(const std::string &prefix);
+
 /// Calls `visit` on e and, when it returns true, on its operands, in evaluation order.
 /// Does not enter the definitions of called Funcs.
 template <class Visit>

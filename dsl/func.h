@@ -18,7 +18,7 @@ namespace pit {
 /// A pure variable: a dimension of a Func. Two Vars are the same only if copied from one another.
 class Var {
  public:
-  explicit Var(std::string name = "");
+  explicit Var(std::string name = "", std::source_location where = std::source_location::current());
   const std::string &name() const { return node_->name; }
   const VarPtr &node() const { return node_; }
   Var operator()() const = delete;
@@ -30,7 +30,7 @@ class Var {
 /// One dimension of a reduction domain, or (default-constructed with a name) a new loop that a schedule makes of one.
 class RVar {
  public:
-  explicit RVar(std::string name = "");
+  explicit RVar(std::string name = "", std::source_location where = std::source_location::current());
   explicit RVar(VarPtr node) : node_(std::move(node)) {}
   const std::string &name() const { return node_->name; }
   const VarPtr &node() const { return node_; }
@@ -142,7 +142,8 @@ struct FuncNode : std::enable_shared_from_this<FuncNode> {
   std::vector<DefinitionData> definitions;   ///< [0] is the pure one; empty while undefined
   std::vector<Expr> predicates;              ///< Func::where
   std::vector<Directive> directives;         ///< what fluent calls have said, in order
-  bool inline_reduction = false;             ///< made by sum(), top_k(), ...
+  bool inline_reduction = false;             ///< made by sum(), top_k(), segment(), ...
+  StoragePtr segment_offsets{};              ///< made by segment(offsets, p): its value needs no reduction
   std::source_location where{};
 
   bool is_pure() const { return definitions.size() == 1; }
@@ -227,7 +228,10 @@ class Definition {
   FuncPtr func_;
   int definition_;
   int specialization_;
-  Directive &record(DirectiveKind kind, Location where);
+  /// A directive of this definition, to be filled in, then checked and kept by `record`.
+  Directive directive(DirectiveKind kind, Location where) const;
+  void record(Directive directive);
+  Definition &record(DirectiveKind kind, std::vector<VarPtr> vars, std::vector<std::int64_t> ints, Location where);
 };
 
 /// F(args): a value on the right of a definition, a definition on the left.
@@ -328,6 +332,7 @@ Expr softmax_sum(const RDom &r, const Expr &score, const Expr &value,
 
 /// For `.group`: the group of position p in packed rows, the g with offsets(g) <= p < offsets(g + 1).
 /// Such a group needs no index: its lists are the ranges themselves. offsets: rank 1, integer, non-decreasing.
+/// An ordinary int64 value, the number of g with offsets(g + 1) <= p, of a hidden Func with `segment_offsets` set.
 Expr segment(const TensorParam &offsets, const Expr &p);
 
 }  // namespace pit

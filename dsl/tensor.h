@@ -61,7 +61,10 @@ class TensorParam {
 template <class T>
 class Param {
  public:
-  explicit Param(std::string name) : node_(std::make_shared<ParamNode>(ParamNode{std::move(name), type_of<T>()})) {}
+  explicit Param(std::string name, std::source_location where = std::source_location::current())
+      : node_(std::make_shared<ParamNode>(ParamNode{std::move(name), type_of<T>()})) {
+    check_name("Param", node_->name, where);
+  }
   operator Expr() const { return Expr(std::make_shared<ParamRef>(node_), {}); }  // NOLINT: a value in expressions
   const ParamPtr &node() const { return node_; }
 

@@ -1,0 +1,14 @@
+// Everything a user of pit includes: #include <pit/pit.h>.
+#pragma once
+
+#include "buffer.h"
+#include "callable.h"
+#include "error.h"
+#include "expr.h"
+#include "func.h"
+#include "half.h"
+#include "pipeline.h"
+#include "schedule.h"
+#include "target.h"
+#include "tensor.h"
+#include "type.h"
