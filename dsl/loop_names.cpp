@@ -256,10 +256,10 @@ std::vector<VarPtr> group_vars(const IndexNode &index, const std::vector<Directi
   return group;
 }
 
-std::string new_index_name(const FuncNode &func) {
+std::string new_index_name(const FuncNode &func, const std::vector<Directive> &directives) {
   const std::string base = func.name + ".index";
   const auto taken = [&](const std::string &name) {
-    return std::ranges::any_of(func.directives, [&](const Directive &d) { return d.index && d.index->name == name; });
+    return std::ranges::any_of(directives, [&](const Directive &d) { return d.index && d.index->name == name; });
   };
   std::string name = base;
   for (int i = 2; taken(name); ++i) name = base + "." + std::to_string(i);

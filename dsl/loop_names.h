@@ -54,8 +54,8 @@ std::vector<VarPtr> originals_of(const VarPtr &loop, const FuncNode &func, int d
 /// axis is fused from. `directives` give the meaning of a fused axis. Predicates that consumers impose are not seen.
 std::vector<VarPtr> group_vars(const IndexNode &index, const std::vector<Directive> &directives);
 
-/// A name for a new index of `func` that none of its directives' indices has: "C.index", "C.index.2", ...
-std::string new_index_name(const FuncNode &func);
+/// A name for a new index of `func` that no index in `directives` has: "C.index", "C.index.2", ...
+std::string new_index_name(const FuncNode &func, const std::vector<Directive> &directives);
 
 /// Extent of `v` in the micro-tile of `index`: 1 when it is not said.
 std::int64_t micro_extent(const IndexNode &index, const VarPtr &v);

@@ -184,7 +184,8 @@ struct Directive {
   std::source_location where{};
 };
 
-/// All directives of a pipeline, in the order they apply. A value: comparing, printing and parsing are by text,
+/// All directives of a pipeline, in the order they apply. Its indices are copies: to change one, put a changed copy in
+/// its place in every directive that names it. It does not keep its Funcs alive. A value: comparing, printing and parsing are by text,
 /// one directive a line, e.g.
 ///     live = C.update(0).index(axis=k, micro={m:128, k:1}).store_values(A)
 ///     Out.tile(m, n, mo, no, mi, ni, 128, 256)
@@ -198,7 +199,8 @@ class Schedule {
 
   /// Inverse of to_string for the Funcs, Vars and tensors of `pipeline`; names of loops that directives
   /// make are created. CompileError names the line and what was expected.
-  static Schedule parse(const Pipeline &pipeline, const std::string &text);
+  static Schedule parse(const Pipeline &pipeline, const std::string &text,
+                        std::source_location where = std::source_location::current());
 };
 
 /// Checks everything about a directive that needs no other directive; CompileError with directive.where.
