@@ -320,6 +320,7 @@ class Check {
       not_part_of_axis(index, v, ".micro");
       positive(extent, "micro extent of " + v->name);
     }
+    check_index_settings(index, d_.where);
   }
 
   // An index of another definition fits when everything it speaks of means the same here.

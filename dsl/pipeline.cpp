@@ -143,6 +143,10 @@ class Collector {
   void declare(const IndexPtr &index) {
     const FuncPtr func = index->func.lock();
     if (!func) return;
+    if (std::ranges::find(funcs_, func) == funcs_.end()) {
+      throw CompileError("the index " + index->name + " is of " + definition_name(*func, index->definition) +
+                             ", and no output of the pipeline reads " + func->name, index->where);
+    }
     const auto declares = [&](const Directive &d) { return d.kind == DirectiveKind::Index && d.index == index; };
     const auto it = std::ranges::find_if(func->directives, declares);
     if (it != func->directives.end()) emit(*func, static_cast<std::size_t>(it - func->directives.begin()) + 1);

@@ -207,6 +207,10 @@ class Schedule {
 /// Called by every fluent call and by Schedule::parse. `before`: directives already said of the Func.
 void check_directive(const Directive &directive, const std::vector<Directive> &before);
 
+/// The part of check_directive about an index's settings (capacity, align, store_values, compute_at, given), which are
+/// said after the index is made.
+void check_index_settings(const IndexNode &index, std::source_location where);
+
 /// Checks the rules that hold between directives: every directive again in its place, every loop named by compute_at
 /// and compute_with exists in the end, index names are distinct. Said by Pipeline::with and before lowering;
 /// CompileError with the location of the directive. Legality of the rewrites themselves is dsl/analysis.

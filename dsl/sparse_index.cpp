@@ -19,18 +19,27 @@ std::string describe(const IndexNode &index) {
   return text;
 }
 
-IndexNode &checked(const IndexPtr &node, const char *call, Location where = Location::current()) {
+const IndexPtr &checked(const IndexPtr &node, const char *call, Location where = Location::current()) {
   if (!node) {
     throw CompileError(std::string(call) + "() of an empty SparseIndex; an index is made by "
                        "F.index({.axis = ...}) or F.update().index({.axis = ...})", where);
   }
-  return *node;
+  return node;
 }
 
-void check_integer_list(const IndexNode &index, const TensorParam &tensor, const char *what, Location where) {
-  if (!tensor.type().is_integral() || tensor.rank() != 1) {
-    throw CompileError(describe(index) + ": given(): the " + what + " " + tensor.name() + " have type " +
-                           to_string(tensor.type()) + " and rank " + std::to_string(tensor.rank()) +
+// Changes the node when the result is legal.
+template <class Change>
+void change(const IndexPtr &node, Location where, const Change &make_change) {
+  IndexNode changed = *node;
+  make_change(changed);
+  check_index_settings(changed, where);
+  *node = std::move(changed);
+}
+
+void check_integer_list(const IndexNode &index, const StoragePtr &tensor, const char *what, Location where) {
+  if (!tensor->type.is_integral() || tensor->rank != 1) {
+    throw CompileError(describe(index) + ": given(): the " + what + " " + tensor->name + " have type " +
+                           to_string(tensor->type) + " and rank " + std::to_string(tensor->rank) +
                            "; they must be integers of rank 1", where);
   }
 }
@@ -68,80 +77,49 @@ std::string list(const std::vector<Expr> &exprs) {
 }  // namespace
 
 SparseIndex &SparseIndex::named(std::string name) {
-  checked(node_, "named").name = std::move(name);
+  checked(node_, "named")->name = std::move(name);
   return *this;
 }
 
 SparseIndex &SparseIndex::unordered() {
-  checked(node_, "unordered").ordered = false;
+  checked(node_, "unordered")->ordered = false;
   return *this;
 }
 
 SparseIndex &SparseIndex::capacity(const Expr &n, Location where) {
-  IndexNode &index = checked(node_, "capacity", where);
-  if (!n.defined() || !n.type().is_integral()) {
-    throw CompileError(describe(index) + ": capacity must be an integer number of entries" +
-                           (n.defined() ? ", not " + to_string(n) + " of type " + pit::to_string(n.type()) : ""),
-                       where);
-  }
-  std::int64_t value = 0;
-  if (is_const_int(n, &value) && value <= 0) {
-    throw CompileError(describe(index) + ": capacity is " + std::to_string(value) + "; it must be at least 1", where);
-  }
-  index.capacity = n;
+  checked(node_, "capacity", where);
+  if (!n.defined()) throw CompileError(describe(*node_) + ": capacity must be an integer number of entries", where);
+  change(node_, where, [&](IndexNode &index) { index.capacity = n; });
   return *this;
 }
 
 SparseIndex &SparseIndex::align(std::int64_t entries, Location where) {
-  IndexNode &index = checked(node_, "align", where);
-  if (entries <= 0) {
-    throw CompileError(describe(index) + ": align is " + std::to_string(entries) + "; it must be at least 1", where);
-  }
-  index.align = entries;
+  change(checked(node_, "align", where), where, [&](IndexNode &index) { index.align = entries; });
   return *this;
 }
 
 SparseIndex &SparseIndex::store_values(const TensorParam &a, Location where) {
-  IndexNode &index = checked(node_, "store_values", where);
-  const std::vector<Expr> predicates = own_predicates(index);
-  const bool read = any_node(predicates, [&](const Expr &node) {
-    const Load *load = node.as<Load>();
-    return load && load->storage == a.storage();
-  });
-  if (!predicates.empty() && !read) {
-    throw CompileError(describe(index) + ": store_values(" + a.name() + "): the build does not read " + a.name() +
-                           ", so it has no values to store; its predicate is " + list(predicates), where);
-  }
-  index.stored_values = a.storage();
+  change(checked(node_, "store_values", where), where, [&](IndexNode &index) { index.stored_values = a.storage(); });
   return *this;
 }
 
 SparseIndex &SparseIndex::compute_at(const Definition &producer, VarOrRVar loop, Location where) {
-  IndexNode &index = checked(node_, "compute_at", where);
-  const std::vector<Expr> predicates = own_predicates(index);
-  const bool read = any_node(predicates, [&](const Expr &node) {
-    const Call *call = node.as<Call>();
-    return call && call->func == producer.func().get();
-  });
-  if (!predicates.empty() && !read) {
-    throw CompileError(describe(index) + ": compute_at(" + producer.func()->name + ", ...): the predicate " +
-                           list(predicates) + " does not read " + producer.func()->name +
-                           "; an index is marked in the tile of a Func that its predicate reads", where);
-  }
+  checked(node_, "compute_at", where);
   if (!loop.defined()) {
-    throw CompileError(describe(index) + ": compute_at needs a loop of " + producer.func()->name, where);
+    throw CompileError(describe(*node_) + ": compute_at needs a loop of " + producer.func()->name, where);
   }
-  index.mark_func = producer.func();
-  index.mark_loop = loop.node();
+  change(node_, where, [&](IndexNode &index) {
+    index.mark_func = producer.func();
+    index.mark_loop = loop.node();
+  });
   return *this;
 }
 
 SparseIndex &SparseIndex::given(const TensorParam &offsets, const TensorParam &coordinates, Location where) {
-  IndexNode &index = checked(node_, "given", where);
-  check_integer_list(index, offsets, "offsets", where);
-  check_integer_list(index, coordinates, "coordinates", where);
-  index.given_offsets = offsets.storage();
-  index.given_coordinates = coordinates.storage();
+  change(checked(node_, "given", where), where, [&](IndexNode &index) {
+    index.given_offsets = offsets.storage();
+    index.given_coordinates = coordinates.storage();
+  });
   return *this;
 }
 
@@ -156,7 +134,7 @@ Expr SparseIndex::count() const {
 }
 
 Expr SparseIndex::position(std::vector<Expr> coordinates) const {
-  const IndexNode &index = checked(node_, "position");
+  const IndexNode &index = *checked(node_, "position");
   if (coordinates.empty()) {
     throw CompileError(describe(index) + ": position() needs the group coordinates, then the axis coordinate",
                        Location::current());
@@ -168,6 +146,51 @@ Expr SparseIndex::position(std::vector<Expr> coordinates) const {
     }
   }
   return Expr(std::make_shared<IndexQuery>(int64, IndexQueryKind::Position, node_, std::move(coordinates)));
+}
+
+void check_index_settings(const IndexNode &index, std::source_location where) {
+  if (index.capacity.defined()) {
+    if (!index.capacity.type().is_integral()) {
+      throw CompileError(describe(index) + ": capacity must be an integer number of entries, not " +
+                             to_string(index.capacity) + " of type " + to_string(index.capacity.type()), where);
+    }
+    if (const std::vector<VarPtr> free = free_variables(index.capacity); !free.empty()) {
+      throw CompileError(describe(index) + ": the capacity " + to_string(index.capacity) + " reads the variable " +
+                             free.front()->name + "; it is one number for all groups: use parameters and extents", where);
+    }
+    std::int64_t value = 0;
+    if (is_const_int(index.capacity, &value) && value <= 0) {
+      throw CompileError(describe(index) + ": capacity is " + std::to_string(value) + "; it must be at least 1", where);
+    }
+  }
+  if (index.align <= 0) {
+    throw CompileError(describe(index) + ": align is " + std::to_string(index.align) + "; it must be at least 1", where);
+  }
+  if (index.given_offsets) check_integer_list(index, index.given_offsets, "offsets", where);
+  if (index.given_coordinates) check_integer_list(index, index.given_coordinates, "coordinates", where);
+
+  // Predicates that consumers impose are not known here: what they read is checked by lowering.
+  const std::vector<Expr> predicates = own_predicates(index);
+  if (predicates.empty()) return;
+  const auto reads_values = [&](const Expr &node) {
+    const Load *load = node.as<Load>();
+    return load && load->storage == index.stored_values;
+  };
+  if (index.stored_values && !any_node(predicates, reads_values)) {
+    throw CompileError(describe(index) + ": store_values(" + index.stored_values->name + "): the build does not read " +
+                           index.stored_values->name + ", so it has no values to store; its predicate is " +
+                           list(predicates), where);
+  }
+  const FuncPtr marked_in = index.mark_func.lock();
+  const auto reads_producer = [&](const Expr &node) {
+    const Call *call = node.as<Call>();
+    return call && call->func == marked_in.get();
+  };
+  if (marked_in && !any_node(predicates, reads_producer)) {
+    throw CompileError(describe(index) + ": compute_at(" + marked_in->name + ", ...): the predicate " +
+                           list(predicates) + " does not read " + marked_in->name +
+                           "; an index is marked in the tile of a Func that its predicate reads", where);
+  }
 }
 
 }  // namespace pit
