@@ -54,6 +54,19 @@ class Matcher {
     return same_node(a, b) && all(operands(a), operands(b));
   }
 
+  /// At places whose text says int64 (bounds, extents, indices), the type of a constant does not count.
+  bool same_number(const Expr &a, const Expr &b) {
+    if (!a.as<IntImm>() || !b.as<IntImm>()) return same(a, b);
+    return a.as<IntImm>()->value == b.as<IntImm>()->value;
+  }
+  bool all_numbers(const std::vector<Expr> &a, const std::vector<Expr> &b) {
+    if (a.size() != b.size()) return false;
+    for (std::size_t i = 0; i < a.size(); ++i) {
+      if (!same_number(a[i], b[i])) return false;
+    }
+    return true;
+  }
+
   /// All of two nodes of one kind and type but their operands.
   bool same_node(const Expr &a, const Expr &b) {
     switch (a->kind) {
@@ -91,13 +104,13 @@ class Matcher {
   }
 
   bool same(const AxisBinding &a, const AxisBinding &b) {
-    return same(a.var, b.var) && same(a.extent, b.extent) && a.maximum == b.maximum;
+    return same(a.var, b.var) && same_number(a.extent, b.extent) && a.maximum == b.maximum;
   }
   bool same(const TileOperand &a, const TileOperand &b) { return same(a.tile, b.tile) && all(a.axes, b.axes); }
 
   bool same(const Block &a, const Block &b) { return all(a.stmts, b.stmts); }
   bool same(const For &a, const For &b) {
-    return same(a.var, b.var) && same(a.min, b.min) && same(a.extent, b.extent) && a.loop_kind == b.loop_kind &&
+    return same(a.var, b.var) && same_number(a.min, b.min) && same_number(a.extent, b.extent) && a.loop_kind == b.loop_kind &&
            same(a.body, b.body);
   }
   bool same(const Axes &a, const Axes &b) { return all(a.axes, b.axes) && same(a.body, b.body); }
@@ -108,10 +121,10 @@ class Matcher {
     return same(a.condition, b.condition) && same(a.then_body, b.then_body) && same(a.else_body, b.else_body);
   }
   bool same(const Allocate &a, const Allocate &b) {
-    return same(a.storage, b.storage) && all(a.extents, b.extents) && same(a.body, b.body);
+    return same(a.storage, b.storage) && all_numbers(a.extents, b.extents) && same(a.body, b.body);
   }
   bool same(const Store &a, const Store &b) {
-    return all(a.axes, b.axes) && all(a.guards, b.guards) && same(a.storage, b.storage) && all(a.indices, b.indices) &&
+    return all(a.axes, b.axes) && all(a.guards, b.guards) && same(a.storage, b.storage) && all_numbers(a.indices, b.indices) &&
            a.combiner == b.combiner && same(a.value, b.value) && a.atomic == b.atomic &&
            a.vector_bytes == b.vector_bytes;
   }
@@ -121,21 +134,21 @@ class Matcher {
   }
   bool same(const Check &a, const Check &b) {
     return all(a.axes, b.axes) && all(a.guards, b.guards) && same(a.condition, b.condition) && a.message == b.message &&
-           all(a.values, b.values);
+           all_numbers(a.values, b.values);
   }
   bool same(const IndexPlace &a, const IndexPlace &b) {
     return same(a.marks, b.marks) && same(a.mark_offsets, b.mark_offsets) && same(a.first, b.first) &&
-           same(a.groups, b.groups) && same(a.length, b.length) && same(a.micro, b.micro) && a.align == b.align &&
+           same_number(a.groups, b.groups) && same_number(a.length, b.length) && same_number(a.micro, b.micro) && a.align == b.align &&
            same(a.offsets, b.offsets) && same(a.counts, b.counts) && same(a.coordinates, b.coordinates) &&
            same(a.position, b.position) && same(a.full, b.full) && a.index_name == b.index_name;
   }
   bool same(const IndexSort &a, const IndexSort &b) {
-    return same(a.keys, b.keys) && same(a.length, b.length) && same(a.groups, b.groups) && a.align == b.align &&
+    return same(a.keys, b.keys) && same_number(a.length, b.length) && same_number(a.groups, b.groups) && a.align == b.align &&
            same(a.offsets, b.offsets) && same(a.counts, b.counts) && same(a.coordinates, b.coordinates) &&
            same(a.position, b.position) && a.index_name == b.index_name;
   }
   bool same(const Prefix &a, const Prefix &b) {
-    return same(a.destination, b.destination) && same(a.source, b.source) && same(a.length, b.length);
+    return same(a.destination, b.destination) && same(a.source, b.source) && same_number(a.length, b.length);
   }
   bool same(const Stage &a, const Stage &b) {
     return a.name == b.name && a.stage_kind == b.stage_kind && same(a.body, b.body);

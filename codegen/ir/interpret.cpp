@@ -309,6 +309,7 @@ class Interpreter {
   }
 
   void run(const Stage &stage) {
+    throw_failure();
     run(stage.body);
     throw_failure();  // nothing but Stages has effects: skipping the later ones is stopping here
   }

@@ -262,7 +262,8 @@ struct Module {
   std::vector<StoragePtr> inputs;    ///< Space::Tensor, in the order of the signature
   std::vector<ParamPtr> scalars;
   std::vector<StoragePtr> outputs;   ///< Space::Tensor
-  /// Numbers the module tells about its run: float64, rank 1, one element a name. Null when there are none.
+  /// Numbers the module tells about its run: float64, rank 1, Space::Heap, one element a name, 0 before the run.
+  /// Null when there are none.
   StoragePtr statistics;
   std::vector<std::string> statistic_names;  ///< "live.kept", "live.candidates", "live.passing"
   Stmt body;

@@ -1,0 +1,511 @@
+#include <algorithm>
+#include <cctype>
+#include <charconv>
+#include <map>
+
+#include "dsl/error.h"
+#include "dsl/expr_parser.h"
+#include "text.h"
+
+namespace pit::ir {
+namespace {
+
+/// The identities that names stand for. print gives every identity a name of its own, so there are no scopes.
+class Symbols final : public ExprSymbols {
+ public:
+  Expr variable(const std::string &name) override {
+    if (const auto found = variables.find(name); found != variables.end()) return make_variable(found->second);
+    const auto found = params.find(name);
+    return found != params.end() ? Expr(std::make_shared<ParamRef>(found->second)) : Expr();
+  }
+  Expr call(const std::string &name, const std::vector<Expr> &args, int component) override {
+    return component == -1 ? load(name, args) : Expr();
+  }
+  Expr load(const std::string &name, const std::vector<Expr> &indices) override {
+    const auto found = storages.find(name);
+    return found != storages.end() ? make_load(found->second, indices) : Expr();
+  }
+  Expr extent(const std::string &name, int dimension) override {
+    const auto found = storages.find(name);
+    return found != storages.end() ? make_extent(found->second, dimension) : Expr();
+  }
+  Expr index_query(const std::string &, IndexQueryKind, const std::vector<Expr> &) override { return {}; }
+
+  std::map<std::string, VarPtr> variables;
+  std::map<std::string, StoragePtr> storages;
+  std::map<std::string, ParamPtr> params;
+};
+
+/// `text` with comments (// to the end of the line, outside of strings) made blank.
+std::string without_comments(std::string text) {
+  bool in_string = false;
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    if (text[i] == '\\' && in_string) ++i;
+    else if (text[i] == '"') in_string = !in_string;
+    else if (!in_string && text.compare(i, 2, "//") == 0) {
+      while (i < text.size() && text[i] != '\n') text[i++] = ' ';
+    }
+  }
+  return text;
+}
+
+class Parser {
+ public:
+  explicit Parser(const std::string &text) : text_(without_comments(text)) {}
+
+  Module module() {
+    Module m;
+    expect("module");
+    m.name = word();
+    parenthesised([&] {
+      const std::string name = symbol();
+      expect(":");
+      const Type type = element_type();
+      if (accept("[")) {
+        m.inputs.push_back(tensor(name, type));
+      } else {
+        m.scalars.push_back(std::make_shared<const ParamNode>(ParamNode{name, type}));
+        symbols_.params[name] = m.scalars.back();
+      }
+    });
+    expect("->");
+    parenthesised([&] {
+      const std::string name = symbol();
+      expect(":");
+      const Type type = element_type();
+      expect("[");
+      m.outputs.push_back(tensor(name, type));
+    });
+    if (accept("statistics")) {
+      m.statistics = storage(symbol(), float64, 1, Space::Heap);
+      parenthesised([&] { m.statistic_names.push_back(word()); });
+    }
+    m.body = braces();
+    skip();
+    if (position_ != text_.size()) fail("expected the end of the module");
+    return m;
+  }
+
+ private:
+  std::string text_;
+  std::size_t position_ = 0;
+  Symbols symbols_;
+
+  // --- words --------------------------------------------------------------------------------------------------
+
+  [[noreturn]] void fail(const std::string &message) const { fail(message, position_); }
+  [[noreturn]] void fail(const std::string &message, std::size_t where) const {
+    where = std::min(where, text_.size());
+    const std::string before = text_.substr(0, where);
+    const auto line = 1 + std::count(before.begin(), before.end(), '\n');
+    const std::size_t column = where - (before.rfind('\n') + 1) + 1;
+    throw InternalError("IR text, line " + std::to_string(line) + ", column " + std::to_string(column) + ": " + message);
+  }
+
+  static bool in_word(char c) { return std::isalnum(static_cast<unsigned char>(c)) || c == '_' || c == '.' || c == '$'; }
+
+  void skip() {
+    while (position_ < text_.size() && std::isspace(static_cast<unsigned char>(text_[position_]))) ++position_;
+  }
+  bool at(const std::string &token) {
+    skip();
+    if (text_.compare(position_, token.size(), token) != 0) return false;
+    const std::size_t end = position_ + token.size();
+    return !in_word(token.back()) || end >= text_.size() || !in_word(text_[end]);
+  }
+  bool accept(const std::string &token) {
+    if (!at(token)) return false;
+    position_ += token.size();
+    return true;
+  }
+  void expect(const std::string &token) {
+    if (!accept(token)) fail("expected '" + token + "'");
+  }
+
+  /// A name, with the '%' of tiles.
+  std::string symbol() {
+    skip();
+    std::string name = parse_name(text_, &position_);
+    if (name.empty()) fail("expected a name");
+    return name;
+  }
+  std::string quoted() {
+    skip();
+    expect("\"");
+    std::string out;
+    while (position_ < text_.size() && text_[position_] != '"') {
+      char c = text_[position_++];
+      if (c == '\\' && position_ < text_.size()) {
+        c = text_[position_++];
+        if (c == 'n') c = '\n';
+      }
+      out += c;
+    }
+    expect("\"");
+    return out;
+  }
+  std::string word() { return at("\"") ? quoted() : symbol(); }
+
+  std::int64_t number() {
+    skip();
+    std::int64_t value = 0;
+    const auto [end, error] = std::from_chars(text_.data() + position_, text_.data() + text_.size(), value);
+    if (error != std::errc()) fail("expected a number");
+    position_ = static_cast<std::size_t>(end - text_.data());
+    return value;
+  }
+  Type element_type() {
+    skip();
+    const std::size_t start = position_;
+    Type type;
+    if (!parse_type(symbol(), &type)) fail("expected an element type", start);
+    return type;
+  }
+
+  template <class Element>
+  void listed(const std::string &close, const Element &element) {
+    if (accept(close)) return;
+    do {
+      element();
+    } while (accept(","));
+    expect(close);
+  }
+  template <class Element>
+  void parenthesised(const Element &element) {
+    expect("(");
+    listed(")", element);
+  }
+
+  // --- expressions and identities -----------------------------------------------------------------------------
+
+  Expr expression() {
+    try {
+      return parse_expr(text_, &position_, &symbols_);
+    } catch (const ExprSyntaxError &error) {
+      fail(error.what(), error.position);
+    }
+  }
+  /// A literal takes the type that its place says.
+  Expr expression(Type place) {
+    const Expr e = expression();
+    if (e.type() == place) return e;
+    if (const auto *integer = e.as<IntImm>()) {
+      return place.is_float() ? make_float(place, static_cast<double>(integer->value)) : make_int(place, integer->value);
+    }
+    const auto *real = e.as<FloatImm>();
+    return real && place.is_float() ? make_float(place, real->value) : e;
+  }
+  Expr number_expression() { return expression(int64); }
+  std::vector<Expr> expressions(const std::string &close, Type place) {
+    std::vector<Expr> list;
+    listed(close, [&] { list.push_back(expression(place)); });
+    return list;
+  }
+
+  StoragePtr storage(const std::string &name, Type type, int rank, Space space) {
+    StorageNode node{name[0] == '%' ? name.substr(1) : name, type, rank, space};
+    if (accept("strides")) {
+      parenthesised([&] { node.declared_strides.push_back(accept("?") ? -1 : number()); });
+    }
+    if (accept("align")) node.alignment = static_cast<int>(number());
+    // A storage that is allocated at two places has one name, and is one storage again.
+    StoragePtr &known = symbols_.storages[name];
+    const bool same = known && known->type == type && known->rank == rank && known->space == space &&
+                      known->declared_strides == node.declared_strides && known->alignment == node.alignment;
+    if (!same) known = std::make_shared<const StorageNode>(std::move(node));
+    return known;
+  }
+  /// Of the signature, after the '['.
+  StoragePtr tensor(const std::string &name, Type type) {
+    const auto rank = static_cast<int>(number());
+    expect("]");
+    return storage(name, type, rank, Space::Tensor);
+  }
+  VarPtr define(const std::string &name, VarRole role, Type type = int64) {
+    VarPtr &known = symbols_.variables[name];
+    if (!known || known->role != role || known->type != type) {
+      known = std::make_shared<const VarNode>(VarNode{name, role, type});
+    }
+    return known;
+  }
+  VarPtr axis() {
+    skip();
+    const std::size_t start = position_;
+    const auto found = symbols_.variables.find(symbol());
+    if (found == symbols_.variables.end()) fail("expected an axis", start);
+    return found->second;
+  }
+  StoragePtr existing() {
+    skip();
+    const std::size_t start = position_;
+    const auto found = symbols_.storages.find(symbol());
+    if (found == symbols_.storages.end()) fail("expected a storage", start);
+    return found->second;
+  }
+
+  // --- statements ---------------------------------------------------------------------------------------------
+
+  std::vector<Stmt> list() {
+    std::vector<Stmt> stmts;
+    while (!at("}")) {
+      if (position_ == text_.size()) fail("expected '}'");
+      stmts.push_back(statement());
+    }
+    return stmts;
+  }
+  /// The statements up to the closing brace, as one.
+  Stmt rest() {
+    std::vector<Stmt> stmts = list();
+    if (stmts.empty()) return {};
+    return stmts.size() == 1 ? stmts.front() : make<Block>(std::move(stmts));
+  }
+  Stmt braces() {
+    expect("{");
+    Stmt body = rest();
+    expect("}");
+    return body;
+  }
+  /// The scope of a definition: braces, or all that follows.
+  Stmt scope() { return at("{") ? braces() : rest(); }
+
+  Stmt statement() {
+    static const std::map<std::string, Stmt (Parser::*)()> kStatements = {
+        {"block", &Parser::block},
+        {"nothing", &Parser::nothing},
+        {"for", &Parser::loop<ForKind::Serial>},
+        {"parallel", &Parser::loop<ForKind::Parallel>},
+        {"unrolled", &Parser::loop<ForKind::Unrolled>},
+        {"gpu_block", &Parser::loop<ForKind::GpuBlock>},
+        {"gpu_thread", &Parser::loop<ForKind::GpuThread>},
+        {"axes", &Parser::axes},
+        {"let", &Parser::let},
+        {"if", &Parser::branch},
+        {"tile", &Parser::allocate<Space::Tile>},
+        {"heap", &Parser::allocate<Space::Heap>},
+        {"fill", &Parser::store},
+        {"load", &Parser::store},
+        {"sread", &Parser::store},
+        {"map", &Parser::store},
+        {"reduce", &Parser::store},
+        {"store", &Parser::store},
+        {"swrite", &Parser::store},
+        {"reduce_store", &Parser::store},
+        {"mma", &Parser::mma},
+        {"check", &Parser::check},
+        {"index_place", &Parser::index_place},
+        {"index_sort", &Parser::index_sort},
+        {"prefix", &Parser::prefix},
+        {"stage", &Parser::stage}};
+    skip();
+    const std::size_t start = position_;
+    const auto found = kStatements.find(symbol());
+    if (found == kStatements.end()) fail("expected a statement", start);
+    return (this->*found->second)();
+  }
+
+  Stmt nothing() { return {}; }
+
+  Stmt block() {
+    expect("{");
+    std::vector<Stmt> stmts = list();
+    expect("}");
+    return make<Block>(std::move(stmts));
+  }
+
+  template <ForKind kind>
+  Stmt loop() {
+    const VarPtr var = define(symbol(), VarRole::Loop);
+    Expr min = make_int(int64, 0);
+    if (!accept("<")) {
+      expect("=");
+      min = number_expression();
+      expect("count");
+    }
+    const Expr extent = number_expression();
+    return make<For>(var, min, extent, kind, braces());
+  }
+
+  Stmt axes() {
+    std::vector<AxisBinding> list;
+    do {
+      const std::string name = symbol();
+      expect("<");
+      AxisBinding axis;
+      axis.extent = number_expression();
+      axis.var = define(name, VarRole::Axis);
+      if (accept("max")) axis.maximum = number();
+      list.push_back(std::move(axis));
+    } while (accept(","));
+    return make<Axes>(std::move(list), scope());
+  }
+
+  Stmt let() {
+    const std::string name = symbol();
+    expect(":");
+    const Type type = element_type();
+    expect("=");
+    const Expr value = expression(type);
+    const VarPtr var = define(name, VarRole::Let, type);
+    return make<Let>(var, value, scope());
+  }
+
+  Stmt branch() {
+    const Expr condition = expression();
+    const Stmt then_body = braces();
+    return make<If>(condition, then_body, accept("else") ? braces() : Stmt());
+  }
+
+  template <Space space>
+  Stmt allocate() {
+    const std::string name = symbol();
+    expect(":");
+    const Type type = element_type();
+    expect("[");
+    std::vector<Expr> extents = expressions("]", int64);
+    const StoragePtr made = storage(name, type, static_cast<int>(extents.size()), space);
+    return make<Allocate>(made, std::move(extents), scope());
+  }
+
+  /// "mi, ni:" or nothing.
+  std::vector<VarPtr> over() {
+    const std::size_t start = position_;
+    std::vector<VarPtr> axes;
+    skip();
+    do {
+      skip();
+      const auto found = symbols_.variables.find(parse_name(text_, &position_));
+      if (found == symbols_.variables.end()) break;
+      axes.push_back(found->second);
+    } while (accept(","));
+    if (!axes.empty() && accept(":")) return axes;
+    position_ = start;
+    return {};
+  }
+  std::vector<Expr> where() {
+    std::vector<Expr> guards;
+    if (!accept("where")) return guards;
+    do {
+      guards.push_back(expression());
+    } while (accept(","));
+    return guards;
+  }
+
+  Stmt store() {
+    std::vector<VarPtr> axes = over();
+    const StoragePtr target = existing();
+    expect("[");
+    std::vector<Expr> indices = expressions("]", int64);
+    Combiner combiner = Combiner::Assign;
+    for (Combiner c : {Combiner::Sum, Combiner::Product, Combiner::Min, Combiner::Max, Combiner::And, Combiner::Or}) {
+      if (accept(to_string(c))) combiner = c;
+      if (combiner != Combiner::Assign) break;
+    }
+    if (combiner == Combiner::Assign) expect("=");
+    const Expr value = expression(target->type);
+    std::vector<Expr> guards = where();
+    const bool atomic = accept("atomic");
+    const int bytes = accept("bytes") ? static_cast<int>(number()) : 0;
+    return make<Store>(std::move(axes), std::move(guards), target, std::move(indices), combiner, value, atomic, bytes);
+  }
+
+  TileOperand operand() {
+    TileOperand tile;
+    tile.tile = existing();
+    expect("[");
+    listed("]", [&] { tile.axes.push_back(axis()); });
+    return tile;
+  }
+
+  Stmt mma() {
+    std::vector<VarPtr> batch, m, n, k;
+    const auto role = [&](const char *name, std::vector<VarPtr> *axes) {
+      if (accept(name)) parenthesised([&] { axes->push_back(axis()); });
+    };
+    role("batch", &batch);
+    role("m", &m);
+    role("n", &n);
+    role("k", &k);
+    expect(":");
+    TileOperand accumulator = operand();
+    expect("+=");
+    TileOperand a = operand();
+    expect("*");
+    TileOperand b = operand();
+    std::string atom = accept("atom") ? quoted() : "";
+    return make<Mma>(std::move(batch), std::move(m), std::move(n), std::move(k), std::move(accumulator), std::move(a),
+                     std::move(b), std::move(atom));
+  }
+
+  Stmt check() {
+    std::vector<VarPtr> axes = over();
+    const Expr condition = expression();
+    std::vector<Expr> guards = where();
+    expect("else");
+    std::string message = quoted();
+    std::vector<Expr> values;
+    if (accept("(")) values = expressions(")", int64);
+    return make<Check>(std::move(axes), std::move(guards), condition, std::move(message), std::move(values));
+  }
+
+  struct Fields {
+    std::map<std::string, StoragePtr> storages;
+    Expr groups, length, micro;
+    std::int64_t align = 1;
+  };
+  void fields(Fields *to) {
+    parenthesised([&] {
+      const std::string field = symbol();
+      expect("=");
+      if (field == "groups") to->groups = number_expression();
+      else if (field == "length") to->length = number_expression();
+      else if (field == "micro") to->micro = number_expression();
+      else if (field == "align") to->align = number();
+      else to->storages[field] = existing();
+    });
+  }
+  Fields index_fields() {
+    Fields all;
+    fields(&all);
+    expect("->");
+    fields(&all);
+    return all;
+  }
+
+  Stmt index_place() {
+    std::string name = word();
+    Fields f = index_fields();
+    auto &s = f.storages;
+    return make<IndexPlace>(s["marks"], s["mark_offsets"], s["first"], f.groups, f.length, f.micro, f.align,
+                            s["offsets"], s["counts"], s["coordinates"], s["position"], s["full"], std::move(name));
+  }
+  Stmt index_sort() {
+    std::string name = word();
+    Fields f = index_fields();
+    auto &s = f.storages;
+    return make<IndexSort>(s["keys"], f.length, f.groups, f.align, s["offsets"], s["counts"], s["coordinates"],
+                           s["position"], std::move(name));
+  }
+
+  Stmt prefix() {
+    const StoragePtr destination = existing();
+    expect("=");
+    const StoragePtr source = existing();
+    expect("count");
+    return make<Prefix>(destination, source, number_expression());
+  }
+
+  Stmt stage() {
+    StageKind kind = StageKind::Compute;
+    if (accept("check")) kind = StageKind::Check;
+    else if (accept("index")) kind = StageKind::Index;
+    else expect("compute");
+    std::string name = word();
+    return make<Stage>(std::move(name), kind, braces());
+  }
+};
+
+}  // namespace
+
+Module parse(const std::string &text) { return Parser(text).module(); }
+
+}  // namespace pit::ir
