@@ -29,6 +29,9 @@ class Check {
     internal_check(func_ != nullptr, "a directive outlived its Func");
     internal_check(d.definition >= 0 && d.definition < static_cast<int>(func_->definitions.size()),
                    "a directive of a definition that " + func_->name + " does not have");
+    for (const VarPtr &v : d.vars) {
+      if (!v) fail("a loop is missing: an argument is an empty VarOrRVar");
+    }
     variables_ = variables_of(*func_, d.definition);
     loops_ = loops_of(*func_, d.definition, before, d.specialization);
   }

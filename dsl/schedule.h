@@ -71,7 +71,8 @@ class SparseIndex {
   SparseIndex() = default;
   explicit SparseIndex(IndexPtr node) : node_(std::move(node)) {}
 
-  SparseIndex &named(std::string name);
+  /// The name in dumps, errors and saved schedules; distinct in a pipeline.
+  SparseIndex &named(std::string name, Location where = Location::current());
   /// Entries may come in any order within a group.
   SparseIndex &unordered();
   /// Room for `n` entries in all groups together; more is a RuntimeError at the call and outputs stay untouched.

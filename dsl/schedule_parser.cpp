@@ -59,7 +59,7 @@ class Names {
 
   VarPtr made_loop(const std::string &name) {
     VarPtr &loop = made_[name];
-    if (!loop) loop = Var(name).node();
+    if (!loop) loop = std::make_shared<VarNode>(VarNode{name});
     return loop;
   }
 
@@ -108,11 +108,23 @@ class Names {
   }
 
  private:
+  // Each call of segment() makes a hidden Func, and those over the same offsets are equal.
+  template <class Iterator>
+  static bool all_same_segment(Iterator first, Iterator last) {
+    if constexpr (std::is_same_v<decltype(first->second), FuncPtr>) {
+      const StoragePtr offsets = first->second->segment_offsets;
+      return offsets && std::all_of(first, last, [&](const auto &named) {
+               return named.second->segment_offsets == offsets;
+             });
+    }
+    return false;
+  }
+
   template <class Node>
   static Node find(const std::multimap<std::string, Node> &named, const std::string &what, const std::string &name) {
     const auto [first, last] = named.equal_range(name);
     if (first == last) return nullptr;
-    if (std::next(first) != last) {
+    if (std::next(first) != last && !all_same_segment(first, last)) {
       throw std::runtime_error("the pipeline has two of the name: " + what + " " + name + "; give them distinct names");
     }
     return first->second;

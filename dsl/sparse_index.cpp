@@ -1,5 +1,6 @@
 #include <algorithm>
 
+#include "define.h"
 #include "error.h"
 #include "func.h"
 #include "loop_names.h"
@@ -76,8 +77,10 @@ std::string list(const std::vector<Expr> &exprs) {
 
 }  // namespace
 
-SparseIndex &SparseIndex::named(std::string name) {
-  checked(node_, "named")->name = std::move(name);
+SparseIndex &SparseIndex::named(std::string name, Location where) {
+  checked(node_, "named", where);
+  check_name("index", name, where);
+  node_->name = std::move(name);
   return *this;
 }
 
