@@ -1,0 +1,33 @@
+// Every access that computing a stage at root makes, in terms of its own loops.
+#pragma once
+
+#include <functional>
+#include <vector>
+
+#include "plan.h"
+
+namespace pit::lower {
+
+/// One loop around an access.
+struct AccessLoop {
+  VarPtr var;
+  Range range;
+};
+
+/// A load of a tensor or a call of a stage at root, inside the loops of a stage at root. Stages computed inside it
+/// (At, Innermost) are seen through: their Vars are replaced by what the consumer asks for.
+struct Access {
+  const PlannedStage *site = nullptr;       ///< the stage at root
+  int definition = 0;                       ///< of `site`
+  StoragePtr tensor;                        ///< a tensor, or
+  PlannedStage *stage = nullptr;            ///< a stage at root
+  int component = 0;
+  std::vector<Expr> indices;
+  std::vector<AccessLoop> loops;            ///< outermost first
+  std::vector<Expr> guards;                 ///< conjuncts, tested before
+};
+
+/// Calls `visit` for every access of every definition of `site`, innermost accesses (of index expressions) first.
+void for_each_access(const Plan &plan, const PlannedStage &site, const std::function<void(const Access &)> &visit);
+
+}  // namespace pit::lower

@@ -1,0 +1,291 @@
+#include "emit.h"
+
+#include <algorithm>
+
+#include "dsl/error.h"
+#include "interval.h"
+#include "linear.h"
+
+namespace pit::lower {
+
+using ir::Stmt;
+
+ir::Module Emitter::run() {
+  ir::Module module;
+  module.name = plan_->pipeline->name();
+  for (const Argument &argument : plan_->pipeline->signature()) {
+    switch (argument.kind) {
+      case Argument::Kind::InputTensor: module.inputs.push_back(argument.tensor); break;
+      case Argument::Kind::Scalar: module.scalars.push_back(argument.param); break;
+      default: break;
+    }
+  }
+  for (const FuncPtr &output : plan_->pipeline->outputs()) {
+    for (const StoragePtr &storage : plan_->stage_of.at(output.get())->storages) module.outputs.push_back(storage);
+  }
+  statistics_ = ir::make_storage("statistics", float64, 1, Space::Heap);
+  emit_input_checks();
+  for (const auto &stage : plan_->stages) {
+    if (stage->level != Level::Root) continue;
+    for (const PlannedDefinition &def : stage->definitions) {
+      for (const Directive &d : def.directives) {
+        if (d.kind == DirectiveKind::PitTile) need_index(plan_->index_of.at(identity_of(d.index)));
+      }
+      for (const auto &[condition, directives] : def.specializations) {
+        for (const Directive &d : directives) {
+          if (d.kind == DirectiveKind::PitTile) need_index(plan_->index_of.at(identity_of(d.index)));
+        }
+      }
+    }
+    if (stage->compact) need_index(stage->compact);
+    append(emit_stage_at_root(stage.get()));
+  }
+  emit_output_indices();
+  for (const IndexPtr &index : plan_->pipeline->output_indices()) {
+    IndexPlan *planned = plan_->index_of.at(identity_of(index));
+    for (const char *part : {"offsets", "coordinates", "count"}) {
+      const std::string name = planned->name() + "." + part;
+      for (const StoragePtr &storage : output_index_storages_) {
+        if (storage->name == name) module.outputs.push_back(storage);
+      }
+    }
+  }
+  emit_statistics();
+  if (!statistic_names_.empty()) {
+    module.statistics = statistics_;
+    module.statistic_names = statistic_names_;
+  }
+  Stmt body;
+  for (auto it = sequence_.rbegin(); it != sequence_.rend(); ++it) body = (*it)(body);
+  for (auto it = plan_->lets.rbegin(); it != plan_->lets.rend(); ++it) {
+    body = ir::make<ir::Let>(it->first, lower_expr(it->second, {}), body);
+  }
+  module.body = body.defined() ? body : ir::make<ir::Block>(std::vector<Stmt>{});
+  return module;
+}
+
+// --- the outermost sequence -------------------------------------------------------------------------------------------
+
+void Emitter::append(const Stmt &stmt) {
+  if (!stmt.defined()) return;
+  sequence_.push_back([stmt](const Stmt &rest) { return ir::make_block({stmt, rest}); });
+}
+
+void Emitter::append_allocation(const StoragePtr &storage, std::vector<Expr> extents) {
+  sequence_.push_back([storage, extents](const Stmt &rest) { return ir::make<ir::Allocate>(storage, extents, rest); });
+}
+
+Expr Emitter::append_let(const std::string &name, const Expr &value) {
+  const VarPtr v = ir::make_let_variable(name, value.type());
+  sequence_.push_back([v, value](const Stmt &rest) { return ir::make<ir::Let>(v, value, rest); });
+  return make_variable(v);
+}
+
+void Emitter::record(const std::string &name, const Expr &value, std::vector<Stmt> *stmts) {
+  const Expr slot = make_int(int64, static_cast<std::int64_t>(statistic_names_.size()));
+  statistic_names_.push_back(name);
+  stmts->push_back(ir::make<ir::Store>(std::vector<VarPtr>{}, std::vector<Expr>{}, statistics_, std::vector<Expr>{slot},
+                                       Combiner::Assign, cast(float64, value)));
+}
+
+// --- expressions ---------------------------------------------------------------------------------------------------------
+
+Expr Emitter::index_load(const StoragePtr &storage, const Expr &i) { return to_int64(make_load(storage, {i})); }
+
+Expr Emitter::lower_expr(const Expr &e, const Scope &scope) {
+  const bool before = guard_data_;
+  guard_data_ = !scope.axes.empty();
+  const Expr result = lower(substitute(e, scope.from, scope.to));
+  guard_data_ = before;
+  return result;
+}
+
+Expr Emitter::lower(const Expr &e) {
+  for (const TileContext &tile : tiles_) {
+    // Inside a tile of a keyed group the key is the group.
+    if (tile.key.defined() && equal(e, tile.key)) return cast(e.type(), tile.group);
+  }
+  if (const Load *load = e.as<Load>()) return lower_load(*load);
+  std::vector<Expr> ops = operands(e);
+  bool changed = false;
+  for (Expr &operand : ops) {
+    const Expr lowered = lower(operand);
+    changed |= !lowered.same_as(operand);
+    operand = lowered;
+  }
+  if (const Call *call = e.as<Call>()) return lower_call(*call, ops);
+  if (const IndexQuery *query = e.as<IndexQuery>()) return lower_query(*query);
+  return changed ? with_operands(e, ops) : e;
+}
+
+Expr Emitter::lower_load(const Load &load) {
+  std::vector<Expr> indices;
+  Expr in_range;
+  for (std::size_t i = 0; i < load.indices.size(); ++i) {
+    const Expr index = to_int64(lower(load.indices[i]));
+    indices.push_back(index);
+    bool data = false;
+    walk(load.indices[i], [&](const Expr &node) {
+      const Load *inner = node.template as<Load>();
+      data |= node->kind == ExprKind::Call || (inner && inner->storage->space == Space::Tensor);
+      return !data;
+    });
+    if (!data || !guard_data_) continue;
+    // Lanes whose predicate fails may hold any index; where it holds the index was checked before.
+    const Expr test = index >= make_int(int64, 0) && index < make_extent(load.storage, static_cast<int>(i));
+    in_range = in_range.defined() ? in_range && test : test;
+  }
+  const Expr value = make_load(load.storage, indices);
+  return in_range.defined() ? select(in_range, value, make_zero(value.type())) : value;
+}
+
+Expr Emitter::lower_call(const Call &call, const std::vector<Expr> &args) {
+  const PlannedStage *stage = plan_->stage(call);
+  std::vector<Expr> coordinates;
+  for (const Expr &arg : args) coordinates.push_back(to_int64(arg));
+  if (auto it = realized_.find(stage); it != realized_.end()) {
+    const Realization &r = it->second;
+    std::vector<Expr> indices;
+    for (const TileDim &dim : r.dims.at(static_cast<std::size_t>(call.component))) {
+      indices.push_back(dim.axis ? make_variable(dim.axis) : coordinates.at(static_cast<std::size_t>(dim.arg)) - dim.min);
+    }
+    return make_load(r.storages.at(static_cast<std::size_t>(call.component)), indices);
+  }
+  if (stage->level == Level::Innermost) {
+    for (const InnerCall &inner : inner_calls_) {
+      const bool same = inner.stage == stage && std::equal(coordinates.begin(), coordinates.end(), inner.args.begin(),
+                                                           [](const Expr &a, const Expr &b) { return equal(a, b); });
+      if (!same) continue;
+      std::vector<Expr> indices;
+      for (const TileDim &dim : inner.realization.dims.at(static_cast<std::size_t>(call.component))) {
+        indices.push_back(make_variable(dim.axis));
+      }
+      return make_load(inner.realization.storages.at(static_cast<std::size_t>(call.component)), indices);
+    }
+    throw InternalError("a value of " + stage->name() + " is used before it is computed");
+  }
+  if (stage->level == Level::At) {
+    throw CompileError(stage->name() + " is computed at loop " + stage->consumer_loop->name + " of " +
+                           stage->consumer->name() + " but is also used outside it; compute it at root, or at a loop around all its uses",
+                       stage->where);
+  }
+  return load_at_root(*stage, call.component, coordinates);
+}
+
+Expr Emitter::load_at_root(const PlannedStage &stage, int component, const std::vector<Expr> &args) {
+  Expr missing;
+  const std::vector<Expr> indices = root_indices(stage, args, &missing);
+  const Expr value = make_load(stage.storages.at(static_cast<std::size_t>(component)), indices);
+  return missing.defined() ? select(missing, make_zero(value.type()), value) : value;
+}
+
+/// Where coordinates `args` of a stage at root are stored. `missing`: the condition that a compact stage holds nothing there.
+std::vector<Expr> Emitter::root_indices(const PlannedStage &stage, const std::vector<Expr> &args, Expr *missing) {
+  const FuncNode &func = *stage.func;
+  std::vector<Expr> indices;
+  if (!stage.compact) {
+    for (int dimension : stage.storage_order) {
+      const auto d = static_cast<std::size_t>(dimension);
+      indices.push_back(stage.is_output ? args[d] : args[d] - stage.region[d].min);
+    }
+    return indices;
+  }
+  const IndexPlan &index = *stage.compact;
+  indices.push_back(position_of(index, func.args, args, missing));
+  std::vector<Expr> offsets;
+  for (int dimension : stage.storage_order) {
+    const auto d = static_cast<std::size_t>(dimension);
+    const VarPtr &v = func.args[d];
+    const bool axis = std::find(index.axis_parts.begin(), index.axis_parts.end(), v) != index.axis_parts.end();
+    const auto group = std::find_if(index.group.begin(), index.group.end(), [&](const GroupVar &g) { return g.var == v; });
+    const std::int64_t micro = axis ? index.micro : group != index.group.end() ? group->micro : 0;
+    if (micro == 0) {
+      indices.push_back(args[d] - stage.region[d].min);
+    } else if (micro > 1) {
+      const Expr low = axis ? index.axis_range.min : group->range.min;
+      offsets.push_back((args[d] - low) % make_int(int64, micro));
+    }
+  }
+  indices.insert(indices.end(), offsets.begin(), offsets.end());
+  return indices;
+}
+
+/// The entry of `index` that holds coordinates `args` of variables `vars`.
+Expr Emitter::position_of(const IndexPlan &index, const std::vector<VarPtr> &vars, const std::vector<Expr> &args,
+                          Expr *missing) {
+  auto value_of = [&](const VarPtr &v) {
+    const auto it = std::find(vars.begin(), vars.end(), v);
+    internal_check(it != vars.end(), "a compact Func lacks variable " + v->name + " of its index");
+    return args[static_cast<std::size_t>(it - vars.begin())];
+  };
+  for (auto tile = tiles_.rbegin(); tile != tiles_.rend(); ++tile) {
+    if (tile->index != &index || !tile->entry.defined()) continue;
+    bool same = true;
+    for (std::size_t i = 0; i < tile->vars.size() && same; ++i) {
+      if (std::find(vars.begin(), vars.end(), tile->vars[i]) == vars.end()) continue;
+      same = equal(tile->values[i], value_of(tile->vars[i]));
+    }
+    if (same) return tile->entry;
+  }
+  Expr place;
+  if (index.kind == IndexKind::Keyed) {
+    for (std::size_t i = 0; i < index.axis_parts.size(); ++i) {
+      const Range &range = index.axis_part_ranges[i];
+      const Expr here = value_of(index.axis_parts[i]) - range.min;
+      place = place.defined() ? place * range.extent + here : here;
+    }
+  } else {
+    for (const GroupVar &g : index.group) {
+      const Expr here = (value_of(g.var) - g.range.min) / make_int(int64, g.micro);
+      place = place.defined() ? place * g.groups + here : here;
+    }
+    Expr axis;
+    for (std::size_t i = 0; i < index.axis_parts.size(); ++i) {
+      const Range &range = index.axis_part_ranges[i];
+      const Expr here = value_of(index.axis_parts[i]) - range.min;
+      axis = axis.defined() ? axis * range.extent + here : here;
+    }
+    axis = axis / make_int(int64, index.micro);
+    place = place.defined() ? place * index.length + axis : axis;
+  }
+  const Expr position = index_load(index.position, place);
+  *missing = position < make_int(int64, 0);
+  return position;
+}
+
+Expr Emitter::lower_query(const IndexQuery &query) {
+  const auto it = plan_->index_of.find(identity_of(query.index));
+  internal_check(it != plan_->index_of.end(), "an index that is asked for is not part of the pipeline");
+  IndexPlan *index = it->second;
+  need_index(index);
+  if (index->kind == IndexKind::Range || index->kind == IndexKind::Given) {
+    throw CompileError("index " + index->name() + " is not built (" +
+                           (index->kind == IndexKind::Given ? "its lists are inputs" : "its lists are whole ranges") +
+                           "), so its density, count and positions are not known to it",
+                       index->node->where);
+  }
+  const Expr kept = index_load(index->offsets, index->groups);
+  switch (query.query) {
+    case IndexQueryKind::Count: return kept;
+    case IndexQueryKind::Density: {
+      const Expr all = max(index->kind == IndexKind::Keyed ? index->length : index->groups * index->length, make_int(int64, 1));
+      return cast(float32, cast(float64, kept) / cast(float64, all));
+    }
+    case IndexQueryKind::Position: {
+      if (!index->position) {
+        throw CompileError("position() of index " + index->name() + " needs its inverse, which no store_compact asks for",
+                           index->node->where);
+      }
+      Expr place;
+      for (std::size_t i = 0; i < query.args.size(); ++i) {
+        const Expr here = to_int64(lower(query.args[i]));
+        const bool last = i + 1 == query.args.size();
+        place = place.defined() ? place * (last ? index->length : index->group.at(i).groups) + here : here;
+      }
+      return index_load(index->position, place);
+    }
+  }
+  throw InternalError("unknown index query");
+}
+
+}  // namespace pit::lower

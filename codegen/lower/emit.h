@@ -1,0 +1,175 @@
+// Statements for a plan: stages, tiles, indices and checks.
+#pragma once
+
+#include <functional>
+#include <map>
+#include <optional>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "accesses.h"
+#include "loops.h"
+#include "plan.h"
+
+namespace pit::lower {
+
+/// Emits the module of a plan. One object, one module.
+class Emitter {
+ public:
+  explicit Emitter(Plan *plan) : plan_(plan) {}
+  ir::Module run();
+
+ private:
+  // --- what expressions are lowered with ----------------------------------------------------------------------------
+
+  /// One dimension of a realised stage: an axis of the scope, or a range of one of the Func's arguments.
+  struct TileDim {
+    VarPtr axis;            ///< fixed: the consumer's axis
+    int arg = -1;           ///< ranged: which argument, stored at argument - min
+    Expr min;
+    ir::AxisBinding range;  ///< ranged: the axis over it, and its extent
+  };
+  /// A stage computed inside another: its storage and how its dimensions lie.
+  struct Realization {
+    std::vector<StoragePtr> storages;            ///< one a component
+    std::vector<std::vector<TileDim>> dims;      ///< of each component
+    std::vector<Expr> fixed_args;                ///< per argument; undefined = ranged
+  };
+  /// The pit_tile around the statement.
+  struct TileContext {
+    const IndexPlan *index;
+    Expr entry;                    ///< place in the lists, when an entry is a single position
+    std::vector<VarPtr> vars;      ///< the variables of its axis and group ...
+    std::vector<Expr> values;      ///< ... and their values here
+    Expr key, group;               ///< what the key is here, and the loop variable that equals it
+  };
+  /// Variables and axes that statements see.
+  struct Scope {
+    std::vector<VarPtr> from;
+    std::vector<Expr> to;
+    std::vector<ir::AxisBinding> axes;  ///< outermost first
+    bool in_tile = false;
+  };
+  /// Loops between the place where a stage is realised and its call: their ranges.
+  struct Inner {
+    VarPtr var;
+    Expr extent;
+    std::int64_t maximum;
+  };
+  struct CallSite {
+    std::vector<Expr> args;
+    int component;
+  };
+
+  Plan *plan_;
+  std::map<const PlannedStage *, Realization> realized_;
+  struct InnerCall {
+    const PlannedStage *stage;
+    std::vector<Expr> args;  ///< lowered
+    Realization realization;
+  };
+  std::vector<InnerCall> inner_calls_;
+  std::vector<TileContext> tiles_;
+  bool guard_data_ = false;  ///< the expression being lowered has axes: loads at data need a test of their own
+
+  Expr lower_expr(const Expr &e, const Scope &scope);
+  Expr lower(const Expr &e);
+  Expr lower_load(const Load &load);
+  Expr lower_call(const Call &call, const std::vector<Expr> &args);
+  Expr load_at_root(const PlannedStage &stage, int component, const std::vector<Expr> &args);
+  Expr lower_query(const IndexQuery &query);
+  std::vector<Expr> root_indices(const PlannedStage &stage, const std::vector<Expr> &args, Expr *missing);
+  Expr position_of(const IndexPlan &index, const std::vector<VarPtr> &vars, const std::vector<Expr> &args, Expr *missing);
+
+  // --- definitions (emit_definition.cpp) -----------------------------------------------------------------------------
+
+  ir::Stmt emit_stage_at_root(PlannedStage *stage);
+  ir::Stmt emit_specialized(PlannedStage *stage, const PlannedDefinition &def, const Scope &scope);
+  ir::Stmt emit_definition(PlannedStage *stage, const PlannedDefinition &def, const std::vector<Directive> &directives,
+                           const Scope &scope);
+  struct Job;  // one definition under way
+  ir::Stmt emit_loops(Job &job, std::size_t i);
+  ir::Stmt emit_pit_tile(Job &job, std::size_t i);
+  ir::Stmt emit_inside(Job &job, std::size_t i);
+  ir::Stmt emit_body(Job &job);
+  void choose_lanes(Job &job);
+  void check_lanes(const Job &job) const;
+  void choose_parallel(Job &job);
+  bool realizes_here(const Job &job, const Dim &dim) const;
+  std::vector<Expr> residual_predicates(const Job &job);
+
+  // --- stages inside others (emit_realize.cpp) ------------------------------------------------------------------------
+
+  std::vector<PlannedStage *> stages_at(const Job &job, const Dim &dim) const;
+  ir::Stmt realize(Job &job, std::vector<PlannedStage *> producers, std::size_t next, const std::vector<Inner> &inner,
+                   const std::function<ir::Stmt()> &body);
+  void collect_sites(const PlannedStage &producer, const PlannedDefinition &def, const std::vector<VarPtr> &from,
+                     const std::vector<Expr> &to, std::vector<Inner> *inner, std::vector<CallSite> *sites) const;
+  Realization make_realization(const PlannedStage &producer, const std::vector<CallSite> &sites, const Scope &scope,
+                               const std::vector<Inner> &inner);
+  ir::Stmt emit_realized(PlannedStage *producer, const Realization &realization, const Scope &scope);
+  ir::Stmt with_storages(const Realization &realization, const Scope &scope, ir::Stmt body);
+  ir::Stmt with_inner_calls(const std::vector<Expr> &exprs, const Scope &scope, const std::function<ir::Stmt()> &body);
+
+  // --- statements (emit_statement.cpp) --------------------------------------------------------------------------------
+
+  ir::Stmt emit_statement(PlannedStage *stage, const PlannedDefinition &def, const Scope &scope,
+                          const std::vector<VarPtr> &own_lanes, std::vector<Expr> guards,
+                          const std::vector<Expr> &predicates, std::size_t next);
+  ir::Stmt emit_stores(PlannedStage *stage, const PlannedDefinition &def, const Scope &scope,
+                       const std::vector<VarPtr> &own_lanes, const std::vector<Expr> &guards);
+  ir::Stmt store(PlannedStage *stage, const PlannedDefinition &def, int component, Combiner combiner, const Expr &value,
+                 const std::vector<Expr> &args, const Scope &scope, const std::vector<VarPtr> &reduced,
+                 const std::vector<Expr> &guards);
+  ir::Stmt emit_softmax(PlannedStage *stage, const PlannedDefinition &def, const Scope &scope,
+                        const std::vector<VarPtr> &reduced, const std::vector<Expr> &guards);
+  ir::Stmt emit_top_k(PlannedStage *stage);
+
+  // --- indices (emit_index.cpp) ---------------------------------------------------------------------------------------
+
+  void need_index(IndexPlan *index);
+  void allocate_index(IndexPlan *index);
+  ir::Stmt emit_marks(IndexPlan *index);
+  ir::Stmt emit_ragged_starts(IndexPlan *index);
+  ir::Stmt emit_factor(const IndexPlan &index, const std::vector<Expr> &factors, std::size_t f, const Scope &group_scope,
+                       const Expr &extent, const StoragePtr &marks, const Expr &at);
+  static std::int64_t common_divisor(const std::vector<Expr> &exprs, const VarPtr &v, std::int64_t micro);
+  static void check_covers(const Expr &value, std::int64_t micro, const Scope &scope, const std::function<void()> &fail);
+  static Expr negative_is_out_of_range(const Expr &key);
+  ir::Stmt emit_keys(IndexPlan *index, const StoragePtr &keys);
+  ir::Stmt emit_values(IndexPlan *index);
+  ir::Stmt emit_marks_in_producer(PlannedStage *stage, const Scope &scope, const VarPtr &loop);
+  ir::Stmt place_index(IndexPlan *index);
+  ir::Stmt for_groups(const IndexPlan &index, Scope *scope, Expr *number, const std::function<ir::Stmt()> &body);
+  void emit_output_indices();
+  std::vector<StoragePtr> output_index_storages_;
+  void emit_statistics();
+
+  // --- checks (emit_checks.cpp) ---------------------------------------------------------------------------------------
+
+  void emit_input_checks();
+  void emit_checks_before(const PlannedStage &stage);
+  void emit_checks(const PlannedStage &stage, bool of_inputs_only);
+  ir::Stmt emit_output_shapes();
+  void check_compact_shape(const PlannedStage &stage, std::vector<ir::Stmt> *stmts);
+  void check_index(const Access &access, std::size_t dimension, const std::string &name, const Expr &low_limit,
+                   const Expr &extent, bool of_inputs_only, std::set<std::string> *seen);
+  static bool free_of(const std::vector<AccessLoop> &loops, const Expr &e);
+
+  // --- the outermost sequence -----------------------------------------------------------------------------------------
+
+  /// Wraps everything that comes later.
+  using Wrapper = std::function<ir::Stmt(ir::Stmt)>;
+  std::vector<Wrapper> sequence_;
+  void append(const ir::Stmt &stmt);
+  void append_allocation(const StoragePtr &storage, std::vector<Expr> extents);
+  Expr append_let(const std::string &name, const Expr &value);
+  StoragePtr statistics_;
+  std::vector<std::string> statistic_names_;
+  void record(const std::string &name, const Expr &value, std::vector<ir::Stmt> *stmts);
+
+  static Expr index_load(const StoragePtr &storage, const Expr &i);
+};
+
+}  // namespace pit::lower

@@ -1,0 +1,224 @@
+// Tests that every access is in range, before anything is written.
+//
+// An access whose range is known from the loops costs one comparison of extents. One whose index is data, or whose range
+// is too wide because predicates narrow it, is tested iteration by iteration under its predicates, over the loops that
+// the index and the predicates read. Tests that need a computed stage come right behind that stage.
+
+#include <algorithm>
+#include <set>
+
+#include "accesses.h"
+#include "emit.h"
+#include "interval.h"
+#include "linear.h"
+
+namespace pit::lower {
+
+using ir::Stmt;
+
+namespace {
+
+Expr constant(std::int64_t c) { return make_int(int64, c); }
+
+bool calls_stage(const Expr &e) {
+  bool calls = false;
+  walk(e, [&](const Expr &node) {
+    calls |= node->kind == ExprKind::Call;
+    return !calls;
+  });
+  return calls;
+}
+
+/// The loops that `exprs` read, with those that their bounds read, outermost first.
+std::vector<AccessLoop> needed_loops(const std::vector<AccessLoop> &loops, std::vector<Expr> exprs) {
+  std::vector<AccessLoop> needed;
+  for (std::size_t i = loops.size(); i-- > 0;) {
+    const bool read = std::any_of(exprs.begin(), exprs.end(), [&](const Expr &e) { return uses(e, loops[i].var); });
+    if (!read) continue;
+    needed.insert(needed.begin(), loops[i]);
+    exprs.push_back(loops[i].range.min);
+    exprs.push_back(loops[i].range.extent);
+  }
+  return needed;
+}
+
+}  // namespace
+
+void Emitter::emit_input_checks() {
+  std::vector<Stmt> stmts{emit_output_shapes()};
+  append(ir::make<ir::Stage>("shapes", ir::StageKind::Check, ir::make_block(stmts)));
+  for (const auto &stage : plan_->stages) {
+    if (stage->level == Level::Root || stage->level == Level::With) emit_checks(*stage, true);
+  }
+}
+
+void Emitter::emit_checks_before(const PlannedStage &stage) {
+  emit_checks(stage, false);
+  for (const auto &other : plan_->stages) {
+    if (other->level == Level::With && other->consumer == &stage) emit_checks(*other, false);
+  }
+}
+
+/// Outputs that share loops have one shape, and components of a Tuple too; given lists are consistent.
+Stmt Emitter::emit_output_shapes() {
+  std::vector<Stmt> stmts;
+  auto same = [&](const Expr &a, const Expr &b, const std::string &what) {
+    if (equal(a, b)) return;
+    stmts.push_back(ir::make<ir::Check>(std::vector<VarPtr>{}, std::vector<Expr>{}, a == b, what + ": {0} and {1}",
+                                        std::vector<Expr>{a, b}));
+  };
+  for (const auto &stage : plan_->stages) {
+    for (std::size_t c = 1; c < stage->storages.size() && stage->is_output; ++c) {
+      for (int d = 0; d < stage->storages[c]->rank; ++d) {
+        same(make_extent(stage->storages[c], d), make_extent(stage->storages[0], d),
+             "outputs '" + stage->storages[c]->name + "' and '" + stage->storages[0]->name + "' of one Func differ in dimension " +
+                 std::to_string(d));
+      }
+    }
+    if (stage->is_output && stage->compact) check_compact_shape(*stage, &stmts);
+    if (stage->level != Level::With) continue;
+    for (std::size_t i = 0; i < stage->func->args.size(); ++i) {
+      const auto &args = stage->consumer->func->args;
+      const auto it = std::find(args.begin(), args.end(), stage->func->args[i]);
+      if (it == args.end()) continue;
+      same(lower_expr(stage->region[i].extent, {}),
+           lower_expr(stage->consumer->region[static_cast<std::size_t>(it - args.begin())].extent, {}),
+           "outputs '" + stage->name() + "' and '" + stage->consumer->name() + "' share loop " + stage->func->args[i]->name +
+               " but differ in its extent");
+    }
+  }
+  return ir::make_block(stmts);
+}
+
+/// The offsets in the micro-tile are as large as the micro-tile.
+void Emitter::check_compact_shape(const PlannedStage &stage, std::vector<Stmt> *stmts) {
+  int dimension = stage.storages[0]->rank;
+  const IndexPlan &index = *stage.compact;
+  for (auto it = stage.storage_order.rbegin(); it != stage.storage_order.rend(); ++it) {
+    const VarPtr &v = stage.func->args[static_cast<std::size_t>(*it)];
+    std::int64_t micro = v == index.axis ? index.micro : 1;
+    for (const GroupVar &g : index.group) {
+      if (g.var == v) micro = g.micro;
+    }
+    if (micro <= 1) continue;
+    --dimension;
+    stmts->push_back(ir::make<ir::Check>(
+        std::vector<VarPtr>{}, std::vector<Expr>{}, make_extent(stage.storages[0], dimension) == constant(micro),
+        "output '" + stage.storages[0]->name + "' keeps micro-tiles of " + std::to_string(micro) + " of " + v->name +
+            " in dimension " + std::to_string(dimension) + ", whose extent is {0}",
+        std::vector<Expr>{make_extent(stage.storages[0], dimension)}));
+  }
+}
+
+/// Appends a stage of checks for each access of `stage` that needs one: of inputs alone, or those that read a stage.
+void Emitter::emit_checks(const PlannedStage &stage, bool of_inputs_only) {
+  std::set<std::string> seen;
+  for_each_access(*plan_, stage, [&](const Access &access) {
+    if (!access.tensor && !access.stage) return;
+    const std::size_t rank = access.indices.size();
+    for (std::size_t d = 0; d < rank; ++d) {
+      // A stage at root is as large as its uses need, unless its range was declared.
+      Expr low_limit = constant(0), extent;
+      std::string name;
+      if (access.tensor) {
+        extent = make_extent(access.tensor, static_cast<int>(d));
+        name = "input '" + access.tensor->name + "'";
+      } else {
+        if (!access.stage->declared_bounds.contains(access.stage->func->args[d].get())) continue;
+        low_limit = access.stage->region[d].min;
+        extent = access.stage->region[d].extent;
+        name = "'" + access.stage->name() + "' (as declared by bound)";
+      }
+      check_index(access, d, name, low_limit, extent, of_inputs_only, &seen);
+    }
+  });
+}
+
+void Emitter::check_index(const Access &access, std::size_t dimension, const std::string &name, const Expr &low_limit,
+                          const Expr &extent, bool of_inputs_only, std::set<std::string> *seen) {
+  const Expr &index = access.indices[dimension];
+  std::vector<Expr> with_guards = access.guards;
+  with_guards.push_back(index);
+  const std::vector<AccessLoop> loops = needed_loops(access.loops, with_guards);
+  bool needs_stage = false;
+  for (const Expr &e : with_guards) needs_stage |= calls_stage(e);
+  for (const AccessLoop &loop : loops) needs_stage |= calls_stage(loop.range.min) || calls_stage(loop.range.extent);
+
+  // Is the range of the index known from the loops around it?
+  VariableRanges ranges;
+  Expr nothing_runs;
+  bool known = true;
+  for (const AccessLoop &loop : needed_loops(access.loops, {index})) {
+    const Interval low = interval_of(loop.range.min, ranges, *plan_, true);
+    const Interval end = interval_of(loop.range.min + loop.range.extent, ranges, *plan_, true);
+    known &= low.bounded() && end.bounded();
+    ranges[loop.var.get()] = {low.low, end.high.defined() ? end.high - constant(1) : Expr()};
+    const Expr empty = loop.range.extent <= constant(0);
+    if (known && !reads_data(empty) && free_of(access.loops, empty)) nothing_runs = nothing_runs.defined() ? nothing_runs || empty : empty;
+  }
+  const Interval range = interval_of(index, ranges, *plan_, false);
+  Expr surely;
+  if (known && range.bounded() && !calls_stage(range.low) && !calls_stage(range.high)) {
+    surely = range.low >= low_limit && range.high < low_limit + extent;
+    if (nothing_runs.defined()) surely = nothing_runs || surely;
+    std::int64_t c = 0;
+    if (is_const_int(surely, &c) && c != 0) return;
+    if (equal(range.high + constant(1), low_limit + extent) && equal(range.low, low_limit)) return;
+    const auto slack = constant_difference(low_limit + extent, range.high);
+    const auto floor = constant_difference(range.low, low_limit);
+    if (slack && *slack >= 1 && floor && *floor >= 0) return;
+  }
+  // A range that is known needs no computed stage to be tested, only to be excused by a predicate.
+  const bool now = needs_stage ? !of_inputs_only : of_inputs_only;
+  if (!now) return;
+  std::string key = name + std::to_string(dimension) + to_string(index);
+  for (const AccessLoop &loop : loops) key += "|" + loop.var->name + to_string(loop.range.min) + ":" + to_string(loop.range.extent);
+  for (const Expr &g : access.guards) key += "&" + to_string(g);
+  if (!seen->insert(key).second) return;
+
+  Scope scope;
+  std::vector<VarPtr> variables;
+  std::vector<std::pair<Expr, std::string>> shown;
+  for (const AccessLoop &loop : loops) {
+    variables.push_back(ir::make_loop_variable(loop.var->name));
+    const Expr low = loop.range.min;
+    const Expr value = substitute(low, scope.from, scope.to) + make_variable(variables.back());
+    scope.from.push_back(loop.var);
+    scope.to.push_back(value);
+    if (uses(index, loop.var) || shown.size() < 4) shown.push_back({scope.to.back(), loop.var->name});
+  }
+  std::string message = name + " is indexed by {0} in dimension " + std::to_string(dimension) + ", whose extent is {1}";
+  for (std::size_t i = 0; i < shown.size() && i < 5; ++i) {
+    message += (i == 0 ? ", at " : ", ") + shown[i].second + " = {" + std::to_string(i + 2) + "}";
+  }
+  std::function<Stmt(std::size_t)> inside = [&](std::size_t i) -> Stmt {
+    if (i < access.guards.size()) {
+      return with_inner_calls({access.guards[i]}, scope, [&] {
+        return ir::make<ir::If>(lower_expr(access.guards[i], scope), inside(i + 1));
+      });
+    }
+    return with_inner_calls({index}, scope, [&] {
+      const Expr value = to_int64(lower_expr(index, scope));
+      const Expr low = lower_expr(low_limit, {}), high = low + lower_expr(extent, {});
+      std::vector<Expr> values{value, lower_expr(extent, {})};
+      for (std::size_t k = 0; k < shown.size() && k < 5; ++k) values.push_back(lower_expr(shown[k].first, {}));
+      return ir::make<ir::Check>(std::vector<VarPtr>{}, std::vector<Expr>{}, value >= low && value < high, message, values);
+    });
+  };
+  Stmt body = inside(0);
+  for (std::size_t i = loops.size(); i-- > 0;) {
+    Scope outer;
+    outer.from.assign(scope.from.begin(), scope.from.begin() + static_cast<std::ptrdiff_t>(i));
+    outer.to.assign(scope.to.begin(), scope.to.begin() + static_cast<std::ptrdiff_t>(i));
+    body = ir::make<ir::For>(variables[i], constant(0), lower_expr(loops[i].range.extent, outer),
+                             i == 0 && loops.size() > 1 ? ir::ForKind::Parallel : ir::ForKind::Serial, body);
+  }
+  if (surely.defined()) body = ir::make<ir::If>(!lower_expr(surely, {}), body);
+  append(ir::make<ir::Stage>(access.site->name() + ".bounds", ir::StageKind::Check, body));
+}
+
+bool Emitter::free_of(const std::vector<AccessLoop> &loops, const Expr &e) {
+  return std::none_of(loops.begin(), loops.end(), [&](const AccessLoop &loop) { return uses(e, loop.var); });
+}
+
+}  // namespace pit::lower

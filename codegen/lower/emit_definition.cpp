@@ -1,0 +1,427 @@
+// Loop nests of definitions: which loops become lanes of a tile, where other stages are computed inside them.
+
+#include <algorithm>
+
+#include "dsl/analysis/annihilation.h"
+#include "dsl/error.h"
+#include "dsl/loop_names.h"
+#include "emit.h"
+#include "interval.h"
+#include "job.h"
+#include "linear.h"
+
+namespace pit::lower {
+
+using ir::Stmt;
+
+namespace {
+
+/// A reduction that no directive has tiled is cut into pieces of this many iterations inside a tile.
+constexpr std::int64_t kReductionStrip = 256;
+constexpr std::int64_t kLargestLane = 512;
+
+Expr constant(std::int64_t c) { return make_int(int64, c); }
+
+}  // namespace
+
+Stmt Emitter::emit_stage_at_root(PlannedStage *stage) {
+  emit_checks_before(*stage);
+  if (stage->storages.empty()) {
+    for (std::size_t c = 0; c < stage->func->types.size(); ++c) {
+      const std::string suffix = stage->func->types.size() > 1 ? "." + std::to_string(c) : "";
+      const std::size_t rank = stage->compact
+                                   ? static_cast<std::size_t>(compact_rank(*stage->func, *stage->compact->node,
+                                                                           plan_->pipeline->schedule().directives))
+                                   : stage->func->args.size();
+      stage->storages.push_back(ir::make_storage(stage->name() + suffix, stage->func->types[c], static_cast<int>(rank),
+                                                 Space::Heap));
+      std::vector<Expr> extents;
+      if (stage->compact) extents.push_back(index_load(stage->compact->offsets, stage->compact->groups));
+      std::vector<Expr> offsets;
+      for (int dimension : stage->storage_order) {
+        const auto d = static_cast<std::size_t>(dimension);
+        if (!stage->compact) {
+          extents.push_back(stage->region[d].extent);
+          continue;
+        }
+        const IndexPlan &index = *stage->compact;
+        const VarPtr &v = stage->func->args[d];
+        const bool axis = std::find(index.axis_parts.begin(), index.axis_parts.end(), v) != index.axis_parts.end();
+        const auto group = std::find_if(index.group.begin(), index.group.end(), [&](const GroupVar &g) { return g.var == v; });
+        const std::int64_t micro = axis ? index.micro : group != index.group.end() ? group->micro : 0;
+        if (micro == 0) extents.push_back(stage->region[d].extent);
+        if (micro > 1) offsets.push_back(constant(micro));
+      }
+      extents.insert(extents.end(), offsets.begin(), offsets.end());
+      append_allocation(stage->storages.back(), extents);
+    }
+  }
+  for (const auto &index : plan_->indices) {
+    if (index->mark_stage == stage) allocate_index(index.get());
+  }
+  std::vector<Stmt> stmts;
+  if (stage->is_top_k()) {
+    stmts.push_back(emit_top_k(stage));
+  } else {
+    for (const PlannedDefinition &def : stage->definitions) stmts.push_back(emit_specialized(stage, def, {}));
+  }
+  append(ir::make<ir::Stage>(stage->name(), ir::StageKind::Compute, ir::make_block(stmts)));
+  for (const auto &index : plan_->indices) {
+    if (index->mark_stage == stage) append(place_index(index.get()));
+  }
+  return {};
+}
+
+Stmt Emitter::emit_specialized(PlannedStage *stage, const PlannedDefinition &def, const Scope &scope) {
+  Stmt general = emit_definition(stage, def, def.directives, scope);
+  for (auto it = def.specializations.rbegin(); it != def.specializations.rend(); ++it) {
+    const Expr condition = lower_expr(it->first, scope);
+    if (reads_axis(condition, scope.axes)) {
+      throw CompileError(definition_name(*stage->func, def.number) +
+                             ".specialize: the condition varies inside the tile at which the Func is computed",
+                         it->first.where());
+    }
+    general = ir::make<ir::If>(condition, emit_definition(stage, def, it->second, scope), general);
+  }
+  return general;
+}
+
+bool Emitter::realizes_here(const Job &job, const Dim &dim) const {
+  if (!stages_at(job, dim).empty()) return true;
+  for (const auto &stage : plan_->stages) {
+    if (stage->level == Level::With && stage->consumer == job.stage && stage->consumer_definition == job.def->number &&
+        stage->consumer_loop == dim.name) {
+      return true;
+    }
+  }
+  return std::any_of(plan_->indices.begin(), plan_->indices.end(), [&](const auto &index) {
+    return index->mark_stage == job.stage && index->mark_loop == dim.name;
+  });
+}
+
+Stmt Emitter::emit_definition(PlannedStage *stage, const PlannedDefinition &def, const std::vector<Directive> &directives,
+                              const Scope &scope) {
+  Job job;
+  job.stage = stage;
+  job.def = &def;
+  job.directives = &directives;
+  job.nest = make_nest(*plan_, *stage, def, directives, {scope.from, scope.to, scope.axes, scope.in_tile});
+  job.scope = scope;
+  job.scope.from = job.nest.from;
+  job.scope.to = job.nest.to;
+  choose_lanes(job);
+  choose_parallel(job);
+  job.predicates = residual_predicates(job);
+  const std::size_t tiles = tiles_.size();
+  Stmt result = job.level < 0 ? emit_inside(job, 0) : emit_loops(job, 0);
+  tiles_.resize(tiles);
+  return result;
+}
+
+/// Decides which dims are lanes and puts them innermost, behind the loops.
+void Emitter::choose_lanes(Job &job) {
+  std::vector<Dim> &dims = job.nest.dims;
+  bool vectorized = false;
+  for (std::size_t i = 0; i < dims.size(); ++i) {
+    const bool tile = job.nest.has_pit && dims[i].var == job.nest.pit.tile_var;
+    if (tile || realizes_here(job, dims[i])) job.level = static_cast<int>(i);
+    vectorized |= dims[i].vectorize;
+  }
+  const bool tile_mode = job.level >= 0 || job.scope.in_tile;
+  const bool permutable = job.def->number == 0 || is_permutable(job.def->combiner);
+  std::vector<Dim> outer, inner, lanes;
+  bool reduction_lane = false;
+  for (std::size_t i = dims.size(); i-- > 0;) {
+    Dim dim = dims[i];
+    const bool inside = static_cast<int>(i) > job.level;
+    if (dim.lane || dim.vectorize) {
+      dim.lane = true;
+    } else if (inside && tile_mode && permutable && dim.kind != ir::ForKind::Parallel &&
+               dim.kind != ir::ForKind::GpuBlock) {
+      if (!dim.reduction || (dim.maximum != 0 && dim.maximum <= kLargestLane)) {
+        dim.lane = true;
+      } else if (!reduction_lane) {
+        // Cut an untiled reduction into strips.
+        Dim strip = dim;
+        strip.name = ir::make_loop_variable(dim.name->name + ".strip");
+        strip.var = strip.name;
+        strip.extent = (dim.extent + constant(kReductionStrip - 1)) / constant(kReductionStrip);
+        strip.maximum = 0;
+        Dim lane = dim;
+        lane.var = ir::make_axis_variable(dim.name->name);
+        lane.extent = min(constant(kReductionStrip), dim.extent - make_variable(strip.var) * constant(kReductionStrip));
+        lane.maximum = kReductionStrip;
+        lane.lane = true;
+        const Expr value = make_variable(strip.var) * constant(kReductionStrip) + make_variable(lane.var);
+        for (Expr &to : job.scope.to) to = substitute(to, {dim.var}, {value});
+        for (Expr &guard : job.nest.guards) guard = substitute(guard, {dim.var}, {value});
+        inner.insert(inner.begin(), strip);
+        dim = lane;
+      }
+    }
+    if (dim.lane) {
+      reduction_lane |= dim.reduction;
+      if (dim.var->role != VarRole::Axis) {
+        const VarPtr axis = ir::make_axis_variable(dim.var->name);
+        for (Expr &to : job.scope.to) to = substitute(to, {dim.var}, {make_variable(axis)});
+        for (Expr &guard : job.nest.guards) guard = substitute(guard, {dim.var}, {make_variable(axis)});
+        for (Dim &other : dims) other.extent = other.extent.defined() ? substitute(other.extent, {dim.var}, {make_variable(axis)}) : other.extent;
+        for (auto *list : {&inner, &lanes}) {
+          for (Dim &other : *list) other.extent = other.extent.defined() ? substitute(other.extent, {dim.var}, {make_variable(axis)}) : other.extent;
+        }
+        dim.var = axis;
+      }
+      lanes.insert(lanes.begin(), dim);
+    } else if (inside) {
+      inner.insert(inner.begin(), dim);
+    } else {
+      outer.insert(outer.begin(), dim);
+    }
+  }
+  if (vectorized && job.level >= 0) job.level = static_cast<int>(outer.size()) - 1;
+  job.loops = outer.size() + inner.size();
+  dims = std::move(outer);
+  dims.insert(dims.end(), inner.begin(), inner.end());
+  dims.insert(dims.end(), lanes.begin(), lanes.end());
+  check_lanes(job);
+}
+
+void Emitter::check_lanes(const Job &job) const {
+  for (const Dim &dim : job.nest.dims) {
+    if (!dim.extent.defined()) continue;
+    for (const VarPtr &v : free_variables(dim.extent)) {
+      if (v->role != VarRole::Axis) continue;
+      throw CompileError(definition_name(*job.stage->func, job.def->number) + ": the bounds of loop " + dim.name->name +
+                             " vary with " + v->name + ", which is a dimension of a tile here; tile " + dim.name->name +
+                             " with pit_tile, or compute " + job.stage->name() + " at root without tiling " + v->name,
+                         job.nest.has_pit ? job.nest.pit.where : job.stage->where);
+    }
+  }
+}
+
+/// Loops of a pit_tile at root run in parallel where no two of their iterations share an element, unless the
+/// schedule says itself which loops are parallel.
+void Emitter::choose_parallel(Job &job) {
+  if (job.stage->level != Level::Root || !job.nest.has_pit) return;
+  std::vector<Dim> &dims = job.nest.dims;
+  for (std::size_t i = 0; i <= static_cast<std::size_t>(job.level); ++i) {
+    if (dims[i].kind != ir::ForKind::Serial) return;
+  }
+  bool pure_axis = true;
+  for (const VarPtr &part : job.nest.pit.index->axis_parts) {
+    const auto &args = job.stage->func->args;
+    pure_axis &= std::find(args.begin(), args.end(), part) != args.end();
+  }
+  for (std::size_t i = 0; i <= static_cast<std::size_t>(job.level); ++i) {
+    const bool of_axis = dims[i].var == job.nest.pit.tile_var || dims[i].var == job.nest.pit.group_loop;
+    if (of_axis ? pure_axis : !dims[i].reduction) dims[i].kind = ir::ForKind::Parallel;
+  }
+}
+
+/// The conjuncts that still have to be tested inside the nest.
+std::vector<Expr> Emitter::residual_predicates(const Job &job) {
+  std::vector<Expr> rest;
+  const std::string name = definition_name(*job.stage->func, job.def->number);
+  if (!job.nest.has_pit) return job.def->predicates;
+  const IndexPlan &index = *job.nest.pit.index;
+  bool single = index.micro == 1 && index.covered.empty() && index.kind != IndexKind::Given;
+  for (const GroupVar &g : index.group) single &= g.micro == 1;
+  for (const Expr &p : job.def->predicates) {
+    const bool listed = std::any_of(index.predicates.begin(), index.predicates.end(),
+                                    [&](const Expr &q) { return equal(p, q) || to_string(p) == to_string(q); });
+    if (!(single && listed)) rest.push_back(p);
+  }
+  if (rest.empty()) {
+    plan_->explain(name, "mask", "none: every listed position passes the predicate");
+    return rest;
+  }
+  bool data_dependent = false;
+  for (const Expr &value : job.def->values) {
+    walk(value, [&](const Expr &node) {
+      if (const Load *load = node.as<Load>()) {
+        for (const Expr &i : load->indices) data_dependent |= reads_data(i);
+      }
+      return !data_dependent;
+    });
+  }
+  DefinitionData inlined = *job.def->source;
+  inlined.values = job.def->values;
+  inlined.args = job.def->args;
+  inlined.predicates = job.def->predicates;
+  if (!job.def->has(DirectiveKind::Strict) && !data_dependent && job.def->number > 0 && annihilates(inlined, rest)) {
+    plan_->explain(name, "mask", "none: where the predicate fails the contribution is the combiner's identity");
+    return {};
+  }
+  std::string text;
+  for (const Expr &p : rest) text += (text.empty() ? "" : " && ") + to_string(p);
+  plan_->explain(name, "mask", "tested inside the tile: " + text);
+  return rest;
+}
+
+/// Loop i and what is inside; behind the loops the statement.
+Stmt Emitter::emit_loops(Job &job, std::size_t i) {
+  if (i >= job.loops) return emit_body(job);
+  const Dim dim = job.nest.dims[i];
+  if (job.nest.has_pit && dim.var == job.nest.pit.tile_var) return emit_pit_tile(job, i);
+  Expr extent = lower_expr(dim.extent, job.scope);
+  return ir::make<ir::For>(dim.var, constant(0), extent, dim.kind, emit_inside(job, i));
+}
+
+Stmt Emitter::emit_pit_tile(Job &job, std::size_t i) {
+  const PitLoop &pit = job.nest.pit;
+  const IndexPlan &index = *pit.index;
+  const std::int64_t entries = pit.tile_entries;
+  Scope loops = job.scope;
+  loops.axes.clear();
+  const VarPtr group = ir::make_let_variable("group", int64), first = ir::make_let_variable("first", int64),
+               count = ir::make_let_variable("count", int64), entry = ir::make_let_variable("entry", int64);
+  const Expr g = make_variable(group), tile = make_variable(pit.tile_var);
+  Expr first_value = constant(0), count_value;
+  if (index.segment_offsets) {
+    first_value = index_load(index.segment_offsets, g);
+    count_value = index_load(index.segment_offsets, g + constant(1)) - first_value;
+  } else if (index.kind == IndexKind::Range) {
+    count_value = (lower_expr(index.axis_range.extent, loops) + constant(index.micro - 1)) / constant(index.micro);
+  } else {
+    first_value = index_load(index.offsets, g);
+    count_value = index.counts ? index_load(index.counts, g) : index_load(index.offsets, g + constant(1)) - first_value;
+  }
+  // The lane over entries is as long as the tile is full.
+  for (Dim &dim : job.nest.dims) {
+    if (pit.entry_lane && dim.var == pit.entry_lane) {
+      dim.extent = min(constant(entries), make_variable(count) - tile * constant(entries));
+    }
+  }
+  Expr here = make_variable(entry);
+  if (pit.entry_lane) here = here + make_variable(pit.entry_lane);
+  Expr coordinate;
+  std::function<Stmt(Stmt)> define_coordinate = [](const Stmt &s) { return s; };
+  if (index.segment_offsets) {
+    coordinate = here;
+  } else if (index.kind == IndexKind::Range) {
+    coordinate = here * constant(index.micro) + lower_expr(index.axis_range.min, loops);
+  } else if (!pit.entry_lane) {
+    const VarPtr at = ir::make_let_variable(index.axis->name, int64);
+    const Expr value = index_load(index.coordinates, here);
+    coordinate = make_variable(at);
+    define_coordinate = [at, value](const Stmt &s) { return ir::make<ir::Let>(at, value, s); };
+  } else {
+    const StoragePtr tile_coordinates = ir::make_storage(index.axis->name + ".coordinates", int32, 1, Space::Tile);
+    const Expr value = cast(int32, make_load(index.coordinates, {here}));
+    coordinate = to_int64(make_load(tile_coordinates, {make_variable(pit.entry_lane)}));
+    const VarPtr lane = pit.entry_lane;
+    define_coordinate = [=](const Stmt &s) {
+      const Stmt fill = ir::make<ir::Store>(std::vector<VarPtr>{lane}, std::vector<Expr>{}, tile_coordinates,
+                                            std::vector<Expr>{make_variable(lane)}, Combiner::Assign, value);
+      return ir::make<ir::Allocate>(tile_coordinates, std::vector<Expr>{make_int(int64, entries)},
+                                    ir::make_block({fill, s}));
+    };
+  }
+  for (Expr &to : job.scope.to) to = substitute(to, {pit.coordinate}, {coordinate});
+  for (Expr &guard : job.nest.guards) guard = substitute(guard, {pit.coordinate}, {coordinate});
+  TileContext context;
+  context.index = &index;
+  auto add_context = [&](const VarPtr &v) {
+    for (std::size_t k = 0; k < job.scope.from.size(); ++k) {
+      if (job.scope.from[k] != v) continue;
+      context.vars.push_back(v);
+      context.values.push_back(job.scope.to[k]);
+    }
+  };
+  bool single = index.micro == 1 && (index.offsets || index.segment_offsets);
+  for (const GroupVar &gv : index.group) single &= gv.micro == 1;
+  if (single) {
+    context.entry = here;
+    for (const VarPtr &part : index.axis_parts) add_context(part);
+    for (const GroupVar &gv : index.group) add_context(gv.var);
+  }
+  if (index.key.defined()) {
+    context.key = substitute(index.key, job.scope.from, job.scope.to);
+    context.group = make_variable(group);
+  }
+  tiles_.push_back(context);
+  const Dim dim = job.nest.dims[i];
+  job.define_coordinate = define_coordinate;
+  Stmt inside = emit_inside(job, i);
+  inside = ir::make<ir::Let>(entry, make_variable(first) + tile * constant(entries), inside);
+  const Expr tiles = (make_variable(count) + constant(entries - 1)) / constant(entries);
+  Stmt loop = ir::make<ir::For>(pit.tile_var, constant(0), tiles, dim.kind, inside);
+  loop = ir::make<ir::Let>(count, substitute(count_value, {first}, {make_variable(first)}), loop);
+  loop = ir::make<ir::Let>(first, first_value, loop);
+  return ir::make<ir::Let>(group, lower_expr(pit.group, loops), loop);
+}
+
+/// The body of loop i: lanes are declared at the innermost loop that has stages or is a tile.
+Stmt Emitter::emit_inside(Job &job, std::size_t i) {
+  const bool top = job.level < 0;
+  std::vector<ir::AxisBinding> lanes;
+  const std::size_t next = top ? 0 : i + 1;
+  if (top || static_cast<int>(i) == job.level) {
+    for (std::size_t k = job.loops; k < job.nest.dims.size(); ++k) {
+      const Dim &dim = job.nest.dims[k];
+      bool known = true;  // extents that read a loop further inside are declared there
+      for (std::size_t l = next; l < job.loops; ++l) known &= !uses(dim.extent, job.nest.dims[l].var);
+      if (known) lanes.push_back({dim.var, lower_expr(dim.extent, job.scope), dim.maximum});
+    }
+  }
+  const std::vector<ir::AxisBinding> axes_before = job.scope.axes;
+  job.scope.axes.insert(job.scope.axes.end(), lanes.begin(), lanes.end());
+  std::vector<Inner> inner;
+  for (std::size_t k = next; k < job.nest.dims.size(); ++k) {
+    const Dim &dim = job.nest.dims[k];
+    const bool declared = std::any_of(job.scope.axes.begin(), job.scope.axes.end(),
+                                      [&](const ir::AxisBinding &a) { return a.var == dim.var; });
+    if (!declared) inner.push_back({dim.var, dim.extent, dim.maximum});
+  }
+  Stmt body;
+  if (top) {
+    body = emit_loops(job, 0);
+  } else {
+    const Dim dim = job.nest.dims[i];
+    std::vector<PlannedStage *> with;
+    for (const auto &stage : plan_->stages) {
+      if (stage->level == Level::With && stage->consumer == job.stage && stage->consumer_loop == dim.name) {
+        with.push_back(stage.get());
+      }
+    }
+    body = realize(job, stages_at(job, dim), 0, inner, [&] {
+      std::vector<Stmt> stmts{emit_loops(job, i + 1)};
+      for (PlannedStage *stage : with) {
+        Scope scope = job.scope;
+        for (const PlannedDefinition &def : stage->definitions) stmts.push_back(emit_definition(stage, def, def.directives, scope));
+      }
+      stmts.push_back(emit_marks_in_producer(job.stage, job.scope, dim.name));
+      return ir::make_block(stmts);
+    });
+  }
+  if (job.define_coordinate && !top && job.nest.dims[i].var == job.nest.pit.tile_var) body = job.define_coordinate(body);
+  job.scope.axes = axes_before;
+  return lanes.empty() ? body : ir::make<ir::Axes>(lanes, body);
+}
+
+Stmt Emitter::emit_body(Job &job) {
+  std::vector<ir::AxisBinding> lanes;
+  std::vector<VarPtr> own;
+  for (std::size_t k = job.loops; k < job.nest.dims.size(); ++k) {
+    const Dim &dim = job.nest.dims[k];
+    own.push_back(dim.var);
+    const bool declared = std::any_of(job.scope.axes.begin(), job.scope.axes.end(),
+                                      [&](const ir::AxisBinding &a) { return a.var == dim.var; });
+    if (!declared) lanes.push_back({dim.var, lower_expr(dim.extent, job.scope), dim.maximum});
+  }
+  Scope scope = job.scope;
+  scope.axes.insert(scope.axes.end(), lanes.begin(), lanes.end());
+  if (!scope.axes.empty()) scope.in_tile = true;
+  Scope resolved;  // guards of splits are over loop variables already
+  resolved.axes = scope.axes;
+  std::vector<Expr> guards, outside;
+  for (const Expr &guard : job.nest.guards) {
+    const Expr lowered = lower_expr(guard, resolved);
+    (reads_axis(lowered, scope.axes) ? guards : outside).push_back(lowered);
+  }
+  Stmt body = emit_statement(job.stage, *job.def, scope, own, guards, job.predicates, 0);
+  for (auto it = outside.rbegin(); it != outside.rend(); ++it) body = ir::make<ir::If>(*it, body);
+  return lanes.empty() ? body : ir::make<ir::Axes>(lanes, body);
+}
+
+}  // namespace pit::lower

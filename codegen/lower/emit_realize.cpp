@@ -1,0 +1,300 @@
+// Stages computed inside another: at a tile, or at the innermost place of use.
+//
+// A stage computed at a tile is needed at the tile's *set* of positions. When every use has one and the same argument,
+// the argument is fixed to that expression and the stage's tile gets the axes that the expression reads; the positions
+// may be scattered. Otherwise the argument gets an axis of its own over the range that the uses span.
+
+#include <algorithm>
+
+#include "dsl/error.h"
+#include "dsl/loop_names.h"
+#include "emit.h"
+#include "interval.h"
+#include "job.h"
+#include "linear.h"
+
+namespace pit::lower {
+
+using ir::Stmt;
+
+std::vector<PlannedStage *> Emitter::stages_at(const Job &job, const Dim &dim) const {
+  std::vector<PlannedStage *> result;
+  const bool pit = job.nest.has_pit && dim.var == job.nest.pit.tile_var;
+  for (const auto &stage : plan_->stages) {
+    if (stage->level != Level::At || stage->consumer != job.stage || realized_.contains(stage.get())) continue;
+    if (stage->consumer_loop == dim.name) {
+      result.push_back(stage.get());
+    } else if (pit && stage->consumer_definition != job.def->number) {
+      // Another definition of the consumer, tiled by another rule: the stage is computed at its tile as well.
+      std::vector<Inner> inner;
+      std::vector<CallSite> sites;
+      collect_sites(*stage, *job.def, job.scope.from, job.scope.to, &inner, &sites);
+      if (!sites.empty()) result.push_back(stage.get());
+    }
+  }
+  return result;
+}
+
+/// The uses of `producer` in `def`, seen through stages that are themselves computed inside, in terms of the scope and
+/// of variables that are added to `inner`.
+void Emitter::collect_sites(const PlannedStage &producer, const PlannedDefinition &def, const std::vector<VarPtr> &from,
+                            const std::vector<Expr> &to, std::vector<Inner> *inner, std::vector<CallSite> *sites) const {
+  std::vector<VarPtr> names = from;
+  std::vector<Expr> values = to;
+  for (const ReductionDim &dim : def.domain) {
+    if (std::find(names.begin(), names.end(), dim.var) != names.end()) continue;
+    const VarPtr counter = ir::make_loop_variable(dim.var->name);
+    const Expr low = substitute(to_int64(dim.min), names, values);
+    std::int64_t c = 0;
+    const Expr extent = substitute(to_int64(dim.extent), names, values);
+    inner->push_back({counter, extent, is_const_int(extent, &c) ? c : 0});
+    names.push_back(dim.var);
+    values.push_back(low + make_variable(counter));
+  }
+  auto look = [&](const Expr &e) {
+    walk(substitute(e, names, values), [&](const Expr &node) {
+      const Call *call = node.as<Call>();
+      if (!call) return true;
+      const PlannedStage *stage = plan_->stage(*call);
+      std::vector<Expr> args;
+      for (const Expr &arg : call->args) args.push_back(to_int64(arg));
+      if (stage == &producer) {
+        sites->push_back({args, call->component});
+      } else if (stage->level != Level::Root && stage->level != Level::With && !realized_.contains(stage) &&
+                 stage->func.get() != producer.func.get()) {
+        for (const PlannedDefinition &d : stage->definitions) {
+          collect_sites(producer, d, stage->func->args, args, inner, sites);
+        }
+      }
+      return true;
+    });
+  };
+  for (const Expr &value : def.values) look(value);
+  for (const Expr &predicate : def.predicates) look(predicate);
+  if (def.number > 0) {
+    for (const Expr &arg : def.args) look(arg);
+  }
+}
+
+Emitter::Realization Emitter::make_realization(const PlannedStage &producer, const std::vector<CallSite> &sites,
+                                               const Scope &scope, const std::vector<Inner> &inner) {
+  const FuncNode &func = *producer.func;
+  Realization result;
+  std::vector<TileDim> ranged(func.args.size());
+  // Components 0 and 1 of a softmax state do not vary with the Vars that only the value reads.
+  std::vector<bool> of_score(func.args.size(), true);
+  if (producer.is_softmax()) {
+    for (std::size_t i = 0; i < func.args.size(); ++i) {
+      of_score[i] = false;
+      for (const PlannedDefinition &def : producer.definitions) {
+        if (def.number == 0) continue;
+        of_score[i] = of_score[i] || uses(def.values.at(0), func.args[i]);
+        for (const Expr &p : def.predicates) of_score[i] = of_score[i] || uses(p, func.args[i]);
+        for (const ReductionDim &d : def.domain) {
+          of_score[i] = of_score[i] || uses(d.min, func.args[i]) || uses(d.extent, func.args[i]);
+        }
+      }
+    }
+  }
+  VariableRanges ranges, largest;
+  for (const ir::AxisBinding &axis : scope.axes) {
+    ranges[axis.var.get()] = {make_int(int64, 0), axis.extent - make_int(int64, 1)};
+    if (axis.maximum > 0) largest[axis.var.get()] = {make_int(int64, 0), make_int(int64, axis.maximum - 1)};
+    else largest[axis.var.get()] = {};
+  }
+  for (const Inner &loop : inner) {
+    const Interval extent = interval_of(loop.extent, ranges, *plan_, true);
+    ranges[loop.var.get()] = {make_int(int64, 0), extent.high.defined() ? extent.high - make_int(int64, 1) : Expr()};
+    if (loop.maximum > 0) largest[loop.var.get()] = {make_int(int64, 0), make_int(int64, loop.maximum - 1)};
+    else largest[loop.var.get()] = {};
+  }
+  for (std::size_t i = 0; i < func.args.size(); ++i) {
+    const bool plain = std::all_of(producer.definitions.begin(), producer.definitions.end(), [&](const PlannedDefinition &d) {
+      const Variable *v = d.args.at(i).as<Variable>();
+      return v && v->var == func.args[i];
+    });
+    Expr fixed;
+    bool one = plain;
+    Interval span, widest;
+    bool first = true;
+    for (const CallSite &site : sites) {
+      if (!of_score[i] && site.component != 2) continue;
+      const Expr &arg = site.args.at(i);
+      one = one && (first || equal(fixed, arg));
+      for (const Inner &loop : inner) one = one && !uses(arg, loop.var);
+      fixed = arg;
+      const Interval here = interval_of(arg, ranges, *plan_, true), wide = interval_of(arg, largest, *plan_, true);
+      auto hull = [&](Interval *all, const Interval &next) {
+        all->low = first ? next.low : all->low.defined() && next.low.defined() ? min(all->low, next.low) : Expr();
+        all->high = first ? next.high : all->high.defined() && next.high.defined() ? max(all->high, next.high) : Expr();
+      };
+      hull(&span, here);
+      hull(&widest, wide);
+      first = false;
+    }
+    if (first) {  // only read through components that do not vary with it
+      fixed = sites.at(0).args.at(i);
+      one = true;
+    }
+    result.fixed_args.push_back(one ? fixed : Expr());
+    if (one) continue;
+    if (!span.bounded()) {
+      throw CompileError(producer.name() + " is computed at a tile, but the range of " + func.args[i]->name +
+                             " that the tile needs cannot be inferred (an index is data and varies); compute it at root with bound()",
+                         producer.where);
+    }
+    TileDim &dim = ranged[i];
+    dim.arg = static_cast<int>(i);
+    dim.min = span.low;
+    dim.range.var = ir::make_axis_variable(func.args[i]->name);
+    dim.range.extent = span.high - span.low + make_int(int64, 1);
+    if (widest.bounded()) dim.range.maximum = std::max<std::int64_t>(constant_difference(widest.high, widest.low).value_or(-1) + 1, 0);
+  }
+  for (std::size_t c = 0; c < func.types.size(); ++c) {
+    std::vector<TileDim> dims;
+    for (const ir::AxisBinding &axis : scope.axes) {
+      bool used = false;
+      for (std::size_t i = 0; i < func.args.size(); ++i) {
+        if (c < 2 && producer.is_softmax() && !of_score[i]) continue;
+        used |= result.fixed_args[i].defined() && uses(result.fixed_args[i], axis.var);
+      }
+      if (used) dims.push_back({axis.var, -1, {}, axis});
+    }
+    for (std::size_t i = 0; i < func.args.size(); ++i) {
+      if (result.fixed_args[i].defined() || (c < 2 && producer.is_softmax() && !of_score[i])) continue;
+      dims.push_back(ranged[i]);
+    }
+    const std::string suffix = func.types.size() > 1 ? "." + std::to_string(c) : "";
+    result.storages.push_back(ir::make_storage(func.name + suffix, func.types[c], static_cast<int>(dims.size()), Space::Tile));
+    result.dims.push_back(std::move(dims));
+  }
+  return result;
+}
+
+/// The storages of a realisation around `body`. Tiles have their static size where there is one.
+Stmt Emitter::with_storages(const Realization &realization, const Scope &scope, Stmt body) {
+  for (std::size_t c = realization.storages.size(); c-- > 0;) {
+    std::vector<Expr> extents;
+    for (const TileDim &dim : realization.dims[c]) {
+      extents.push_back(dim.range.maximum > 0 ? make_int(int64, dim.range.maximum) : lower_expr(dim.range.extent, scope));
+    }
+    body = ir::make<ir::Allocate>(realization.storages[c], extents, body);
+  }
+  return body;
+}
+
+/// The definitions of a realised stage. Its Vars are the fixed arguments or minimum plus axis.
+Stmt Emitter::emit_realized(PlannedStage *producer, const Realization &realization, const Scope &scope) {
+  Scope inside;
+  inside.axes = scope.axes;
+  std::vector<ir::AxisBinding> ranges;
+  std::vector<Expr> minima;
+  for (const std::vector<TileDim> &dims : realization.dims) {
+    for (const TileDim &dim : dims) {
+      const bool known = std::any_of(ranges.begin(), ranges.end(), [&](const ir::AxisBinding &a) { return a.var == dim.range.var; });
+      if (dim.arg >= 0 && !known) {
+        ir::AxisBinding range = dim.range;
+        range.extent = lower_expr(range.extent, scope);
+        ranges.push_back(range);
+      }
+    }
+  }
+  for (std::size_t i = 0; i < producer->func->args.size(); ++i) {
+    inside.from.push_back(producer->func->args[i]);
+    if (realization.fixed_args[i].defined()) {
+      inside.to.push_back(realization.fixed_args[i]);
+      continue;
+    }
+    Expr value = make_int(int64, 0);
+    for (const std::vector<TileDim> &dims : realization.dims) {
+      for (const TileDim &dim : dims) {
+        if (dim.arg == static_cast<int>(i)) value = dim.min + make_variable(dim.range.var);
+      }
+    }
+    inside.to.push_back(value);
+  }
+  inside.axes.insert(inside.axes.end(), ranges.begin(), ranges.end());
+  inside.in_tile = scope.in_tile || !inside.axes.empty();
+  std::vector<Stmt> stmts;
+  for (const PlannedDefinition &def : producer->definitions) stmts.push_back(emit_specialized(producer, def, inside));
+  const Stmt body = ir::make_block(stmts);
+  return ranges.empty() ? body : ir::make<ir::Axes>(ranges, body);
+}
+
+/// Computes producers[next...] (producers before consumers), then `body`, with their storages around all of it.
+Stmt Emitter::realize(Job &job, std::vector<PlannedStage *> producers, std::size_t next, const std::vector<Inner> &inner,
+                      const std::function<Stmt()> &body) {
+  if (next == producers.size()) return body();
+  PlannedStage *producer = producers[next];
+  std::vector<Inner> loops = inner;
+  std::vector<CallSite> sites;
+  collect_sites(*producer, *job.def, job.scope.from, job.scope.to, &loops, &sites);
+  for (const auto &stage : plan_->stages) {
+    if (stage->level != Level::With || stage->consumer != job.stage) continue;
+    for (const PlannedDefinition &def : stage->definitions) {
+      collect_sites(*producer, def, job.scope.from, job.scope.to, &loops, &sites);
+    }
+  }
+  if (sites.empty()) {
+    throw CompileError(producer->name() + ".compute_at: " + definition_name(*job.stage->func, job.def->number) +
+                           " does not use " + producer->name(),
+                       producer->where);
+  }
+  const Realization realization = make_realization(*producer, sites, job.scope, loops);
+  realized_[producer] = realization;
+  Stmt computed = emit_realized(producer, realization, job.scope);
+  Stmt rest = realize(job, producers, next + 1, inner, body);
+  const Stmt result = with_storages(realization, job.scope, ir::make_block({computed, rest}));
+  realized_.erase(producer);
+  return result;
+}
+
+/// Computes the inline reductions that `exprs` (over the scope's variables) call, then `body`.
+Stmt Emitter::with_inner_calls(const std::vector<Expr> &exprs, const Scope &scope, const std::function<Stmt()> &body) {
+  std::vector<std::pair<PlannedStage *, std::vector<Expr>>> calls;
+  auto visit = [&](auto &&self, const Expr &e) -> void {
+    for (const Expr &operand : operands(e)) self(self, operand);
+    const Call *call = e.as<Call>();
+    if (!call || plan_->stage(*call)->level != Level::Innermost || realized_.contains(plan_->stage(*call))) return;
+    std::vector<Expr> args;
+    for (const Expr &arg : call->args) args.push_back(to_int64(arg));
+    const bool known = std::any_of(calls.begin(), calls.end(), [&](const auto &c) {
+      return c.first == plan_->stage(*call) &&
+             std::equal(args.begin(), args.end(), c.second.begin(), [](const Expr &a, const Expr &b) { return equal(a, b); });
+    });
+    if (!known) calls.push_back({plan_->stage(*call), args});
+  };
+  for (const Expr &e : exprs) visit(visit, substitute(e, scope.from, scope.to));
+  const std::size_t before = inner_calls_.size();
+  std::vector<Stmt> computed;
+  std::vector<std::function<Stmt(Stmt)>> wrappers;
+  Scope resolved = scope;
+  resolved.from.clear();
+  resolved.to.clear();
+  for (const auto &[stage, args] : calls) {
+    // An inline reduction within the arguments was found first, so its value can be lowered here.
+    std::vector<Expr> lowered;
+    for (const Expr &arg : args) lowered.push_back(lower_expr(arg, resolved));
+    const bool known = std::any_of(inner_calls_.begin(), inner_calls_.end(), [&, s = stage](const InnerCall &c) {
+      return c.stage == s && std::equal(lowered.begin(), lowered.end(), c.args.begin(),
+                                        [](const Expr &a, const Expr &b) { return equal(a, b); });
+    });
+    if (known) continue;
+    Realization realization = make_realization(*stage, {{args, 0}}, resolved, {});
+    realized_[stage] = realization;
+    const Stmt statements = emit_realized(stage, realization, resolved);
+    realized_.erase(stage);
+    computed.push_back(statements);
+    wrappers.push_back([this, realization, resolved](const Stmt &inside) {
+      return with_storages(realization, resolved, inside);
+    });
+    inner_calls_.push_back({stage, lowered, realization});
+  }
+  computed.push_back(body());
+  Stmt result = ir::make_block(computed);
+  for (auto it = wrappers.rbegin(); it != wrappers.rend(); ++it) result = (*it)(result);
+  inner_calls_.resize(before);
+  return result;
+}
+
+}  // namespace pit::lower

@@ -1,0 +1,265 @@
+// The innermost statements: stores, reductions, softmax steps, top_k.
+
+#include <algorithm>
+
+#include "dsl/error.h"
+#include "emit.h"
+#include "interval.h"
+#include "linear.h"
+
+namespace pit::lower {
+
+using ir::Stmt;
+
+namespace {
+
+Expr all_of(const std::vector<Expr> &conditions) {
+  Expr all;
+  for (const Expr &c : conditions) all = all.defined() ? all && c : c;
+  return all;
+}
+
+}  // namespace
+
+/// Tests predicates[next...] in order, then stores. A predicate without axes is an `if`, others are guards.
+Stmt Emitter::emit_statement(PlannedStage *stage, const PlannedDefinition &def, const Scope &scope,
+                             const std::vector<VarPtr> &own_lanes, std::vector<Expr> guards,
+                             const std::vector<Expr> &predicates, std::size_t next) {
+  if (next == predicates.size()) {
+    std::vector<Expr> exprs = def.values;
+    if (def.number > 0) exprs.insert(exprs.end(), def.args.begin(), def.args.end());
+    return with_inner_calls(exprs, scope, [&] { return emit_stores(stage, def, scope, own_lanes, guards); });
+  }
+  return with_inner_calls({predicates[next]}, scope, [&] {
+    const Expr condition = lower_expr(predicates[next], scope);
+    if (reads_axis(condition, scope.axes)) {
+      std::vector<Expr> more = guards;
+      more.push_back(condition);
+      return emit_statement(stage, def, scope, own_lanes, more, predicates, next + 1);
+    }
+    return ir::make<ir::If>(condition, emit_statement(stage, def, scope, own_lanes, guards, predicates, next + 1));
+  });
+}
+
+Stmt Emitter::emit_stores(PlannedStage *stage, const PlannedDefinition &def, const Scope &scope,
+                          const std::vector<VarPtr> &own_lanes, const std::vector<Expr> &guards) {
+  if (def.combiner == Combiner::Softmax) return emit_softmax(stage, def, scope, own_lanes, guards);
+  std::vector<Expr> args, values;
+  for (const Expr &arg : def.args) args.push_back(to_int64(lower_expr(arg, scope)));
+  for (const Expr &value : def.values) values.push_back(lower_expr(value, scope));
+  std::vector<Stmt> stmts;
+  std::vector<std::pair<VarPtr, Expr>> temporaries;
+  if (def.combiner == Combiner::Assign && values.size() > 1 && def.number > 0 && scope.axes.empty()) {
+    // Every component is evaluated before any is stored.
+    for (Expr &value : values) {
+      const VarPtr v = ir::make_let_variable("component", value.type());
+      temporaries.push_back({v, value});
+      value = make_variable(v);
+    }
+  }
+  for (std::size_t c = 0; c < values.size(); ++c) {
+    stmts.push_back(store(stage, def, static_cast<int>(c), def.combiner, values[c], args, scope, own_lanes, guards));
+  }
+  Stmt result = ir::make_block(stmts);
+  for (auto it = temporaries.rbegin(); it != temporaries.rend(); ++it) {
+    result = ir::make<ir::Let>(it->first, it->second, result);
+  }
+  return result;
+}
+
+/// storage[args] combiner= value. `reduced`: lanes of the definition itself, which are iterated whether stored or not.
+Stmt Emitter::store(PlannedStage *stage, const PlannedDefinition &def, int component, Combiner combiner, const Expr &value,
+                    const std::vector<Expr> &args, const Scope &scope, const std::vector<VarPtr> &reduced,
+                    const std::vector<Expr> &guards) {
+  std::vector<Expr> indices, conditions = guards;
+  StoragePtr storage;
+  bool in_tile = false;
+  if (auto it = realized_.find(stage); it != realized_.end()) {
+    storage = it->second.storages.at(static_cast<std::size_t>(component));
+    for (const TileDim &dim : it->second.dims.at(static_cast<std::size_t>(component))) {
+      indices.push_back(dim.axis ? make_variable(dim.axis) : args.at(static_cast<std::size_t>(dim.arg)) - dim.min);
+    }
+    in_tile = true;
+  } else {
+    storage = stage->storages.at(static_cast<std::size_t>(component));
+    Expr missing;
+    indices = root_indices(*stage, args, &missing);
+    if (missing.defined()) conditions.push_back(!missing);
+  }
+  std::vector<VarPtr> axes;
+  for (const ir::AxisBinding &axis : scope.axes) {
+    bool needed = std::find(reduced.begin(), reduced.end(), axis.var) != reduced.end();
+    for (const Expr &index : indices) needed = needed || uses(index, axis.var);
+    if (needed) axes.push_back(axis.var);
+  }
+  Expr stored = value;
+  if (in_tile && combiner == Combiner::Assign && !conditions.empty()) {
+    // A tile is defined everywhere, so that later statements may read all of it.
+    stored = select(all_of(conditions), value, make_zero(value.type()));
+    conditions.clear();
+  }
+  int vector_bytes = 0;
+  for (const Directive &d : def.directives) {
+    if ((d.kind == DirectiveKind::SRead || d.kind == DirectiveKind::SWrite) && !d.ints.empty()) {
+      vector_bytes = static_cast<int>(d.ints[0]);
+    }
+  }
+  std::vector<Expr> outside, inside;
+  for (const Expr &c : conditions) (reads_axis(c, scope.axes) ? inside : outside).push_back(c);
+  Stmt result = ir::make<ir::Store>(axes, inside, storage, indices, combiner, stored, false, vector_bytes);
+  for (auto it = outside.rbegin(); it != outside.rend(); ++it) result = ir::make<ir::If>(*it, result);
+  return result;
+}
+
+/// One step of the online softmax over the lanes (see Combiner::Softmax): the new maximum, the factor by which the
+/// old state shrinks, the weights of the new keys, and the two sums.
+Stmt Emitter::emit_softmax(PlannedStage *stage, const PlannedDefinition &def, const Scope &scope,
+                           const std::vector<VarPtr> &reduced, const std::vector<Expr> &guards) {
+  std::vector<Expr> args;
+  for (const Expr &arg : def.args) args.push_back(to_int64(lower_expr(arg, scope)));
+  const Expr score = cast(float32, lower_expr(def.values.at(0), scope));
+  const Expr value = cast(float32, lower_expr(def.values.at(1), scope));
+  auto place = [&](int component) {
+    const Stmt s = store(stage, def, component, Combiner::Assign, make_zero(float32), args, scope, {}, {});
+    const ir::Store *node = s.as<ir::Store>();
+    internal_check(node != nullptr, "the state of a softmax has a condition");
+    return std::make_pair(node->storage, node->indices);
+  };
+  auto axes_of = [&](const std::vector<Expr> &indices, bool with_reduced) {
+    std::vector<VarPtr> axes;
+    for (const ir::AxisBinding &axis : scope.axes) {
+      bool used = with_reduced && std::find(reduced.begin(), reduced.end(), axis.var) != reduced.end();
+      for (const Expr &i : indices) used = used || uses(i, axis.var);
+      if (used) axes.push_back(axis.var);
+    }
+    return axes;
+  };
+  auto extents_of = [&](const std::vector<VarPtr> &axes) {
+    std::vector<Expr> extents;
+    for (const VarPtr &v : axes) {
+      for (const ir::AxisBinding &axis : scope.axes) {
+        if (axis.var == v) extents.push_back(axis.maximum > 0 ? make_int(int64, axis.maximum) : axis.extent);
+      }
+    }
+    return extents;
+  };
+  auto tile = [&](const char *name, const std::vector<VarPtr> &axes) {
+    return ir::make_storage(stage->name() + "." + name, float32, static_cast<int>(axes.size()), Space::Tile);
+  };
+  auto at = [](const std::vector<VarPtr> &axes) {
+    std::vector<Expr> indices;
+    for (const VarPtr &v : axes) indices.push_back(make_variable(v));
+    return indices;
+  };
+  const auto [maximum, maximum_at] = place(0);
+  const auto [total, total_at] = place(1);
+  const auto [weighted, weighted_at] = place(2);
+  std::vector<Expr> score_reads = maximum_at;
+  score_reads.push_back(score);
+  for (const Expr &g : guards) score_reads.push_back(g);
+  const std::vector<VarPtr> rows = axes_of(maximum_at, false), pairs = axes_of(maximum_at, true);
+  const std::vector<VarPtr> out = axes_of(weighted_at, false), out_pairs = axes_of(weighted_at, true);
+  const StoragePtr scores = tile("score", pairs), peak = tile("peak", rows), shrink = tile("shrink", rows),
+                   weights = tile("weight", pairs);
+  const Expr minus_infinity = identity_of(Combiner::Max, float32);
+  const Expr s = make_load(scores, at(pairs)), p = make_load(peak, at(rows)), old = make_load(maximum, maximum_at);
+  auto set = [&](const std::vector<VarPtr> &axes, const StoragePtr &storage, const std::vector<Expr> &indices, Combiner c,
+                 const Expr &e) { return ir::make<ir::Store>(axes, std::vector<Expr>{}, storage, indices, c, e); };
+  std::vector<Stmt> steps;
+  steps.push_back(set(pairs, scores, at(pairs), Combiner::Assign,
+                      guards.empty() ? score : select(all_of(guards), score, minus_infinity)));
+  steps.push_back(set(rows, peak, at(rows), Combiner::Assign, old));
+  steps.push_back(set(pairs, peak, at(rows), Combiner::Max, s));
+  steps.push_back(set(rows, shrink, at(rows), Combiner::Assign, select(old == p, make_const(float32, 1), exp(old - p))));
+  steps.push_back(set(pairs, weights, at(pairs), Combiner::Assign,
+                      select(s == minus_infinity, make_zero(float32), exp(s - p))));
+  const Expr factor = make_load(shrink, at(rows)), weight = make_load(weights, at(pairs));
+  steps.push_back(set(rows, total, total_at, Combiner::Assign, make_load(total, total_at) * factor));
+  steps.push_back(set(pairs, total, total_at, Combiner::Sum, weight));
+  steps.push_back(set(out, weighted, weighted_at, Combiner::Assign, make_load(weighted, weighted_at) * factor));
+  steps.push_back(set(out_pairs, weighted, weighted_at, Combiner::Sum, weight * value));
+  steps.push_back(set(rows, maximum, maximum_at, Combiner::Assign, p));
+  Stmt result = ir::make_block(steps);
+  for (const auto &[storage, axes] : {std::pair{weights, pairs}, {shrink, rows}, {peak, rows}, {scores, pairs}}) {
+    result = ir::make<ir::Allocate>(storage, extents_of(axes), result);
+  }
+  return result;
+}
+
+/// The largest keys in order, by insertion: for every key in order of coordinates, the slots from the best down take the
+/// new pair or what was pushed out above. Ties stay with the earlier coordinate; NaN is larger than any number.
+Stmt Emitter::emit_top_k(PlannedStage *stage) {
+  const PlannedDefinition &def = stage->definitions.at(1);
+  const FuncNode &func = *stage->func;
+  const std::size_t slot_arg = func.args.size() - 1;
+  Scope scope;
+  std::vector<VarPtr> loops;
+  std::vector<Expr> coordinates;
+  for (std::size_t i = 0; i < slot_arg; ++i) {
+    loops.push_back(ir::make_loop_variable(func.args[i]->name));
+    coordinates.push_back(make_variable(loops.back()) + stage->region[i].min);
+    scope.from.push_back(func.args[i]);
+    scope.to.push_back(coordinates.back());
+  }
+  const VarPtr slot = ir::make_loop_variable("slot"), element = ir::make_loop_variable(def.domain.at(0).var->name);
+  auto element_of = [&](int component, const Expr &s) {
+    std::vector<Expr> indices = coordinates;
+    indices.push_back(s);
+    Expr missing;
+    return std::make_pair(stage->storages[static_cast<std::size_t>(component)], root_indices(*stage, indices, &missing));
+  };
+  auto set = [](const std::pair<StoragePtr, std::vector<Expr>> &where, const Expr &value) {
+    return ir::make<ir::Store>(std::vector<VarPtr>{}, std::vector<Expr>{}, where.first, where.second, Combiner::Assign, value);
+  };
+  const Expr s = make_variable(slot) + stage->region[slot_arg].min;
+  const Type key_type = func.types[0];
+  const auto best_key = element_of(0, s), best_coordinate = element_of(1, s);
+  const Stmt clear = ir::make<ir::For>(
+      slot, make_int(int64, 0), stage->region[slot_arg].extent, ir::ForKind::Serial,
+      ir::make_block({set(best_key, identity_of(Combiner::Max, key_type)), set(best_coordinate, make_int(int32, -1))}));
+
+  const std::pair key_tile{ir::make_storage(stage->name() + ".key", key_type, 0, Space::Tile), std::vector<Expr>{}};
+  const std::pair coordinate_tile{ir::make_storage(stage->name() + ".coordinate", int32, 0, Space::Tile), std::vector<Expr>{}};
+  const std::pair shifting_tile{ir::make_storage(stage->name() + ".shifting", boolean, 0, Space::Tile), std::vector<Expr>{}};
+  auto value = [](const std::pair<StoragePtr, std::vector<Expr>> &where) { return make_load(where.first, where.second); };
+  const VarPtr slot2 = ir::make_loop_variable("slot");
+  auto at_slot2 = [&](int component) { return element_of(component, make_variable(slot2) + stage->region[slot_arg].min); };
+  const auto key_here = at_slot2(0), coordinate_here = at_slot2(1);
+  const Expr key = value(key_tile);
+  Expr better = value(shifting_tile) || value(coordinate_here) < make_int(int32, 0) || key > value(key_here);
+  if (key_type.is_float()) better = better || (is_nan(key) && !is_nan(value(key_here)));
+  const VarPtr old_key = ir::make_let_variable("pushed_key", key_type), old_coordinate = ir::make_let_variable("pushed_coordinate", int32);
+  Stmt swap = ir::make_block({set(key_here, key), set(coordinate_here, value(coordinate_tile)), set(key_tile, make_variable(old_key)),
+                              set(coordinate_tile, make_variable(old_coordinate)), set(shifting_tile, Expr(true))});
+  swap = ir::make<ir::Let>(old_key, value(key_here), ir::make<ir::Let>(old_coordinate, value(coordinate_here), swap));
+  const Stmt insert = ir::make<ir::For>(slot2, make_int(int64, 0), stage->region[slot_arg].extent, ir::ForKind::Serial,
+                                        ir::make<ir::If>(better, swap));
+  const Expr low = lower_expr(to_int64(def.domain[0].min), scope);
+  scope.from.push_back(def.domain[0].var);
+  scope.to.push_back(low + make_variable(element));
+  std::function<Stmt(std::size_t)> guarded = [&](std::size_t i) -> Stmt {
+    if (i < def.predicates.size()) {
+      return with_inner_calls({def.predicates[i]}, scope,
+                              [&] { return ir::make<ir::If>(lower_expr(def.predicates[i], scope), guarded(i + 1)); });
+    }
+    return with_inner_calls(def.values, scope, [&] {
+      return ir::make_block({set(key_tile, lower_expr(def.values.at(0), scope)),
+                             set(coordinate_tile, cast(int32, scope.to.back())), set(shifting_tile, Expr(false)), insert});
+    });
+  };
+  Stmt body = guarded(0);
+  for (const auto &where : {shifting_tile, coordinate_tile, key_tile}) {
+    body = ir::make<ir::Allocate>(where.first, std::vector<Expr>{}, body);
+  }
+  Scope outer = scope;
+  body = ir::make<ir::For>(element, make_int(int64, 0), lower_expr(to_int64(def.domain[0].extent), outer), ir::ForKind::Serial, body);
+  body = ir::make_block({clear, body});
+  for (std::size_t i = loops.size(); i-- > 0;) {
+    const bool outermost = i == 0;
+    body = ir::make<ir::For>(loops[i], make_int(int64, 0), stage->region[i].extent,
+                             outermost ? ir::ForKind::Parallel : ir::ForKind::Serial, body);
+  }
+  return body;
+}
+
+}  // namespace pit::lower

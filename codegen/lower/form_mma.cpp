@@ -1,0 +1,266 @@
+#include "form_mma.h"
+
+#include <algorithm>
+
+#include "codegen/ir/mutator.h"
+
+namespace pit::lower {
+namespace {
+
+using ir::Stmt;
+
+bool contains(const std::vector<VarPtr> &list, const VarPtr &v) {
+  return std::find(list.begin(), list.end(), v) != list.end();
+}
+
+class FormMma final : public ir::Mutator {
+ private:
+  std::vector<ir::AxisBinding> axes_;
+
+  Stmt visit(const ir::Axes &node, const Stmt &self) override {
+    const std::size_t before = axes_.size();
+    axes_.insert(axes_.end(), node.axes.begin(), node.axes.end());
+    Stmt result = Mutator::visit(node, self);
+    axes_.resize(before);
+    return result;
+  }
+
+  const ir::AxisBinding &binding(const VarPtr &v) const {
+    return *std::find_if(axes_.rbegin(), axes_.rend(), [&](const ir::AxisBinding &a) { return a.var == v; });
+  }
+
+  Expr allocation_extent(const VarPtr &v) const {
+    const ir::AxisBinding &axis = binding(v);
+    return axis.maximum > 0 ? make_int(int64, axis.maximum) : axis.extent;
+  }
+
+  std::vector<VarPtr> axes_of(const Expr &e, const ir::Store &store) const {
+    std::vector<VarPtr> used;
+    for (const VarPtr &v : store.axes) {
+      if (uses(e, v)) used.push_back(v);
+    }
+    return used;
+  }
+
+  static void flatten(const Expr &e, std::vector<Expr> *factors) {
+    const Binary *b = e.as<Binary>();
+    if (b && b->op == BinaryOp::Mul) {
+      flatten(b->a, factors);
+      flatten(b->b, factors);
+    } else {
+      factors->push_back(e);
+    }
+  }
+
+  static Expr product(const std::vector<Expr> &factors) {
+    Expr result;
+    for (const Expr &f : factors) result = result.defined() ? result * f : f;
+    return result;
+  }
+
+  Stmt visit(const ir::Store &store, const Stmt &self) override {
+    if (store.combiner != Combiner::Sum || store.axes.empty() || store.atomic) return self;
+    // Axes that the element determines, and those that are summed over.
+    std::vector<VarPtr> kept, summed;
+    for (const VarPtr &v : store.axes) {
+      const bool in_index = std::any_of(store.indices.begin(), store.indices.end(), [&](const Expr &i) { return uses(i, v); });
+      (in_index ? kept : summed).push_back(v);
+    }
+    if (summed.empty() || kept.empty()) return self;
+    std::vector<Expr> factors;
+    flatten(store.value, &factors);
+    if (factors.size() < 2) return self;
+    return split(store, self, kept, summed, factors);
+  }
+
+  /// Factors with row axes on one side, those with column axes on the other: the first factor that holds a summed axis
+  /// seeds the left side; factors whose axes lie within a side join it.
+  Stmt split(const ir::Store &store, const Stmt &self, const std::vector<VarPtr> &kept, const std::vector<VarPtr> &summed,
+             const std::vector<Expr> &factors) {
+    std::vector<Expr> left, right, rest;
+    std::vector<VarPtr> left_axes, right_axes;
+    auto join = [&](const Expr &f, std::vector<Expr> *side, std::vector<VarPtr> *axes) {
+      side->push_back(f);
+      for (const VarPtr &v : axes_of(f, store)) {
+        if (!contains(*axes, v)) axes->push_back(v);
+      }
+    };
+    for (const Expr &f : factors) {
+      const std::vector<VarPtr> here = axes_of(f, store);
+      const bool sums = std::any_of(here.begin(), here.end(), [&](const VarPtr &v) { return contains(summed, v); });
+      if (!sums) rest.push_back(f);
+      else if (left.empty()) join(f, &left, &left_axes);
+      else if (within(here, left_axes)) join(f, &left, &left_axes);
+      else if (right.empty() || within(here, right_axes) || within(right_axes, here)) join(f, &right, &right_axes);
+      else return self;
+    }
+    if (right.empty()) return self;
+    for (const Expr &f : rest) {
+      const std::vector<VarPtr> here = axes_of(f, store);
+      if (within(here, left_axes)) join(f, &left, &left_axes);
+      else if (within(here, right_axes)) join(f, &right, &right_axes);
+      else return self;
+    }
+    for (const VarPtr &v : summed) {
+      if (!contains(left_axes, v) || !contains(right_axes, v)) return self;
+    }
+    std::vector<VarPtr> m, n, batch;
+    for (const VarPtr &v : kept) {
+      const bool l = contains(left_axes, v), r = contains(right_axes, v);
+      if (l && r) batch.push_back(v);
+      else if (l) m.push_back(v);
+      else if (r) n.push_back(v);
+      else return self;
+    }
+    if (m.empty() && n.empty()) return self;
+    // The operand with the outer kept axes is the left one.
+    if (m.empty() || (!n.empty() && position(kept, n[0]) < position(kept, m[0]))) {
+      std::swap(m, n);
+      std::swap(left, right);
+      std::swap(left_axes, right_axes);
+    }
+    if (!place_guards(store.guards, &left, left_axes, &right, right_axes)) return self;
+    return build(store, batch, m, n, summed, left, right);
+  }
+
+  static std::size_t position(const std::vector<VarPtr> &list, const VarPtr &v) {
+    return static_cast<std::size_t>(std::find(list.begin(), list.end(), v) - list.begin());
+  }
+
+  static bool within(const std::vector<VarPtr> &inner, const std::vector<VarPtr> &outer) {
+    return std::all_of(inner.begin(), inner.end(), [&](const VarPtr &v) { return contains(outer, v); });
+  }
+
+  /// Every guard masks every operand that holds all its axes.
+  bool place_guards(const std::vector<Expr> &guards, std::vector<Expr> *left, const std::vector<VarPtr> &left_axes,
+                    std::vector<Expr> *right, const std::vector<VarPtr> &right_axes) {
+    Expr of_left, of_right;
+    for (const Expr &guard : guards) {
+      std::vector<VarPtr> axes;
+      for (const VarPtr &v : free_variables(guard)) {
+        if (v->role == VarRole::Axis) axes.push_back(v);
+      }
+      bool placed = false;
+      if (within(axes, left_axes)) {
+        of_left = of_left.defined() ? of_left && guard : guard;
+        placed = true;
+      }
+      if (within(axes, right_axes)) {
+        of_right = of_right.defined() ? of_right && guard : guard;
+        placed = true;
+      }
+      if (!placed) return false;
+    }
+    auto mask = [](std::vector<Expr> *side, const Expr &guard) {
+      if (!guard.defined()) return;
+      const Expr value = product(*side);
+      *side = {narrow(value, [&](const Expr &e) { return select(guard, e, make_zero(e.type())); })};
+    };
+    mask(left, of_left);
+    mask(right, of_right);
+    return true;
+  }
+
+  /// Applies f below a widening cast, so that the cast stays outermost.
+  template <class F>
+  static Expr narrow(const Expr &e, const F &f) {
+    const Cast *c = e.as<Cast>();
+    if (c && widens(c->a.type(), c->type)) return cast(c->type, f(c->a));
+    return f(e);
+  }
+
+  static bool widens(Type from, Type to) {
+    if (from.is_float() && to.is_float()) return from.bits < to.bits;
+    return from.is_integral() && to.is_integral() && from.bits < to.bits && (from.is_uint() || to.is_int());
+  }
+
+  Stmt build(const ir::Store &store, const std::vector<VarPtr> &batch, const std::vector<VarPtr> &m,
+             const std::vector<VarPtr> &n, const std::vector<VarPtr> &k, const std::vector<Expr> &left,
+             const std::vector<Expr> &right) {
+    std::vector<VarPtr> a_axes = batch, b_axes = batch, c_axes = batch;
+    a_axes.insert(a_axes.end(), m.begin(), m.end());
+    a_axes.insert(a_axes.end(), k.begin(), k.end());
+    b_axes.insert(b_axes.end(), k.begin(), k.end());
+    b_axes.insert(b_axes.end(), n.begin(), n.end());
+    c_axes.insert(c_axes.end(), m.begin(), m.end());
+    c_axes.insert(c_axes.end(), n.begin(), n.end());
+    std::vector<Stmt> stmts;
+    std::vector<std::pair<StoragePtr, std::vector<VarPtr>>> tiles;
+    auto operand = [&](const std::vector<Expr> &factors, const std::vector<VarPtr> &axes, const char *name) {
+      Expr value = product(factors);
+      if (const Cast *c = value.as<Cast>(); c && widens(c->a.type(), c->type)) value = c->a;
+      const StoragePtr tile = ir::make_storage(operand_name(value, name), value.type(), static_cast<int>(axes.size()), Space::Tile);
+      tiles.push_back({tile, axes});
+      stmts.push_back(ir::make<ir::Store>(axes, std::vector<Expr>{}, tile, plain(axes), Combiner::Assign, value, false,
+                                          store.vector_bytes));
+      return ir::TileOperand{tile, axes};
+    };
+    const ir::TileOperand a = operand(left, a_axes, "left"), b = operand(right, b_axes, "right");
+    ir::TileOperand accumulator{store.storage, {}};
+    const bool direct = store.storage->space == Space::Tile && is_plain(store.indices, c_axes);
+    if (direct) {
+      for (const Expr &index : store.indices) accumulator.axes.push_back(index.as<Variable>()->var);
+    } else {
+      accumulator = {ir::make_storage(store.storage->name + ".partial", store.storage->type, static_cast<int>(c_axes.size()),
+                                      Space::Tile),
+                     c_axes};
+      tiles.push_back({accumulator.tile, c_axes});
+      stmts.push_back(ir::make<ir::Store>(c_axes, std::vector<Expr>{}, accumulator.tile, plain(c_axes), Combiner::Assign,
+                                          make_zero(store.storage->type)));
+    }
+    stmts.push_back(ir::make<ir::Mma>(batch, m, n, k, accumulator, a, b));
+    if (!direct) {
+      // Guards over kept axes alone still say which elements may be touched.
+      std::vector<Expr> guards;
+      for (const Expr &guard : store.guards) {
+        bool over_kept = true;
+        for (const VarPtr &v : free_variables(guard)) over_kept &= v->role != VarRole::Axis || contains(c_axes, v);
+        if (over_kept) guards.push_back(guard);
+      }
+      stmts.push_back(ir::make<ir::Store>(c_axes, guards, store.storage, store.indices, Combiner::Sum,
+                                          make_load(accumulator.tile, plain(c_axes)), false, store.vector_bytes));
+    }
+    Stmt result = ir::make_block(stmts);
+    for (auto it = tiles.rbegin(); it != tiles.rend(); ++it) {
+      std::vector<Expr> extents;
+      for (const VarPtr &v : it->second) extents.push_back(allocation_extent(v));
+      result = ir::make<ir::Allocate>(it->first, extents, result);
+    }
+    return result;
+  }
+
+  /// An operand is named after the tensor that it holds.
+  static std::string operand_name(const Expr &value, const char *fallback) {
+    Expr e = value;
+    if (const Select *s = e.as<Select>()) e = s->true_value;
+    const Load *load = e.as<Load>();
+    return load ? load->storage->name + ".tile" : std::string(fallback);
+  }
+
+  static std::vector<Expr> plain(const std::vector<VarPtr> &axes) {
+    std::vector<Expr> indices;
+    for (const VarPtr &v : axes) indices.push_back(make_variable(v));
+    return indices;
+  }
+
+  static bool is_plain(const std::vector<Expr> &indices, const std::vector<VarPtr> &axes) {
+    if (indices.size() != axes.size()) return false;
+    std::vector<VarPtr> seen;
+    for (const Expr &index : indices) {
+      const Variable *v = index.as<Variable>();
+      if (!v || !contains(axes, v->var) || contains(seen, v->var)) return false;
+      seen.push_back(v->var);
+    }
+    return true;
+  }
+};
+
+}  // namespace
+
+ir::Module form_mma(const ir::Module &module) {
+  ir::Module result = module;
+  result.body = FormMma()(module.body);
+  return result;
+}
+
+}  // namespace pit::lower

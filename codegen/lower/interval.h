@@ -1,0 +1,31 @@
+// Interval arithmetic over expressions: the ranges that index expressions take.
+#pragma once
+
+#include <map>
+#include <optional>
+
+#include "plan.h"
+
+namespace pit::lower {
+
+/// Closed interval; a side that is not defined is unbounded.
+struct Interval {
+  Expr low, high;
+  bool bounded() const { return low.defined() && high.defined(); }
+};
+
+/// Closed intervals of variables.
+using VariableRanges = std::map<const VarNode *, Interval>;
+
+/// The interval of integer expression `e` (int64 arithmetic) when variables take `ranges`. Loads and calls are points when
+/// `data_is_a_point` and unbounded otherwise, except for coordinates of top_k and bounded casts. Variables that are not in
+/// `ranges` are points.
+Interval interval_of(const Expr &e, const VariableRanges &ranges, const Plan &plan, bool data_is_a_point);
+
+/// e as int64.
+Expr to_int64(const Expr &e);
+
+/// Whether e reads a storage or calls a stage.
+bool reads_data(const Expr &e);
+
+}  // namespace pit::lower

@@ -1,0 +1,97 @@
+#include "linear.h"
+
+#include <algorithm>
+#include <numeric>
+
+#include "interval.h"
+
+namespace pit::lower {
+namespace {
+
+void add_term(Linear *sum, const Expr &value, std::int64_t coefficient) {
+  for (auto it = sum->terms.begin(); it != sum->terms.end(); ++it) {
+    if (!equal(it->value, value)) continue;
+    it->coefficient += coefficient;
+    if (it->coefficient == 0) sum->terms.erase(it);
+    return;
+  }
+  if (coefficient != 0) sum->terms.push_back({value, coefficient});
+}
+
+void accumulate(const Expr &e, std::int64_t factor, Linear *sum) {
+  std::int64_t c = 0;
+  if (is_const_int(e, &c)) {
+    sum->constant += factor * c;
+    return;
+  }
+  if (const Cast *cast_node = e.as<Cast>();
+      cast_node && cast_node->type.is_integral() && cast_node->a.type().is_integral() &&
+      cast_node->type.bits >= cast_node->a.type().bits) {
+    accumulate(cast_node->a, factor, sum);
+    return;
+  }
+  if (const Binary *b = e.as<Binary>()) {
+    if (b->op == BinaryOp::Add || b->op == BinaryOp::Sub) {
+      accumulate(b->a, factor, sum);
+      accumulate(b->b, b->op == BinaryOp::Add ? factor : -factor, sum);
+      return;
+    }
+    if (b->op == BinaryOp::Mul && is_const_int(b->b, &c)) return accumulate(b->a, factor * c, sum);
+    if (b->op == BinaryOp::Mul && is_const_int(b->a, &c)) return accumulate(b->b, factor * c, sum);
+  }
+  add_term(sum, e, factor);
+}
+
+}  // namespace
+
+Linear linearize(const Expr &e) {
+  Linear sum;
+  accumulate(e, 1, &sum);
+  return sum;
+}
+
+Expr to_expr(const Linear &linear) {
+  Expr result;
+  for (const Linear::Term &term : linear.terms) {
+    const Expr product = to_int64(term.value) * make_int(int64, term.coefficient);
+    result = result.defined() ? result + product : product;
+  }
+  if (!result.defined()) return make_int(int64, linear.constant);
+  return linear.constant == 0 ? result : result + make_int(int64, linear.constant);
+}
+
+std::optional<std::int64_t> constant_difference(const Expr &a, const Expr &b) {
+  Linear difference = linearize(a);
+  accumulate(b, -1, &difference);
+  if (!difference.terms.empty()) return std::nullopt;
+  return difference.constant;
+}
+
+bool reads_axis(const Expr &e, const std::vector<ir::AxisBinding> &axes) {
+  return std::any_of(axes.begin(), axes.end(), [&](const ir::AxisBinding &axis) { return uses(e, axis.var); });
+}
+
+Expr uniform_quotient(const Expr &e, std::int64_t divisor, const std::vector<ir::AxisBinding> &axes) {
+  const Expr divisor_expr = make_int(int64, divisor);
+  if (!reads_axis(e, axes)) return to_int64(e) / divisor_expr;
+  Linear base = linearize(e), lanes;
+  std::int64_t span = 0;  // largest value of the axes' part
+  for (auto it = base.terms.begin(); it != base.terms.end();) {
+    if (!reads_axis(it->value, axes)) {
+      ++it;
+      continue;
+    }
+    const Variable *v = it->value.as<Variable>();
+    if (!v || it->coefficient < 0) return {};
+    const auto axis = std::find_if(axes.begin(), axes.end(), [&](const ir::AxisBinding &a) { return a.var == v->var; });
+    if (axis->maximum == 0) return {};
+    span += it->coefficient * (axis->maximum - 1);
+    it = base.terms.erase(it);
+  }
+  std::int64_t unit = std::gcd(divisor, base.constant);
+  for (const Linear::Term &term : base.terms) unit = std::gcd(unit, term.coefficient);
+  if (span >= unit) return {};
+  return to_expr(base) / divisor_expr;
+}
+
+}  // namespace pit::lower

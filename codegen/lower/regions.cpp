@@ -1,0 +1,154 @@
+// The box of coordinates over which every stage at root is computed and stored.
+
+#include <functional>
+
+#include "accesses.h"
+#include "dsl/error.h"
+#include "interval.h"
+
+namespace pit::lower {
+namespace {
+
+class Regions {
+ public:
+  explicit Regions(Plan *plan) : plan_(plan) {}
+
+  void run() {
+    for (auto it = plan_->stages.rbegin(); it != plan_->stages.rend(); ++it) {
+      PlannedStage *stage = it->get();
+      if (stage->level != Level::Root && stage->level != Level::With) continue;
+      if (stage->is_output) {
+        region_of_output(stage);
+      } else {
+        region_of_intermediate(stage);
+      }
+    }
+  }
+
+ private:
+  Plan *plan_;
+
+  void region_of_output(PlannedStage *stage) {
+    const FuncNode &func = *stage->func;
+    for (const Argument &argument : plan_->pipeline->signature()) {
+      if (argument.kind != Argument::Kind::OutputTensor || argument.func != stage->func) continue;
+      stage->storages.push_back(ir::make_storage(argument.name, argument.type, argument.rank, Space::Tensor));
+    }
+    for (std::size_t i = 0; i < func.args.size(); ++i) {
+      if (auto bound = stage->declared_bounds.find(func.args[i].get()); bound != stage->declared_bounds.end()) {
+        stage->region.push_back(bound->second);
+      } else if (stage->compact) {
+        stage->region.push_back({make_int(int64, 0), extent_from_inputs(*stage, func.args[i])});
+      } else {
+        stage->region.push_back({make_int(int64, 0), make_extent(stage->storages.at(0), static_cast<int>(i))});
+      }
+    }
+  }
+
+  /// A compact output does not say how far its Vars go; the tensors that they index do.
+  Expr extent_from_inputs(const PlannedStage &stage, const VarPtr &v) {
+    Expr extent;
+    for_each_access(*plan_, stage, [&](const Access &access) {
+      if (!access.tensor) return;
+      for (std::size_t i = 0; i < access.indices.size(); ++i) {
+        const Variable *index = access.indices[i].as<Variable>();
+        if (!index || index->var != v) continue;
+        const Expr here = make_extent(access.tensor, static_cast<int>(i));
+        if (!extent.defined()) extent = here;
+        else if (!equal(extent, here)) extent = min(extent, here);
+      }
+    });
+    if (!extent.defined()) {
+      throw CompileError("the range of " + v->name + " in " + stage.name() +
+                             ", which is stored compactly, cannot be inferred because no tensor is indexed by " +
+                             v->name + " alone; declare it: " + stage.name() + ".bound(" + v->name + ", 0, extent)",
+                         stage.where);
+    }
+    return plan_->name_value(stage.name() + "." + v->name + ".extent", extent);
+  }
+
+  void region_of_intermediate(PlannedStage *stage) {
+    const std::size_t rank = stage->func->args.size();
+    std::vector<Interval> needed(rank);
+    bool used = false;
+    for (const auto &site : plan_->stages) {
+      if (site->level != Level::Root && site->level != Level::With) continue;
+      for_each_access(*plan_, *site, [&](const Access &access) {
+        if (access.stage != stage) return;
+        include(*stage, access, used, &needed);
+        used = true;
+      });
+    }
+    for (std::size_t i = 0; i < rank; ++i) {
+      const VarPtr &v = stage->func->args[i];
+      if (auto bound = stage->declared_bounds.find(v.get()); bound != stage->declared_bounds.end()) {
+        stage->region.push_back(bound->second);
+        continue;
+      }
+      if (!needed[i].bounded() || calls_a_stage(needed[i])) {
+        throw CompileError("the range of " + v->name + " in " + stage->name() +
+                               " cannot be inferred from its uses (an index is data, or a bound is computed); declare it: " +
+                               stage->name() + ".bound(" + v->name + ", min, extent)",
+                           stage->where);
+      }
+      const std::string prefix = stage->name() + "." + v->name;
+      // All slots of a top_k up to the last one asked for are computed together.
+      const bool slot = stage->is_top_k() && i + 1 == rank;
+      const Expr low = slot ? make_int(int64, 0) : plan_->name_value(prefix + ".min", needed[i].low);
+      stage->region.push_back(
+          {low, plan_->name_value(prefix + ".extent", max(needed[i].high - low + make_int(int64, 1), make_int(int64, 0)))});
+    }
+  }
+
+  void include(const PlannedStage &stage, const Access &access, bool widen, std::vector<Interval> *needed) {
+    const VariableRanges ranges = ranges_of(access);
+    for (std::size_t i = 0; i < needed->size(); ++i) {
+      if (stage.declared_bounds.contains(stage.func->args[i].get())) continue;
+      const Interval here = interval_of(access.indices[i], ranges, *plan_, true);
+      Interval &all = (*needed)[i];
+      if (!widen) {
+        all = here;
+      } else {
+        all.low = merge(all.low, here.low, [](const Expr &a, const Expr &b) { return min(a, b); });
+        all.high = merge(all.high, here.high, [](const Expr &a, const Expr &b) { return max(a, b); });
+      }
+    }
+  }
+
+  static Expr merge(const Expr &a, const Expr &b, Expr (*combine_two)(const Expr &, const Expr &)) {
+    if (!a.defined() || !b.defined()) return {};
+    return equal(a, b) ? a : combine_two(a, b);
+  }
+
+  VariableRanges ranges_of(const Access &access) const {
+    VariableRanges ranges;
+    for (const AccessLoop &loop : access.loops) {
+      Interval interval;
+      if (loop.range.min.defined()) {
+        const Interval low = interval_of(loop.range.min, ranges, *plan_, true);
+        const Interval end = interval_of(loop.range.min + loop.range.extent, ranges, *plan_, true);
+        interval.low = low.low;
+        if (end.high.defined()) interval.high = end.high - make_int(int64, 1);
+      }
+      ranges[loop.var.get()] = interval;
+    }
+    return ranges;
+  }
+
+  static bool calls_a_stage(const Interval &interval) {
+    bool calls = false;
+    for (const Expr &e : {interval.low, interval.high}) {
+      walk(e, [&](const Expr &node) {
+        calls |= node->kind == ExprKind::Call;
+        return !calls;
+      });
+    }
+    return calls;
+  }
+};
+
+}  // namespace
+
+void infer_regions(Plan *plan) { Regions(plan).run(); }
+
+}  // namespace pit::lower
