@@ -19,7 +19,8 @@ double round_to(Type type, double value);
 double int_to_float(Type from, std::int64_t value);
 std::int64_t float_to_int(Type to, double value);
 
-/// The operator on operands of `type`, wrapped in `type`; comparisons and logical operators give 0 or 1. Not Pow.
+/// The operator on operands of `type`, wrapped in `type`; comparisons and logical operators give 0
+/// or 1. Not Pow.
 std::int64_t int_binary(BinaryOp op, Type type, std::int64_t a, std::int64_t b);
 /// Add Sub Mul Div Min Max Pow. Not rounded.
 double float_binary(BinaryOp op, double a, double b);

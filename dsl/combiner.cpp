@@ -11,47 +11,70 @@ bool is_permutable(Combiner combiner) { return combiner != Combiner::Assign; }
 Expr identity_of(Combiner combiner, Type type) {
   const double infinity = std::numeric_limits<double>::infinity();
   switch (combiner) {
-    case Combiner::Sum: return make_const(type, 0);
-    case Combiner::Product: return make_const(type, 1);
+    case Combiner::Sum:
+      return make_const(type, 0);
+    case Combiner::Product:
+      return make_const(type, 1);
     case Combiner::Min:
       if (type.is_float()) return make_float(type, infinity);
-      return make_int(type, type == uint64 ? -1 : type.max_int());  // uint64 constants are bit patterns
-    case Combiner::Max: return type.is_float() ? make_float(type, -infinity) : make_int(type, type.min_int());
-    case Combiner::And: return make_int(type, 1);
-    case Combiner::Or: return make_int(type, 0);
+      return make_int(type,
+                      type == uint64 ? -1 : type.max_int());  // uint64 constants are bit patterns
+    case Combiner::Max:
+      return type.is_float() ? make_float(type, -infinity) : make_int(type, type.min_int());
+    case Combiner::And:
+      return make_int(type, 1);
+    case Combiner::Or:
+      return make_int(type, 0);
     case Combiner::Assign:
     case Combiner::Softmax:
-    case Combiner::TopK: break;
+    case Combiner::TopK:
+      break;
   }
   throw InternalError("the combiner " + to_string(combiner) + " has no identity of one value");
 }
 
 Expr combine(Combiner combiner, const Expr &a, const Expr &b) {
   switch (combiner) {
-    case Combiner::Sum: return make_binary(BinaryOp::Add, a, b);
-    case Combiner::Product: return make_binary(BinaryOp::Mul, a, b);
-    case Combiner::Min: return make_binary(BinaryOp::Min, a, b);
-    case Combiner::Max: return make_binary(BinaryOp::Max, a, b);
-    case Combiner::And: return make_binary(BinaryOp::And, a, b);
-    case Combiner::Or: return make_binary(BinaryOp::Or, a, b);
+    case Combiner::Sum:
+      return make_binary(BinaryOp::Add, a, b);
+    case Combiner::Product:
+      return make_binary(BinaryOp::Mul, a, b);
+    case Combiner::Min:
+      return make_binary(BinaryOp::Min, a, b);
+    case Combiner::Max:
+      return make_binary(BinaryOp::Max, a, b);
+    case Combiner::And:
+      return make_binary(BinaryOp::And, a, b);
+    case Combiner::Or:
+      return make_binary(BinaryOp::Or, a, b);
     case Combiner::Assign:
     case Combiner::Softmax:
-    case Combiner::TopK: break;
+    case Combiner::TopK:
+      break;
   }
   throw InternalError("the combiner " + to_string(combiner) + " does not combine two values");
 }
 
 std::string to_string(Combiner combiner) {
   switch (combiner) {
-    case Combiner::Assign: return "=";
-    case Combiner::Sum: return "+=";
-    case Combiner::Product: return "*=";
-    case Combiner::Min: return "min=";
-    case Combiner::Max: return "max=";
-    case Combiner::And: return "&&=";
-    case Combiner::Or: return "||=";
-    case Combiner::Softmax: return "softmax=";
-    case Combiner::TopK: return "top_k=";
+    case Combiner::Assign:
+      return "=";
+    case Combiner::Sum:
+      return "+=";
+    case Combiner::Product:
+      return "*=";
+    case Combiner::Min:
+      return "min=";
+    case Combiner::Max:
+      return "max=";
+    case Combiner::And:
+      return "&&=";
+    case Combiner::Or:
+      return "||=";
+    case Combiner::Softmax:
+      return "softmax=";
+    case Combiner::TopK:
+      return "top_k=";
   }
   return "?";
 }
@@ -68,10 +91,12 @@ struct SoftmaxState {
 SoftmaxState softmax_state(const char *what, const FuncRef &state) {
   const FuncNode &func = *state.func();
   bool is_state = false;
-  for (const DefinitionData &definition : func.definitions) is_state |= definition.combiner == Combiner::Softmax;
+  for (const DefinitionData &definition : func.definitions)
+    is_state |= definition.combiner == Combiner::Softmax;
   if (!is_state) {
     throw CompileError(std::string(what) + " reads the state of a softmax, and Func " + func.name +
-                           " is none; define it by " + func.name + "(...) += softmax_term(score, value)",
+                           " is none; define it by " + func.name +
+                           "(...) += softmax_term(score, value)",
                        state.where());
   }
   return {state[0], state[1], state[2]};

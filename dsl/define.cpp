@@ -25,7 +25,7 @@ std::string cast_call(Type type) {
 }
 
 std::string component_name(const FuncNode &func, std::size_t component, std::size_t count) {
-  return "Func " + func.name + (count > 1 ? ", component " + std::to_string(component) : "");
+  return (count > 1 ? "component " + std::to_string(component) + " of " : "") + "Func " + func.name;
 }
 
 /// A constant of `type` equal to constant `e` (floats may be rounded), or null.
@@ -39,21 +39,24 @@ Expr converted_constant(const Expr &e, Type type) {
 }
 
 void check_values(const FuncNode &func, const std::vector<Expr> &values, Location where) {
-  if (values.empty()) throw CompileError("Func " + func.name + " is defined by an empty Tuple", where);
+  if (values.empty())
+    throw CompileError("Func " + func.name + " is defined by an empty Tuple", where);
   for (std::size_t i = 0; i < values.size(); ++i) {
     if (values[i].defined()) continue;
     throw CompileError("the value of " + component_name(func, i, values.size()) +
-                           ", is an undefined Expr; give it a value first",
+                           " is an undefined Expr; give it a value first",
                        where);
   }
 }
 
-/// Brings the values of an update to the types of the Func: constants only, the rest has been cast by the user.
-void match_value_types(const std::vector<Type> &types, const FuncNode &func, std::vector<Expr> *values, Location where) {
+/// Brings the values of an update to the types of the Func: constants only, the rest has been cast
+/// by the user.
+void match_value_types(const std::vector<Type> &types, const FuncNode &func,
+                       std::vector<Expr> *values, Location where) {
   if (values->size() != types.size()) {
-    throw CompileError("Func " + func.name + " has " + std::to_string(types.size()) + " components and the update has " +
-                           std::to_string(values->size()) + "; write a Tuple of " + std::to_string(types.size()) +
-                           " values",
+    throw CompileError("Func " + func.name + " has " + std::to_string(types.size()) +
+                           " components and the update has " + std::to_string(values->size()) +
+                           "; write a Tuple of " + std::to_string(types.size()) + " values",
                        where);
   }
   for (std::size_t i = 0; i < values->size(); ++i) {
@@ -62,8 +65,8 @@ void match_value_types(const std::vector<Type> &types, const FuncNode &func, std
     const Expr constant = converted_constant(value, types[i]);
     if (!constant.defined()) {
       throw CompileError(component_name(func, i, types.size()) + " holds " + to_string(types[i]) +
-                             " and the update's value " + to_string(value) + " is " + to_string(value.type()) +
-                             "; cast it: " + cast_call(types[i]),
+                             " and the update's value " + to_string(value) + " is " +
+                             to_string(value.type()) + "; cast it: " + cast_call(types[i]),
                          where);
     }
     value = constant;
@@ -112,8 +115,9 @@ void check_no_cycle(const FuncNode &func, const DefinitionData &definition, Loca
       const auto *call = node.as<Call>();
       std::set<const FuncNode *> seen;
       if (call != nullptr && call->func != &func && reads(*call->func, &func, &seen)) {
-        throw CompileError("Func " + func.name + " is defined by Func " + call->func->name + ", which reads " +
-                               func.name + "; a Func may read itself only directly, in an update",
+        throw CompileError("Func " + func.name + " is defined by Func " + call->func->name +
+                               ", which reads " + func.name +
+                               "; a Func may read itself only directly, in an update",
                            where);
       }
       return true;
@@ -122,25 +126,28 @@ void check_no_cycle(const FuncNode &func, const DefinitionData &definition, Loca
 }
 
 /// Every variable of the definition is one of `allowed`, else CompileError naming it.
-void check_variables(const FuncNode &func, const DefinitionData &definition, const std::vector<VarPtr> &allowed,
-                     Location where) {
+void check_variables(const FuncNode &func, const DefinitionData &definition,
+                     const std::vector<VarPtr> &allowed, Location where) {
   for_each_expression(definition, [&](const Expr &e, const char *place) {
     for (const VarPtr &v : free_variables(e)) {
       if (std::find(allowed.begin(), allowed.end(), v) != allowed.end()) continue;
-      const std::string found = std::string(" stands in ") + place + " of a definition of Func " + func.name;
+      const std::string found =
+          std::string(" stands in ") + place + " of a definition of Func " + func.name;
       if (v->role == VarRole::Reduction) {
-        throw CompileError("RVar " + v->name + found + (func.definitions.empty() ? ", which is pure; " : "; ") +
-                               "write a reduction as an update, " + func.name + "(...) += ..., or use sum(" + v->name +
-                               ", ...)",
+        throw CompileError("RVar " + v->name + found +
+                               (func.definitions.empty() ? ", which is pure; " : "; ") +
+                               "write a reduction as an update, " + func.name +
+                               "(...) += ..., or use sum(" + v->name + ", ...)",
                            where);
       }
       const bool same_name = std::any_of(func.args.begin(), func.args.end(),
                                          [&](const VarPtr &arg) { return arg->name == v->name; });
       const bool is_argument = std::find(func.args.begin(), func.args.end(), v) != func.args.end();
-      std::string reason = "; it is no Var of the left-hand side: add it there, or reduce over it with an RDom";
+      std::string reason =
+          "; it is no Var of the left-hand side: add it there, or reduce over it with an RDom";
       if (is_argument) {
-        reason = ", where " + v->name + " is not a plain argument at its own position; keep " + v->name +
-                 " there, or use an RDom in its place";
+        reason = ", where " + v->name + " is not a plain argument at its own position; keep " +
+                 v->name + " there, or use an RDom in its place";
       } else if (same_name) {
         reason = "; it is another Var than the pure definition's " + v->name +
                  " (Vars are the same only if copied): use that Var";
@@ -150,7 +157,8 @@ void check_variables(const FuncNode &func, const DefinitionData &definition, con
   });
 }
 
-/// Collects the RDoms that expressions use, so that a domain whose bounds read another's variable comes after it.
+/// Collects the RDoms that expressions use, so that a domain whose bounds read another's variable
+/// comes after it.
 class DomainCollector {
  public:
   DomainCollector(const FuncNode &func, Location where) : func_(func), where_(where) {}
@@ -171,10 +179,11 @@ class DomainCollector {
   void add(const VarPtr &v) {
     std::shared_ptr<RDomNode> domain = v->domain.lock();
     if (!domain) {
-      throw CompileError("RVar " + v->name + " in a definition of Func " + func_.name +
-                             " belongs to no RDom (or the RDom does not exist any more); make the RDom before the "
-                             "definition and use its variables",
-                         where_);
+      throw CompileError(
+          "RVar " + v->name + " in a definition of Func " + func_.name +
+              " belongs to no RDom (or the RDom does not exist any more); make the RDom before the "
+              "definition and use its variables",
+          where_);
     }
     if (std::find(entered_.begin(), entered_.end(), domain) != entered_.end()) return;
     entered_.push_back(domain);
@@ -197,7 +206,8 @@ void add_definition(FuncNode *func, DefinitionData definition) {
   const auto weaken = [&](Expr *e) { *e = weaken_self_calls(*e, func); };
   std::for_each(definition.args.begin(), definition.args.end(), [&](Expr &e) { weaken(&e); });
   std::for_each(definition.values.begin(), definition.values.end(), [&](Expr &e) { weaken(&e); });
-  std::for_each(definition.predicates.begin(), definition.predicates.end(), [&](Expr &e) { weaken(&e); });
+  std::for_each(definition.predicates.begin(), definition.predicates.end(),
+                [&](Expr &e) { weaken(&e); });
   for (ReductionDim &dim : definition.domain) {
     weaken(&dim.min);
     weaken(&dim.extent);
@@ -207,8 +217,10 @@ void add_definition(FuncNode *func, DefinitionData definition) {
 
 }  // namespace
 
-std::vector<Expr> conjuncts(const std::string &what, const Expr &predicate, std::source_location where) {
-  if (!predicate.defined()) throw CompileError(what + " is an undefined Expr; give it a value first", where);
+std::vector<Expr> conjuncts(const std::string &what, const Expr &predicate,
+                            std::source_location where) {
+  if (!predicate.defined())
+    throw CompileError(what + " is an undefined Expr; give it a value first", where);
   if (!predicate.type().is_bool()) {
     throw CompileError(what + ", " + to_string(predicate) + ", is " + to_string(predicate.type()) +
                            " and not a bool; compare it, e.g. " + to_string(predicate) + " != 0",
@@ -221,10 +233,12 @@ std::vector<Expr> conjuncts(const std::string &what, const Expr &predicate, std:
   return factors;
 }
 
-std::vector<Expr> call_arguments(const FuncNode &func, std::vector<Expr> args, std::source_location where) {
+std::vector<Expr> call_arguments(const FuncNode &func, std::vector<Expr> args,
+                                 std::source_location where) {
   for (std::size_t i = 0; i < args.size(); ++i) {
     const std::string which = "argument " + std::to_string(i) + " of Func " + func.name;
-    if (!args[i].defined()) throw CompileError(which + " is an undefined Expr; give it a value first", where);
+    if (!args[i].defined())
+      throw CompileError(which + " is an undefined Expr; give it a value first", where);
     if (!args[i].type().is_integral()) {
       throw CompileError(which + ", " + to_string(args[i]) + ", is " + to_string(args[i].type()) +
                              "; arguments are integers: cast it, e.g. i64(...)",
@@ -233,8 +247,8 @@ std::vector<Expr> call_arguments(const FuncNode &func, std::vector<Expr> args, s
     args[i] = cast(int64, args[i]);
   }
   if (!func.definitions.empty() && args.size() != func.args.size()) {
-    throw CompileError("Func " + func.name + " has " + std::to_string(func.args.size()) + " arguments and is given " +
-                           std::to_string(args.size()),
+    throw CompileError("Func " + func.name + " has " + std::to_string(func.args.size()) +
+                           " arguments and is given " + std::to_string(args.size()),
                        where);
   }
   return args;
@@ -244,24 +258,27 @@ Expr weaken_self_calls(const Expr &e, FuncNode *self) {
   return rewrite(e, [&](const Expr &node) -> Expr {
     const auto *call = node.as<Call>();
     if (call == nullptr || call->func != self || call->owner == nullptr) return node;
-    return Expr(std::make_shared<Call>(call->type, self, call->args, call->component), node.where());
+    return Expr(std::make_shared<Call>(call->type, self, call->args, call->component),
+                node.where());
   });
 }
 
-void check_reads_no(const FuncNode &func, const Expr &e, const std::string &what, std::source_location where) {
+void check_reads_no(const FuncNode &func, const Expr &e, const std::string &what,
+                    std::source_location where) {
   walk(e, [&](const Expr &node) {
     const auto *call = node.as<Call>();
     std::set<const FuncNode *> seen;
     if (call != nullptr && (call->func == &func || reads(*call->func, &func, &seen))) {
-      throw CompileError(what + " reads " + to_string(node) + ", which depends on Func " + func.name +
-                             " itself; it may read tensors and other Funcs",
+      throw CompileError(what + " reads " + to_string(node) + ", which depends on Func " +
+                             func.name + " itself; it may read tensors and other Funcs",
                          where);
     }
     return true;
   });
 }
 
-void define_pure(FuncNode *func, const std::vector<Expr> &args, std::vector<Expr> values, std::source_location where) {
+void define_pure(FuncNode *func, const std::vector<Expr> &args, std::vector<Expr> values,
+                 std::source_location where) {
   check_values(*func, values, where);
   DefinitionData definition;
   definition.args = args;
@@ -270,14 +287,17 @@ void define_pure(FuncNode *func, const std::vector<Expr> &args, std::vector<Expr
   std::vector<VarPtr> vars;
   for (const Expr &arg : args) {
     const VarPtr var = plain_var(arg);
-    const std::string what = "the first definition of Func " + func->name + " has the argument " + to_string(arg);
+    const std::string what =
+        "the first definition of Func " + func->name + " has the argument " + to_string(arg);
     if (!var) {
-      throw CompileError(what + "; the arguments of a pure definition are Vars (write " + func->name +
+      throw CompileError(what + "; the arguments of a pure definition are Vars (write " +
+                             func->name +
                              "(...) += ... for a reduction that begins with its identity)",
                          where);
     }
     if (std::find(vars.begin(), vars.end(), var) != vars.end()) {
-      throw CompileError(what + " twice; the arguments of a pure definition are distinct Vars", where);
+      throw CompileError(what + " twice; the arguments of a pure definition are distinct Vars",
+                         where);
     }
     vars.push_back(var);
   }
@@ -288,8 +308,8 @@ void define_pure(FuncNode *func, const std::vector<Expr> &args, std::vector<Expr
   add_definition(func, std::move(definition));
 }
 
-void define_identity(FuncNode *func, const std::vector<Expr> &args, const std::vector<Type> &types, Combiner combiner,
-                     std::source_location where) {
+void define_identity(FuncNode *func, const std::vector<Expr> &args, const std::vector<Type> &types,
+                     Combiner combiner, std::source_location where) {
   DefinitionData definition;
   for (std::size_t i = 0; i < args.size(); ++i) {
     VarPtr var = plain_var(args[i]);
@@ -301,7 +321,8 @@ void define_identity(FuncNode *func, const std::vector<Expr> &args, const std::v
   }
   func->types = types;
   if (combiner == Combiner::Softmax) {
-    definition.values = {identity_of(Combiner::Max, float32), make_zero(float32), make_zero(float32)};
+    definition.values = {identity_of(Combiner::Max, float32), make_zero(float32),
+                         make_zero(float32)};
   } else if (combiner == Combiner::TopK) {
     definition.values = {identity_of(Combiner::Max, types[0]), make_int(int32, -1)};
   } else {
@@ -312,8 +333,8 @@ void define_identity(FuncNode *func, const std::vector<Expr> &args, const std::v
   func->definitions.push_back(std::move(definition));
 }
 
-int define_update(FuncNode *func, std::vector<Expr> args, std::vector<Expr> values, Combiner combiner,
-                  std::source_location where) {
+int define_update(FuncNode *func, std::vector<Expr> args, std::vector<Expr> values,
+                  Combiner combiner, std::source_location where) {
   if (combiner == Combiner::Softmax) {
     match_value_types({float32, float32}, *func, &values, where);
   } else {
@@ -331,7 +352,8 @@ int define_update(FuncNode *func, std::vector<Expr> args, std::vector<Expr> valu
   std::vector<VarPtr> allowed;
   for (const auto &domain : collector.domains()) {
     definition.domain.insert(definition.domain.end(), domain->dims.begin(), domain->dims.end());
-    definition.predicates.insert(definition.predicates.end(), domain->predicates.begin(), domain->predicates.end());
+    definition.predicates.insert(definition.predicates.end(), domain->predicates.begin(),
+                                 domain->predicates.end());
   }
   for (const ReductionDim &dim : definition.domain) allowed.push_back(dim.var);
   for (std::size_t i = 0; i < definition.args.size(); ++i) {
@@ -351,11 +373,13 @@ struct Recognised {
   BinaryOp op;
 };
 
-constexpr Recognised kRecognised[] = {{Combiner::Sum, BinaryOp::Add}, {Combiner::Product, BinaryOp::Mul},
-                                      {Combiner::Min, BinaryOp::Min}, {Combiner::Max, BinaryOp::Max},
-                                      {Combiner::And, BinaryOp::And}, {Combiner::Or, BinaryOp::Or}};
+constexpr Recognised kRecognised[] = {
+    {Combiner::Sum, BinaryOp::Add}, {Combiner::Product, BinaryOp::Mul},
+    {Combiner::Min, BinaryOp::Min}, {Combiner::Max, BinaryOp::Max},
+    {Combiner::And, BinaryOp::And}, {Combiner::Or, BinaryOp::Or}};
 
-/// What `value` combines with the one operand that is `self`, by `op` at any depth; null when it is of another form.
+/// What `value` combines with the one operand that is `self`, by `op` at any depth; null when it is
+/// of another form.
 Expr without_self(const Expr &value, const Expr &self, BinaryOp op) {
   const auto *binary = value.as<Binary>();
   if (binary == nullptr) return {};
@@ -363,7 +387,8 @@ Expr without_self(const Expr &value, const Expr &self, BinaryOp op) {
   const bool is_difference = op == BinaryOp::Add && binary->op == BinaryOp::Sub;
   if (binary->op != op && !is_difference) return {};
   if (equal(a, self)) return is_difference ? make_unary(UnaryOp::Neg, b) : b;
-  if (const Expr rest = without_self(a, self, op); rest.defined()) return make_binary(binary->op, rest, b);
+  if (const Expr rest = without_self(a, self, op); rest.defined())
+    return make_binary(binary->op, rest, b);
   if (is_difference) return {};
   if (equal(b, self)) return a;
   const Expr rest = without_self(b, self, op);
@@ -382,12 +407,14 @@ bool reads_directly(const Expr &e, const FuncNode &func) {
 
 }  // namespace
 
-Combiner recognise_combiner(const FuncNode &func, const std::vector<Expr> &args, std::vector<Expr> *values) {
+Combiner recognise_combiner(const FuncNode &func, const std::vector<Expr> &args,
+                            std::vector<Expr> *values) {
   if (values->size() != func.types.size()) return Combiner::Assign;
   for (const Recognised &candidate : kRecognised) {
     std::vector<Expr> rests;
     for (std::size_t i = 0; i < values->size(); ++i) {
-      const Expr self(std::make_shared<Call>(func.types[i], const_cast<FuncNode *>(&func), args, static_cast<int>(i)));
+      const Expr self(std::make_shared<Call>(func.types[i], const_cast<FuncNode *>(&func), args,
+                                             static_cast<int>(i)));
       const Expr rest = without_self((*values)[i], self, candidate.op);
       if (!rest.defined() || reads_directly(rest, func)) break;
       rests.push_back(rest);

@@ -23,8 +23,8 @@ std::vector<VarPtr> nodes(std::initializer_list<VarOrRVar> vars) {
   return result;
 }
 
-IndexPtr make_index(const FuncPtr &func, int definition, const VarOrRVar &axis, const Expr &group, const Extents &micro,
-                    std::source_location where) {
+IndexPtr make_index(const FuncPtr &func, int definition, const VarOrRVar &axis, const Expr &group,
+                    const Extents &micro, std::source_location where) {
   auto index = std::make_shared<IndexNode>();
   index->name = new_index_name(*func, func->directives);
   index->func = func;
@@ -40,8 +40,8 @@ IndexPtr make_index(const FuncPtr &func, int definition, const VarOrRVar &axis, 
 
 Directive Definition::directive(DirectiveKind kind, Location where) const {
   if (func_->definitions.empty()) {
-    throw CompileError("Func " + func_->name + " is scheduled before it has a definition; write " + to_string(kind) +
-                           "(...) after " + func_->name + "(...) = ...",
+    throw CompileError("Func " + func_->name + " is scheduled before it has a definition; write " +
+                           to_string(kind) + "(...) after " + func_->name + "(...) = ...",
                        where);
   }
   Directive result;
@@ -58,8 +58,8 @@ void Definition::record(Directive directive) {
   func_->directives.push_back(std::move(directive));
 }
 
-Definition &Definition::record(DirectiveKind kind, std::vector<VarPtr> vars, std::vector<std::int64_t> ints,
-                               Location where) {
+Definition &Definition::record(DirectiveKind kind, std::vector<VarPtr> vars,
+                               std::vector<std::int64_t> ints, Location where) {
   Directive d = directive(kind, where);
   d.vars = std::move(vars);
   d.ints = std::move(ints);
@@ -82,9 +82,10 @@ Definition &Definition::pit_tile(const Var &tile, PitTile spec, Location where) 
   d.index_named = spec.index.defined();
   if (d.index_named) {
     if (spec.axis.defined() || spec.group.defined() || !spec.micro.empty()) {
-      throw CompileError("pit_tile of Func " + func_->name + ": .index = " + spec.index.node()->name +
-                             " already says axis, group and micro-tile; give .dense and .index only",
-                         where);
+      throw CompileError(
+          "pit_tile of Func " + func_->name + ": .index = " + spec.index.node()->name +
+              " already says axis, group and micro-tile; give .dense and .index only",
+          where);
     }
     d.index = spec.index.node();
   } else {
@@ -122,12 +123,14 @@ Definition &Definition::swrite(const Func &y, WriteOptions options, Location whe
   return *this;
 }
 
-Definition &Definition::split(VarOrRVar v, VarOrRVar outer, VarOrRVar inner, std::int64_t factor, Location where) {
+Definition &Definition::split(VarOrRVar v, VarOrRVar outer, VarOrRVar inner, std::int64_t factor,
+                              Location where) {
   return record(DirectiveKind::Split, nodes({v, outer, inner}), {factor}, where);
 }
 
-Definition &Definition::tile(VarOrRVar x, VarOrRVar y, VarOrRVar xo, VarOrRVar yo, VarOrRVar xi, VarOrRVar yi,
-                             std::int64_t x_factor, std::int64_t y_factor, Location where) {
+Definition &Definition::tile(VarOrRVar x, VarOrRVar y, VarOrRVar xo, VarOrRVar yo, VarOrRVar xi,
+                             VarOrRVar yi, std::int64_t x_factor, std::int64_t y_factor,
+                             Location where) {
   return record(DirectiveKind::Tile, nodes({x, y, xo, yo, xi, yi}), {x_factor, y_factor}, where);
 }
 
@@ -179,7 +182,8 @@ Definition &Definition::software_pipeline(VarOrRVar loop, int stages, Location w
   return record(DirectiveKind::SoftwarePipeline, nodes({loop}), {stages}, where);
 }
 Definition &Definition::warp_specialize(Roles roles, Location where) {
-  return record(DirectiveKind::WarpSpecialize, {}, {roles.producer_warps, roles.consumer_warpgroups}, where);
+  return record(DirectiveKind::WarpSpecialize, {},
+                {roles.producer_warps, roles.consumer_warpgroups}, where);
 }
 
 Definition &Definition::cluster(Extents shape, Location where) {
@@ -189,7 +193,9 @@ Definition &Definition::cluster(Extents shape, Location where) {
   return *this;
 }
 
-Definition &Definition::persistent(Location where) { return record(DirectiveKind::Persistent, {}, {}, where); }
+Definition &Definition::persistent(Location where) {
+  return record(DirectiveKind::Persistent, {}, {}, where);
+}
 
 Definition &Definition::tile_order(TileOrder order, Location where) {
   return record(DirectiveKind::TileOrder, {}, {static_cast<std::int64_t>(order)}, where);
@@ -205,15 +211,20 @@ Definition &Definition::atom(std::string name, Location where) {
   return *this;
 }
 
-Definition &Definition::atomic(Location where) { return record(DirectiveKind::Atomic, {}, {}, where); }
-Definition &Definition::strict(Location where) { return record(DirectiveKind::Strict, {}, {}, where); }
+Definition &Definition::atomic(Location where) {
+  return record(DirectiveKind::Atomic, {}, {}, where);
+}
+Definition &Definition::strict(Location where) {
+  return record(DirectiveKind::Strict, {}, {}, where);
+}
 
 Definition Definition::specialize(const Expr &condition, Location where) {
   Directive d = directive(DirectiveKind::Specialize, where);
   if (specialization_ != 0) {
-    throw CompileError("specialize of a specialization of Func " + func_->name +
-                           "; write each as a specialization of the definition itself, with && between conditions",
-                       where);
+    throw CompileError(
+        "specialize of a specialization of Func " + func_->name +
+            "; write each as a specialization of the definition itself, with && between conditions",
+        where);
   }
   int number = 1;
   for (const Directive &said : func_->directives) {
@@ -264,7 +275,9 @@ Func &Func::compute_inline(Location where) {
 Func &Func::store_compact(const SparseIndex &index, Location where) {
   Directive d = directive(DirectiveKind::StoreCompact, where);
   if (!index.defined()) {
-    throw CompileError("store_compact of Func " + name() + " with a SparseIndex that is not made by index(...)", where);
+    throw CompileError(
+        "store_compact of Func " + name() + " with a SparseIndex that is not made by index(...)",
+        where);
   }
   d.index = index.node();
   record(std::move(d));

@@ -13,7 +13,9 @@ namespace pit {
 
 namespace {
 
-[[noreturn]] void fail(const std::string &message, const Expr &at) { throw CompileError(message, at.where()); }
+[[noreturn]] void fail(const std::string &message, const Expr &at) {
+  throw CompileError(message, at.where());
+}
 
 void require_defined(const std::string &what, std::initializer_list<Expr> operands) {
   for (const Expr &operand : operands) {
@@ -78,8 +80,8 @@ Expr arithmetic(const char *what, BinaryOp op, const Expr &a, const Expr &b) {
 Expr bitwise(const char *what, BinaryOp op, const Expr &a, const Expr &b) {
   auto [x, y] = matched(what, a, b);
   if (x.type().is_float()) {
-    fail(std::string("operator ") + what + " is of integers, and " + to_string(x) + " is " + to_string(x.type()) +
-             "; cast the operands to an integer type",
+    fail(std::string("operator ") + what + " is of integers, and " + to_string(x) + " is " +
+             to_string(x.type()) + "; cast the operands to an integer type",
          x);
   }
   return make_binary(op, x, y);
@@ -89,8 +91,8 @@ Expr logical(const char *what, BinaryOp op, const Expr &a, const Expr &b) {
   require_defined(what, {a, b});
   for (const Expr &e : {a, b}) {
     if (!e.type().is_bool()) {
-      fail(std::string("operator ") + what + " is of bools, and " + to_string(e) + " is " + to_string(e.type()) +
-               "; compare it, e.g. " + to_string(e) + " != 0",
+      fail(std::string("operator ") + what + " is of bools, and " + to_string(e) + " is " +
+               to_string(e.type()) + "; compare it, e.g. " + to_string(e) + " != 0",
            e);
     }
   }
@@ -112,7 +114,8 @@ Expr::Expr(unsigned long value, Location where)
     : node_(make_int(uint64, static_cast<std::int64_t>(value)).node()), where_(where) {}
 Expr::Expr(bool value, Location where) : node_(make_int(boolean, value).node()), where_(where) {}
 Expr::Expr(float value, Location where) : node_(make_float(float32, value).node()), where_(where) {}
-Expr::Expr(double value, Location where) : node_(make_float(float64, value).node()), where_(where) {}
+Expr::Expr(double value, Location where)
+    : node_(make_float(float64, value).node()), where_(where) {}
 
 void match_types(Expr *a, Expr *b) {
   if (a->type() == b->type()) return;
@@ -181,8 +184,8 @@ Expr operator-(const Expr &a) {
 Expr operator!(const Expr &a) {
   require_defined("!", {a});
   if (!a.type().is_bool()) {
-    fail("operator ! is of bools, and " + to_string(a) + " is " + to_string(a.type()) + "; write " + to_string(a) +
-             " == 0",
+    fail("operator ! is of bools, and " + to_string(a) + " is " + to_string(a.type()) + "; write " +
+             to_string(a) + " == 0",
          a);
   }
   return make_unary(UnaryOp::Not, a);
@@ -191,7 +194,8 @@ Expr operator!(const Expr &a) {
 Expr operator~(const Expr &a) {
   require_defined("~", {a});
   if (!a.type().is_integral()) {
-    fail("operator ~ is of integers, and " + to_string(a) + " is " + to_string(a.type()) + "; cast it, e.g. i32(...)",
+    fail("operator ~ is of integers, and " + to_string(a) + " is " + to_string(a.type()) +
+             "; cast it, e.g. i32(...)",
          a);
   }
   return make_unary(UnaryOp::Not, a);
@@ -250,8 +254,8 @@ Expr is_finite(const Expr &a) { return rounding("is_finite", UnaryOp::IsFinite, 
 Expr select(const Expr &condition, const Expr &true_value, const Expr &false_value) {
   require_defined("select", {condition, true_value, false_value});
   if (!condition.type().is_bool()) {
-    fail("the condition of select is a bool, and " + to_string(condition) + " is " + to_string(condition.type()) +
-             "; compare it, e.g. " + to_string(condition) + " != 0",
+    fail("the condition of select is a bool, and " + to_string(condition) + " is " +
+             to_string(condition.type()) + "; compare it, e.g. " + to_string(condition) + " != 0",
          condition);
   }
   auto [t, f] = matched("select", true_value, false_value);

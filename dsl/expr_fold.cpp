@@ -34,7 +34,8 @@ Expr fold_constants(BinaryOp op, const Expr &a, const Expr &b) {
   return make_float(type, float_binary(op, x, y));
 }
 
-/// a && b and a || b when one side is constant. Dropping the evaluation of the other side changes no value.
+/// a && b and a || b when one side is constant. Dropping the evaluation of the other side changes
+/// no value.
 Expr fold_logical(BinaryOp op, const Expr &a, const Expr &b) {
   const bool decides = op == BinaryOp::Or;  // the value that decides alone
   for (const auto &[constant, other] : {std::pair(a, b), std::pair(b, a)}) {
@@ -73,7 +74,8 @@ Expr fold_identity(BinaryOp op, const Expr &a, const Expr &b) {
     case BinaryOp::Shr:
       if (is_value(b, 0)) return a;
       break;
-    default: break;
+    default:
+      break;
   }
   return {};
 }
@@ -81,7 +83,8 @@ Expr fold_identity(BinaryOp op, const Expr &a, const Expr &b) {
 }  // namespace
 
 Expr make_int(Type type, std::int64_t value) {
-  internal_check(type.is_integral() || type.is_bool(), "integer constant of type " + to_string(type));
+  internal_check(type.is_integral() || type.is_bool(),
+                 "integer constant of type " + to_string(type));
   return Expr(std::make_shared<IntImm>(type, wrap(type, value)), {});
 }
 
@@ -99,10 +102,11 @@ Expr make_variable(const VarPtr &var) { return Expr(std::make_shared<Variable>(v
 
 Expr make_load(const StoragePtr &storage, std::vector<Expr> indices) {
   internal_check(static_cast<int>(indices.size()) == storage->rank,
-                 storage->name + " has rank " + std::to_string(storage->rank) + " and is loaded with " +
-                     std::to_string(indices.size()) + " indices");
+                 storage->name + " has rank " + std::to_string(storage->rank) +
+                     " and is loaded with " + std::to_string(indices.size()) + " indices");
   for (Expr &index : indices) {
-    internal_check(index.defined() && index.type().is_integral(), "an index of " + storage->name + " is no integer");
+    internal_check(index.defined() && index.type().is_integral(),
+                   "an index of " + storage->name + " is no integer");
     if (index.as<IntImm>() != nullptr) index = cast(int64, index);
   }
   return Expr(std::make_shared<Load>(storage, std::move(indices)), {});
@@ -127,7 +131,8 @@ Expr make_unary(UnaryOp op, const Expr &a) {
     if (const auto *i = a.as<IntImm>()) return at(make_int(type, int_unary(op, type, i->value)), a);
     if (op == UnaryOp::Floor || op == UnaryOp::Ceil || op == UnaryOp::Round) return a;
     if (op == UnaryOp::Abs && !type.is_int()) return a;
-    internal_check(op == UnaryOp::Neg || op == UnaryOp::Not || op == UnaryOp::Abs, "a function of floats on integers");
+    internal_check(op == UnaryOp::Neg || op == UnaryOp::Not || op == UnaryOp::Abs,
+                   "a function of floats on integers");
   }
   if (const auto *inner = a.as<Unary>()) {
     if (inner->op == op && (op == UnaryOp::Neg || op == UnaryOp::Not)) return at(inner->a, a);
@@ -136,9 +141,11 @@ Expr make_unary(UnaryOp op, const Expr &a) {
 }
 
 Expr make_binary(BinaryOp op, const Expr &a, const Expr &b) {
-  internal_check(a.type() == b.type(), "operands of two types: " + to_string(a) + " is " + to_string(a.type()) + ", " +
-                                           to_string(b) + " is " + to_string(b.type()));
-  internal_check(!is_logical(op) || a.type().is_bool(), "a logical operator on " + to_string(a.type()));
+  internal_check(a.type() == b.type(), "operands of two types: " + to_string(a) + " is " +
+                                           to_string(a.type()) + ", " + to_string(b) + " is " +
+                                           to_string(b.type()));
+  internal_check(!is_logical(op) || a.type().is_bool(),
+                 "a logical operator on " + to_string(a.type()));
   Expr folded;
   if (is_constant(a) && is_constant(b)) {
     folded = fold_constants(op, a, b);
@@ -159,14 +166,17 @@ Expr make_select(const Expr &c, const Expr &t, const Expr &f) {
 }
 
 Expr cast(Type type, const Expr &a) {
-  if (!a.defined()) throw CompileError("cast to " + to_string(type) + " of an undefined Expr", a.where());
+  if (!a.defined())
+    throw CompileError("cast to " + to_string(type) + " of an undefined Expr", a.where());
   if (a.type() == type) return a;
   if (const auto *i = a.as<IntImm>()) {
     if (!type.is_float()) return at(make_int(type, i->value), a);
     return at(make_float(type, int_to_float(i->type, i->value)), a);
   }
   if (const auto *f = a.as<FloatImm>()) {
-    return at(type.is_float() ? make_float(type, f->value) : make_int(type, float_to_int(type, f->value)), a);
+    return at(
+        type.is_float() ? make_float(type, f->value) : make_int(type, float_to_int(type, f->value)),
+        a);
   }
   return Expr(std::make_shared<Cast>(type, a), a.where());
 }

@@ -13,11 +13,14 @@ namespace pit {
 namespace {
 
 /// `F(args) combiner= values`: the update, after the identity where F is undefined.
-Definition accumulate(const FuncRef &ref, std::vector<Expr> values, Combiner combiner, const char *op) {
+Definition accumulate(const FuncRef &ref, std::vector<Expr> values, Combiner combiner,
+                      const char *op) {
   FuncNode &func = *ref.func();
   for (const Expr &value : values) {
     if (!value.defined()) {
-      throw CompileError("Func " + func.name + " " + op + " an undefined Expr; give it a value first", ref.where());
+      throw CompileError(
+          "Func " + func.name + " " + op + " an undefined Expr; give it a value first",
+          ref.where());
     }
     if (value.type().is_bool()) {
       throw CompileError("Func " + func.name + " " + op + " " + to_string(value) +
@@ -34,7 +37,8 @@ Definition accumulate(const FuncRef &ref, std::vector<Expr> values, Combiner com
     define_identity(&func, args, types, combiner, ref.where());
   }
   try {
-    return {ref.func(), define_update(&func, std::move(args), std::move(values), combiner, ref.where())};
+    return {ref.func(),
+            define_update(&func, std::move(args), std::move(values), combiner, ref.where())};
   } catch (const CompileError &) {
     if (was_undefined) {  // the Func stays as it was
       func.definitions.clear();
@@ -54,11 +58,13 @@ Definition assign(const FuncRef &ref, std::vector<Expr> values) {
   }
   for (const Expr &value : values) {
     if (!value.defined()) {
-      throw CompileError("Func " + func.name + " = an undefined Expr; give it a value first", ref.where());
+      throw CompileError("Func " + func.name + " = an undefined Expr; give it a value first",
+                         ref.where());
     }
   }
   const Combiner combiner = recognise_combiner(func, args, &values);
-  return {ref.func(), define_update(&func, std::move(args), std::move(values), combiner, ref.where())};
+  return {ref.func(),
+          define_update(&func, std::move(args), std::move(values), combiner, ref.where())};
 }
 
 }  // namespace
@@ -66,22 +72,28 @@ Definition assign(const FuncRef &ref, std::vector<Expr> values) {
 Definition FuncRef::operator=(const Expr &value) { return assign(*this, {value}); }
 Definition FuncRef::operator=(const Tuple &value) { return assign(*this, value.values()); }
 
-Definition FuncRef::operator+=(const Expr &value) { return accumulate(*this, {value}, Combiner::Sum, "+="); }
-Definition FuncRef::operator+=(const Tuple &value) { return accumulate(*this, value.values(), Combiner::Sum, "+="); }
+Definition FuncRef::operator+=(const Expr &value) {
+  return accumulate(*this, {value}, Combiner::Sum, "+=");
+}
+Definition FuncRef::operator+=(const Tuple &value) {
+  return accumulate(*this, value.values(), Combiner::Sum, "+=");
+}
 
 Definition FuncRef::operator+=(const SoftmaxTerm &term) {
   const FuncNode &func = *func_;
   if (!func.definitions.empty() && func.types != std::vector<Type>(3, float32)) {
     throw CompileError("Func " + func.name +
-                           " is no state of a softmax: that has the float32 components (max, sum, weighted sum); let "
+                           " is no state of a softmax: that has the float32 components (max, sum, "
+                           "weighted sum); let "
                            "its first definition be += softmax_term(...)",
                        where_);
   }
   for (const auto &[what, e] : {std::pair("score", term.score), std::pair("value", term.value)}) {
     const bool is_constant = e.as<IntImm>() != nullptr || e.as<FloatImm>() != nullptr;
     if (e.defined() && e.type() != float32 && !is_constant) {
-      throw CompileError("Func " + func.name + " += softmax_term: the " + what + " " + to_string(e) + " is " +
-                             to_string(e.type()) + "; the state is float32: cast it, f32(...)",
+      throw CompileError("Func " + func.name + " += softmax_term: the " + what + " " +
+                             to_string(e) + " is " + to_string(e.type()) +
+                             "; the state is float32: cast it, f32(...)",
                          where_);
     }
   }
@@ -91,7 +103,9 @@ Definition FuncRef::operator+=(const SoftmaxTerm &term) {
 Definition FuncRef::operator-=(const Expr &value) {
   return accumulate(*this, {value.defined() ? -value : value}, Combiner::Sum, "-=");
 }
-Definition FuncRef::operator*=(const Expr &value) { return accumulate(*this, {value}, Combiner::Product, "*="); }
+Definition FuncRef::operator*=(const Expr &value) {
+  return accumulate(*this, {value}, Combiner::Product, "*=");
+}
 Definition FuncRef::operator*=(const Tuple &value) {
   return accumulate(*this, value.values(), Combiner::Product, "*=");
 }
@@ -99,18 +113,20 @@ Definition FuncRef::operator*=(const Tuple &value) {
 Expr FuncRef::operator[](int i) const {
   const FuncNode &func = *func_;
   if (func.definitions.empty()) {
-    throw CompileError("Func " + func.name + " is read before it has a definition; write " + func.name +
-                           "(...) = ... first",
+    throw CompileError("Func " + func.name + " is read before it has a definition; write " +
+                           func.name + "(...) = ... first",
                        where_);
   }
   if (i < 0 || static_cast<std::size_t>(i) >= func.types.size()) {
     throw CompileError("Func " + func.name + " has " + std::to_string(func.types.size()) +
-                           (func.types.size() == 1 ? " component" : " components") + " and no component [" +
-                           std::to_string(i) + "]",
+                           (func.types.size() == 1 ? " component" : " components") +
+                           " and no component [" + std::to_string(i) + "]",
                        where_);
   }
   std::vector<Expr> args = call_arguments(func, args_, where_);
-  return Expr(std::make_shared<Call>(func.types[static_cast<std::size_t>(i)], func_, std::move(args), i), where_);
+  return Expr(
+      std::make_shared<Call>(func.types[static_cast<std::size_t>(i)], func_, std::move(args), i),
+      where_);
 }
 
 std::size_t FuncRef::size() const { return func_->types.size(); }
@@ -118,7 +134,8 @@ std::size_t FuncRef::size() const { return func_->types.size(); }
 Expr::Expr(const FuncRef &call, Location) {
   if (call.size() > 1) {
     throw CompileError("Func " + call.func()->name + " has " + std::to_string(call.size()) +
-                           " components and is used as one value; choose one, e.g. " + call.func()->name + "(...)[0]",
+                           " components and is used as one value; choose one, e.g. " +
+                           call.func()->name + "(...)[0]",
                        call.where());
   }
   *this = call[0];
@@ -137,7 +154,9 @@ Func::Func(std::string name, Location where) : Definition(std::make_shared<FuncN
 FuncRef Func::operator()(Location where) const { return {func_, {}, where}; }
 FuncRef Func::operator()(Expr a, Location where) const { return {func_, {a}, where}; }
 FuncRef Func::operator()(Expr a, Expr b, Location where) const { return {func_, {a, b}, where}; }
-FuncRef Func::operator()(Expr a, Expr b, Expr c, Location where) const { return {func_, {a, b, c}, where}; }
+FuncRef Func::operator()(Expr a, Expr b, Expr c, Location where) const {
+  return {func_, {a, b, c}, where};
+}
 FuncRef Func::operator()(Expr a, Expr b, Expr c, Expr d, Location where) const {
   return {func_, {a, b, c, d}, where};
 }
@@ -147,7 +166,9 @@ FuncRef Func::operator()(Expr a, Expr b, Expr c, Expr d, Expr e, Location where)
 FuncRef Func::operator()(Expr a, Expr b, Expr c, Expr d, Expr e, Expr f, Location where) const {
   return {func_, {a, b, c, d, e, f}, where};
 }
-FuncRef Func::operator()(std::vector<Expr> args, Location where) const { return {func_, std::move(args), where}; }
+FuncRef Func::operator()(std::vector<Expr> args, Location where) const {
+  return {func_, std::move(args), where};
+}
 
 Definition Func::update(int i, Location where) {
   const int updates = static_cast<int>(func_->definitions.size()) - 1;
@@ -156,7 +177,9 @@ Definition Func::update(int i, Location where) {
                             : updates == 0 ? "has only its pure definition"
                             : updates == 1 ? "has one update, update(0)"
                                            : "has the updates 0 to " + std::to_string(updates - 1);
-    throw CompileError("Func " + name() + " " + has + ", and update(" + std::to_string(i) + ") is asked for", where);
+    throw CompileError(
+        "Func " + name() + " " + has + ", and update(" + std::to_string(i) + ") is asked for",
+        where);
   }
   return {func_, i + 1};
 }
@@ -164,16 +187,17 @@ Definition Func::update(int i, Location where) {
 Func &Func::where(const Expr &predicate, Location where) {
   const std::string what = "the predicate of Func " + name();
   if (!defined()) {
-    throw CompileError("Func " + name() + " is restricted before it has a definition; write where(...) after " + name() +
-                           "(...) = ...",
+    throw CompileError("Func " + name() +
+                           " is restricted before it has a definition; write where(...) after " +
+                           name() + "(...) = ...",
                        where);
   }
   const std::vector<Expr> factors = conjuncts(what, predicate, where);
   for (const Expr &factor : factors) {
     for (const VarPtr &v : free_variables(factor)) {
       if (std::find(func_->args.begin(), func_->args.end(), v) != func_->args.end()) continue;
-      throw CompileError(what + " reads " + (v->role == VarRole::Reduction ? "RVar " : "Var ") + v->name +
-                             ", which is none of the Func's Vars",
+      throw CompileError(what + " reads " + (v->role == VarRole::Reduction ? "RVar " : "Var ") +
+                             v->name + ", which is none of the Func's Vars",
                          where);
     }
     check_reads_no(*func_, factor, what, where);

@@ -22,7 +22,8 @@ std::uint16_t float_to_float16_bits(float value) {
   if (magnitude > 0x7f800000u) {  // NaN: the upper payload bits, quiet
     return static_cast<std::uint16_t>(sign | 0x7e00u | ((magnitude >> 13) & 0x1ffu));
   }
-  if (magnitude >= 0x47800000u) return static_cast<std::uint16_t>(sign | 0x7c00u);  // 65536 and above
+  if (magnitude >= 0x47800000u)
+    return static_cast<std::uint16_t>(sign | 0x7c00u);  // 65536 and above
   // Keeps the fraction from `shift` on; normal numbers also move from exponent bias 127 to 15.
   std::uint32_t kept = 0, shift = 13;
   if (magnitude >= 0x38800000u) {
@@ -34,7 +35,8 @@ std::uint16_t float_to_float16_bits(float value) {
     shift = 126 - exponent;
   }
   const std::uint32_t half = (1u << (shift - 1)) - 1 + ((kept >> shift) & 1u);
-  return static_cast<std::uint16_t>(sign | ((kept + half) >> shift));  // may carry into the exponent, up to infinity
+  return static_cast<std::uint16_t>(
+      sign | ((kept + half) >> shift));  // may carry into the exponent, up to infinity
 }
 
 float float16_bits_to_float(std::uint16_t bits) {

@@ -1,9 +1,10 @@
 // sum(r, e) and its kin: each makes a hidden Func whose update is the reduction.
 //
-//   sum(k, A(m, k) * B(k, n))   ->   sum$k(m', n') += A(m', k') * B(k', n'), and the value sum$k(m, n)
+//   sum(k, A(m, k) * B(k, n))   ->   sum$k(m', n') += A(m', k') * B(k', n'), and the value sum$k(m,
+//   n)
 //
-// The arguments are the variables that the operand, the bounds and the predicates of r read, apart from r's own:
-// Vars, and RVars of other domains, which the reduction sees as constants.
+// The arguments are the variables that the operand, the bounds and the predicates of r read, apart
+// from r's own: Vars, and RVars of other domains, which the reduction sees as constants.
 #include <algorithm>
 #include <memory>
 #include <utility>
@@ -20,12 +21,15 @@ using Location = std::source_location;
 
 class HiddenFunc {
  public:
-  HiddenFunc(const std::string &kind, const RDom &r, const std::vector<Expr> &values, Location where)
+  HiddenFunc(const std::string &kind, const RDom &r, const std::vector<Expr> &values,
+             Location where)
       : func_(std::make_shared<FuncNode>()) {
     RDomNode &domain = *r.node();
     for (const Expr &value : values) {
       if (value.defined()) continue;
-      throw CompileError(kind + " over RDom " + domain.name + " of an undefined Expr; give it a value first", where);
+      throw CompileError(
+          kind + " over RDom " + domain.name + " of an undefined Expr; give it a value first",
+          where);
     }
     func_->name = kind + "$" + domain.name;
     func_->inline_reduction = true;
@@ -42,10 +46,11 @@ class HiddenFunc {
     update_.where = where;
     for (const VarPtr &v : own_) rename(v, VarRole::Reduction);
     for (std::size_t d = 0; d < own_.size(); ++d) {
-      update_.domain.push_back({to_[captured_.size() + d].as<Variable>()->var, renamed(domain.dims[d].min),
-                                renamed(domain.dims[d].extent)});
+      update_.domain.push_back({to_[captured_.size() + d].as<Variable>()->var,
+                                renamed(domain.dims[d].min), renamed(domain.dims[d].extent)});
     }
-    for (const Expr &predicate : domain.predicates) update_.predicates.push_back(renamed(predicate));
+    for (const Expr &predicate : domain.predicates)
+      update_.predicates.push_back(renamed(predicate));
     for (const Expr &value : values) update_.values.push_back(renamed(value));
     update_.args.assign(to_.begin(), to_.begin() + static_cast<std::ptrdiff_t>(captured_.size()));
     for (const VarPtr &v : captured_) args_.push_back(make_variable(v));
@@ -69,21 +74,24 @@ class HiddenFunc {
  private:
   FuncPtr func_;
   DefinitionData update_;
-  std::vector<Expr> args_;               ///< of the call
-  std::vector<VarPtr> own_, captured_;   ///< variables of r; variables that stand for constants
-  std::vector<VarPtr> from_;             ///< captured_, then own_
-  std::vector<Expr> to_;                 ///< what they are in the hidden Func
+  std::vector<Expr> args_;              ///< of the call
+  std::vector<VarPtr> own_, captured_;  ///< variables of r; variables that stand for constants
+  std::vector<VarPtr> from_;            ///< captured_, then own_
+  std::vector<Expr> to_;                ///< what they are in the hidden Func
 
   void capture(const Expr &e) {
     for (const VarPtr &v : free_variables(e)) {
       const auto is_v = [&](const VarPtr &other) { return other == v; };
-      if (std::any_of(own_.begin(), own_.end(), is_v) || std::any_of(captured_.begin(), captured_.end(), is_v)) continue;
+      if (std::any_of(own_.begin(), own_.end(), is_v) ||
+          std::any_of(captured_.begin(), captured_.end(), is_v))
+        continue;
       captured_.push_back(v);
       rename(v, VarRole::Pure);
     }
   }
 
-  /// A new variable in the hidden Func, so that the reduction may stand inside another one over the same domain.
+  /// A new variable in the hidden Func, so that the reduction may stand inside another one over the
+  /// same domain.
   void rename(const VarPtr &v, VarRole role) {
     from_.push_back(v);
     to_.push_back(make_variable(std::make_shared<VarNode>(VarNode{v->name, role})));
@@ -107,14 +115,16 @@ Expr reduce(const char *kind, Combiner combiner, const RDom &r, const Expr &e, L
 Tuple ranked(const char *kind, const RDom &r, const Expr &key, const Expr &slot, Location where) {
   check_number(kind, r, key, where);
   if (r.dimensions() != 1) {
-    throw CompileError(std::string(kind) + " over RDom " + r.node()->name + " of " + std::to_string(r.dimensions()) +
+    throw CompileError(std::string(kind) + " over RDom " + r.node()->name + " of " +
+                           std::to_string(r.dimensions()) +
                            " dimensions; it gives one coordinate: use a one-dimensional RDom",
                        where);
   }
   if (!slot.defined() || !slot.type().is_integral()) {
-    throw CompileError(std::string(kind) + " over RDom " + r.node()->name + ": the slot is an integer" +
-                           (slot.defined() ? ", and " + to_string(slot) + " is " + to_string(slot.type()) : ""),
-                       where);
+    throw CompileError(
+        std::string(kind) + " over RDom " + r.node()->name + ": the slot is an integer" +
+            (slot.defined() ? ", and " + to_string(slot) + " is " + to_string(slot.type()) : ""),
+        where);
   }
   HiddenFunc hidden(kind, r, {key}, where);
   hidden.add_argument("slot", slot);
@@ -144,7 +154,9 @@ Tuple top_k(const RDom &r, const Expr &key, const Expr &slot, std::source_locati
   return ranked("top_k", r, key, slot, where);
 }
 
-Tuple argmax(const RDom &r, const Expr &e, std::source_location where) { return ranked("argmax", r, e, 0, where); }
+Tuple argmax(const RDom &r, const Expr &e, std::source_location where) {
+  return ranked("argmax", r, e, 0, where);
+}
 
 Tuple argmin(const RDom &r, const Expr &e, std::source_location where) {
   check_number("argmin", r, e, where);
@@ -155,22 +167,25 @@ Tuple argmin(const RDom &r, const Expr &e, std::source_location where) {
 Expr softmax_sum(const RDom &r, const Expr &score, const Expr &value, std::source_location where) {
   for (const Expr &e : {score, value}) {
     if (!e.defined() || e.type() == float32) continue;
-    throw CompileError("softmax_sum over RDom " + r.node()->name + " of " + to_string(e) + ", which is " +
-                           to_string(e.type()) + "; score and value are float32: cast it, f32(...)",
+    throw CompileError("softmax_sum over RDom " + r.node()->name + " of " + to_string(e) +
+                           ", which is " + to_string(e.type()) +
+                           "; score and value are float32: cast it, f32(...)",
                        where);
   }
-  return softmax_value(
-      HiddenFunc("softmax_sum", r, {score, value}, where).define(Combiner::Softmax, {float32, float32, float32}));
+  return softmax_value(HiddenFunc("softmax_sum", r, {score, value}, where)
+                           .define(Combiner::Softmax, {float32, float32, float32}));
 }
 
 Expr segment(const TensorParam &offsets, const Expr &p) {
   if (offsets.rank() != 1 || !offsets.type().is_integral()) {
-    throw CompileError("segment: TensorParam " + offsets.name() + " is " + to_string(offsets.type()) + " of rank " +
+    throw CompileError("segment: TensorParam " + offsets.name() + " is " +
+                           to_string(offsets.type()) + " of rank " +
                            std::to_string(offsets.rank()) + "; offsets are integers of rank 1",
                        p.where());
   }
   if (!p.defined() || !p.type().is_integral()) {
-    throw CompileError("segment of TensorParam " + offsets.name() + ": the position is an integer", p.where());
+    throw CompileError("segment of TensorParam " + offsets.name() + ": the position is an integer",
+                       p.where());
   }
   const Expr position = make_variable(std::make_shared<VarNode>(VarNode{"p"}));
   const VarPtr g = std::make_shared<VarNode>(VarNode{"g", VarRole::Reduction});

@@ -27,7 +27,8 @@ struct Case {
 
 const std::vector<Case> kCases = {
     // reading
-    {"read before definition", "Func G is read before it has a definition; write G(...) = ... first",
+    {"read before definition",
+     "Func G is read before it has a definition; write G(...) = ... first",
      [](Scene &s) { s.F(s.i) = s.G(s.i); }},
     {"pure definition that reads itself", "Func F is read before it has a definition",
      [](Scene &s) { s.F(s.i) = s.F(s.i - 1) + 1; }},
@@ -41,64 +42,88 @@ const std::vector<Case> kCases = {
        s.F(s.i) = 1.f;
        s.G(s.i, s.j) = s.F(s.A(s.i, s.j));
      }},
-    {"undefined argument", "argument 0 of Func F is an undefined Expr", [](Scene &s) { s.F(Expr()) = 1.f; }},
+    {"undefined argument", "argument 0 of Func F is an undefined Expr",
+     [](Scene &s) { s.F(Expr()) = 1.f; }},
     {"component out of range", "Func F has 2 components and no component [2]",
      [](Scene &s) {
        s.F(s.i) = Tuple(1, 2);
        s.G(s.i) = s.F(s.i)[2];
      }},
-    {"Tuple as a value", "Func F has 2 components and is used as one value; choose one, e.g. F(...)[0]",
+    {"Tuple as a value",
+     "Func F has 2 components and is used as one value; choose one, e.g. F(...)[0]",
      [](Scene &s) {
        s.F(s.i) = Tuple(1, 2);
        s.G(s.i) = s.F(s.i);
      }},
-    {"float index", "index 1 of TensorParam A, A(i, j), is float32; an index is an integer: cast it",
+    {"float index",
+     "index 1 of TensorParam A, A(i, j), is float32; an index is an integer: cast it",
      [](Scene &s) { (void)s.A(s.i, s.A(s.i, s.j)); }},
-    {"bool index", "index 0 of TensorParam key, M(i), is bool", [](Scene &s) { (void)s.key(s.M(s.i)); }},
-    {"rank of an access", "TensorParam A has rank 2 and is accessed with 1 indices", [](Scene &s) { (void)s.A(s.i); }},
-    {"extent out of range", "TensorParam A has rank 2 and no dimension 2; its dimensions are 0 to 1",
+    {"bool index", "index 0 of TensorParam key, M(i), is bool",
+     [](Scene &s) { (void)s.key(s.M(s.i)); }},
+    {"rank of an access", "TensorParam A has rank 2 and is accessed with 1 indices",
+     [](Scene &s) { (void)s.A(s.i); }},
+    {"extent out of range",
+     "TensorParam A has rank 2 and no dimension 2; its dimensions are 0 to 1",
      [](Scene &s) { (void)s.A.extent(2); }},
-    {"rank of a tensor", "TensorParam T has rank 7; ranks are 0 to 6", [](Scene &) { TensorParam(float32, 7, "T"); }},
+    {"rank of a tensor", "TensorParam T has rank 7; ranks are 0 to 6",
+     [](Scene &) { TensorParam(float32, 7, "T"); }},
     {"alignment", "the alignment of TensorParam A is 12 bytes; it is a power of two",
      [](Scene &s) { s.A.alignment(12); }},
     // pure definitions
-    {"argument is no Var", "the first definition of Func F has the argument i + 1; the arguments of a pure definition",
+    {"argument is no Var",
+     "the first definition of Func F has the argument i + 1; the arguments of a pure definition",
      [](Scene &s) { s.F(s.i + 1) = 1.f; }},
-    {"argument is an RVar", "the first definition of Func F has the argument k", [](Scene &s) { s.F(s.k) = 1.f; }},
+    {"argument is an RVar", "the first definition of Func F has the argument k",
+     [](Scene &s) { s.F(s.k) = 1.f; }},
     {"repeated argument", "has the argument i twice", [](Scene &s) { s.F(s.i, s.i) = 1.f; }},
-    {"unknown Var", "Var j stands in the value of a definition of Func F; it is no Var of the left-hand side",
+    {"unknown Var",
+     "Var j stands in the value of a definition of Func F; it is no Var of the left-hand side",
      [](Scene &s) { s.F(s.i) = s.A(s.i, s.j); }},
-    {"RVar in a pure definition", "RVar k stands in the value of a definition of Func F, which is pure; write a reduction",
+    {"RVar in a pure definition",
+     "RVar k stands in the value of a definition of Func F, which is pure; write a reduction",
      [](Scene &s) { s.F(s.i) = s.A(s.i, s.k); }},
-    {"undefined value", "the value of Func F, is an undefined Expr", [](Scene &s) { s.F(s.i) = Expr(); }},
+    {"undefined value", "the value of Func F is an undefined Expr",
+     [](Scene &s) { s.F(s.i) = Expr(); }},
     // updates
-    {"type of an update", "Func F holds bfloat16 and the update's value A(i, k) is float32; cast it: bf16(...)",
+    {"type of an update",
+     "Func F holds bfloat16 and the update's value A(i, k) is float32; cast it: bf16(...)",
      [](Scene &s) {
        s.F(s.i) = bf16(0.f);
        s.F(s.i) += s.A(s.i, s.k);
      }},
-    {"constant that does not fit", "Func F holds uint8 and the update's value 300 is int32; cast it: cast(uint8, ...)",
+    {"constant that does not fit",
+     "Func F holds uint8 and the update's value 300 is int32; cast it: cast(uint8, ...)",
      [](Scene &s) {
        s.F(s.i) = cast(uint8, s.i);
        s.F(s.k) = 300;
      }},
-    {"float constant into integers", "Func F holds int32", [](Scene &s) {
+    {"float constant into integers", "Func F holds int32",
+     [](Scene &s) {
        s.F(s.i) = 0;
        s.F(s.k) = 0.5f;
      }},
-    {"number of components", "Func F has 2 components and the update has 1; write a Tuple of 2 values",
+    {"type of a component",
+     "component 1 of Func F holds int64 and the update's value A(i, k) is float32; cast it: i64",
+     [](Scene &s) {
+       s.F(s.i) = Tuple(0.f, s.i);
+       s.F(s.i) += Tuple(s.A(s.i, s.k), s.A(s.i, s.k));
+     }},
+    {"number of components",
+     "Func F has 2 components and the update has 1; write a Tuple of 2 values",
      [](Scene &s) {
        s.F(s.i) = Tuple(1, 2);
        s.F(s.i) += 1;
      }},
-    {"sum of bools", "Func F += M(k), which is a bool; cast it to a number", [](Scene &s) { s.F(s.i) += s.M(s.k); }},
+    {"sum of bools", "Func F += M(k), which is a bool; cast it to a number",
+     [](Scene &s) { s.F(s.i) += s.M(s.k); }},
     {"Var that is not the definition's", "it is another Var than the pure definition's i",
      [](Scene &s) {
        const Var other("i");
        s.F(s.i) = 0.f;
        s.F(other) += s.A(other, s.k);
      }},
-    {"Var away from its position", "where j is not a plain argument at its own position; keep j there",
+    {"Var away from its position",
+     "where j is not a plain argument at its own position; keep j there",
      [](Scene &s) {
        s.F(s.i, s.j) = 0.f;
        s.F(s.j, s.i) += 1.f;
@@ -141,7 +166,8 @@ const std::vector<Case> kCases = {
        s.F(s.i) = 0.f;
        s.F(s.i) += softmax_term(s.A(s.i, s.k), 1.f);
      }},
-    {"type of a softmax value", "the value H(i, k) is bfloat16; the state is float32: cast it, f32(...)",
+    {"type of a softmax value",
+     "the value H(i, k) is bfloat16; the state is float32: cast it, f32(...)",
      [](Scene &s) { s.F(s.i) += softmax_term(s.A(s.i, s.k), s.H(s.i, s.k)); }},
     {"value of no softmax", "softmax_value reads the state of a softmax, and Func F is none",
      [](Scene &s) {
@@ -156,7 +182,8 @@ const std::vector<Case> kCases = {
     // domains
     {"float bound", "a bound of RDom r, A(i, j), is float32; bounds are integers",
      [](Scene &s) { RDom(0, s.A(s.i, s.j), "r"); }},
-    {"predicate that is no bool", "the predicate of RDom k, key(k), is int32 and not a bool; compare it, e.g. key(k) != 0",
+    {"predicate that is no bool",
+     "the predicate of RDom k, key(k), is int32 and not a bool; compare it, e.g. key(k) != 0",
      [](Scene &s) { s.k.where(s.key(s.k)); }},
     {"where after use", "RDom k is already used by a definition",
      [](Scene &s) {
@@ -170,31 +197,37 @@ const std::vector<Case> kCases = {
      }},
     {"box as a variable", "RDom box has 2 dimensions and is no single variable; write box.x, box.y",
      [](Scene &s) { s.F(s.i) += s.A(s.i, s.box); }},
-    {"csr of a matrix", "csr: TensorParam A is float32 of rank 2", [](Scene &s) { csr(s.A, s.key, s.i); }},
+    {"csr of a matrix", "csr: TensorParam A is float32 of rank 2",
+     [](Scene &s) { csr(s.A, s.key, s.i); }},
     // Func::where
     {"where of an undefined Func", "Func F is restricted before it has a definition",
      [](Scene &s) { s.F.where(s.i > 0); }},
-    {"where over another Var", "the predicate of Func F reads Var j, which is none of the Func's Vars",
+    {"where over another Var",
+     "the predicate of Func F reads Var j, which is none of the Func's Vars",
      [](Scene &s) {
        s.F(s.i) = 0.f;
        s.F.where(s.j > 0);
      }},
-    {"where that reads the Func", "the predicate of Func F reads G(i), which depends on Func F itself",
+    {"where that reads the Func",
+     "the predicate of Func F reads G(i), which depends on Func F itself",
      [](Scene &s) {
        s.F(s.i) = 0.f;
        s.G(s.i) = s.F(s.i);
        s.F.where(s.G(s.i) > 0);
      }},
     // inline reductions
-    {"sum of bools, inline", "sum over RDom k of M(k), which is a bool; cast it", [](Scene &s) { sum(s.k, s.M(s.k)); }},
+    {"sum of bools, inline", "sum over RDom k of M(k), which is a bool; cast it",
+     [](Scene &s) { sum(s.k, s.M(s.k)); }},
     {"top_k over a box", "top_k over RDom box of 2 dimensions; it gives one coordinate",
      [](Scene &s) { top_k(s.box, s.A(s.box.x, s.box.y), 0); }},
     {"float slot", "top_k over RDom k: the slot is an integer, and 1.0 is float32",
      [](Scene &s) { top_k(s.k, s.A(0, s.k), 1.f); }},
     {"sum of nothing", "sum over RDom k of an undefined Expr", [](Scene &s) { sum(s.k, Expr()); }},
-    {"segment of a matrix", "segment: TensorParam A is float32 of rank 2", [](Scene &s) { segment(s.A, s.i); }},
+    {"segment of a matrix", "segment: TensorParam A is float32 of rank 2",
+     [](Scene &s) { segment(s.A, s.i); }},
     // schedules of nothing
-    {"schedule of an undefined Func", "Func F is scheduled before it has a definition; write compute_root(...) after",
+    {"schedule of an undefined Func",
+     "Func F is scheduled before it has a definition; write compute_root(...) after",
      [](Scene &s) { s.F.compute_root(); }},
     {"index beside a rule", "already says axis, group and micro-tile; give .dense and .index only",
      [](Scene &s) {

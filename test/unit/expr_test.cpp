@@ -23,7 +23,8 @@ constexpr std::int64_t kMax64 = std::numeric_limits<std::int64_t>::max();
 /// What is said about expressions over these names.
 struct Scene {
   Var i{"i"}, j{"j"}, x{"x"};
-  TensorParam A{float32, 2, "A"}, H{bfloat16, 1, "H"}, N{int32, 1, "N"}, U{uint8, 1, "U"}, W{uint64, 1, "W"};
+  TensorParam A{float32, 2, "A"}, H{bfloat16, 1, "H"}, N{int32, 1, "N"}, U{uint8, 1, "U"},
+      W{uint64, 1, "W"};
   TensorParam D{float64, 1, "D"}, Q{float16, 1, "Q"}, B{boolean, 1, "B"}, S{int8, 1, "S"};
   Param<float> scale{"scale"};
   StoragePtr acc = std::make_shared<StorageNode>(StorageNode{"acc", float32, 2, Space::Tile});
@@ -48,9 +49,12 @@ std::string message_of(const std::function<void()> &action) {
   return "no error";
 }
 
-bool contains(const std::string &text, const std::string &part) { return text.find(part) != std::string::npos; }
+bool contains(const std::string &text, const std::string &part) {
+  return text.find(part) != std::string::npos;
+}
 
-// --- constants and folding ------------------------------------------------------------------------------------
+// --- constants and folding
+// ------------------------------------------------------------------------------------
 
 TEST_CASE("expr: C++ constants have the types that C++ gives them") {
   CHECK(Expr(1).type() == int32);
@@ -153,7 +157,8 @@ TEST_CASE("expr: casts of constants follow the rules of Cast") {
   CHECK(cast(int32, make_float(float32, NAN)).as<IntImm>()->value == 0);
   CHECK(cast(int64, Expr(1e300)).as<IntImm>()->value == kMax64);
   CHECK(cast(int64, Expr(-1e300)).as<IntImm>()->value == kMin64);
-  CHECK(cast(uint64, Expr(1e19)).as<IntImm>()->value == static_cast<std::int64_t>(10000000000000000000ULL));
+  CHECK(cast(uint64, Expr(1e19)).as<IntImm>()->value ==
+        static_cast<std::int64_t>(10000000000000000000ULL));
   CHECK(cast(uint64, Expr(1e30)).as<IntImm>()->value == -1);
   CHECK(cast(float64, make_int(uint64, -1)).as<FloatImm>()->value == 0x1p64);
   CHECK(cast(boolean, Expr(0.5f)).as<IntImm>()->value == 1);
@@ -174,8 +179,8 @@ TEST_CASE("expr: identities that hold for every value are folded, others are not
   CHECK(is_zero(0 / n));
   CHECK((f * 1).same_as(f));
   CHECK((f - 0).same_as(f));
-  CHECK((f * 0).as<Binary>() != nullptr);                       // 0 * inf is NaN
-  CHECK((f + 0).as<Binary>() != nullptr);                       // -0 + 0 is 0
+  CHECK((f * 0).as<Binary>() != nullptr);  // 0 * inf is NaN
+  CHECK((f + 0).as<Binary>() != nullptr);  // -0 + 0 is 0
   CHECK((f - make_float(float32, -0.0)).as<Binary>() != nullptr);
   CHECK((f / f).as<Binary>() != nullptr);
   CHECK((b && true).same_as(b));
@@ -191,12 +196,13 @@ TEST_CASE("expr: identities that hold for every value are folded, others are not
   CHECK(floor(n).same_as(n));
 }
 
-// --- types of operators -----------------------------------------------------------------------------------
+// --- types of operators
+// -----------------------------------------------------------------------------------
 
 TEST_CASE("expr: operands are brought to one type") {
   Scene s;
-  const Expr i64e = s.i, i32e = s.N(s.i), u8 = s.U(s.i), u64 = s.W(s.i), h = s.H(s.i), q = s.Q(s.i), f = s.A(s.i, s.i),
-             d = s.D(s.i), b = s.B(s.i), i8 = s.S(s.i);
+  const Expr i64e = s.i, i32e = s.N(s.i), u8 = s.U(s.i), u64 = s.W(s.i), h = s.H(s.i), q = s.Q(s.i),
+             f = s.A(s.i, s.i), d = s.D(s.i), b = s.B(s.i), i8 = s.S(s.i);
   struct Case {
     std::string name;
     Expr e;
@@ -229,7 +235,8 @@ TEST_CASE("expr: operands are brought to one type") {
     INFO(c.name);
     CHECK(c.e.type() == c.type);
   }
-  CHECK(to_string(u8 != Expr(-1)) == "int32(U(i)) != -1");  // true for every U(i), as in mathematics
+  CHECK(to_string(u8 != Expr(-1)) ==
+        "int32(U(i)) != -1");  // true for every U(i), as in mathematics
   CHECK((b == 1).as<Binary>()->b.type() == boolean);
 }
 
@@ -241,7 +248,8 @@ TEST_CASE("expr: errors of operators name the operator and the fix, at the user'
     std::function<void()> action;
   };
   const std::vector<Case> cases = {
-      {"operator && is of bools, and N(i) is int32; compare it, e.g. N(i) != 0", [&] { (void)(n && b); }},
+      {"operator && is of bools, and N(i) is int32; compare it, e.g. N(i) != 0",
+       [&] { (void)(n && b); }},
       {"operator || is of bools", [&] { (void)(b || f); }},
       {"operator ! is of bools, and N(i) is int32; write N(i) == 0", [&] { (void)!n; }},
       {"operator ~ is of integers", [&] { (void)~f; }},
@@ -258,7 +266,8 @@ TEST_CASE("expr: errors of operators name the operator and the fix, at the user'
     CHECK(contains(message, c.part));
     CHECK(contains(message, "expr_test.cpp:"));
   }
-  CHECK(message_of([] { (void)f32(Expr()); }) == "cast to float32 of an undefined Expr");  // which has no place
+  CHECK(message_of([] { (void)f32(Expr()); }) ==
+        "cast to float32 of an undefined Expr");  // which has no place
 }
 
 TEST_CASE("expr: an expression knows the line where it was written") {
@@ -266,12 +275,14 @@ TEST_CASE("expr: an expression knows the line where it was written") {
   const unsigned line = __LINE__ + 1;
   const Expr e = s.A(s.i, s.j) + 1;
   CHECK(e.where().line() == line);
-  CHECK(Expr(s.scale).where().line() == 0);  // a conversion has no location; the other operand's is taken
+  CHECK(Expr(s.scale).where().line() ==
+        0);  // a conversion has no location; the other operand's is taken
   const Expr scaled = s.scale * e;
   CHECK(scaled.where().line() == line);
 }
 
-// --- text ----------------------------------------------------------------------------------------------------
+// --- text
+// ----------------------------------------------------------------------------------------------------
 
 /// The names of a Scene, for reading expressions back.
 class SceneSymbols final : public ExprSymbols {
@@ -293,8 +304,11 @@ class SceneSymbols final : public ExprSymbols {
   Expr load(const std::string &name, const std::vector<Expr> &indices) override {
     return name == "acc" ? make_load(s_.acc, indices) : Expr();
   }
-  Expr extent(const std::string &name, int dimension) override { return make_extent(tensor(name), dimension); }
-  Expr index_query(const std::string &, IndexQueryKind query, const std::vector<Expr> &args) override {
+  Expr extent(const std::string &name, int dimension) override {
+    return make_extent(tensor(name), dimension);
+  }
+  Expr index_query(const std::string &, IndexQueryKind query,
+                   const std::vector<Expr> &args) override {
     const SparseIndex index(s_.live);
     return query == IndexQueryKind::Density ? index.density()
            : query == IndexQueryKind::Count ? index.count()
@@ -314,8 +328,8 @@ class SceneSymbols final : public ExprSymbols {
 
 TEST_CASE("expr: text has few parentheses, says the types, and reads back as an equal tree") {
   Scene s;
-  const Expr i = s.i, j = s.j, f = s.A(i, j), h = s.H(i), n = s.N(i), u8 = s.U(i), u64 = s.W(i), d = s.D(i), q = s.Q(i),
-             b = s.B(i), i8 = s.S(i);
+  const Expr i = s.i, j = s.j, f = s.A(i, j), h = s.H(i), n = s.N(i), u8 = s.U(i), u64 = s.W(i),
+             d = s.D(i), q = s.Q(i), b = s.B(i), i8 = s.S(i);
   struct Case {
     Expr e;
     const char *text;
@@ -420,7 +434,8 @@ TEST_CASE("expr: names of users are words, and none of the language's") {
   CHECK(is_reserved_word("bfloat16"));
   CHECK(is_reserved_word("inf"));
   CHECK_FALSE(is_reserved_word("sum"));
-  CHECK(contains(message_of([] { Func("exp"); }), "'exp', which is a function, type or constant of the language"));
+  CHECK(contains(message_of([] { Func("exp"); }),
+                 "'exp', which is a function, type or constant of the language"));
   CHECK(contains(message_of([] { Var("a-b"); }), "letters, digits and '_'"));
   CHECK(contains(message_of([] { TensorParam(float32, 1, "9"); }), "TensorParam has the name '9'"));
   CHECK(contains(message_of([] { TensorParam(float32, 1, ""); }), "TensorParam has the name ''"));
@@ -428,7 +443,8 @@ TEST_CASE("expr: names of users are words, and none of the language's") {
   CHECK(Func().name() != Func().name());
 }
 
-// --- walking -------------------------------------------------------------------------------------------------
+// --- walking
+// -------------------------------------------------------------------------------------------------
 
 TEST_CASE("expr: equality is of structure and identity, not of names or places") {
   Scene s;
@@ -448,7 +464,8 @@ TEST_CASE("expr: substitution replaces variables, casts to their type and folds 
   Scene s;
   const Expr e = s.A(s.i, s.j + s.i) * f32(s.N(s.i));
   CHECK(to_string(substitute(e, {s.i.node()}, {make_int(int64, 0)})) == "A(0, j) * float32(N(0))");
-  CHECK(to_string(substitute(e, {s.i.node(), s.j.node()}, {Expr(s.j), Expr(s.i)})) == "A(j, i + j) * float32(N(j))");
+  CHECK(to_string(substitute(e, {s.i.node(), s.j.node()}, {Expr(s.j), Expr(s.i)})) ==
+        "A(j, i + j) * float32(N(j))");
   CHECK(to_string(substitute(s.i + s.j, {s.i.node()}, {s.N(s.j)})) == "int64(N(j)) + j");
   CHECK(substitute(e, {s.x.node()}, {Expr(s.j)}).same_as(e));
 }

@@ -28,8 +28,8 @@ std::string text(const Func &func, int i) {
 std::string domain(const DefinitionData &d) {
   std::string result;
   for (const ReductionDim &dim : d.domain) {
-    result += (result.empty() ? "" : "; ") + dim.var->name + " from " + to_string(dim.min) + " extent " +
-              to_string(dim.extent);
+    result += (result.empty() ? "" : "; ") + dim.var->name + " from " + to_string(dim.min) +
+              " extent " + to_string(dim.extent);
   }
   return result;
 }
@@ -53,13 +53,15 @@ const FuncNode &called(const Expr &e) {
 
 struct Scene {
   Var i{"i"}, j{"j"}, t{"t"};
-  TensorParam A{float32, 2, "A"}, B{float32, 2, "B"}, H{bfloat16, 2, "H"}, key{int32, 1, "key"}, len{int32, 1, "len"};
+  TensorParam A{float32, 2, "A"}, B{float32, 2, "B"}, H{bfloat16, 2, "H"}, key{int32, 1, "key"},
+      len{int32, 1, "len"};
   TensorParam offsets{int32, 1, "offsets"}, M{boolean, 2, "M"};
   RDom k{0, A.extent(1), "k"};
   Func F{"F"}, G{"G"};
 };
 
-// --- definitions -----------------------------------------------------------------------------------------------
+// --- definitions
+// -----------------------------------------------------------------------------------------------
 
 TEST_CASE("func: the first = is the pure definition, later ones are updates") {
   Scene s;
@@ -116,7 +118,8 @@ TEST_CASE("func: combiners are recognised when the rest does not read the Func")
   CHECK(combiner_of(float32, [&](Expr f) { return f + e - 1; }) == "f(i) += A(i, k) - 1.0");
   CHECK(combiner_of(float32, [&](Expr f) { return e - f; }) == "f(i) = A(i, k) - f(i)");
   CHECK(combiner_of(float32, [&](Expr f) { return f + e * f; }) == "f(i) = f(i) + A(i, k) * f(i)");
-  CHECK(combiner_of(float32, [&](Expr f) { return (f + e) * 2; }) == "f(i) = (f(i) + A(i, k)) * 2.0");
+  CHECK(combiner_of(float32, [&](Expr f) { return (f + e) * 2; }) ==
+        "f(i) = (f(i) + A(i, k)) * 2.0");
   CHECK(combiner_of(float32, [&](Expr f) { return f * 2 + e; }) == "f(i) = f(i) * 2.0 + A(i, k)");
 }
 
@@ -159,18 +162,21 @@ TEST_CASE("func: the state of a softmax") {
   CHECK(text(s.F, 1) == "F(i, j) softmax= A(i, k), B(k, j)");
   s.F(s.i, s.j) += softmax_term(0, 1);
   CHECK(text(s.F, 2) == "F(i, j) softmax= 0.0, 1.0");
-  CHECK(to_string(softmax_value(s.F(s.i, s.j))) == "select(F(i, j)[1] == 0.0, 0.0, F(i, j)[2] / F(i, j)[1])");
+  CHECK(to_string(softmax_value(s.F(s.i, s.j))) ==
+        "select(F(i, j)[1] == 0.0, 0.0, F(i, j)[2] / F(i, j)[1])");
   CHECK(to_string(log_sum_exp(s.F(s.i, 0))) == "F(i, 0)[0] + log(F(i, 0)[1])");
 }
 
-// --- domains -----------------------------------------------------------------------------------------------------
+// --- domains
+// -----------------------------------------------------------------------------------------------------
 
 TEST_CASE("rdom: conjunctions are factors, in the order written") {
   Scene s;
   s.k.where(s.A(s.i, s.k) != 0 && (s.B(s.k, s.j) != 0 && s.k < s.len(s.i)));
   s.k.where(s.k > s.i);
   s.F(s.i, s.j) += s.A(s.i, s.k) * s.B(s.k, s.j);
-  CHECK(predicates(definition(s.F, 1)) == "A(i, k) != 0.0; B(k, j) != 0.0; k < int64(len(i)); k > i");
+  CHECK(predicates(definition(s.F, 1)) ==
+        "A(i, k) != 0.0; B(k, j) != 0.0; k < int64(len(i)); k > i");
 }
 
 TEST_CASE("rdom: a definition gathers its domains in order of appearance") {
@@ -178,7 +184,8 @@ TEST_CASE("rdom: a definition gathers its domains in order of appearance") {
   RDom o(0, 27, "o"), c(0, s.A.extent(1), "c");
   o.where(s.key(o) >= 0);
   s.F(s.i) += s.A(s.key(o), c) * s.B(o, c);
-  CHECK(domain(definition(s.F, 1)) == "o from int64(0) extent int64(27); c from int64(0) extent A.extent(1)");
+  CHECK(domain(definition(s.F, 1)) ==
+        "o from int64(0) extent int64(27); c from int64(0) extent A.extent(1)");
   CHECK(predicates(definition(s.F, 1)) == "key(o) >= 0");
 }
 
@@ -197,7 +204,8 @@ TEST_CASE("rdom: a domain reached only through a predicate belongs to the defini
   RDom u(0, 2, "u");
   s.k.where(s.M(u, s.k));
   s.F(s.i) += s.A(s.i, s.k);
-  CHECK(domain(definition(s.F, 1)) == "k from int64(0) extent A.extent(1); u from int64(0) extent int64(2)");
+  CHECK(domain(definition(s.F, 1)) ==
+        "k from int64(0) extent A.extent(1); u from int64(0) extent int64(2)");
 }
 
 TEST_CASE("rdom: several dimensions, outermost first") {
@@ -207,7 +215,8 @@ TEST_CASE("rdom: several dimensions, outermost first") {
   CHECK(b.x.name() == "b.x");
   CHECK(b[1].node() == b.y.node());
   s.F(s.i) += s.A(s.i, b.x * 64 + b.y);
-  CHECK(domain(definition(s.F, 1)) == "b.x from int64(0) extent int64(len(i)); b.y from int64(0) extent int64(64)");
+  CHECK(domain(definition(s.F, 1)) ==
+        "b.x from int64(0) extent int64(len(i)); b.y from int64(0) extent int64(64)");
 }
 
 TEST_CASE("func: predicates of a Func are over its Vars") {
@@ -218,7 +227,8 @@ TEST_CASE("func: predicates of a Func are over its Vars") {
   CHECK(to_string(s.F.func()->predicates[1]) == "M(i, j)");
 }
 
-// --- ownership -----------------------------------------------------------------------------------------------------
+// --- ownership
+// -----------------------------------------------------------------------------------------------------
 
 TEST_CASE("func: a Func that reads itself is freed") {
   std::weak_ptr<FuncNode> watched;
@@ -251,7 +261,8 @@ TEST_CASE("func: what a Func reads lives as long as it") {
   CHECK(to_string(d.values[0].as<Call>()->func->definitions[0].values[0]) == "A(i) + 1.0");
 }
 
-// --- inline reductions ---------------------------------------------------------------------------------------------
+// --- inline reductions
+// ---------------------------------------------------------------------------------------------
 
 TEST_CASE("inline: sum is a hidden Func over the free variables") {
   Scene s;
@@ -266,7 +277,8 @@ TEST_CASE("inline: sum is a hidden Func over the free variables") {
   CHECK(hidden.args[0] != s.i.node());
   CHECK(uses(hidden.definitions[1].values[0], hidden.args[0]));
   CHECK_FALSE(uses(hidden.definitions[1].values[0], s.i.node()));
-  CHECK_FALSE(uses(hidden.definitions[1].values[0], s.k.x.node()));  // fresh, so that sums over k may nest
+  CHECK_FALSE(
+      uses(hidden.definitions[1].values[0], s.k.x.node()));  // fresh, so that sums over k may nest
 }
 
 TEST_CASE("inline: a foreign RVar is an argument") {
@@ -308,12 +320,14 @@ TEST_CASE("inline: top_k has a slot argument and gives key and coordinate") {
   CHECK(hidden.definitions[1].values.size() == 1);
   CHECK(to_string(hidden.definitions[0].values[0]) == "-inf");
   CHECK(to_string(hidden.definitions[0].values[1]) == "-1");
-  CHECK(definition(s.F, 0).values[0].as<Call>()->func == definition(s.F, 0).values[1].as<Call>()->func);
+  CHECK(definition(s.F, 0).values[0].as<Call>()->func ==
+        definition(s.F, 0).values[1].as<Call>()->func);
 }
 
 TEST_CASE("inline: argmin ranks reversed keys and gives them back") {
   Scene s;
-  const Tuple largest = argmax(s.k, s.key(s.k)), smallest = argmin(s.k, s.key(s.k)), least = argmin(s.k, s.A(0, s.k));
+  const Tuple largest = argmax(s.k, s.key(s.k)), smallest = argmin(s.k, s.key(s.k)),
+              least = argmin(s.k, s.A(0, s.k));
   CHECK(to_string(largest[0]) == "argmax$k(0)[0]");
   CHECK(to_string(smallest[0]) == "~argmin$k(0)[0]");
   CHECK(to_string(called(smallest[0]).definitions[1].values[0]) == "~key(k)");
@@ -341,7 +355,8 @@ TEST_CASE("inline: segment counts the ends of the segments up to a position") {
   CHECK(to_string(hidden.definitions[1].values[0]) == "int64(1)");
 }
 
-// --- tensors -----------------------------------------------------------------------------------------------------
+// --- tensors
+// -----------------------------------------------------------------------------------------------------
 
 TEST_CASE("tensor: declared strides and alignment") {
   TensorParam A(bfloat16, 2, "A");
@@ -353,7 +368,8 @@ TEST_CASE("tensor: declared strides and alignment") {
   CHECK(A.storage()->alignment == 16);
 }
 
-// --- combiners ---------------------------------------------------------------------------------------------------
+// --- combiners
+// ---------------------------------------------------------------------------------------------------
 
 TEST_CASE("combiner: the identity leaves a value unchanged") {
   for (Combiner c : {Combiner::Sum, Combiner::Product, Combiner::Min, Combiner::Max}) {
@@ -369,7 +385,8 @@ TEST_CASE("combiner: the identity leaves a value unchanged") {
     CHECK(equal(combine(Combiner::Or, identity_of(Combiner::Or, boolean), value), Expr(value)));
   }
   CHECK_FALSE(is_permutable(Combiner::Assign));
-  CHECK(equal(combine(Combiner::Min, identity_of(Combiner::Min, uint64), make_int(uint64, -2)), make_int(uint64, -2)));
+  CHECK(equal(combine(Combiner::Min, identity_of(Combiner::Min, uint64), make_int(uint64, -2)),
+              make_int(uint64, -2)));
 }
 
 }  // namespace
