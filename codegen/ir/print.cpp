@@ -153,6 +153,7 @@ class Printer {
   std::string name(const VarPtr &v) { return unique(v.get(), v->name); }
   std::string name(const ParamPtr &p) { return unique(p.get(), p->name); }
   std::string name(const StoragePtr &s) {
+    if (s == nullptr) return "missing";  // the verifier prints what is not well formed
     return (s->space == Space::Tile ? "%" : "") + unique(s.get(), s->name);
   }
   std::string names(const std::vector<VarPtr> &list) {
@@ -161,7 +162,7 @@ class Printer {
 
   /// A literal whose type its place says is written without it.
   std::string text(const Expr &e, Type place) {
-    if (e.type() == place) {
+    if (e.defined() && e.type() == place) {
       const auto *integer = e.as<IntImm>();
       if (integer && !place.is_bool() && place != uint64) return std::to_string(integer->value);
       const auto *real = e.as<FloatImm>();
@@ -236,7 +237,7 @@ class Printer {
 
   void print(const For &loop, bool) {
     line(std::string(keyword(loop.loop_kind)) + " " + name(loop.var));
-    out_ += (is_zero(loop.min) ? " < " : " = " + text(loop.min, int64) + " count ") + text(loop.extent, int64) + " ";
+    out_ += (loop.min.defined() && is_zero(loop.min) ? " < " : " = " + text(loop.min, int64) + " count ") + text(loop.extent, int64) + " ";
     braces(loop.body);
   }
 
@@ -275,6 +276,7 @@ class Printer {
 
   void print(const Store &store, bool) {
     const std::string op = store.combiner == Combiner::Assign ? "=" : to_string(store.combiner);
+    if (store.storage == nullptr || !store.value.defined()) return line("store with a part missing");
     line(mnemonic(store) + over(store.axes) + name(store.storage) + "[" + text(store.indices, int64) + "] " + op + " " +
          text(store.value, store.storage->type) + where(store.guards) + (store.atomic ? " atomic" : "") +
          (store.vector_bytes != 0 ? " bytes " + std::to_string(store.vector_bytes) : ""));

@@ -1,0 +1,481 @@
+#include "verify.h"
+
+#include <algorithm>
+#include <optional>
+#include <unordered_map>
+#include <unordered_set>
+
+#include "dsl/arithmetic.h"
+#include "dsl/error.h"
+#include "mutator.h"
+#include "text.h"
+
+namespace pit::ir {
+namespace {
+
+bool is_parallel(ForKind kind) {
+  return kind == ForKind::Parallel || kind == ForKind::GpuBlock || kind == ForKind::GpuThread;
+}
+
+bool contains(const std::vector<VarPtr> &list, const VarPtr &var) {
+  return std::find(list.begin(), list.end(), var) != list.end();
+}
+
+class Verifier {
+ public:
+  Verifier(const Module &module, const std::string &pass) : module_(module), pass_(pass) {}
+
+  void run() {
+    for (const auto *list : {&module_.inputs, &module_.outputs}) {
+      for (const StoragePtr &s : *list) {
+        require(s->space == Space::Tensor, "the argument " + s->name + " is not a tensor");
+        define(s, {});
+      }
+    }
+    for (const StoragePtr &s : module_.inputs) inputs_.insert(s.get());
+    for (const ParamPtr &p : module_.scalars) params_.insert(p.get());
+    if (const StoragePtr &s = module_.statistics) {
+      require(s->type == float64 && s->rank == 1 && s->space == Space::Heap,
+              "the statistics " + s->name + " are not a Heap storage of float64 and rank 1");
+      define(s, {});
+    }
+    verify(module_.body, true);
+  }
+
+ private:
+  /// A parallel loop that the walk is inside of.
+  struct ParallelLoop {
+    const For *loop;
+    std::unordered_set<const VarNode *> dependent;     ///< variables that differ between its iterations
+    std::unordered_set<const StorageNode *> own;       ///< storages that each iteration has its own of
+    int conditions = 0;                                ///< enclosing conditions that differ between its iterations
+  };
+
+  const Module &module_;
+  const std::string &pass_;
+  const Stmt *statement_ = nullptr;
+  std::unordered_set<const void *> defined_;           // everything defined anywhere so far
+  std::unordered_set<const VarNode *> variables_;      // in scope, but axes
+  std::unordered_map<const VarNode *, AxisBinding> axes_;
+  std::unordered_map<const StorageNode *, std::vector<Expr>> storages_;  // in scope, with extents where allocated
+  std::unordered_set<const StorageNode *> inputs_;
+  std::unordered_set<const ParamNode *> params_;
+  std::vector<ParallelLoop> parallel_;
+
+  // --- rules --------------------------------------------------------------------------------------------------
+
+  [[noreturn]] void fail(const std::string &rule) const {
+    std::string text = "the module " + module_.name + " is not well formed after " + pass_ + ": " + rule;
+    if (statement_ != nullptr) {
+      const std::string printed = print(*statement_);
+      text += "\n  in  " + printed.substr(0, printed.find('\n'));
+    }
+    throw InternalError(text);
+  }
+  void require(bool condition, const std::string &rule) const {
+    if (!condition) fail(rule);
+  }
+
+  void define_once(const void *identity, const std::string &name) {
+    require(defined_.insert(identity).second, name + " is defined twice");
+  }
+  void define(const StoragePtr &s, std::vector<Expr> extents) {
+    define_once(s.get(), s->name);
+    storages_[s.get()] = std::move(extents);
+  }
+
+  // --- expressions --------------------------------------------------------------------------------------------
+
+  /// e may read the axes in `axes` and no others.
+  void verify(const Expr &e, const std::vector<VarPtr> &axes) const {
+    require(e.defined(), "an expression is missing");
+    switch (e->kind) {
+      case ExprKind::IntImm:
+        require(!e.type().is_float() && wrap(e.type(), e.as<IntImm>()->value) == e.as<IntImm>()->value,
+                "the constant " + to_string(e) + " does not fit " + to_string(e.type()));
+        break;
+      case ExprKind::FloatImm: require(e.type().is_float(), "a float constant has the type " + to_string(e.type())); break;
+      case ExprKind::Variable: verify_variable(e.as<Variable>()->var, axes); break;
+      case ExprKind::Param:
+        require(params_.count(e.as<ParamRef>()->param.get()) != 0,
+                "the parameter " + e.as<ParamRef>()->param->name + " is not in the signature");
+        break;
+      case ExprKind::Extent: {
+        const auto *extent = e.as<Extent>();
+        verify_exists(extent->storage);
+        require(extent->dimension >= 0 && extent->dimension < extent->storage->rank,
+                to_string(e) + " is of a dimension that " + extent->storage->name + " does not have");
+        break;
+      }
+      case ExprKind::Load: {
+        const auto *load = e.as<Load>();
+        require(e.type() == load->storage->type, "the type of the load " + to_string(e) + " is not its storage's");
+        verify_access(load->storage, load->indices, axes);
+        return;
+      }
+      case ExprKind::Call: fail("the Func call " + to_string(e) + " is left");
+      case ExprKind::IndexQuery: fail("the index query " + to_string(e) + " is left");
+      case ExprKind::Unary: verify_types(e, *e.as<Unary>()); break;
+      case ExprKind::Binary: verify_types(e, *e.as<Binary>()); break;
+      case ExprKind::Select: {
+        const auto *choice = e.as<Select>();
+        require(choice->condition.type().is_bool() && choice->true_value.type() == choice->false_value.type() &&
+                    choice->true_value.type() == e.type(),
+                "the types of " + to_string(e) + " do not agree");
+        break;
+      }
+      case ExprKind::Cast: break;
+    }
+    for (const Expr &operand : operands(e)) verify(operand, axes);
+  }
+
+  void verify_types(const Expr &e, const Unary &unary) const {
+    const bool tests = unary.op == UnaryOp::IsNan || unary.op == UnaryOp::IsFinite;
+    require(tests ? e.type().is_bool() : e.type() == unary.a.type(), "the types of " + to_string(e) + " do not agree");
+    require(unary.op != UnaryOp::Not || !e.type().is_float(), to_string(e) + " is of a float");
+  }
+  void verify_types(const Expr &e, const Binary &binary) const {
+    require(binary.a.defined() && binary.b.defined(), "an operand is missing");
+    const Type type = binary.a.type();
+    const bool gives_bool = is_comparison(binary.op) || is_logical(binary.op);
+    require(type == binary.b.type() && e.type() == (gives_bool ? boolean : type),
+            "the types of " + to_string(e) + " do not agree");
+    require(!is_logical(binary.op) || type.is_bool(), to_string(e) + " is not of bools");
+  }
+
+  void verify_variable(const VarPtr &var, const std::vector<VarPtr> &axes) const {
+    if (var->role == VarRole::Axis) {
+      verify_axis(var);
+      require(contains(axes, var), "the axis " + var->name + " is read where it is not listed");
+      return;
+    }
+    require(var->role == VarRole::Loop || var->role == VarRole::Let,
+            "the variable " + var->name + " of the language is left");
+    require(variables_.count(var.get()) != 0, "the variable " + var->name + " is not defined here");
+  }
+  void verify_axis(const VarPtr &axis) const {
+    require(axes_.count(axis.get()) != 0, "the axis " + axis->name + " is not defined here");
+  }
+  void verify_exists(const StoragePtr &s) const {
+    require(s != nullptr, "a storage is missing");
+    require(storages_.count(s.get()) != 0, "the storage " + s->name + " is not defined here");
+  }
+
+  void verify_integral(const Expr &e, const std::vector<VarPtr> &axes, const char *what) const {
+    verify(e, axes);
+    require(e.type().is_integral(), std::string(what) + " " + to_string(e) + " is not an integer");
+  }
+  void verify_bool(const Expr &e, const std::vector<VarPtr> &axes, const char *what) const {
+    verify(e, axes);
+    require(e.type().is_bool(), std::string(what) + " " + to_string(e) + " is not a bool");
+  }
+
+  /// The largest value of an index, where it is known (-1: an axis has no iteration).
+  std::optional<std::int64_t> last_of(const Expr &index) const {
+    std::int64_t value = 0;
+    if (is_const_int(index, &value)) return value;
+    const auto *variable = index.as<Variable>();
+    if (variable == nullptr) return std::nullopt;
+    const auto axis = axes_.find(variable->var.get());
+    if (axis == axes_.end()) return std::nullopt;
+    if (is_const_int(axis->second.extent, &value)) return std::max<std::int64_t>(value, 0) - 1;
+    return axis->second.maximum > 0 ? std::optional(axis->second.maximum - 1) : std::nullopt;
+  }
+
+  void verify_access(const StoragePtr &s, const std::vector<Expr> &indices, const std::vector<VarPtr> &axes) const {
+    verify_exists(s);
+    require(static_cast<int>(indices.size()) == s->rank,
+            s->name + " of rank " + std::to_string(s->rank) + " has " + std::to_string(indices.size()) + " indices");
+    for (const Expr &index : indices) verify_integral(index, axes, "the index");
+    if (s->space != Space::Tile) return;
+    const std::vector<Expr> &extents = storages_.at(s.get());
+    for (std::size_t d = 0; d < extents.size(); ++d) {
+      std::int64_t extent = 0;
+      const std::optional<std::int64_t> last = last_of(indices[d]);
+      if (!last || !is_const_int(extents[d], &extent)) continue;
+      require(*last >= (indices[d].as<IntImm>() ? 0 : -1) && *last < extent,
+              "index " + std::to_string(d) + " of the tile " + s->name + " goes up to " + std::to_string(*last) +
+                  ", but the extent is " + std::to_string(extent));
+    }
+  }
+
+  void verify_listed(const std::vector<VarPtr> &axes) const {
+    for (std::size_t i = 0; i < axes.size(); ++i) {
+      verify_axis(axes[i]);
+      for (std::size_t j = 0; j < i; ++j) require(axes[i] != axes[j], "the axis " + axes[i]->name + " is listed twice");
+    }
+  }
+
+  // --- writes -------------------------------------------------------------------------------------------------
+
+  bool depends(const Expr &e, const ParallelLoop &loop) const {
+    bool found = false;
+    walk(e, [&](const Expr &part) {
+      if (const auto *variable = part.as<Variable>()) found = found || loop.dependent.count(variable->var.get()) != 0;
+      if (const auto *load = part.as<Load>()) found = found || loop.own.count(load->storage.get()) != 0;
+      return !found;
+    });
+    return found;
+  }
+  bool any_depends(const std::vector<Expr> &list, const ParallelLoop &loop) const {
+    return std::any_of(list.begin(), list.end(), [&](const Expr &e) { return depends(e, loop); });
+  }
+
+  void verify_write(const StoragePtr &s, const std::vector<Expr> &indices, const std::vector<Expr> &guards,
+                    bool atomic) const {
+    verify_exists(s);
+    require(inputs_.count(s.get()) == 0, "the input " + s->name + " is written");
+    if (atomic) return;
+    for (const ParallelLoop &loop : parallel_) {
+      if (loop.own.count(s.get()) != 0 || loop.conditions > 0) continue;
+      require(any_depends(indices, loop) || any_depends(guards, loop),
+              "every iteration of the parallel loop " + loop.loop->var->name + " writes the same elements of " + s->name +
+                  ", not atomically");
+    }
+  }
+
+  // --- statements ---------------------------------------------------------------------------------------------
+
+  /// `outermost`: a Stage may be here.
+  void verify(const Stmt &s, bool outermost) {
+    if (!s.defined()) return;
+    const Stmt *outer = statement_;
+    statement_ = &s;
+    switch (s->kind) {
+#define PIT_VERIFY(name) \
+  case StmtKind::name: verify(*s.as<name>(), outermost); break;
+      PIT_STATEMENTS(PIT_VERIFY)
+#undef PIT_VERIFY
+    }
+    statement_ = outer;
+  }
+
+  void verify(const Block &block, bool outermost) {
+    for (const Stmt &s : block.stmts) verify(s, outermost);
+  }
+
+  void verify(const For &loop, bool) {
+    verify_integral(loop.min, {}, "the start");
+    verify_integral(loop.extent, {}, "the extent");
+    require(loop.var->role == VarRole::Loop && loop.var->type == int64,
+            "the variable " + loop.var->name + " of a loop is no Loop variable of type int64");
+    define_once(loop.var.get(), loop.var->name);
+    variables_.insert(loop.var.get());
+    for (ParallelLoop &outer : parallel_) {
+      if (depends(loop.min, outer)) outer.dependent.insert(loop.var.get());
+    }
+    std::int64_t extent = 0;
+    const bool parallel = is_parallel(loop.loop_kind) && !(is_const_int(loop.extent, &extent) && extent <= 1);
+    if (parallel) parallel_.push_back({&loop, {loop.var.get()}, {}});
+    verify(loop.body, false);
+    if (parallel) parallel_.pop_back();
+    variables_.erase(loop.var.get());
+  }
+
+  void verify(const Axes &axes, bool) {
+    for (const AxisBinding &axis : axes.axes) {
+      verify_integral(axis.extent, {}, "the extent");
+      require(axis.var->role == VarRole::Axis && axis.var->type == int64,
+              "the variable " + axis.var->name + " of an axis is no Axis variable of type int64");
+      std::int64_t extent = 0;
+      require(axis.maximum >= 0, "the maximum of axis " + axis.var->name + " is negative");
+      require(axis.maximum == 0 || !is_const_int(axis.extent, &extent) || extent <= axis.maximum,
+              "the extent of axis " + axis.var->name + " is above its maximum");
+    }
+    for (const AxisBinding &axis : axes.axes) {
+      define_once(axis.var.get(), axis.var->name);
+      axes_[axis.var.get()] = axis;
+    }
+    verify(axes.body, false);
+    for (const AxisBinding &axis : axes.axes) axes_.erase(axis.var.get());
+  }
+
+  void verify(const Let &let, bool outermost) {
+    verify(let.value, std::vector<VarPtr>{});
+    require(let.var->role == VarRole::Let, "the variable " + let.var->name + " of a let is no Let variable");
+    require(let.var->type == let.value.type(), "the value of " + let.var->name + " is of type " +
+                                                   to_string(let.value.type()) + ", not " + to_string(let.var->type));
+    define_once(let.var.get(), let.var->name);
+    variables_.insert(let.var.get());
+    for (ParallelLoop &loop : parallel_) {
+      if (depends(let.value, loop)) loop.dependent.insert(let.var.get());
+    }
+    verify(let.body, outermost);
+    variables_.erase(let.var.get());
+  }
+
+  void verify(const If &branch, bool) {
+    verify_bool(branch.condition, {}, "the condition");
+    std::vector<bool> conditional;
+    for (ParallelLoop &loop : parallel_) {
+      conditional.push_back(depends(branch.condition, loop));
+      loop.conditions += conditional.back();
+    }
+    verify(branch.then_body, false);
+    verify(branch.else_body, false);
+    for (std::size_t i = 0; i < parallel_.size(); ++i) parallel_[i].conditions -= conditional[i];
+  }
+
+  void verify(const Allocate &allocate, bool outermost) {
+    const StoragePtr &s = allocate.storage;
+    require(s->space != Space::Tensor, "the tensor " + s->name + " is allocated");
+    require(static_cast<int>(allocate.extents.size()) == s->rank,
+            s->name + " of rank " + std::to_string(s->rank) + " has " + std::to_string(allocate.extents.size()) +
+                " extents");
+    for (const Expr &extent : allocate.extents) verify_integral(extent, {}, "the extent");
+    define(s, allocate.extents);
+    for (ParallelLoop &loop : parallel_) loop.own.insert(s.get());
+    verify(allocate.body, outermost);
+    storages_.erase(s.get());
+  }
+
+  void verify(const Store &store, bool) {
+    verify_listed(store.axes);
+    for (const Expr &guard : store.guards) verify_bool(guard, store.axes, "the guard");
+    require(store.storage != nullptr, "a storage is missing");
+    verify_access(store.storage, store.indices, store.axes);
+    verify(store.value, store.axes);
+    const StorageNode &s = *store.storage;
+    require(store.value.type() == s.type, "the value is of type " + to_string(store.value.type()) + ", but " + s.name +
+                                              " is of type " + to_string(s.type));
+    require(store.vector_bytes >= 0, "the number of bytes of a copy is negative");
+    switch (store.combiner) {
+      case Combiner::Softmax:
+      case Combiner::TopK: fail("the combiner " + to_string(store.combiner) + " is left");
+      case Combiner::And:
+      case Combiner::Or: require(s.type.is_bool(), to_string(store.combiner) + " into " + s.name + ", not of bools"); break;
+      case Combiner::Assign: require(!store.atomic, "an assignment is atomic"); break;
+      default: break;
+    }
+    if (!store.axes.empty()) verify_iterations(store);
+    verify_write(store.storage, store.indices, store.guards, store.atomic);
+  }
+
+  /// Rules of a store with several iterations.
+  void verify_iterations(const Store &store) const {
+    if (store.combiner == Combiner::Assign) {
+      for (const VarPtr &axis : store.axes) {
+        std::int64_t extent = 0;
+        if (is_const_int(axes_.at(axis.get()).extent, &extent) && extent <= 1) continue;
+        require(std::any_of(store.indices.begin(), store.indices.end(), [&](const Expr &i) { return uses(i, axis); }),
+                "the iterations of axis " + axis->name + " assign the same elements of " + store.storage->name);
+      }
+    }
+    const auto reads_elsewhere = [&](const Expr &e) {
+      bool found = false;
+      walk(e, [&](const Expr &part) {
+        const auto *load = part.as<Load>();
+        if (load == nullptr || load->storage != store.storage) return !found;
+        for (std::size_t d = 0; d < store.indices.size(); ++d) found |= !equal(load->indices[d], store.indices[d]);
+        return !found;
+      });
+      return found;
+    };
+    const std::string rule = "a tile statement reads other elements of " + store.storage->name + " than it stores";
+    for (const Expr &index : store.indices) require(!reads_elsewhere(index), rule);
+    for (const Expr &guard : store.guards) require(!reads_elsewhere(guard), rule);
+    require(!reads_elsewhere(store.value), rule);
+  }
+
+  void verify(const Mma &mma, bool) {
+    std::vector<VarPtr> all;
+    for (const auto *role : {&mma.batch, &mma.m, &mma.n, &mma.k}) all.insert(all.end(), role->begin(), role->end());
+    verify_listed(all);
+    require(!mma.k.empty(), "an mma has no k axis");
+    verify_operand(mma.accumulator, {&mma.batch, &mma.m, &mma.n}, nullptr);
+    verify_operand(mma.a, {&mma.m, &mma.k}, &mma.batch);
+    verify_operand(mma.b, {&mma.k, &mma.n}, &mma.batch);
+    const Type type = mma.accumulator.tile->type;
+    for (const TileOperand *operand : {&mma.a, &mma.b}) {
+      const Type narrow = operand->tile->type;
+      require(narrow.bits <= type.bits && narrow.is_float() == type.is_float() && !type.is_bool(),
+              "the operand " + operand->tile->name + " of an mma is of type " + to_string(narrow) +
+                  ", but the accumulator is " + to_string(type));
+      require(operand->tile != mma.accumulator.tile, "the accumulator of an mma is its operand");
+    }
+    std::vector<Expr> indices;
+    for (const VarPtr &axis : mma.accumulator.axes) indices.push_back(make_variable(axis));
+    verify_write(mma.accumulator.tile, indices, {}, false);
+  }
+
+  /// The operand holds all axes of `roles` and may hold those of `optional`, each once.
+  void verify_operand(const TileOperand &operand, const std::vector<const std::vector<VarPtr> *> &roles,
+                      const std::vector<VarPtr> *optional) const {
+    require(operand.tile != nullptr, "an operand of an mma is missing");
+    const std::string name = operand.tile->name;
+    require(operand.tile->space == Space::Tile, "the operand " + name + " of an mma is no tile");
+    std::vector<VarPtr> wanted;
+    for (const auto *role : roles) wanted.insert(wanted.end(), role->begin(), role->end());
+    for (std::size_t i = 0; i < operand.axes.size(); ++i) {
+      const VarPtr &axis = operand.axes[i];
+      require(contains(wanted, axis) || (optional != nullptr && contains(*optional, axis)),
+              "the operand " + name + " of an mma holds the axis " + axis->name + ", which its role does not have");
+      require(std::count(operand.axes.begin(), operand.axes.end(), axis) == 1,
+              "the operand " + name + " of an mma holds the axis " + axis->name + " twice");
+    }
+    for (const VarPtr &axis : wanted) {
+      require(contains(operand.axes, axis), "the operand " + name + " of an mma lacks the axis " + axis->name);
+    }
+    std::vector<Expr> indices;
+    for (const VarPtr &axis : operand.axes) indices.push_back(make_variable(axis));
+    verify_access(operand.tile, indices, operand.axes);
+  }
+
+  void verify(const Check &check, bool) {
+    verify_listed(check.axes);
+    for (const Expr &guard : check.guards) verify_bool(guard, check.axes, "the guard");
+    verify_bool(check.condition, check.axes, "the condition");
+    for (const Expr &value : check.values) verify_integral(value, check.axes, "the reported value");
+  }
+
+  /// A storage that an index statement reads or writes; null is "not wanted".
+  void verify_array(const StoragePtr &s, Type type, bool written, bool wanted = false) const {
+    require(s != nullptr || !wanted, "a storage is missing");
+    if (s == nullptr) return;
+    verify_exists(s);
+    require(s->type == type, s->name + " is of type " + to_string(s->type) + ", not " + to_string(type));
+    if (written) verify_write(s, {}, {}, false);
+  }
+
+  void verify(const IndexPlace &place, bool) {
+    verify_integral(place.groups, {}, "the number of groups");
+    if (place.mark_offsets == nullptr) verify_integral(place.length, {}, "the length");
+    verify_integral(place.micro, {}, "the micro extent");
+    require(place.align >= 1, "the alignment of an index is below 1");
+    verify_array(place.marks, uint8, false, true);
+    verify_array(place.mark_offsets, int64, false);
+    verify_array(place.first, int64, false);
+    for (const StoragePtr *s : {&place.offsets, &place.counts, &place.coordinates, &place.position}) {
+      verify_array(*s, int32, true);
+    }
+    verify_array(place.full, uint8, true);
+  }
+
+  void verify(const IndexSort &sort, bool) {
+    verify_integral(sort.length, {}, "the length");
+    verify_integral(sort.groups, {}, "the number of groups");
+    require(sort.align >= 1, "the alignment of an index is below 1");
+    verify_array(sort.keys, int64, false, true);
+    for (const StoragePtr *s : {&sort.offsets, &sort.counts, &sort.coordinates, &sort.position}) {
+      verify_array(*s, int32, true);
+    }
+  }
+
+  void verify(const Prefix &prefix, bool) {
+    verify_integral(prefix.length, {}, "the length");
+    verify_array(prefix.source, int64, false, true);
+    verify_array(prefix.destination, int64, true, true);
+    require(prefix.source != prefix.destination, "a prefix sum overwrites what it reads");
+  }
+
+  void verify(const Stage &stage, bool outermost) {
+    require(outermost, "the stage " + stage.name + " is not in the outermost blocks, lets and allocations");
+    verify(stage.body, false);
+  }
+};
+
+}  // namespace
+
+void verify(const Module &module, const std::string &pass) { Verifier(module, pass).run(); }
+
+}  // namespace pit::ir
