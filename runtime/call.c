@@ -12,8 +12,8 @@ void pit_call_initialise(pit_call *call) {
   call->check = -1;
 }
 
-/* The thread that turns `status` from PIT_OK owns the other fields of the result. They are read after the loops of
- * the call have ended, which orders them after these writes. */
+/* The thread that turns `status` from PIT_OK owns the other fields of the result. They are read
+ * after the loops of the call have ended, which orders them after these writes. */
 static void report(pit_call *call, const char *index_name, int32_t status, int32_t check,
                    const int64_t *values, int32_t count) {
   int32_t expected = PIT_OK;

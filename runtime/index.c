@@ -1,8 +1,9 @@
 /* Sparse indices from marks and from keys.
  *
- * Both work on strips: pieces of the candidates that have one size whatever the groups' lengths, so that few long
- * groups run in parallel as well as many short ones. Strips are counted in parallel, a short serial pass over the strips
- * turns counts into places, and strips are then placed in parallel. The result does not depend on the threads. */
+ * Both work on strips: pieces of the candidates that have one size whatever the groups' lengths, so
+ * that few long groups run in parallel as well as many short ones. Strips are counted in parallel,
+ * a short serial pass over the strips turns counts into places, and strips are then placed in
+ * parallel. The result does not depend on the threads. */
 #include <stdbool.h>
 #include <string.h>
 
@@ -23,16 +24,17 @@ static int64_t report_capacity(pit_call *call, const char *index_name, int64_t n
   return -1;
 }
 
-/* --- marks ------------------------------------------------------------------------------------------------------- */
+/* --- marks --- */
 
-/* What the passes know of a strip of candidates. A group that goes on in later strips stays open; the first strip in which
- * another group starts closes it. Candidates before the strip's first group are its head. */
+/* What the passes know of a strip of candidates. A group that goes on in later strips stays open;
+ * the first strip in which another group starts closes it. Candidates before the strip's first
+ * group are its head. */
 typedef struct strip {
   int64_t begin, end;              /* candidates */
   int64_t first_group, last_group; /* groups that start in it: first <= g < last */
   int64_t head;                    /* kept candidates of the head */
   int64_t whole;                   /* entries, with padding, of its groups but the last */
-  int64_t last;                    /* kept candidates of its last group, as far as it lies in the strip */
+  int64_t last; /* kept candidates of its last group, as far as it lies in the strip */
   /* Set by the serial pass. */
   int64_t carry;       /* kept candidates of the open group before the strip */
   int64_t head_entry;  /* where the head goes */
@@ -66,7 +68,8 @@ static int64_t count_kept(const uint8_t *marks, int64_t n) {
     uint64_t sums = 0;
     for (int64_t w = 0; w < words; ++w) sums += load_word(marks + i + 8 * w) & kKeptBits;
     i += 8 * words;
-    uint64_t pairs = (sums & UINT64_C(0x00ff00ff00ff00ff)) + (sums >> 8 & UINT64_C(0x00ff00ff00ff00ff));
+    uint64_t pairs =
+        (sums & UINT64_C(0x00ff00ff00ff00ff)) + (sums >> 8 & UINT64_C(0x00ff00ff00ff00ff));
     total += (int64_t)(pairs * UINT64_C(0x0001000100010001) >> 48);
   }
   for (; i < n; ++i) total += marks[i] & 1;
@@ -152,11 +155,12 @@ static uint64_t kept_bits(const uint8_t *marks, int n) {
   return bits;
 }
 
-/* Places n <= 64 candidates from entry e on; returns the entry after them. The loop runs over kept candidates alone: its end
- * is the one branch in 64 marks that cannot be foreseen. */
-static inline __attribute__((always_inline)) int64_t place_block(
-    const placing *p, int64_t begin, int n, int64_t coordinate, int64_t e, bool coordinates,
-    bool full, bool position) {
+/* Places n <= 64 candidates from entry e on; returns the entry after them. The loop runs over kept
+ * candidates alone: its end is the one branch in 64 marks that cannot be foreseen. */
+static inline __attribute__((always_inline)) int64_t place_block(const placing *p, int64_t begin,
+                                                                 int n, int64_t coordinate,
+                                                                 int64_t e, bool coordinates,
+                                                                 bool full, bool position) {
   uint64_t bits = n == 64 ? kept_bits(p->marks + begin, 64) : kept_bits(p->marks + begin, n);
   if (position) memset(p->position + begin, 0xff, (size_t)n * sizeof *p->position);
   if (bits == ~UINT64_C(0) && coordinates && !full && !position) {
@@ -173,7 +177,8 @@ static inline __attribute__((always_inline)) int64_t place_block(
   return e;
 }
 
-/* Candidates [begin, end) of one group. The flags are constants at the places of call: the loops do not test them. */
+/* Candidates [begin, end) of one group. The flags are constants at the places of call: the loops do
+ * not test them. */
 static inline __attribute__((always_inline)) int64_t place_range(const placing *p, int64_t begin,
                                                                  int64_t end, int64_t coordinate,
                                                                  int64_t e, bool coordinates,
@@ -194,14 +199,22 @@ static int64_t place(const placing *p, int64_t g, int64_t start, int64_t begin, 
   int64_t c = (p->first ? p->first[g] : 0) + (begin - start) * p->micro;
   int wanted = (p->coordinates ? 4 : 0) | (p->full ? 2 : 0) | (p->position ? 1 : 0);
   switch (wanted) {
-    case 7: return place_range(p, begin, end, c, e, true, true, true);
-    case 6: return place_range(p, begin, end, c, e, true, true, false);
-    case 5: return place_range(p, begin, end, c, e, true, false, true);
-    case 4: return place_range(p, begin, end, c, e, true, false, false);
-    case 3: return place_range(p, begin, end, c, e, false, true, true);
-    case 2: return place_range(p, begin, end, c, e, false, true, false);
-    case 1: return place_range(p, begin, end, c, e, false, false, true);
-    default: return e + count_kept(p->marks + begin, end - begin);
+    case 7:
+      return place_range(p, begin, end, c, e, true, true, true);
+    case 6:
+      return place_range(p, begin, end, c, e, true, true, false);
+    case 5:
+      return place_range(p, begin, end, c, e, true, false, true);
+    case 4:
+      return place_range(p, begin, end, c, e, true, false, false);
+    case 3:
+      return place_range(p, begin, end, c, e, false, true, true);
+    case 2:
+      return place_range(p, begin, end, c, e, false, true, false);
+    case 1:
+      return place_range(p, begin, end, c, e, false, false, true);
+    default:
+      return e + count_kept(p->marks + begin, end - begin);
   }
 }
 
@@ -222,7 +235,8 @@ static void place_strip(void *closure, int64_t i) {
   if (i > 0) {
     int64_t g = s->first_group - 1;
     place(p, g, group_start(p, g), s->begin, start, s->head_entry);
-    if (starts_group) close_group(p, g, s->head_entry - s->carry, s->carry + s->head, s->first_entry);
+    if (starts_group)
+      close_group(p, g, s->head_entry - s->carry, s->carry + s->head, s->first_entry);
   }
   int64_t entry = s->first_entry;
   for (int64_t g = s->first_group; g < s->last_group; ++g) {
@@ -258,9 +272,18 @@ int64_t pit_index_place(pit_call *call, const char *index_name, const uint8_t *m
     if (offsets) offsets[0] = 0;
     return 0;
   }
-  placing p = {.marks = marks, .mark_offsets = mark_offsets, .first = first, .groups = groups,
-               .length = larger(length, 0), .micro = micro, .align = align, .offsets = offsets,
-               .counts = counts, .coordinates = coordinates, .position = position, .full = full};
+  placing p = {.marks = marks,
+               .mark_offsets = mark_offsets,
+               .first = first,
+               .groups = groups,
+               .length = larger(length, 0),
+               .micro = micro,
+               .align = align,
+               .offsets = offsets,
+               .counts = counts,
+               .coordinates = coordinates,
+               .position = position,
+               .full = full};
   p.origin = group_start(&p, 0);
   p.total = group_start(&p, groups);
   p.strips = larger(1, (p.total - p.origin + kStripMarks - 1) / kStripMarks);
@@ -276,7 +299,8 @@ int64_t pit_index_place(pit_call *call, const char *index_name, const uint8_t *m
     entries = report_capacity(call, index_name, entries, room);
   } else {
     pit_parallel_for(call, p.strips, place_strip, &p);
-    /* The last group is closed by no strip. Its first entry is that of the last strip in which a group starts. */
+    /* The last group is closed by no strip. Its first entry is that of the last strip in which a
+     * group starts. */
     const strip *s = &p.strip[p.strips - 1];
     int64_t kept = s->first_group < s->last_group ? s->last : s->carry + s->head;
     close_group(&p, groups - 1, s->end_entry - kept, kept, entries);
@@ -286,15 +310,16 @@ int64_t pit_index_place(pit_call *call, const char *index_name, const uint8_t *m
   return entries;
 }
 
-/* --- keys -------------------------------------------------------------------------------------------------------- */
+/* --- keys --- */
 
 typedef struct sorting {
   const int64_t *keys;
   int64_t length, groups, align, strips, strip_length;
-  int32_t *places;    /* [strip][group]: first counts, then the first entry of the strip's positions, from the group's */
-  int32_t *kept;      /* [group] */
-  int32_t *starts;    /* [group] */
-  int64_t *bad;       /* [strip]: the first position whose key is out of range, or -1 */
+  int32_t *places; /* [strip][group]: first counts, then the first entry of the strip's positions,
+                      from the group's */
+  int32_t *kept;   /* [group] */
+  int32_t *starts; /* [group] */
+  int64_t *bad;    /* [strip]: the first position whose key is out of range, or -1 */
   int32_t *counts, *coordinates, *position;
 } sorting;
 
@@ -392,7 +417,8 @@ int64_t pit_index_sort(pit_call *call, const char *index_name, const int64_t *ke
   s.counts = counts;
   s.coordinates = coordinates;
   s.position = position;
-  /* A strip is no shorter than the number of groups: all strips' counts together take no more room than the keys. */
+  /* A strip is no shorter than the number of groups: all strips' counts together take no more room
+   * than the keys. */
   s.strip_length = larger(kStripKeys, groups);
   s.strips = larger(1, (length + s.strip_length - 1) / s.strip_length);
 

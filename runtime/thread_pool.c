@@ -1,8 +1,9 @@
 /* The runtime's own threads.
  *
- * A loop is a job in a list. Its caller takes iterations from a shared counter like everyone else, so a loop ends even
- * when no worker ever looks at it. A caller waits only for workers that are inside its own job, and those wait only for
- * the loops they started inside it: waiting goes from outer to inner loops and cannot form a cycle. */
+ * A loop is a job in a list. Its caller takes iterations from a shared counter like everyone else,
+ * so a loop ends even when no worker ever looks at it. A caller waits only for workers that are
+ * inside its own job, and those wait only for the loops they started inside it: waiting goes from
+ * outer to inner loops and cannot form a cycle. */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE /* sched_getaffinity */
 #endif
@@ -28,10 +29,11 @@ typedef struct job {
 static struct {
   pthread_mutex_t mutex;
   pthread_cond_t work;
-  job *jobs;       /* guarded by the mutex; newest first: inner loops before the outer loops that wait for them */
-  int started;     /* workers that exist */
-  _Atomic int threads;  /* with the caller; 0 = not yet asked for */
-  _Atomic unsigned posted;  /* counts jobs, for workers that spin a moment before they sleep */
+  job *jobs; /* guarded by the mutex; newest first: inner loops before the outer loops that wait for
+                them */
+  int started;             /* workers that exist */
+  _Atomic int threads;     /* with the caller; 0 = not yet asked for */
+  _Atomic unsigned posted; /* counts jobs, for workers that spin a moment before they sleep */
 } pool = {.mutex = PTHREAD_MUTEX_INITIALIZER, .work = PTHREAD_COND_INITIALIZER};
 
 static int cores(void) {
@@ -144,7 +146,10 @@ void pit_thread_pool_for(void *user, int64_t n, pit_loop_body body, void *closur
 
   /* Iterations are taken in small bundles when there are very many of them. */
   int64_t grain = n / ((int64_t)threads * 64);
-  job j = {.body = body, .closure = closure, .n = n, .grain = grain < 1 ? 1 : grain,
+  job j = {.body = body,
+           .closure = closure,
+           .n = n,
+           .grain = grain < 1 ? 1 : grain,
            .done = PTHREAD_COND_INITIALIZER};
   pthread_mutex_lock(&pool.mutex);
   if (pool.started < threads - 1) start_workers(threads);
@@ -153,7 +158,7 @@ void pit_thread_pool_for(void *user, int64_t n, pit_loop_body body, void *closur
   atomic_fetch_add_explicit(&pool.posted, 1, memory_order_relaxed);
   if (n - 1 < pool.started && pool.started < threads) {
     for (int64_t i = 1; i < n; ++i) pthread_cond_signal(&pool.work);
-  } else {  /* also when a signal could wake a worker that is not wanted now */
+  } else { /* also when a signal could wake a worker that is not wanted now */
     pthread_cond_broadcast(&pool.work);
   }
   pthread_mutex_unlock(&pool.mutex);

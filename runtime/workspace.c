@@ -1,7 +1,8 @@
 /* Workspaces of a call, counted; and the allocator behind them when the caller gives none.
  *
- * A large block that malloc returns to the system costs a page fault for every 4 KB the next time, often more than
- * the operator's own work. So the default allocator keeps a few large blocks for the calls to come. */
+ * A large block that malloc returns to the system costs a page fault for every 4 KB the next time,
+ * often more than the operator's own work. So the default allocator keeps a few large blocks for
+ * the calls to come. */
 #include <pthread.h>
 #include <stdlib.h>
 
@@ -9,12 +10,13 @@
 
 enum { kAlignment = 64, kMaxKept = 16 };
 
-/* Stands before every block, one alignment wide, and remembers its size: release does not say it. */
+/* Stands before every block, one alignment wide, and remembers its size: release does not say it.
+ */
 typedef struct block {
   size_t bytes; /* with the header */
 } block;
 
-/* --- the default allocator --------------------------------------------------------------------------------------- */
+/* --- the default allocator --- */
 
 static const size_t kSmallestKept = 64 << 10; /* below it malloc itself keeps memory */
 static const size_t kMostKept = (size_t)256 << 20;
@@ -24,7 +26,8 @@ static block *kept[kMaxKept];
 static int kept_count;
 static size_t kept_bytes;
 
-/* Returns a kept block that fits and is not more than twice as large, the smallest such, or null. */
+/* Returns a kept block that fits and is not more than twice as large, the smallest such, or null.
+ */
 static block *take_kept(size_t bytes) {
   int best = -1;
   pthread_mutex_lock(&kept_mutex);
@@ -90,7 +93,7 @@ void pit_trim(void) {
   pthread_mutex_unlock(&kept_mutex);
 }
 
-/* --- workspaces -------------------------------------------------------------------------------------------------- */
+/* --- workspaces --- */
 
 void *pit_workspace(pit_call *call, int64_t bytes) {
   block *b = NULL;

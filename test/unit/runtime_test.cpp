@@ -1,4 +1,5 @@
-// The runtime: results and workspaces of a call, sparse indices against simple code, the thread pool.
+// The runtime: results and workspaces of a call, sparse indices against simple code, the thread
+// pool.
 
 #include <doctest/doctest.h>
 
@@ -62,7 +63,8 @@ Index expected_place(const Marks &m) {
   return index;
 }
 
-// `wanted`: bit 0 coordinates, 1 full, 2 position, 3 offsets, 4 counts. The arrays have exactly the room they need.
+// `wanted`: bit 0 coordinates, 1 full, 2 position, 3 offsets, 4 counts. The arrays have exactly the
+// room they need.
 Index actual_place(const Marks &m, const Index &expected, unsigned wanted = 31) {
   Index index;
   index.coordinates.assign(expected.coordinates.size(), kUntouched);
@@ -75,8 +77,9 @@ Index actual_place(const Marks &m, const Index &expected, unsigned wanted = 31) 
   index.entries = pit_index_place(
       &call, "live", m.marks.data(), m.offsets.empty() ? nullptr : m.offsets.data(),
       m.first.empty() ? nullptr : m.first.data(), m.groups, m.length, m.micro, m.align,
-      static_cast<std::int64_t>(expected.coordinates.size()), (wanted & 8) ? index.offsets.data() : nullptr,
-      (wanted & 16) ? index.counts.data() : nullptr, (wanted & 1) ? index.coordinates.data() : nullptr,
+      static_cast<std::int64_t>(expected.coordinates.size()),
+      (wanted & 8) ? index.offsets.data() : nullptr, (wanted & 16) ? index.counts.data() : nullptr,
+      (wanted & 1) ? index.coordinates.data() : nullptr,
       (wanted & 4) ? index.position.data() : nullptr, (wanted & 2) ? index.full.data() : nullptr);
   CHECK(call.status == PIT_OK);
   CHECK(call.workspace_bytes == 0);
@@ -110,7 +113,8 @@ struct Threads {
 // A C callback of a C++ function object.
 template <class F>
 void parallel_for(pit_call *call, std::int64_t n, F body) {
-  pit_parallel_for(call, n, [](void *closure, std::int64_t i) { (*static_cast<F *>(closure))(i); }, &body);
+  pit_parallel_for(
+      call, n, [](void *closure, std::int64_t i) { (*static_cast<F *>(closure))(i); }, &body);
 }
 
 }  // namespace
@@ -121,8 +125,9 @@ TEST_CASE("marks of few long and many short groups become the lists that simple 
   struct Shape {
     std::int64_t groups, length;
   };
-  for (Shape shape : {Shape{1, 300000}, Shape{3, 100001}, Shape{7, 13}, Shape{5000, 40}, Shape{100000, 2},
-                      Shape{4, 65536}, Shape{2, 131072}, Shape{0, 5}, Shape{5, 0}, Shape{1, 1}}) {
+  for (Shape shape :
+       {Shape{1, 300000}, Shape{3, 100001}, Shape{7, 13}, Shape{5000, 40}, Shape{100000, 2},
+        Shape{4, 65536}, Shape{2, 131072}, Shape{0, 5}, Shape{5, 0}, Shape{1, 1}}) {
     for (double density : {0.0, 0.002, 0.1, 0.7, 1.0}) {
       for (std::int64_t align : {1, 4, 128}) {
         CAPTURE(shape.groups);
@@ -153,8 +158,11 @@ TEST_CASE("groups of different lengths, empty ones too, keep their first coordin
     m.offsets = {round % 2 ? 0 : 11};
     for (std::int64_t g = 0; g < m.groups; ++g) {
       int kind = std::uniform_int_distribution<int>(0, 9)(random);
-      std::int64_t longest = kind < 4 ? 0 : kind < 9 ? 900 : 200000 / m.groups + 70000 * (g % 40 == 0);
-      m.offsets.push_back(m.offsets.back() + std::uniform_int_distribution<std::int64_t>(0, longest)(random));
+      std::int64_t longest = kind < 4   ? 0
+                             : kind < 9 ? 900
+                                        : 200000 / m.groups + 70000 * (g % 40 == 0);
+      m.offsets.push_back(m.offsets.back() +
+                          std::uniform_int_distribution<std::int64_t>(0, longest)(random));
       m.first.push_back(std::uniform_int_distribution<std::int64_t>(0, 1000000)(random));
     }
     m.marks = random_marks(random, static_cast<std::size_t>(m.offsets.back()), 0.05 * (round % 20));
@@ -194,8 +202,8 @@ TEST_CASE("an index that does not fit reports what it needs and what there is") 
   std::vector<std::int32_t> coordinates(999, kUntouched), offsets(2, kUntouched);
   pit_call call;
   pit_call_initialise(&call);
-  CHECK(pit_index_place(&call, "live", marks.data(), nullptr, nullptr, 1, 1000, 1, 1, 999, offsets.data(), nullptr,
-                        coordinates.data(), nullptr, nullptr) == -1);
+  CHECK(pit_index_place(&call, "live", marks.data(), nullptr, nullptr, 1, 1000, 1, 1, 999,
+                        offsets.data(), nullptr, coordinates.data(), nullptr, nullptr) == -1);
   CHECK(call.status == PIT_ERROR_CAPACITY);
   CHECK(call.check == -1);
   CHECK(call.values[0] == 1000);
@@ -207,15 +215,15 @@ TEST_CASE("an index that does not fit reports what it needs and what there is") 
   SUBCASE("padding counts") {
     pit_call_initialise(&call);
     std::vector<std::int32_t> room(1023);
-    CHECK(pit_index_place(&call, "live", marks.data(), nullptr, nullptr, 2, 500, 1, 512, 1023, nullptr, nullptr,
-                          room.data(), nullptr, nullptr) == -1);
+    CHECK(pit_index_place(&call, "live", marks.data(), nullptr, nullptr, 2, 500, 1, 512, 1023,
+                          nullptr, nullptr, room.data(), nullptr, nullptr) == -1);
     CHECK(call.values[0] == 1024);
   }
   SUBCASE("more entries than int32 counts, by padding") {
     pit_call_initialise(&call);
-    CHECK(pit_index_place(&call, "live", marks.data(), nullptr, nullptr, 1000, 1, 1, std::int64_t{1} << 24,
-                          std::numeric_limits<std::int64_t>::max(), offsets.data(), nullptr, nullptr, nullptr,
-                          nullptr) == -1);
+    CHECK(pit_index_place(&call, "live", marks.data(), nullptr, nullptr, 1000, 1, 1,
+                          std::int64_t{1} << 24, std::numeric_limits<std::int64_t>::max(),
+                          offsets.data(), nullptr, nullptr, nullptr, nullptr) == -1);
     CHECK(call.status == PIT_ERROR_CAPACITY);
     CHECK(call.values[0] == std::int64_t{1000} << 24);
     CHECK(call.values[1] == std::numeric_limits<std::int32_t>::max());
@@ -223,16 +231,17 @@ TEST_CASE("an index that does not fit reports what it needs and what there is") 
   SUBCASE("coordinates beyond int32") {
     pit_call_initialise(&call);
     std::vector<std::int32_t> room(1000);
-    CHECK(pit_index_place(&call, "live", marks.data(), nullptr, nullptr, 1, 1000, std::int64_t{1} << 22, 1, 1000,
-                          nullptr, nullptr, room.data(), nullptr, nullptr) == -1);
+    CHECK(pit_index_place(&call, "live", marks.data(), nullptr, nullptr, 1, 1000,
+                          std::int64_t{1} << 22, 1, 1000, nullptr, nullptr, room.data(), nullptr,
+                          nullptr) == -1);
     CHECK(call.status == PIT_ERROR_CAPACITY);
     CHECK(call.values[0] == std::int64_t{999} << 22);
   }
   SUBCASE("keys") {
     pit_call_initialise(&call);
     std::vector<std::int64_t> keys(1000, 3);
-    CHECK(pit_index_sort(&call, "by_expert", keys.data(), 1000, 8, 1, 999, nullptr, nullptr, coordinates.data(),
-                         nullptr) == -1);
+    CHECK(pit_index_sort(&call, "by_expert", keys.data(), 1000, 8, 1, 999, nullptr, nullptr,
+                         coordinates.data(), nullptr) == -1);
     CHECK(call.status == PIT_ERROR_CAPACITY);
     CHECK(call.values[0] == 1000);
     CHECK(call.values[1] == 999);
@@ -251,10 +260,12 @@ TEST_CASE("keys are sorted stably into their groups, dropped ones left out") {
         CAPTURE(length);
         CAPTURE(align);
         std::vector<std::int64_t> keys(static_cast<std::size_t>(length));
-        for (auto &key : keys) key = std::uniform_int_distribution<std::int64_t>(-1, groups - 1)(random);
+        for (auto &key : keys)
+          key = std::uniform_int_distribution<std::int64_t>(-1, groups - 1)(random);
         std::vector<std::vector<std::int32_t>> lists(static_cast<std::size_t>(groups));
         for (std::size_t p = 0; p < keys.size(); ++p) {
-          if (keys[p] >= 0) lists[static_cast<std::size_t>(keys[p])].push_back(static_cast<std::int32_t>(p));
+          if (keys[p] >= 0)
+            lists[static_cast<std::size_t>(keys[p])].push_back(static_cast<std::int32_t>(p));
         }
         Index expected;
         expected.position.assign(keys.size(), -1);
@@ -262,10 +273,12 @@ TEST_CASE("keys are sorted stably into their groups, dropped ones left out") {
           expected.offsets.push_back(static_cast<std::int32_t>(expected.coordinates.size()));
           expected.counts.push_back(static_cast<std::int32_t>(list.size()));
           for (std::int32_t p : list) {
-            expected.position[static_cast<std::size_t>(p)] = static_cast<std::int32_t>(expected.coordinates.size());
+            expected.position[static_cast<std::size_t>(p)] =
+                static_cast<std::int32_t>(expected.coordinates.size());
             expected.coordinates.push_back(p);
           }
-          while (expected.coordinates.size() % static_cast<std::size_t>(align)) expected.coordinates.push_back(-1);
+          while (expected.coordinates.size() % static_cast<std::size_t>(align))
+            expected.coordinates.push_back(-1);
         }
         expected.offsets.push_back(static_cast<std::int32_t>(expected.coordinates.size()));
 
@@ -277,14 +290,15 @@ TEST_CASE("keys are sorted stably into their groups, dropped ones left out") {
         pit_call call;
         pit_call_initialise(&call);
         auto capacity = static_cast<std::int64_t>(actual.coordinates.size());
-        CHECK(pit_index_sort(&call, "by_expert", keys.data(), length, groups, align, capacity, actual.offsets.data(),
-                             actual.counts.data(), actual.coordinates.data(), actual.position.data()) == capacity);
+        CHECK(pit_index_sort(&call, "by_expert", keys.data(), length, groups, align, capacity,
+                             actual.offsets.data(), actual.counts.data(), actual.coordinates.data(),
+                             actual.position.data()) == capacity);
         CHECK((actual.offsets == expected.offsets));
         CHECK((actual.counts == expected.counts));
         CHECK((actual.coordinates == expected.coordinates));
         CHECK((actual.position == expected.position));
-        CHECK(pit_index_sort(&call, "by_expert", keys.data(), length, groups, align, 0, nullptr, nullptr, nullptr,
-                             nullptr) == capacity);
+        CHECK(pit_index_sort(&call, "by_expert", keys.data(), length, groups, align, 0, nullptr,
+                             nullptr, nullptr, nullptr) == capacity);
         CHECK(call.status == PIT_OK);
         CHECK(call.workspace_bytes == 0);
       }
@@ -292,7 +306,8 @@ TEST_CASE("keys are sorted stably into their groups, dropped ones left out") {
   }
 }
 
-TEST_CASE("the first key out of range is reported with its value, position and the number of groups") {
+TEST_CASE(
+    "the first key out of range is reported with its value, position and the number of groups") {
   Threads threads(4);
   struct Case {
     std::int64_t key;
@@ -306,8 +321,8 @@ TEST_CASE("the first key out of range is reported with its value, position and t
     std::vector<std::int32_t> coordinates(keys.size(), kUntouched);
     pit_call call;
     pit_call_initialise(&call);
-    CHECK(pit_index_sort(&call, "by_expert", keys.data(), 100000, 64, 1, 100000, nullptr, nullptr, coordinates.data(),
-                         nullptr) == -1);
+    CHECK(pit_index_sort(&call, "by_expert", keys.data(), 100000, 64, 1, 100000, nullptr, nullptr,
+                         coordinates.data(), nullptr) == -1);
     CHECK(call.status == PIT_ERROR_DATA);
     CHECK(call.check == -1);
     CHECK(call.values[0] == c.key);
@@ -401,9 +416,10 @@ TEST_CASE("workspaces are aligned, counted and given back") {
     CHECK(call.status == PIT_ERROR_MEMORY);
     CHECK(call.values[0] == 1 << 20);
     std::uint8_t mark = 1;
-    CHECK(pit_index_place(&call, "live", &mark, nullptr, nullptr, 1, 1, 1, 1, 1, nullptr, nullptr, nullptr, nullptr,
-                          nullptr) == -1);
-    CHECK(pit_index_sort(&call, "live", nullptr, 0, 1, 1, 1, nullptr, nullptr, nullptr, nullptr) == -1);
+    CHECK(pit_index_place(&call, "live", &mark, nullptr, nullptr, 1, 1, 1, 1, 1, nullptr, nullptr,
+                          nullptr, nullptr, nullptr) == -1);
+    CHECK(pit_index_sort(&call, "live", nullptr, 0, 1, 1, 1, nullptr, nullptr, nullptr, nullptr) ==
+          -1);
   }
   SUBCASE("sizes that overflowed on the way are refused") {
     CHECK(pit_workspace(&call, -1) == nullptr);
@@ -435,7 +451,8 @@ TEST_CASE("what iterations wrote is there when the loop returns") {
   for (int round = 0; round < 200; ++round) {
     parallel_for(&call, 1000, [&](std::int64_t i) { values[static_cast<std::size_t>(i)] += i; });
   }
-  for (std::size_t i = 0; i < values.size(); ++i) REQUIRE(values[i] == static_cast<std::int64_t>(200 * i));
+  for (std::size_t i = 0; i < values.size(); ++i)
+    REQUIRE(values[i] == static_cast<std::int64_t>(200 * i));
 }
 
 TEST_CASE("loops inside loops end") {
