@@ -22,7 +22,6 @@ TensorParam::TensorParam(Type type, int rank, std::string name, Location where)
                        where);
   }
   node_->declared_strides.assign(static_cast<std::size_t>(rank), -1);
-  node_->alignment = type.bytes();
 }
 
 namespace {

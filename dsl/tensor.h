@@ -15,7 +15,7 @@ constexpr Type type_of();
 
 /// An input tensor with declared element type and rank. Extents, and strides not declared here, are
 /// known at run time. Data that does not meet a declared stride or alignment is refused at the call;
-/// with nothing declared any strides (transposed, sliced, broadcast) and element alignment are accepted.
+/// with nothing declared any strides (transposed, sliced, broadcast) and any alignment are accepted.
 class TensorParam {
  public:
   using Location = std::source_location;
