@@ -360,7 +360,7 @@ TEST_CASE("inline: segment counts the ends of the segments up to a position") {
 
 TEST_CASE("tensor: declared strides and alignment") {
   TensorParam A(bfloat16, 2, "A");
-  CHECK(A.storage()->alignment == 2);
+  CHECK(A.storage()->alignment == 1);
   CHECK(A.storage()->declared_strides == std::vector<std::int64_t>{-1, -1});
   A.dim(0).stride(1);
   A.alignment(16);
