@@ -2,6 +2,8 @@
 // pool.
 
 #include <doctest/doctest.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include <atomic>
 #include <cstdint>
@@ -524,6 +526,28 @@ TEST_CASE("a caller's own loop replaces the thread pool, and one iteration needs
   CHECK(loops == 1);
   CHECK(sum == 46);
 }
+
+#ifndef __SANITIZE_THREAD__  // which refuses threads in the child of a process that has some
+TEST_CASE("a forked child has loops of its own") {
+  Threads threads(4);
+  pit_call call;
+  pit_call_initialise(&call);
+  parallel_for(&call, 100, [](std::int64_t) {});
+  pid_t child = fork();
+  REQUIRE(child >= 0);
+  if (child == 0) {
+    alarm(20);  // a child that hangs fails
+    std::atomic<int> runs{0};
+    for (int round = 0; round < 10; ++round) {
+      parallel_for(&call, 100, [&](std::int64_t) { ++runs; });
+    }
+    _exit(runs == 1000 ? 0 : 1);
+  }
+  int status = -1;
+  REQUIRE(waitpid(child, &status, 0) == child);
+  CHECK(status == 0);
+}
+#endif
 
 TEST_CASE("the clock goes forward") {
   std::int64_t before = pit_nanoseconds();
