@@ -1,7 +1,9 @@
-// Rules of one directive, and of directives among each other, that need no analysis of the algorithm.
+// Rules of one directive, and of directives among each other, that need no analysis of the
+// algorithm.
 #include <algorithm>
 #include <set>
 
+#include "define.h"
 #include "error.h"
 #include "func.h"
 #include "loop_names.h"
@@ -13,7 +15,9 @@ namespace {
 
 using Pairs = std::vector<std::pair<VarPtr, std::int64_t>>;
 
-bool contains(const std::vector<VarPtr> &vars, const VarPtr &v) { return std::ranges::find(vars, v) != vars.end(); }
+bool contains(const std::vector<VarPtr> &vars, const VarPtr &v) {
+  return std::ranges::find(vars, v) != vars.end();
+}
 
 std::string list(const std::vector<VarPtr> &vars) {
   std::string text;
@@ -37,49 +41,88 @@ class Check {
   }
 
   void run() const {
+    for (const Expr &e : d_.exprs) {
+      if (e.defined()) check_reads_no(*func_, e, name() + "." + to_string(d_.kind), d_.where);
+    }
     switch (d_.kind) {
       case DirectiveKind::Split:
-      case DirectiveKind::Tile: split(); break;
-      case DirectiveKind::Fuse: fuse(); break;
-      case DirectiveKind::Reorder: reorder(); break;
-      case DirectiveKind::Vectorize: vectorize(); break;
+      case DirectiveKind::Tile:
+        split();
+        break;
+      case DirectiveKind::Fuse:
+        fuse();
+        break;
+      case DirectiveKind::Reorder:
+        reorder();
+        break;
+      case DirectiveKind::Vectorize:
+        vectorize();
+        break;
       case DirectiveKind::Unroll:
         existing_loops();
         positive_ints("factor");
         break;
       case DirectiveKind::Parallel:
       case DirectiveKind::GpuBlocks:
-      case DirectiveKind::GpuThreads: parallel(); break;
+      case DirectiveKind::GpuThreads:
+        parallel();
+        break;
       case DirectiveKind::SoftwarePipeline:
         existing_loops();
         positive_ints("number of stages");
         break;
-      case DirectiveKind::WarpSpecialize: positive_ints("number of warps"); break;
-      case DirectiveKind::Cluster: cluster(); break;
-      case DirectiveKind::SplitReduction: split_reduction(); break;
+      case DirectiveKind::WarpSpecialize:
+        positive_ints("number of warps");
+        break;
+      case DirectiveKind::Cluster:
+        cluster();
+        break;
+      case DirectiveKind::SplitReduction:
+        split_reduction();
+        break;
       case DirectiveKind::Atom:
         if (d_.text.empty()) fail("the name of the inner kernel is empty");
         break;
       case DirectiveKind::Atomic:
         if (!is_permutable(combiner())) {
-          fail("it combines nothing: " + what_combiner() + "; only updates such as += have stores to combine");
+          fail("it combines nothing: " + what_combiner() +
+               "; only updates such as += have stores to combine");
         }
         break;
-      case DirectiveKind::Specialize: specialize(); break;
-      case DirectiveKind::Index: index(*d_.index); break;
-      case DirectiveKind::PitTile: pit_tile(); break;
+      case DirectiveKind::Specialize:
+        specialize();
+        break;
+      case DirectiveKind::Index:
+        index(*d_.index);
+        break;
+      case DirectiveKind::PitTile:
+        pit_tile();
+        break;
       case DirectiveKind::SRead:
-      case DirectiveKind::SWrite: gather(); break;
+      case DirectiveKind::SWrite:
+        gather();
+        break;
       case DirectiveKind::ComputeAt:
       case DirectiveKind::ComputeRoot:
-      case DirectiveKind::ComputeInline: compute(); break;
-      case DirectiveKind::ComputeWith: compute_with(); break;
-      case DirectiveKind::Bound: bound(); break;
-      case DirectiveKind::StoreCompact: store_compact(); break;
-      case DirectiveKind::ReorderStorage: reorder_storage(); break;
+      case DirectiveKind::ComputeInline:
+        compute();
+        break;
+      case DirectiveKind::ComputeWith:
+        compute_with();
+        break;
+      case DirectiveKind::Bound:
+        bound();
+        break;
+      case DirectiveKind::StoreCompact:
+        store_compact();
+        break;
+      case DirectiveKind::ReorderStorage:
+        reorder_storage();
+        break;
       case DirectiveKind::Persistent:
       case DirectiveKind::TileOrder:
-      case DirectiveKind::Strict: break;
+      case DirectiveKind::Strict:
+        break;
     }
   }
 
@@ -95,8 +138,9 @@ class Check {
   Combiner combiner() const { return definition().combiner; }
 
   std::string what_combiner() const {
-    return d_.definition == 0 ? name() + " is a pure definition"
-                              : name() + " is a plain store, whose iterations must run in the order written";
+    return d_.definition == 0
+               ? name() + " is a pure definition"
+               : name() + " is a plain store, whose iterations must run in the order written";
   }
 
   bool same_definition(const Directive &other) const {
@@ -125,12 +169,14 @@ class Check {
   bool is_reduction(const VarPtr &loop) const {
     const std::vector<VarPtr> originals = originals_of(loop, *func_, d_.definition, before_);
     return std::ranges::any_of(originals, [&](const VarPtr &v) {
-      return std::ranges::any_of(definition().domain, [&](const ReductionDim &dim) { return dim.var == v; });
+      return std::ranges::any_of(definition().domain,
+                                 [&](const ReductionDim &dim) { return dim.var == v; });
     });
   }
 
   void positive(std::int64_t value, const std::string &what) const {
-    if (value <= 0) fail("the " + what + " is " + std::to_string(value) + "; it must be at least 1");
+    if (value <= 0)
+      fail("the " + what + " is " + std::to_string(value) + "; it must be at least 1");
   }
 
   void positive_ints(const std::string &what) const {
@@ -141,11 +187,13 @@ class Check {
     if (contains(loops_, v)) return;
     std::string why;
     if (std::ranges::any_of(loops_, [&](const VarPtr &loop) { return loop->name == v->name; })) {
-      why = " (the loop " + v->name + " is another Var of that name: two Vars are the same only if copied)";
+      why = " (the loop " + v->name +
+            " is another Var of that name: two Vars are the same only if copied)";
     } else if (!originals_of(v, *func_, d_.definition, before_).empty()) {
       why = "; an earlier directive has replaced it";
     }
-    fail(v->name + " is not a loop of " + name() + " here" + why + "; the loops are " + list(loops_));
+    fail(v->name + " is not a loop of " + name() + " here" + why + "; the loops are " +
+         list(loops_));
   }
 
   void existing_loops() const {
@@ -154,30 +202,35 @@ class Check {
 
   void distinct_vars() const {
     for (std::size_t i = 0; i < d_.vars.size(); ++i) {
-      if (std::find(d_.vars.begin(), d_.vars.begin() + static_cast<std::ptrdiff_t>(i), d_.vars[i]) !=
-          d_.vars.begin() + static_cast<std::ptrdiff_t>(i)) {
+      if (std::find(d_.vars.begin(), d_.vars.begin() + static_cast<std::ptrdiff_t>(i),
+                    d_.vars[i]) != d_.vars.begin() + static_cast<std::ptrdiff_t>(i)) {
         fail(d_.vars[i]->name + " is named twice");
       }
     }
   }
 
-  // --- loops --------------------------------------------------------------------------------------------------------
+  // --- loops
+  // --------------------------------------------------------------------------------------------------------
 
   // The reduction loops must stay in the order written unless the combiner does not care.
   void reduction_order(const std::vector<VarPtr> &after) const {
     if (is_permutable(combiner())) return;
     std::vector<VarPtr> old_order, new_order;
-    std::ranges::copy_if(loops_, std::back_inserter(old_order), [&](const VarPtr &v) { return is_reduction(v); });
-    std::ranges::copy_if(after, std::back_inserter(new_order), [&](const VarPtr &v) { return is_reduction(v); });
+    std::ranges::copy_if(loops_, std::back_inserter(old_order),
+                         [&](const VarPtr &v) { return is_reduction(v); });
+    std::ranges::copy_if(after, std::back_inserter(new_order),
+                         [&](const VarPtr &v) { return is_reduction(v); });
     if (old_order != new_order) {
-      fail("the reduction loops " + list(old_order) + " would run in another order, but " + what_combiner() +
+      fail("the reduction loops " + list(old_order) + " would run in another order, but " +
+           what_combiner() +
            "; keep their order, or write the update with a combiner such as +=, min, max");
     }
   }
 
   void split() const {
     positive_ints("factor");
-    if (d_.kind == DirectiveKind::Tile && d_.vars[0] == d_.vars[1]) fail(d_.vars[0]->name + " is named twice");
+    if (d_.kind == DirectiveKind::Tile && d_.vars[0] == d_.vars[1])
+      fail(d_.vars[0]->name + " is named twice");
     loops_after();
     if (d_.kind == DirectiveKind::Tile && !is_permutable(combiner()) && is_reduction(d_.vars[0]) &&
         is_reduction(d_.vars[1])) {
@@ -205,8 +258,8 @@ class Check {
     existing_loops();
     positive_ints("width");
     if (is_reduction(d_.vars[0]) && !is_permutable(combiner())) {
-      fail(d_.vars[0]->name + " is a reduction loop, but " + what_combiner() + "; vectorize a pure loop: " +
-           pure_loops());
+      fail(d_.vars[0]->name + " is a reduction loop, but " + what_combiner() +
+           "; vectorize a pure loop: " + pure_loops());
     }
   }
 
@@ -216,18 +269,21 @@ class Check {
     for (const VarPtr &v : d_.vars) {
       if (!is_reduction(v)) continue;
       if (!is_permutable(combiner())) {
-        fail(v->name + " is a reduction loop, but " + what_combiner() + "; use a pure loop: " + pure_loops());
+        fail(v->name + " is a reduction loop, but " + what_combiner() +
+             "; use a pure loop: " + pure_loops());
       }
       if (!said(DirectiveKind::Atomic)) {
-        fail("iterations of the reduction loop " + v->name + " update the same elements; use a pure loop (" +
-             pure_loops() + "), split_reduction, or say atomic() before, which gives up repeatability");
+        fail("iterations of the reduction loop " + v->name +
+             " update the same elements; use a pure loop (" + pure_loops() +
+             "), split_reduction, or say atomic() before, which gives up repeatability");
       }
     }
   }
 
   std::string pure_loops() const {
     std::vector<VarPtr> pure;
-    std::ranges::copy_if(loops_, std::back_inserter(pure), [&](const VarPtr &v) { return !is_reduction(v); });
+    std::ranges::copy_if(loops_, std::back_inserter(pure),
+                         [&](const VarPtr &v) { return !is_reduction(v); });
     return list(pure);
   }
 
@@ -243,20 +299,25 @@ class Check {
   void split_reduction() const {
     existing_loops();
     positive_ints("number of parts");
-    if (!is_reduction(d_.vars[0])) fail(d_.vars[0]->name + " is not a reduction loop; split it with split instead");
-    if (!is_permutable(combiner())) fail(what_combiner() + "; only combiners such as += have partial results");
+    if (!is_reduction(d_.vars[0]))
+      fail(d_.vars[0]->name + " is not a reduction loop; split it with split instead");
+    if (!is_permutable(combiner()))
+      fail(what_combiner() + "; only combiners such as += have partial results");
   }
 
   void specialize() const {
     const Expr &condition = d_.exprs.at(0);
-    if (!condition.defined() || !condition.type().is_bool()) fail("the condition must be a bool expression");
+    if (!condition.defined() || !condition.type().is_bool())
+      fail("the condition must be a bool expression");
     if (const std::vector<VarPtr> free = free_variables(condition); !free.empty()) {
       fail("the condition " + to_string(condition) + " reads the loop " + free.front()->name +
-           "; it is evaluated once, before the loops: use parameters, extents, or an index's density() and count()");
+           "; it is evaluated once, before the loops: use parameters, extents, or an index's "
+           "density() and count()");
     }
   }
 
-  // --- PIT rule -----------------------------------------------------------------------------------------------------
+  // --- PIT rule
+  // -----------------------------------------------------------------------------------------------------
 
   void distinct(const Pairs &extents, const std::string &field) const {
     std::set<VarPtr> seen;
@@ -266,10 +327,12 @@ class Check {
   }
 
   bool is_made_by_split(const VarPtr &loop) const {
-    return !contains(variables_, loop) && fused_from(loop, *func_, d_.definition, before_) == std::vector<VarPtr>{loop};
+    return !contains(variables_, loop) &&
+           fused_from(loop, *func_, d_.definition, before_) == std::vector<VarPtr>{loop};
   }
 
-  // A directive's context for fused axes: an index of another Func brings the fuse of its own definition.
+  // A directive's context for fused axes: an index of another Func brings the fuse of its own
+  // definition.
   std::vector<Directive> context(const IndexNode &index) const {
     std::vector<Directive> all = before_;
     if (const FuncPtr owner = index.func.lock(); owner && owner != func_) {
@@ -284,19 +347,22 @@ class Check {
 
   void not_part_of_axis(const IndexNode &index, const VarPtr &v, const std::string &field) const {
     if (v == index.axis || !contains(axis_parts(index), v)) return;
-    fail(field + " names " + v->name + ", which is part of the axis " + index.axis->name + "; write {" +
-         index.axis->name + ", n}");
+    fail(field + " names " + v->name + ", which is part of the axis " + index.axis->name +
+         "; write {" + index.axis->name + ", n}");
   }
 
   void axis(const IndexNode &index) const {
-    if (!index.axis) fail("no axis: give .axis, or .index with the index to use; the loops are " + list(loops_));
+    if (!index.axis)
+      fail("no axis: give .axis, or .index with the index to use; the loops are " + list(loops_));
     existing_loop(index.axis);
     if (is_made_by_split(index.axis)) {
-      fail("the axis " + index.axis->name + " is part of a split loop; the axis is a Var, an RVar or a fused loop of " +
-           name() + ": say it before the split");
+      fail("the axis " + index.axis->name +
+           " is part of a split loop; the axis is a Var, an RVar or a fused loop of " + name() +
+           ": say it before the split");
     }
     if (is_reduction(index.axis) && !is_permutable(combiner())) {
-      fail("the iterations of the axis " + index.axis->name + " may not be permuted: " + what_combiner() +
+      fail("the iterations of the axis " + index.axis->name +
+           " may not be permuted: " + what_combiner() +
            "; an axis is a pure Var, or an RVar of an update with a combiner such as +=, min, max");
     }
   }
@@ -305,20 +371,21 @@ class Check {
     axis(index);
     if (index.group.defined()) {
       if (!index.group.type().is_integral()) {
-        fail("the group key " + to_string(index.group) + " has type " + to_string(index.group.type()) +
-             "; keys are integers");
+        fail("the group key " + to_string(index.group) + " has type " +
+             to_string(index.group.type()) + "; keys are integers");
       }
       for (const VarPtr &v : free_variables(index.group)) {
         if (!contains(variables_, v)) {
-          fail("the group key " + to_string(index.group) + " reads " + v->name + ", which is no variable of " + name() +
-               "; write it in " + list(variables_));
+          fail("the group key " + to_string(index.group) + " reads " + v->name +
+               ", which is no variable of " + name() + "; write it in " + list(variables_));
         }
       }
     }
     distinct(index.micro, ".micro");
     for (const auto &[v, extent] : index.micro) {
       if (!contains(variables_, v) && !contains(loops_, v)) {
-        fail(".micro names " + v->name + ", which is no variable of " + name() + "; they are " + list(variables_));
+        fail(".micro names " + v->name + ", which is no variable of " + name() + "; they are " +
+             list(variables_));
       }
       not_part_of_axis(index, v, ".micro");
       positive(extent, "micro extent of " + v->name);
@@ -330,10 +397,12 @@ class Check {
   void foreign_index(const IndexNode &index) const {
     const FuncPtr owner = index.func.lock();
     internal_check(owner != nullptr, "an index outlived its Func");
-    const std::string subject = "the index " + index.name + " is of " + definition_name(*owner, index.definition);
+    const std::string subject =
+        "the index " + index.name + " is of " + definition_name(*owner, index.definition);
     if (!contains(loops_, index.axis)) {
       fail(subject + ", and its axis " + index.axis->name + " is not a loop of " + name() +
-           " here; an index is shared by definitions over the same Vars (fuse them in the same way first); the loops are " +
+           " here; an index is shared by definitions over the same Vars (fuse them in the same way "
+           "first); the loops are " +
            list(loops_));
     }
     std::vector<VarPtr> needed = group_vars(index, context(index));
@@ -368,37 +437,45 @@ class Check {
     for (const auto &[v, extent] : d_.dense) {
       not_part_of_axis(rule, v, ".dense");
       if (!contains(loops_, v)) {
-        fail(".dense names " + v->name + ", which is not a loop of " + name() + " here; the loops are " + list(loops_));
+        fail(".dense names " + v->name + ", which is not a loop of " + name() +
+             " here; the loops are " + list(loops_));
       }
       positive(extent, "dense extent of " + v->name);
       const std::int64_t micro = micro_extent(rule, v);
       const bool has_micro =
-          contains(group, v) || std::ranges::any_of(rule.micro, [&](const auto &entry) { return entry.first == v; });
+          contains(group, v) ||
+          std::ranges::any_of(rule.micro, [&](const auto &entry) { return entry.first == v; });
       if (v == rule.axis) {
         if (extent % micro != 0) {
-          fail("the dense extent " + std::to_string(extent) + " of the axis " + v->name + " is not a multiple of its micro-tile of " +
-               std::to_string(micro) + "; a dense tile is filled with whole micro-tiles");
+          fail("the dense extent " + std::to_string(extent) + " of the axis " + v->name +
+               " is not a multiple of its micro-tile of " + std::to_string(micro) +
+               "; a dense tile is filled with whole micro-tiles");
         }
       } else if (has_micro && micro % extent != 0) {
-        fail("the dense extent " + std::to_string(extent) + " of " + v->name + " does not divide its micro-tile of " +
-             std::to_string(micro) + "; for Vars other than the axis (" + rule.axis->name +
-             ") dense equals micro or divides it: write .micro = {{" + v->name + ", " + std::to_string(extent) + "}, ...}");
+        fail("the dense extent " + std::to_string(extent) + " of " + v->name +
+             " does not divide its micro-tile of " + std::to_string(micro) +
+             "; for Vars other than the axis (" + rule.axis->name +
+             ") dense equals micro or divides it: write .micro = {{" + v->name + ", " +
+             std::to_string(extent) + "}, ...}");
       }
     }
   }
 
-  // --- gathered operands --------------------------------------------------------------------------------------------
+  // --- gathered operands
+  // --------------------------------------------------------------------------------------------
 
   void gather() const {
     for (const std::int64_t bytes : d_.ints) {
       if (bytes < 1 || bytes > 128 || (bytes & (bytes - 1)) != 0) {
-        fail("vector_bytes is " + std::to_string(bytes) + "; it must be a power of two from 1 to 128");
+        fail("vector_bytes is " + std::to_string(bytes) +
+             "; it must be a power of two from 1 to 128");
       }
     }
     const bool reading = d_.kind == DirectiveKind::SRead;
     const FuncPtr other = d_.other.lock();
     const std::string operand = d_.tensor ? d_.tensor->name : other->name;
-    if (!reading && other != func_) fail(operand + " is not stored by " + name() + "; write swrite(" + func_->name + ")");
+    if (!reading && other != func_)
+      fail(operand + " is not stored by " + name() + "; write swrite(" + func_->name + ")");
 
     std::vector<std::vector<Expr>> accesses;
     if (reading) {
@@ -429,21 +506,27 @@ class Check {
       });
     });
     if (!held) {
-      fail("no access of " + operand + " holds the axis " + tile->index->axis->name + ", so nothing of it is " +
-           (reading ? "gathered" : "scattered") + "; leave the directive out");
+      fail("no access of " + operand + " holds the axis " + tile->index->axis->name +
+           ", so nothing of it is " + (reading ? "gathered" : "scattered") +
+           "; leave the directive out");
     }
   }
 
-  // --- where Funcs are computed and kept ----------------------------------------------------------------------------
+  // --- where Funcs are computed and kept
+  // ----------------------------------------------------------------------------
 
   void compute() const {
     for (const DirectiveKind kind :
          {DirectiveKind::ComputeAt, DirectiveKind::ComputeRoot, DirectiveKind::ComputeInline}) {
-      if (said(kind)) fail(to_string(kind) + " is already said of " + func_->name + "; a Func is computed at one place");
+      if (said(kind))
+        fail(to_string(kind) + " is already said of " + func_->name +
+             "; a Func is computed at one place");
     }
     if (d_.kind == DirectiveKind::ComputeInline && !func_->is_pure()) {
-      fail(func_->name + " has update definitions; only a Func with nothing but a pure definition can be inlined: "
-           "use compute_at or compute_root");
+      fail(
+          func_->name +
+          " has update definitions; only a Func with nothing but a pure definition can be inlined: "
+          "use compute_at or compute_root");
     }
     if (d_.kind == DirectiveKind::ComputeAt && d_.other.lock() == func_) {
       fail("a Func cannot be computed inside its own loops; name a consumer");
@@ -475,15 +558,17 @@ class Check {
   }
 
   void store_compact() const {
-    if (!d_.index) fail("the index is empty; it is made by " + func_->name + ".index({.axis = ...})");
-    if (said(DirectiveKind::StoreCompact)) fail(func_->name + " is stored in the order of an index already");
+    if (!d_.index)
+      fail("the index is empty; it is made by " + func_->name + ".index({.axis = ...})");
+    if (said(DirectiveKind::StoreCompact))
+      fail(func_->name + " is stored in the order of an index already");
     const IndexNode &order = *d_.index;
     std::vector<VarPtr> covered = axis_parts(order);
     for (const VarPtr &v : group_vars(order, context(order))) covered.push_back(v);
     for (const VarPtr &v : covered) {
       if (!contains(func_->args, v)) {
-        fail("the index " + order.name + " lists positions of " + list(covered) + ", and " + v->name +
-             " is not a dimension of " + func_->name + "; they are " + list(func_->args));
+        fail("the index " + order.name + " lists positions of " + list(covered) + ", and " +
+             v->name + " is not a dimension of " + func_->name + "; they are " + list(func_->args));
       }
     }
   }

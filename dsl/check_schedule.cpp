@@ -33,7 +33,8 @@ class ScheduleCheck {
  private:
   [[noreturn]] static void fail(const Directive &d, const std::string &problem) {
     const FuncPtr func = d.func.lock();
-    throw CompileError(definition_name(*func, d.definition) + "." + to_string(d.kind) + ": " + problem, d.where);
+    throw CompileError(
+        definition_name(*func, d.definition) + "." + to_string(d.kind) + ": " + problem, d.where);
   }
 
   // The loops of each definition of `func`, for messages.
@@ -41,7 +42,8 @@ class ScheduleCheck {
     std::string text;
     for (int i = 0; i < static_cast<int>(func.definitions.size()); ++i) {
       std::string loops;
-      for (const VarPtr &v : loops_of(func, i, all_)) loops += (loops.empty() ? "" : ", ") + v->name;
+      for (const VarPtr &v : loops_of(func, i, all_))
+        loops += (loops.empty() ? "" : ", ") + v->name;
       text += (text.empty() ? "" : "; ") + ("the loops of " + definition_name(func, i)) + " are " +
               (loops.empty() ? "none" : loops);
     }
@@ -60,7 +62,8 @@ class ScheduleCheck {
       } else if (d.index && (d.index_named || d.kind == DirectiveKind::StoreCompact)) {
         const auto it = declared.find(d.index->name);
         if (it == declared.end() || it->second != identity_of(d.index)) {
-          fail(d, "the index " + d.index->name + " is not declared before; indices are made by F.index({.axis = ...})");
+          fail(d, "the index " + d.index->name +
+                      " is not declared before; indices are made by F.index({.axis = ...})");
         }
       }
     }
@@ -70,7 +73,8 @@ class ScheduleCheck {
     const FuncPtr consumer = d.other.lock();
     internal_check(consumer != nullptr, "a consumer is gone");
     if (definition_with_loop(*consumer, d.vars[0], all_, d.other_definition) < 0) {
-      fail(d, d.vars[0]->name + " is not a loop of the consumer " + consumer->name + "; " + loops_text(*consumer));
+      fail(d, d.vars[0]->name + " is not a loop of the consumer " + consumer->name + "; " +
+                  loops_text(*consumer));
     }
   }
 
@@ -81,22 +85,24 @@ class ScheduleCheck {
     const std::vector<VarPtr> loops = loops_of(*other, d.other_definition, all_);
     const auto last = std::ranges::find(loops, d.vars[0]);
     if (last == loops.end()) {
-      fail(d, d.vars[0]->name + " is not a loop of " + definition_name(*other, d.other_definition) + "; " +
-                  loops_text(*other));
+      fail(d, d.vars[0]->name + " is not a loop of " + definition_name(*other, d.other_definition) +
+                  "; " + loops_text(*other));
     }
     const std::vector<VarPtr> variables = variables_of(*func, d.definition);
     for (auto loop = loops.begin(); loop != last + 1; ++loop) {
       for (const VarPtr &v : originals_of(*loop, *other, d.other_definition, all_)) {
         if (std::ranges::find(variables, v) == variables.end()) {
-          fail(d, "the loop " + (*loop)->name + " of " + definition_name(*other, d.other_definition) + " runs over " +
-                      v->name + ", which " + definition_name(*func, d.definition) +
+          fail(d, "the loop " + (*loop)->name + " of " +
+                      definition_name(*other, d.other_definition) + " runs over " + v->name +
+                      ", which " + definition_name(*func, d.definition) +
                       " does not have; definitions share the loops of Vars that both have");
         }
       }
     }
   }
 
-  // sread and swrite speak of a tile: the definition's own, or one of a consumer that it is computed in.
+  // sread and swrite speak of a tile: the definition's own, or one of a consumer that it is
+  // computed in.
   void gathered_somewhere(const Directive &d) const {
     std::vector<const FuncNode *> seen;
     FuncPtr func = d.func.lock();
@@ -113,9 +119,10 @@ class ScheduleCheck {
       });
       func = at == all_.end() ? nullptr : at->other.lock();
     }
-    fail(d, "neither this definition nor one that it is computed in has a pit_tile, so nothing is " +
-                std::string(d.kind == DirectiveKind::SRead ? "gathered" : "scattered") +
-                "; say pit_tile, or leave the directive out");
+    fail(d,
+         "neither this definition nor one that it is computed in has a pit_tile, so nothing is " +
+             std::string(d.kind == DirectiveKind::SRead ? "gathered" : "scattered") +
+             "; say pit_tile, or leave the directive out");
   }
 
   void mark_place(const Directive &d) const {
@@ -123,8 +130,8 @@ class ScheduleCheck {
     const FuncPtr producer = d.index->mark_func.lock();
     internal_check(producer != nullptr, "the Func that an index is marked in is gone");
     if (definition_with_loop(*producer, d.index->mark_loop, all_) < 0) {
-      fail(d, "compute_at of the index " + d.index->name + ": " + d.index->mark_loop->name + " is not a loop of " +
-                  producer->name + "; " + loops_text(*producer));
+      fail(d, "compute_at of the index " + d.index->name + ": " + d.index->mark_loop->name +
+                  " is not a loop of " + producer->name + "; " + loops_text(*producer));
     }
   }
 

@@ -12,7 +12,8 @@ namespace pit {
 
 namespace {
 
-// Every expression of a Func's definitions: what decides whether an iteration runs first, then what it does.
+// Every expression of a Func's definitions: what decides whether an iteration runs first, then what
+// it does.
 template <class Visit>
 void for_each_expr(const FuncNode &func, const Visit &visit) {
   for (const Expr &e : func.predicates) visit(e);
@@ -36,23 +37,22 @@ void for_each_expr(const Directive &directive, const Visit &visit) {
   }
 }
 
-// The Funcs that `e` calls, and those whose indices it asks.
+// The Funcs that must be computed before `e` is: those it calls, and for an index it asks those
+// that decide what the index lists.
 void add_reads(const Expr &e, std::vector<FuncPtr> *reads) {
-  const auto add = [&](const FuncPtr &func) {
-    if (func && std::ranges::find(*reads, func) == reads->end()) reads->push_back(func);
-  };
   walk(e, [&](const Expr &node) {
-    if (const Call *call = node.as<Call>()) add(call->owner);
-    if (const IndexQuery *query = node.as<IndexQuery>()) add(query->index->func.lock());
+    if (const Call *call = node.as<Call>(); call && call->owner) {
+      if (std::ranges::find(*reads, call->owner) == reads->end()) reads->push_back(call->owner);
+    }
+    if (const IndexQuery *query = node.as<IndexQuery>()) {
+      if (query->index->group.defined()) add_reads(query->index->group, reads);
+      if (const FuncPtr func = query->index->func.lock()) {
+        for (const Expr &condition : conditions_of(*func, query->index->definition))
+          add_reads(condition, reads);
+      }
+    }
     return true;
   });
-}
-
-std::vector<FuncPtr> algorithm_reads(const FuncNode &func) {
-  std::vector<FuncPtr> reads;
-  for_each_expr(func, [&](const Expr &e) { add_reads(e, &reads); });
-  std::erase_if(reads, [&](const FuncPtr &f) { return f.get() == &func; });
-  return reads;
 }
 
 // Orders Funcs so that producers come before consumers, by depth-first search from the outputs.
@@ -65,58 +65,44 @@ class Order {
   void visit(const FuncPtr &func) {
     if (done_.contains(func.get())) return;
     if (!open_.insert(func.get()).second) {
-      throw CompileError("Func " + func->name + " reads a Func that reads " + func->name +
-                             "; Funcs may not read each other in a circle", func->where);
+      throw CompileError(
+          "Func " + func->name + " reads a Func that reads " + func->name +
+              ", perhaps through a directive; Funcs may not read each other in a circle",
+          func->where);
     }
-    for (const FuncPtr &read : algorithm_reads(*func)) visit(read);
-    // What only directives read comes before its user too, unless it is computed from that very user.
-    std::vector<FuncPtr> scheduled;
+    std::vector<FuncPtr> reads;
+    for_each_expr(*func, [&](const Expr &e) { add_reads(e, &reads); });
     for (const Directive &d : directives_of_(*func)) {
-      for_each_expr(d, [&](const Expr &e) { add_reads(e, &scheduled); });
+      for_each_expr(d, [&](const Expr &e) { add_reads(e, &reads); });
     }
-    for (const FuncPtr &read : scheduled) {
-      if (reaches_open(read)) {
-        later_.push_back(read);
-      } else {
-        visit(read);
-      }
+    for (const FuncPtr &read : reads) {
+      if (read != func) visit(read);
     }
     open_.erase(func.get());
     done_.insert(func.get());
     funcs_.push_back(func);
   }
 
-  std::vector<FuncPtr> finish() {
-    while (!later_.empty()) {
-      const FuncPtr func = later_.back();
-      later_.pop_back();
-      visit(func);
-    }
-    return funcs_;
-  }
+  const std::vector<FuncPtr> &funcs() const { return funcs_; }
 
  private:
-  bool reaches_open(const FuncPtr &func) const {
-    if (open_.contains(func.get())) return true;
-    if (done_.contains(func.get())) return false;
-    return std::ranges::any_of(algorithm_reads(*func), [&](const FuncPtr &read) { return reaches_open(read); });
-  }
-
   DirectivesOf directives_of_;
   std::set<const FuncNode *> open_, done_;
-  std::vector<FuncPtr> funcs_, later_;
+  std::vector<FuncPtr> funcs_;
 };
 
 // Gathers what the fluent calls have recorded in the Funcs.
 //
-// Consumers come before producers, each Func's directives in the order in which they were said; a directive that uses
-// an index waits for the directives of the index's Func up to the one that declares it. Indices are copied.
+// Consumers come before producers, each Func's directives in the order in which they were said; a
+// directive that uses an index waits for the directives of the index's Func up to the one that
+// declares it. Indices are copied.
 class Collector {
  public:
   explicit Collector(const std::vector<FuncPtr> &funcs) : funcs_(funcs) {}
 
   Schedule collect() {
-    for (auto func = funcs_.rbegin(); func != funcs_.rend(); ++func) emit(**func, (*func)->directives.size());
+    for (auto func = funcs_.rbegin(); func != funcs_.rend(); ++func)
+      emit(**func, (*func)->directives.size());
     return std::move(schedule_);
   }
 
@@ -144,12 +130,17 @@ class Collector {
     const FuncPtr func = index->func.lock();
     if (!func) return;
     if (std::ranges::find(funcs_, func) == funcs_.end()) {
-      throw CompileError("the index " + index->name + " is of " + definition_name(*func, index->definition) +
-                             ", and no output of the pipeline reads " + func->name, index->where);
+      throw CompileError("the index " + index->name + " is of " +
+                             definition_name(*func, index->definition) +
+                             ", and no output of the pipeline reads " + func->name,
+                         index->where);
     }
-    const auto declares = [&](const Directive &d) { return d.kind == DirectiveKind::Index && d.index == index; };
+    const auto declares = [&](const Directive &d) {
+      return d.kind == DirectiveKind::Index && d.index == index;
+    };
     const auto it = std::ranges::find_if(func->directives, declares);
-    if (it != func->directives.end()) emit(*func, static_cast<std::size_t>(it - func->directives.begin()) + 1);
+    if (it != func->directives.end())
+      emit(*func, static_cast<std::size_t>(it - func->directives.begin()) + 1);
   }
 
   IndexPtr copy(const IndexPtr &index) {
@@ -193,7 +184,8 @@ class Inputs {
  private:
   void add(const ParamPtr &param) {
     if (!seen_.insert(param.get()).second) return;
-    arguments_.push_back({.kind = Argument::Kind::Scalar, .name = param->name, .type = param->type, .param = param});
+    arguments_.push_back(
+        {.kind = Argument::Kind::Scalar, .name = param->name, .type = param->type, .param = param});
   }
 
   std::set<const void *> seen_;
@@ -202,18 +194,20 @@ class Inputs {
 
 }  // namespace
 
-Pipeline::Pipeline(std::initializer_list<Func> outputs, std::initializer_list<SparseIndex> indices, std::string name,
-                   std::source_location where)
+Pipeline::Pipeline(std::initializer_list<Func> outputs, std::initializer_list<SparseIndex> indices,
+                   std::string name, std::source_location where)
     : name_(std::move(name)) {
   if (outputs.size() == 0) throw CompileError("a Pipeline needs at least one output Func", where);
   for (const Func &output : outputs) {
     if (!output.defined()) {
-      throw CompileError("Pipeline: the output " + output.name() + " has no definition; write " + output.name() +
-                             "(...) = ... first", where);
+      throw CompileError("Pipeline: the output " + output.name() + " has no definition; write " +
+                             output.name() + "(...) = ... first",
+                         where);
     }
     if (std::ranges::find(outputs_, output.func()) != outputs_.end()) {
-      throw CompileError("Pipeline: the output " + output.name() + " is listed twice; outputs are distinct Funcs",
-                         where);
+      throw CompileError(
+          "Pipeline: the output " + output.name() + " is listed twice; outputs are distinct Funcs",
+          where);
     }
     outputs_.push_back(output.func());
   }
@@ -221,15 +215,19 @@ Pipeline::Pipeline(std::initializer_list<Func> outputs, std::initializer_list<Sp
   const std::vector<FuncPtr> reached = funcs();  // finds circles
   for (const SparseIndex &index : indices) {
     if (!index.defined()) {
-      throw CompileError("Pipeline " + name_ + ": an output index is empty; it is made by F.index({.axis = ...})",
-                         where);
+      throw CompileError(
+          "Pipeline " + name_ + ": an output index is empty; it is made by F.index({.axis = ...})",
+          where);
     }
     if (std::ranges::find(indices_, index.node()) != indices_.end()) {
-      throw CompileError("Pipeline " + name_ + ": the output index " + index.node()->name + " is listed twice", where);
+      throw CompileError(
+          "Pipeline " + name_ + ": the output index " + index.node()->name + " is listed twice",
+          where);
     }
     if (std::ranges::find(reached, index.node()->func.lock()) == reached.end()) {
       throw CompileError("Pipeline " + name_ + ": the output index " + index.node()->name +
-                             " is of a Func that no output reads", where);
+                             " is of a Func that no output reads",
+                         where);
     }
     indices_.push_back(index.node());
   }
@@ -245,7 +243,7 @@ std::vector<FuncPtr> Pipeline::funcs() const {
     return said;
   });
   for (const FuncPtr &output : outputs_) order.visit(output);
-  return order.finish();
+  return order.funcs();
 }
 
 std::vector<Argument> Pipeline::signature() const {
@@ -280,8 +278,11 @@ std::vector<Argument> Pipeline::signature() const {
   }
   for (const IndexPtr &index : indices_) {
     const auto add = [&](Argument::Kind kind, const char *what) {
-      arguments.push_back(
-          {.kind = kind, .name = index->name + "." + what, .type = int32, .rank = 1, .index = index});
+      arguments.push_back({.kind = kind,
+                           .name = index->name + "." + what,
+                           .type = int32,
+                           .rank = 1,
+                           .index = index});
     };
     add(Argument::Kind::IndexOffsets, "offsets");
     add(Argument::Kind::IndexCoordinates, "coordinates");
@@ -292,21 +293,25 @@ std::vector<Argument> Pipeline::signature() const {
   for (const Argument &argument : arguments) {
     if (!names.insert(argument.name).second) {
       throw CompileError("Pipeline " + name_ + ": two arguments are named " + argument.name +
-                             "; give inputs and outputs distinct names", outputs_.front()->where);
+                             "; give inputs and outputs distinct names",
+                         outputs_.front()->where);
     }
   }
   return arguments;
 }
 
-Schedule Pipeline::schedule() const { return schedule_ ? *schedule_ : Collector(funcs()).collect(); }
+Schedule Pipeline::schedule() const {
+  return schedule_ ? *schedule_ : Collector(funcs()).collect();
+}
 
 Pipeline Pipeline::with(const Schedule &schedule) const {
   const std::vector<FuncPtr> known = funcs();
   for (const Directive &d : schedule.directives) {
     const FuncPtr func = d.func.lock();
     if (!func || std::ranges::find(known, func) == known.end()) {
-      throw CompileError("Pipeline " + name_ + ": with(): the directive " + to_string(d.kind) + " is said of " +
-                             (func ? func->name : "a Func that is gone") + ", which is not in this pipeline",
+      throw CompileError("Pipeline " + name_ + ": with(): the directive " + to_string(d.kind) +
+                             " is said of " + (func ? func->name : "a Func that is gone") +
+                             ", which is not in this pipeline",
                          d.where);
     }
   }

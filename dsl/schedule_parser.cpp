@@ -27,9 +27,9 @@ std::vector<std::string> names_of(const std::multimap<std::string, Node> &named)
   return names;
 }
 
-// What the names of a saved schedule stand for. Loops that directives make are one Var a name in the whole schedule,
-// as users write them (an index over a fused loop is shared by definitions that fuse it under one name), and may be
-// named before the line that makes them.
+// What the names of a saved schedule stand for. Loops that directives make are one Var a name in
+// the whole schedule, as users write them (an index over a fused loop is shared by definitions that
+// fuse it under one name), and may be named before the line that makes them.
 class Names {
  public:
   explicit Names(const Pipeline &pipeline) {
@@ -46,15 +46,20 @@ class Names {
     }
     // A schedule may name a tensor that only store_values or the like reads.
     for (const Directive &d : pipeline.schedule().directives) {
-      if (d.tensor && !tensors_.contains(d.tensor->name)) tensors_.emplace(d.tensor->name, d.tensor);
+      if (d.tensor && !tensors_.contains(d.tensor->name))
+        tensors_.emplace(d.tensor->name, d.tensor);
     }
   }
 
   FuncPtr func(const std::string &name) const { return find(funcs_, "Func", name); }
   bool has_func(const std::string &name) const { return funcs_.contains(name); }
-  std::string known_funcs(const std::string &name) const { return known_words(name, names_of(funcs_)); }
+  std::string known_funcs(const std::string &name) const {
+    return known_words(name, names_of(funcs_));
+  }
   StoragePtr tensor(const std::string &name) const { return find(tensors_, "tensor", name); }
-  std::string known_tensors(const std::string &name) const { return known_words(name, names_of(tensors_)); }
+  std::string known_tensors(const std::string &name) const {
+    return known_words(name, names_of(tensors_));
+  }
   ParamPtr param(const std::string &name) const { return find(params_, "parameter", name); }
 
   VarPtr made_loop(const std::string &name) {
@@ -86,14 +91,16 @@ class Names {
   }
 
   // A fresh index node; its origin is the pipeline's own index of that name.
-  IndexPtr make_index(const std::string &name, const FuncPtr &func, int definition, Location where) const {
+  IndexPtr make_index(const std::string &name, const FuncPtr &func, int definition,
+                      Location where) const {
     auto index = std::make_shared<IndexNode>();
     index->name = name;
     index->func = func;
     index->definition = definition;
     index->where = where;
     const auto it = originals_.find(name);
-    if (it != originals_.end() && it->second->func.lock() == func && it->second->definition == definition) {
+    if (it != originals_.end() && it->second->func.lock() == func &&
+        it->second->definition == definition) {
       index->origin = it->second;
     }
     return index;
@@ -121,11 +128,13 @@ class Names {
   }
 
   template <class Node>
-  static Node find(const std::multimap<std::string, Node> &named, const std::string &what, const std::string &name) {
+  static Node find(const std::multimap<std::string, Node> &named, const std::string &what,
+                   const std::string &name) {
     const auto [first, last] = named.equal_range(name);
     if (first == last) return nullptr;
     if (std::next(first) != last && !all_same_segment(first, last)) {
-      throw std::runtime_error("the pipeline has two of the name: " + what + " " + name + "; give them distinct names");
+      throw std::runtime_error("the pipeline has two of the name: " + what + " " + name +
+                               "; give them distinct names");
     }
     return first->second;
   }
@@ -173,14 +182,18 @@ class DefinitionSymbols final : public ExprSymbols {
     return make_extent(tensor, dimension);
   }
 
-  Expr index_query(const std::string &name, IndexQueryKind query, const std::vector<Expr> &args) override {
+  Expr index_query(const std::string &name, IndexQueryKind query,
+                   const std::vector<Expr> &args) override {
     const IndexPtr index = names_.queried(name);
     if (!index) return {};
     const SparseIndex handle(index);
     switch (query) {
-      case IndexQueryKind::Density: return handle.density();
-      case IndexQueryKind::Count: return handle.count();
-      case IndexQueryKind::Position: return handle.position(args);
+      case IndexQueryKind::Density:
+        return handle.density();
+      case IndexQueryKind::Count:
+        return handle.count();
+      case IndexQueryKind::Position:
+        return handle.position(args);
     }
     return {};
   }
@@ -209,25 +222,33 @@ class LineParser {
     const std::string directive = subject(word);
     d_.kind = kind(directive);
     expect('(');
-    if (!index_name.empty() && d_.kind != DirectiveKind::Index) fail("only index() makes a value that can be named");
-    if (index_name.empty() && d_.kind == DirectiveKind::Index) fail("expected 'name =' before index()");
+    if (!index_name.empty() && d_.kind != DirectiveKind::Index)
+      fail("only index() makes a value that can be named");
+    if (index_name.empty() && d_.kind == DirectiveKind::Index)
+      fail("expected 'name =' before index()");
     arguments(index_name);
     expect(')');
-    if (d_.kind == DirectiveKind::Index || (d_.kind == DirectiveKind::PitTile && !d_.index_named)) settings(*d_.index);
+    if (d_.kind == DirectiveKind::Index || (d_.kind == DirectiveKind::PitTile && !d_.index_named))
+      settings(*d_.index);
     skip_blanks();
     if (position_ != line_.size()) fail("expected the end of the line");
     check_directive(d_, schedule_.directives);
-    if (d_.kind == DirectiveKind::Index && !names_.declare(d_.index)) fail("there is another index " + d_.index->name);
+    if (d_.kind == DirectiveKind::Index && !names_.declare(d_.index))
+      fail("there is another index " + d_.index->name);
     schedule_.directives.push_back(d_);
   }
 
-  [[noreturn]] void fail(const std::string &message) const { throw ExprSyntaxError(message, position_); }
+  [[noreturn]] void fail(const std::string &message) const {
+    throw ExprSyntaxError(message, position_);
+  }
 
  private:
-  // --- tokens -------------------------------------------------------------------------------------------------------
+  // --- tokens
+  // -------------------------------------------------------------------------------------------------------
 
   void skip_blanks() {
-    while (position_ < line_.size() && std::isspace(static_cast<unsigned char>(line_[position_]))) ++position_;
+    while (position_ < line_.size() && std::isspace(static_cast<unsigned char>(line_[position_])))
+      ++position_;
   }
   bool at(char c) {
     skip_blanks();
@@ -251,7 +272,8 @@ class LineParser {
     skip_blanks();
     const std::size_t start = position_;
     if (position_ < line_.size() && line_[position_] == '-') ++position_;
-    while (position_ < line_.size() && std::isdigit(static_cast<unsigned char>(line_[position_]))) ++position_;
+    while (position_ < line_.size() && std::isdigit(static_cast<unsigned char>(line_[position_])))
+      ++position_;
     try {
       return std::stoll(line_.substr(start, position_ - start));
     } catch (const std::exception &) {
@@ -275,11 +297,13 @@ class LineParser {
     expect('=');
   }
 
-  // --- names --------------------------------------------------------------------------------------------------------
+  // --- names
+  // --------------------------------------------------------------------------------------------------------
 
   FuncPtr func(const std::string &word) {
     FuncPtr found = names_.func(word);
-    if (!found) fail("the pipeline has no Func " + word + "; its Funcs are " + names_.known_funcs(word));
+    if (!found)
+      fail("the pipeline has no Func " + word + "; its Funcs are " + names_.known_funcs(word));
     return found;
   }
 
@@ -297,13 +321,14 @@ class LineParser {
     const std::int64_t update = integer();
     expect(')');
     if (update < 0 || update + 1 >= static_cast<std::int64_t>(of.definitions.size())) {
-      fail(of.name + " has " + std::to_string(of.definitions.size() - 1) + " update definitions and no update(" +
-           std::to_string(update) + ")");
+      fail(of.name + " has " + std::to_string(of.definitions.size() - 1) +
+           " update definitions and no update(" + std::to_string(update) + ")");
     }
     return static_cast<int>(update) + 1;
   }
 
-  // Reads the rest of "Func.update(i).specialization(n).directive", of which `word` holds the first dotted name.
+  // Reads the rest of "Func.update(i).specialization(n).directive", of which `word` holds the first
+  // dotted name.
   std::string subject(std::string word) {
     std::string last = take_last(&word);
     if (last.empty()) fail("expected '.' and a directive after " + word);
@@ -321,8 +346,8 @@ class LineParser {
       expect('.');
       last = name("a directive");
       if (d_.specialization < 1 || d_.specialization > specializations()) {
-        fail(definition_name(*func_, d_.definition) + " has no specialization " + std::to_string(d_.specialization) +
-             " yet; specialize() makes them, counted from 1");
+        fail(definition_name(*func_, d_.definition) + " has no specialization " +
+             std::to_string(d_.specialization) + " yet; specialize() makes them, counted from 1");
       }
     }
     return last;
@@ -331,7 +356,8 @@ class LineParser {
   // How many specializations the definition has so far.
   int specializations() const {
     return static_cast<int>(std::ranges::count_if(schedule_.directives, [&](const Directive &d) {
-      return d.kind == DirectiveKind::Specialize && d.func.lock() == func_ && d.definition == d_.definition;
+      return d.kind == DirectiveKind::Specialize && d.func.lock() == func_ &&
+             d.definition == d_.definition;
     }));
   }
 
@@ -359,7 +385,9 @@ class LineParser {
   StoragePtr tensor() {
     const std::string word = name("a tensor");
     StoragePtr found = names_.tensor(word);
-    if (!found) fail("the pipeline has no tensor " + word + "; its tensors are " + names_.known_tensors(word));
+    if (!found)
+      fail("the pipeline has no tensor " + word + "; its tensors are " +
+           names_.known_tensors(word));
     return found;
   }
 
@@ -372,7 +400,8 @@ class LineParser {
 
   VarPtr loop() { return names_.loop(*func_, d_.definition, name("a loop")); }
 
-  // --- arguments ----------------------------------------------------------------------------------------------------
+  // --- arguments
+  // ----------------------------------------------------------------------------------------------------
 
   std::vector<std::pair<VarPtr, std::int64_t>> extents() {
     std::vector<std::pair<VarPtr, std::int64_t>> entries;
@@ -397,7 +426,8 @@ class LineParser {
         break;
       case DirectiveKind::PitTile:
         d_.vars = {names_.made_loop(name("the tile's loop"))};
-        d_.index = names_.make_index(new_index_name(*func_, schedule_.directives), func_, d_.definition, d_.where);
+        d_.index = names_.make_index(new_index_name(*func_, schedule_.directives), func_,
+                                     d_.definition, d_.where);
         if (accept(',')) options();
         break;
       case DirectiveKind::SRead:
@@ -420,12 +450,15 @@ class LineParser {
         d_.ints = {producers, integer()};
         break;
       }
-      case DirectiveKind::Cluster: d_.dense = extents(); break;
+      case DirectiveKind::Cluster:
+        d_.dense = extents();
+        break;
       case DirectiveKind::TileOrder: {
         const std::vector<std::string> known(std::begin(kTileOrders), std::end(kTileOrders));
         const std::string word = name("an order");
         const auto it = std::ranges::find(known, word);
-        if (it == known.end()) fail("no order is named " + word + "; they are " + known_words(word, known));
+        if (it == known.end())
+          fail("no order is named " + word + "; they are " + known_words(word, known));
         d_.ints = {it - known.begin()};
         break;
       }
@@ -446,7 +479,8 @@ class LineParser {
         const FuncPtr other = definition(&d_.other_definition);
         d_.other = other;
         expect(',');
-        d_.vars = {names_.loop(*other, d_.other_definition == 0 ? -1 : d_.other_definition, name("a loop"))};
+        d_.vars = {names_.loop(*other, d_.other_definition == 0 ? -1 : d_.other_definition,
+                               name("a loop"))};
         break;
       }
       case DirectiveKind::Bound: {
@@ -457,8 +491,11 @@ class LineParser {
         d_.exprs = {min, expression()};
         break;
       }
-      case DirectiveKind::StoreCompact: d_.index = index(); break;
-      default: fail("a directive without a text form");
+      case DirectiveKind::StoreCompact:
+        d_.index = index();
+        break;
+      default:
+        fail("a directive without a text form");
     }
   }
 
@@ -471,7 +508,8 @@ class LineParser {
           if (!d_.ints.empty()) fail("expected an integer: loops come first");
           const std::string word = name("a loop");
           const bool exists = static_cast<int>(d_.vars.size()) < shape.old_vars;
-          d_.vars.push_back(exists ? names_.loop(*func_, d_.definition, word) : names_.made_loop(word));
+          d_.vars.push_back(exists ? names_.loop(*func_, d_.definition, word)
+                                   : names_.made_loop(word));
         }
       } while (accept(','));
     }
@@ -483,8 +521,8 @@ class LineParser {
     const int n = static_cast<int>(size);
     if (n >= low && n <= high) return;
     const std::string wanted = high == kAnyNumber ? "at least " + std::to_string(low)
-                               : low == high      ? std::to_string(low)
-                                                  : std::to_string(low) + " to " + std::to_string(high);
+                               : low == high ? std::to_string(low)
+                                             : std::to_string(low) + " to " + std::to_string(high);
     fail(to_string(d_.kind) + " takes " + wanted + " " + what + ", not " + std::to_string(n));
   }
 
@@ -495,7 +533,8 @@ class LineParser {
       const std::string word = name("an option");
       expect('=');
       const bool tiling = d_.kind == DirectiveKind::PitTile;
-      const bool names_rule = word == "axis" || word == "group" || word == "micro" || word == "index";
+      const bool names_rule =
+          word == "axis" || word == "group" || word == "micro" || word == "index";
       if (tiling && names_rule && (d_.index_named || (word == "index" && has_rule))) {
         fail("expected either index, or axis, group and micro");
       }
@@ -512,8 +551,8 @@ class LineParser {
         d_.index = index();
         d_.index_named = true;
       } else {
-        fail("no option of " + to_string(d_.kind) + " is named " + word + "; they are axis, group, micro" +
-             (tiling ? ", dense, index" : ""));
+        fail("no option of " + to_string(d_.kind) + " is named " + word +
+             "; they are axis, group, micro" + (tiling ? ", dense, index" : ""));
       }
     } while (accept(','));
   }
@@ -536,14 +575,16 @@ class LineParser {
         int number = 0;
         const FuncPtr producer = definition(&number);
         expect(',');
-        handle.compute_at(Func(producer), VarOrRVar(names_.loop(*producer, -1, name("a loop"))), d_.where);
+        handle.compute_at(Func(producer), VarOrRVar(names_.loop(*producer, -1, name("a loop"))),
+                          d_.where);
       } else if (word == "given") {
         node.given_offsets = tensor();
         expect(',');
         node.given_coordinates = tensor();
       } else {
-        fail("no setting of an index is named " + word +
-             "; they are " + known_words(word, {"unordered", "capacity", "align", "store_values", "compute_at", "given"}));
+        fail("no setting of an index is named " + word + "; they are " +
+             known_words(
+                 word, {"unordered", "capacity", "align", "store_values", "compute_at", "given"}));
       }
       expect(')');
     }
@@ -559,7 +600,8 @@ class LineParser {
 
 }  // namespace
 
-Schedule Schedule::parse(const Pipeline &pipeline, const std::string &text, std::source_location where) {
+Schedule Schedule::parse(const Pipeline &pipeline, const std::string &text,
+                         std::source_location where) {
   Names names(pipeline);
   Schedule schedule;
   std::istringstream lines(text);
@@ -571,7 +613,8 @@ Schedule Schedule::parse(const Pipeline &pipeline, const std::string &text, std:
     try {
       LineParser(&names, &schedule, line, where).parse();
     } catch (const ExprSyntaxError &error) {
-      throw CompileError(place + ", column " + std::to_string(error.position + 1) + ": " + error.what() + "\n  " + line,
+      throw CompileError(place + ", column " + std::to_string(error.position + 1) + ": " +
+                             error.what() + "\n  " + line,
                          where);
     } catch (const InternalError &) {
       throw;

@@ -26,7 +26,8 @@ class Arguments {
     for (const VarPtr &v : vars) add(v->name);
     return *this;
   }
-  Arguments &add(const std::string &key, const std::vector<std::pair<VarPtr, std::int64_t>> &extents) {
+  Arguments &add(const std::string &key,
+                 const std::vector<std::pair<VarPtr, std::int64_t>> &extents) {
     if (extents.empty()) return *this;
     Arguments entries;
     for (const auto &[v, extent] : extents) entries.add(v->name + ":" + std::to_string(extent));
@@ -50,7 +51,8 @@ std::string settings(const IndexNode &index) {
   if (index.capacity.defined()) text += ".capacity(" + to_string(index.capacity) + ")";
   if (index.align != 1) text += ".align(" + std::to_string(index.align) + ")";
   if (index.stored_values) text += ".store_values(" + index.stored_values->name + ")";
-  if (index.mark_loop) text += ".compute_at(" + name_of(index.mark_func, 0) + ", " + index.mark_loop->name + ")";
+  if (index.mark_loop)
+    text += ".compute_at(" + name_of(index.mark_func, 0) + ", " + index.mark_loop->name + ")";
   if (index.given_offsets) {
     text += ".given(" + index.given_offsets->name + ", " + index.given_coordinates->name + ")";
   }
@@ -65,7 +67,9 @@ std::string arguments_of(const Directive &d) {
     return arguments.text();
   }
   switch (d.kind) {
-    case DirectiveKind::Index: add_rule(*d.index, &arguments); break;
+    case DirectiveKind::Index:
+      add_rule(*d.index, &arguments);
+      break;
     case DirectiveKind::PitTile:
       arguments.add(d.vars);
       if (!d.index_named) add_rule(*d.index, &arguments);
@@ -81,17 +85,30 @@ std::string arguments_of(const Directive &d) {
       arguments.add("producer_warps=" + std::to_string(d.ints.at(0)));
       arguments.add("consumer_warpgroups=" + std::to_string(d.ints.at(1)));
       break;
-    case DirectiveKind::Cluster: arguments.add("", d.dense); break;
-    case DirectiveKind::TileOrder: arguments.add(kTileOrders[d.ints.at(0)]); break;
-    case DirectiveKind::Atom: arguments.add('"' + d.text + '"'); break;
-    case DirectiveKind::Specialize: arguments.add(to_string(d.exprs.at(0))); break;
+    case DirectiveKind::Cluster:
+      arguments.add("", d.dense);
+      break;
+    case DirectiveKind::TileOrder:
+      arguments.add(kTileOrders[d.ints.at(0)]);
+      break;
+    case DirectiveKind::Atom:
+      arguments.add('"' + d.text + '"');
+      break;
+    case DirectiveKind::Specialize:
+      arguments.add(to_string(d.exprs.at(0)));
+      break;
     case DirectiveKind::ComputeWith:
-    case DirectiveKind::ComputeAt: arguments.add(name_of(d.other, d.other_definition)).add(d.vars); break;
+    case DirectiveKind::ComputeAt:
+      arguments.add(name_of(d.other, d.other_definition)).add(d.vars);
+      break;
     case DirectiveKind::Bound:
       arguments.add(d.vars).add(to_string(d.exprs.at(0))).add(to_string(d.exprs.at(1)));
       break;
-    case DirectiveKind::StoreCompact: arguments.add(d.index->name); break;
-    default: throw InternalError("a directive without a text form: " + to_string(d.kind));
+    case DirectiveKind::StoreCompact:
+      arguments.add(d.index->name);
+      break;
+    default:
+      throw InternalError("a directive without a text form: " + to_string(d.kind));
   }
   return arguments.text();
 }
@@ -101,9 +118,10 @@ std::string line_of(const Directive &d) {
   std::string text = name_of(d.func, d.definition);
   if (d.specialization != 0) text += ".specialization(" + std::to_string(d.specialization) + ")";
   text += "." + to_string(d.kind) + "(" + arguments_of(d) + ")";
-  const std::string index_settings = d.kind == DirectiveKind::Index || (d.kind == DirectiveKind::PitTile && !d.index_named)
-                                         ? settings(*d.index)
-                                         : "";
+  const std::string index_settings =
+      d.kind == DirectiveKind::Index || (d.kind == DirectiveKind::PitTile && !d.index_named)
+          ? settings(*d.index)
+          : "";
   return (d.kind == DirectiveKind::Index ? d.index->name + " = " : "") + text + index_settings;
 }
 

@@ -1,8 +1,10 @@
-// What the printer and the parser of schedules share: the shape of the arguments of the simple directives.
+// What the printer and the parser of schedules share: the shape of the arguments of the simple
+// directives.
 //
 //     line      := [ name '=' ] subject '.' directive '(' arguments ')' { '.' index-setting }
 //     subject   := func [ '.update(' i ')' ] [ '.specialization(' n ')' ]
-//     arguments := positional loops, then positional integers; expressions as at to_string(Expr); extents as
+//     arguments := positional loops, then positional integers; expressions as at to_string(Expr);
+//     extents as
 //                  '{' var ':' n, ... '}'; options as  key '=' value
 //
 // A line that is empty or starts with '#' is skipped.

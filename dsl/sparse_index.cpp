@@ -16,14 +16,18 @@ using Location = SparseIndex::Location;
 std::string describe(const IndexNode &index) {
   std::string text = "index";
   if (!index.name.empty()) text += " " + index.name;
-  if (const FuncPtr func = index.func.lock()) text += " of " + definition_name(*func, index.definition);
+  if (const FuncPtr func = index.func.lock())
+    text += " of " + definition_name(*func, index.definition);
   return text;
 }
 
-const IndexPtr &checked(const IndexPtr &node, const char *call, Location where = Location::current()) {
+const IndexPtr &checked(const IndexPtr &node, const char *call,
+                        Location where = Location::current()) {
   if (!node) {
-    throw CompileError(std::string(call) + "() of an empty SparseIndex; an index is made by "
-                       "F.index({.axis = ...}) or F.update().index({.axis = ...})", where);
+    throw CompileError(std::string(call) +
+                           "() of an empty SparseIndex; an index is made by "
+                           "F.index({.axis = ...}) or F.update().index({.axis = ...})",
+                       where);
   }
   return node;
 }
@@ -37,21 +41,25 @@ void change(const IndexPtr &node, Location where, const Change &make_change) {
   *node = std::move(changed);
 }
 
-void check_integer_list(const IndexNode &index, const StoragePtr &tensor, const char *what, Location where) {
+void check_integer_list(const IndexNode &index, const StoragePtr &tensor, const char *what,
+                        Location where) {
   if (!tensor->type.is_integral() || tensor->rank != 1) {
-    throw CompileError(describe(index) + ": given(): the " + what + " " + tensor->name + " have type " +
-                           to_string(tensor->type) + " and rank " + std::to_string(tensor->rank) +
-                           "; they must be integers of rank 1", where);
+    throw CompileError(describe(index) + ": given(): the " + what + " " + tensor->name +
+                           " have type " + to_string(tensor->type) + " and rank " +
+                           std::to_string(tensor->rank) + "; they must be integers of rank 1",
+                       where);
   }
 }
 
-// The predicates written at the index's own definition. Others may come from consumers (Func::where).
+// The predicates written at the index's own definition. Others may come from consumers
+// (Func::where).
 std::vector<Expr> own_predicates(const IndexNode &index) {
   const FuncPtr func = index.func.lock();
   if (!func) return {};
   std::vector<Expr> predicates = func->predicates;
   if (index.definition < static_cast<int>(func->definitions.size())) {
-    const std::vector<Expr> &own = func->definitions[static_cast<std::size_t>(index.definition)].predicates;
+    const std::vector<Expr> &own =
+        func->definitions[static_cast<std::size_t>(index.definition)].predicates;
     predicates.insert(predicates.end(), own.begin(), own.end());
   }
   return predicates;
@@ -91,7 +99,8 @@ SparseIndex &SparseIndex::unordered() {
 
 SparseIndex &SparseIndex::capacity(const Expr &n, Location where) {
   checked(node_, "capacity", where);
-  if (!n.defined()) throw CompileError(describe(*node_) + ": capacity must be an integer number of entries", where);
+  if (!n.defined())
+    throw CompileError(describe(*node_) + ": capacity must be an integer number of entries", where);
   change(node_, where, [&](IndexNode &index) { index.capacity = n; });
   return *this;
 }
@@ -102,14 +111,16 @@ SparseIndex &SparseIndex::align(std::int64_t entries, Location where) {
 }
 
 SparseIndex &SparseIndex::store_values(const TensorParam &a, Location where) {
-  change(checked(node_, "store_values", where), where, [&](IndexNode &index) { index.stored_values = a.storage(); });
+  change(checked(node_, "store_values", where), where,
+         [&](IndexNode &index) { index.stored_values = a.storage(); });
   return *this;
 }
 
 SparseIndex &SparseIndex::compute_at(const Definition &producer, VarOrRVar loop, Location where) {
   checked(node_, "compute_at", where);
   if (!loop.defined()) {
-    throw CompileError(describe(*node_) + ": compute_at needs a loop of " + producer.func()->name, where);
+    throw CompileError(describe(*node_) + ": compute_at needs a loop of " + producer.func()->name,
+                       where);
   }
   change(node_, where, [&](IndexNode &index) {
     index.mark_func = producer.func();
@@ -118,7 +129,8 @@ SparseIndex &SparseIndex::compute_at(const Definition &producer, VarOrRVar loop,
   return *this;
 }
 
-SparseIndex &SparseIndex::given(const TensorParam &offsets, const TensorParam &coordinates, Location where) {
+SparseIndex &SparseIndex::given(const TensorParam &offsets, const TensorParam &coordinates,
+                                Location where) {
   change(checked(node_, "given", where), where, [&](IndexNode &index) {
     index.given_offsets = offsets.storage();
     index.given_coordinates = coordinates.storage();
@@ -128,49 +140,68 @@ SparseIndex &SparseIndex::given(const TensorParam &offsets, const TensorParam &c
 
 Expr SparseIndex::density() const {
   checked(node_, "density");
-  return Expr(std::make_shared<IndexQuery>(float32, IndexQueryKind::Density, node_, std::vector<Expr>{}));
+  return Expr(
+      std::make_shared<IndexQuery>(float32, IndexQueryKind::Density, node_, std::vector<Expr>{}));
 }
 
 Expr SparseIndex::count() const {
   checked(node_, "count");
-  return Expr(std::make_shared<IndexQuery>(int64, IndexQueryKind::Count, node_, std::vector<Expr>{}));
+  return Expr(
+      std::make_shared<IndexQuery>(int64, IndexQueryKind::Count, node_, std::vector<Expr>{}));
 }
 
 Expr SparseIndex::position(std::vector<Expr> coordinates) const {
   const IndexNode &index = *checked(node_, "position");
   if (coordinates.empty()) {
-    throw CompileError(describe(index) + ": position() needs the group coordinates, then the axis coordinate",
-                       Location::current());
+    throw CompileError(
+        describe(index) + ": position() needs the group coordinates, then the axis coordinate",
+        Location::current());
   }
   for (const Expr &coordinate : coordinates) {
     if (!coordinate.type().is_integral()) {
-      throw CompileError(describe(index) + ": position(): the coordinate " + to_string(coordinate) + " has type " +
-                             pit::to_string(coordinate.type()) + "; coordinates are integers", coordinate.where());
+      throw CompileError(describe(index) + ": position(): the coordinate " + to_string(coordinate) +
+                             " has type " + pit::to_string(coordinate.type()) +
+                             "; coordinates are integers",
+                         coordinate.where());
     }
   }
-  return Expr(std::make_shared<IndexQuery>(int64, IndexQueryKind::Position, node_, std::move(coordinates)));
+  return Expr(
+      std::make_shared<IndexQuery>(int64, IndexQueryKind::Position, node_, std::move(coordinates)));
 }
 
 void check_index_settings(const IndexNode &index, std::source_location where) {
+  for (const Expr &e : {index.group, index.capacity}) {
+    const FuncPtr func = index.func.lock();
+    if (func && e.defined()) check_reads_no(*func, e, describe(index), where);
+  }
   if (index.capacity.defined()) {
     if (!index.capacity.type().is_integral()) {
       throw CompileError(describe(index) + ": capacity must be an integer number of entries, not " +
-                             to_string(index.capacity) + " of type " + to_string(index.capacity.type()), where);
+                             to_string(index.capacity) + " of type " +
+                             to_string(index.capacity.type()),
+                         where);
     }
     if (const std::vector<VarPtr> free = free_variables(index.capacity); !free.empty()) {
-      throw CompileError(describe(index) + ": the capacity " + to_string(index.capacity) + " reads the variable " +
-                             free.front()->name + "; it is one number for all groups: use parameters and extents", where);
+      throw CompileError(describe(index) + ": the capacity " + to_string(index.capacity) +
+                             " reads the variable " + free.front()->name +
+                             "; it is one number for all groups: use parameters and extents",
+                         where);
     }
     std::int64_t value = 0;
     if (is_const_int(index.capacity, &value) && value <= 0) {
-      throw CompileError(describe(index) + ": capacity is " + std::to_string(value) + "; it must be at least 1", where);
+      throw CompileError(
+          describe(index) + ": capacity is " + std::to_string(value) + "; it must be at least 1",
+          where);
     }
   }
   if (index.align <= 0) {
-    throw CompileError(describe(index) + ": align is " + std::to_string(index.align) + "; it must be at least 1", where);
+    throw CompileError(
+        describe(index) + ": align is " + std::to_string(index.align) + "; it must be at least 1",
+        where);
   }
   if (index.given_offsets) check_integer_list(index, index.given_offsets, "offsets", where);
-  if (index.given_coordinates) check_integer_list(index, index.given_coordinates, "coordinates", where);
+  if (index.given_coordinates)
+    check_integer_list(index, index.given_coordinates, "coordinates", where);
 
   // Predicates that consumers impose are not known here: what they read is checked by lowering.
   const std::vector<Expr> predicates = own_predicates(index);
@@ -180,9 +211,10 @@ void check_index_settings(const IndexNode &index, std::source_location where) {
     return load && load->storage == index.stored_values;
   };
   if (index.stored_values && !any_node(predicates, reads_values)) {
-    throw CompileError(describe(index) + ": store_values(" + index.stored_values->name + "): the build does not read " +
-                           index.stored_values->name + ", so it has no values to store; its predicate is " +
-                           list(predicates), where);
+    throw CompileError(describe(index) + ": store_values(" + index.stored_values->name +
+                           "): the build does not read " + index.stored_values->name +
+                           ", so it has no values to store; its predicate is " + list(predicates),
+                       where);
   }
   const FuncPtr marked_in = index.mark_func.lock();
   const auto reads_producer = [&](const Expr &node) {
@@ -190,9 +222,11 @@ void check_index_settings(const IndexNode &index, std::source_location where) {
     return call && call->func == marked_in.get();
   };
   if (marked_in && !any_node(predicates, reads_producer)) {
-    throw CompileError(describe(index) + ": compute_at(" + marked_in->name + ", ...): the predicate " +
-                           list(predicates) + " does not read " + marked_in->name +
-                           "; an index is marked in the tile of a Func that its predicate reads", where);
+    throw CompileError(describe(index) + ": compute_at(" + marked_in->name +
+                           ", ...): the predicate " + list(predicates) + " does not read " +
+                           marked_in->name +
+                           "; an index is marked in the tile of a Func that its predicate reads",
+                       where);
   }
 }
 

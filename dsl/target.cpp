@@ -17,15 +17,17 @@ struct Feature {
 
 // In the order in which to_string prints them.
 constexpr Feature kFeatures[] = {
-    {"sse41", ""},      {"avx2", "sse41"},  {"avx512", "avx2"}, {"avx512_bf16", "avx512"}, {"cuda", ""},
-    {"sm_80", "cuda"},  {"sm_90a", "cuda"}, {"profile", ""},    {"no_threads", ""},
+    {"sse41", ""},      {"avx2", "sse41"}, {"avx512", "avx2"}, {"avx512_bf16", "avx512"},
+    {"cuda", ""},       {"sm_80", "cuda"}, {"sm_90a", "cuda"}, {"profile", ""},
+    {"no_threads", ""},
 };
 
 const std::vector<std::string> kArchitectures = {"x86-64"};
 const std::vector<std::string> kSystems = {"linux"};
 
 const Feature *find_feature(const std::string &name) {
-  const auto *it = std::ranges::find_if(kFeatures, [&](const Feature &f) { return f.name == name; });
+  const auto *it =
+      std::ranges::find_if(kFeatures, [&](const Feature &f) { return f.name == name; });
   return it == std::end(kFeatures) ? nullptr : it;
 }
 
@@ -38,7 +40,8 @@ std::vector<std::string> feature_names() {
 const Feature &checked_feature(const std::string &name, std::source_location where) {
   const Feature *feature = find_feature(name);
   if (!feature) {
-    throw CompileError("Target: unknown feature '" + name + "'; features are " + known_words(name, feature_names()),
+    throw CompileError("Target: unknown feature '" + name + "'; features are " +
+                           known_words(name, feature_names()),
                        where);
   }
   return *feature;
@@ -51,8 +54,8 @@ std::vector<std::string> host_features() {
   __builtin_cpu_init();
   if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) {
     found.emplace_back("avx2");
-    if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") &&
-        __builtin_cpu_supports("avx512vl")) {
+    if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+        __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl")) {
       found.emplace_back("avx512");
       if (__builtin_cpu_supports("avx512bf16")) found.emplace_back("avx512_bf16");
     }
@@ -93,7 +96,8 @@ Target::Target(const std::string &text, std::source_location where) {
     for (const std::string &feature : host_features()) add(feature, where);
   } else {
     if (!take_any(&rest, kArchitectures, &arch_)) {
-      throw CompileError("Target '" + text + "': a target is \"host\" or starts with an architecture: " +
+      throw CompileError("Target '" + text +
+                             "': a target is \"host\" or starts with an architecture: " +
                              known_words(rest.substr(0, rest.find("-linux")), kArchitectures) +
                              "; write for example \"x86-64-linux-avx512\"",
                          where);
@@ -101,7 +105,8 @@ Target::Target(const std::string &text, std::source_location where) {
     const std::string system = rest.substr(0, rest.find('-'));
     if (!take_any(&rest, kSystems, &os_)) {
       throw CompileError("Target '" + text + "': '" + system + "' is no system; systems are " +
-                             known_words(system, kSystems) + "; write for example \"x86-64-linux-avx512\"",
+                             known_words(system, kSystems) +
+                             "; write for example \"x86-64-linux-avx512\"",
                          where);
     }
     add("sse41", where);
@@ -118,7 +123,8 @@ void Target::add(const std::string &feature, std::source_location where) {
   features_.insert(known.name);
   if (*known.implies) add(known.implies, where);
   if (has("sm_80") && has("sm_90a")) {
-    throw CompileError("Target: sm_80 and sm_90a exclude each other; name one GPU architecture a target", where);
+    throw CompileError(
+        "Target: sm_80 and sm_90a exclude each other; name one GPU architecture a target", where);
   }
 }
 
@@ -136,7 +142,8 @@ Target Target::without(const std::string &feature, std::source_location where) c
   Target result = *this;
   result.features_.erase(known.name);
   for (const Feature &other : kFeatures) {
-    if (other.implies == feature && result.has(other.name)) result = result.without(other.name, where);
+    if (other.implies == feature && result.has(other.name))
+      result = result.without(other.name, where);
   }
   return result;
 }
@@ -146,9 +153,11 @@ std::string Target::to_string() const {
   for (const Feature &feature : kFeatures) {
     // cuda is printed beside the sm_ that implies it: that is how people write it.
     const bool implied = std::ranges::any_of(kFeatures, [&](const Feature &other) {
-      return other.implies == std::string(feature.name) && has(other.name) && std::string(feature.name) != "cuda";
+      return other.implies == std::string(feature.name) && has(other.name) &&
+             std::string(feature.name) != "cuda";
     });
-    if (has(feature.name) && !implied && std::string(feature.name) != "sse41") text += std::string("-") + feature.name;
+    if (has(feature.name) && !implied && std::string(feature.name) != "sse41")
+      text += std::string("-") + feature.name;
   }
   return text;
 }

@@ -1,5 +1,5 @@
-// The eight programs that fix the language by example (the seventh with two schedules). Each is built with or without
-// its schedule, so that tests compare the two.
+// The eight programs that fix the language by example (the seventh with two schedules). Each is
+// built with or without its schedule, so that tests compare the two.
 #pragma once
 
 #include <pit/pipeline.h>
@@ -29,16 +29,20 @@ inline Pipeline build_spmm(bool scheduled) {
     live.store_values(A);
     Out.tile(m, n, mo, no, mi, ni, 128, 256).gpu_blocks(mo, no).persistent();
     C.compute_at(Out, no);
-    C.update().pit_tile(kt, {.dense = {{k, 64}}, .index = live}).software_pipeline(kt, 4).warp_specialize({});
+    C.update()
+        .pit_tile(kt, {.dense = {{k, 64}}, .index = live})
+        .software_pipeline(kt, 4)
+        .warp_specialize({});
   }
   return Pipeline({Out}, {}, "spmm");
 }
 
-/// Mixture of experts: top-2 routing, SwiGLU, two matmuls in expert order, combine through the inverse index.
+/// Mixture of experts: top-2 routing, SwiGLU, two matmuls in expert order, combine through the
+/// inverse index.
 inline Pipeline build_moe(bool scheduled) {
   Var t("t"), s("s"), f("f"), d("d"), ev("e"), ts("ts"), up("up"), down("down");
-  TensorParam X(bfloat16, 2, "X"), Wg(bfloat16, 2, "Wg"), W1(bfloat16, 3, "W1"), W3(bfloat16, 3, "W3"),
-      W2(bfloat16, 3, "W2");
+  TensorParam X(bfloat16, 2, "X"), Wg(bfloat16, 2, "Wg"), W1(bfloat16, 3, "W1"),
+      W3(bfloat16, 3, "W3"), W2(bfloat16, 3, "W2");
   RDom c(0, X.extent(1), "c"), e(0, Wg.extent(1), "e"), r(0, W1.extent(2), "r"), u(0, 2, "u");
 
   Func logit("logit"), route("route"), prob("prob");
@@ -49,7 +53,8 @@ inline Pipeline build_moe(bool scheduled) {
 
   Func GU("GU"), H("H"), Acc("Acc"), Dn("Dn"), Y("Y"), Out("Out");
   GU(t, s, f) = Tuple(0.f, 0.f);
-  GU(t, s, f) += Tuple(f32(X(t, c)) * f32(W1(expert(t, s), c, f)), f32(X(t, c)) * f32(W3(expert(t, s), c, f)));
+  GU(t, s, f) +=
+      Tuple(f32(X(t, c)) * f32(W1(expert(t, s), c, f)), f32(X(t, c)) * f32(W3(expert(t, s), c, f)));
   H(t, s, f) = bf16(silu(GU(t, s, f)[0]) * GU(t, s, f)[1]);
   Acc(t, s, d) += f32(H(t, s, r)) * f32(W2(expert(t, s), r, d));
   Dn(t, s, d) = bf16(Acc(t, s, d));
@@ -59,7 +64,9 @@ inline Pipeline build_moe(bool scheduled) {
     Var xo("xo"), xi("xi"), ro("ro"), ri("ri");
     H.fuse(t, s, ts);
     SparseIndex by_expert = H.index({.axis = ts, .group = expert(t, s)}).named("by_expert");
-    H.pit_tile(up, {.dense = {{ts, 128}, {f, 128}}, .index = by_expert}).cluster({{ts, 2}}).persistent();
+    H.pit_tile(up, {.dense = {{ts, 128}, {f, 128}}, .index = by_expert})
+        .cluster({{ts, 2}})
+        .persistent();
     H.store_compact(by_expert);
     GU.compute_at(H, up);
     GU.update()
@@ -67,7 +74,9 @@ inline Pipeline build_moe(bool scheduled) {
         .sread(X, {.vector_bytes = 16})
         .software_pipeline(xo, 4)
         .warp_specialize({.producer_warps = 4, .consumer_warpgroups = 2});
-    Dn.fuse(t, s, ts).pit_tile(down, {.dense = {{ts, 128}, {d, 256}}, .index = by_expert}).persistent();
+    Dn.fuse(t, s, ts)
+        .pit_tile(down, {.dense = {{ts, 128}, {d, 256}}, .index = by_expert})
+        .persistent();
     Dn.store_compact(by_expert);
     Acc.compute_at(Dn, down);
     Acc.update().split(r, ro, ri, 64).software_pipeline(ro, 4).warp_specialize({});
@@ -79,8 +88,8 @@ inline Pipeline build_moe(bool scheduled) {
 /// The feed-forward half of an encoder layer on sentences of different lengths.
 inline Pipeline build_encoder(bool scheduled) {
   Var b("b"), t("t"), d("d"), f("f"), bt("bt"), one("one"), two("two");
-  TensorParam X(bfloat16, 3, "X"), W1(bfloat16, 2, "W1"), W2(bfloat16, 2, "W2"), b1(float32, 1, "b1"),
-      b2(float32, 1, "b2"), len(int32, 1, "len");
+  TensorParam X(bfloat16, 3, "X"), W1(bfloat16, 2, "W1"), W2(bfloat16, 2, "W2"),
+      b1(float32, 1, "b1"), b2(float32, 1, "b2"), len(int32, 1, "len");
   RDom c(0, X.extent(2), "c"), r(0, W1.extent(1), "r"), q(0, X.extent(2), "q");
   Func mean("mean"), A1("A1"), H("H"), A2("A2"), Out("Out");
   mean(b, t) += f32(X(b, t, q)) / 768;
@@ -127,12 +136,13 @@ inline Pipeline build_block_attention(bool scheduled) {
   return Pipeline({O, L}, {}, "block_attention");
 }
 
-/// Vertical-slash attention: ranges of 64 keys at any start, and single keys, from four index tensors.
+/// Vertical-slash attention: ranges of 64 keys at any start, and single keys, from four index
+/// tensors.
 inline Pipeline build_vertical_slash_attention(bool scheduled) {
   Var h("h"), i("i"), d("d"), jv("jv"), io("io"), ii("ii"), bt("bt"), ct("ct");
   TensorParam Q(bfloat16, 3, "Q"), K(bfloat16, 3, "K"), V(bfloat16, 3, "V");
-  TensorParam nb(int32, 2, "block_count"), ob(int32, 3, "block_offset"), nc(int32, 2, "column_count"),
-      oc(int32, 3, "column_index");
+  TensorParam nb(int32, 2, "block_count"), ob(int32, 3, "block_offset"),
+      nc(int32, 2, "column_count"), oc(int32, 3, "column_index");
   Param<float> scale("scale");
   RDom blk(0, nb(h, i / 64), 0, 64, "blk"), col(0, nc(h, i / 64), "col"), c(0, Q.extent(2), "c");
   Expr jb = ob(h, i / 64, blk.x) + blk.y, jc = oc(h, i / 64, col);
@@ -148,13 +158,16 @@ inline Pipeline build_vertical_slash_attention(bool scheduled) {
     P.update(0)
         .pit_tile(bt, {.axis = blk.x, .micro = {{i, 64}, {blk.x, 1}}, .dense = {{blk.x, 2}}})
         .software_pipeline(bt, 2);
-    P.update(1).pit_tile(ct, {.axis = col, .micro = {{i, 64}, {col, 1}}, .dense = {{col, 128}}}).software_pipeline(ct, 2);
+    P.update(1)
+        .pit_tile(ct, {.axis = col, .micro = {{i, 64}, {col, 1}}, .dense = {{col, 128}}})
+        .software_pipeline(ct, 2);
     S.compute_at(P, bt);
   }
   return Pipeline({O}, {}, "vertical_slash_attention");
 }
 
-/// S = (A B^T) at the blocks of a mask; scheduled, the result is stored as block CSR and the index is an output.
+/// S = (A B^T) at the blocks of a mask; scheduled, the result is stored as block CSR and the index
+/// is an output.
 inline Pipeline build_sddmm(bool scheduled) {
   Var i("i"), j("j"), st("st");
   TensorParam A(bfloat16, 2, "A"), B(bfloat16, 2, "B"), mask(uint8, 2, "mask");
@@ -173,7 +186,8 @@ inline Pipeline build_sddmm(bool scheduled) {
   return Pipeline({S}, {blocks}, "sddmm");
 }
 
-/// Sparse convolution by neighbour table, output-stationary: absent neighbours are zero-filled rows.
+/// Sparse convolution by neighbour table, output-stationary: absent neighbours are zero-filled
+/// rows.
 inline Pipeline build_convolution(bool scheduled) {
   Var p("p"), co("co"), po("po"), pi("pi"), ot("ot");
   TensorParam X(float16, 2, "X"), W(float16, 3, "W"), nbr(int32, 2, "nbr");
@@ -211,8 +225,10 @@ inline Pipeline build_scatter_convolution(bool scheduled) {
 
 /// The feed-forward half of an OPT layer with ReLU, the index marked in the producer's epilogue.
 inline Pipeline build_opt(bool scheduled) {
-  Var t("t"), f("f"), d("d"), to("to"), fo("fo"), ti("ti"), fi("fi"), tt("tt"), dt("dt"), t2("t2"), d2("d2"), ft("ft");
-  TensorParam X(bfloat16, 2, "X"), W1(bfloat16, 2, "W1"), W2(bfloat16, 2, "W2"), b1(float32, 1, "b1");
+  Var t("t"), f("f"), d("d"), to("to"), fo("fo"), ti("ti"), fi("fi"), tt("tt"), dt("dt"), t2("t2"),
+      d2("d2"), ft("ft");
+  TensorParam X(bfloat16, 2, "X"), W1(bfloat16, 2, "W1"), W2(bfloat16, 2, "W2"),
+      b1(float32, 1, "b1");
   RDom c(0, X.extent(1), "c"), r(0, W2.extent(0), "r");
   Func A1("A1"), H("H"), A2("A2"), Y("Y");
   A1(t, f) += f32(X(t, c)) * f32(W1(c, f));

@@ -18,7 +18,9 @@ std::string error_of(const Run &run) {
   return "";
 }
 
-bool mentions(const std::string &text, const std::string &part) { return text.find(part) != std::string::npos; }
+bool mentions(const std::string &text, const std::string &part) {
+  return text.find(part) != std::string::npos;
+}
 
 std::string names_of(const std::vector<FuncPtr> &funcs) {
   std::string text;
@@ -52,10 +54,11 @@ TEST_CASE("an output index is made, listed once, and of a Func in the pipeline")
   CHECK(mentions(error_of([&] { Pipeline p({g}, {index}); }), "no output reads"));
 }
 
-TEST_CASE("funcs reached through values, predicates, domains and arguments come before their readers") {
+TEST_CASE(
+    "funcs reached through values, predicates, domains and arguments come before their readers") {
   Var x("x");
-  Func in_value("in_value"), in_predicate("in_predicate"), in_where("in_where"), in_domain("in_domain"),
-      in_argument("in_argument"), out("out");
+  Func in_value("in_value"), in_predicate("in_predicate"), in_where("in_where"),
+      in_domain("in_domain"), in_argument("in_argument"), out("out");
   in_value(x) = f32(x);
   in_predicate(x) = x > 3;
   in_where(x) = x < 100;
@@ -94,14 +97,19 @@ TEST_CASE("funcs that only directives read belong to the pipeline") {
   CHECK(names_of(Pipeline({out}).funcs()) == "key limit out");
 }
 
-TEST_CASE("a directive may read a Func that is computed from its own") {
+TEST_CASE("a directive may ask an index of its own Func, or of a consumer") {
   Var x("x");
   TensorParam A(float32, 1, "A");
-  Func f("f"), g("g");
+  Func limit("limit"), f("f"), g("g");
+  limit(x) = f32(x) * 2.f;
   f(x) = A(x);
-  g() = f(0) + 1.f;
-  f.specialize(g() < 5.f);
-  CHECK(names_of(Pipeline({f}).funcs()) == "f g");
+  g(x) = f(x) + 1.f;
+  f.where(A(x) > 0.f);
+  g.where(A(x) > limit(x));
+  SparseIndex of_f = f.index({.axis = x}), of_g = g.index({.axis = x});
+  f.specialize(of_f.density() < 0.5f);
+  f.specialize(of_g.density() < 0.5f);
+  CHECK(names_of(Pipeline({g}).funcs()) == "limit f g");
 }
 
 TEST_CASE("the hidden Func of an inline reduction is reached") {
@@ -144,7 +152,8 @@ TEST_CASE("signature: two arguments of one name are an error") {
 
 TEST_CASE("signature: inputs that only the schedule reads follow the algorithm's") {
   Var x("x"), tile("tile");
-  TensorParam A(float32, 1, "A"), offsets(int32, 1, "offsets"), coordinates(int32, 1, "coordinates");
+  TensorParam A(float32, 1, "A"), offsets(int32, 1, "offsets"),
+      coordinates(int32, 1, "coordinates");
   Param<int> room("room");
   Func f("f");
   f(x) = A(x);
@@ -184,7 +193,9 @@ TEST_CASE("with replaces all directives and leaves the first pipeline as it was"
   CHECK(second.with(Schedule()).schedule().to_string() == "");
 }
 
-TEST_CASE("with refuses directives of Funcs that are not in the pipeline, and what check_schedule refuses") {
+TEST_CASE(
+    "with refuses directives of Funcs that are not in the pipeline, and what check_schedule "
+    "refuses") {
   Var x("x");
   Func f("f"), g("g");
   f(x) = f32(x);

@@ -77,23 +77,27 @@ TEST_CASE("an index comes before the Funcs that share it, and rules given inline
   CHECK(moe.find("by_expert = H.index(axis=ts, group=route(t, s)[1])") < moe.find("Dn.pit_tile("));
   CHECK(moe.find("H.fuse(t, s, ts)") < moe.find("by_expert = "));
   const std::string attention = test::build_block_attention(true).schedule().to_string();
-  CHECK(attention.find("P.update(0).pit_tile(jt, axis=j, micro={i:128, j:64}, dense={j:128})\n") != std::string::npos);
+  CHECK(attention.find("P.update(0).pit_tile(jt, axis=j, micro={i:128, j:64}, dense={j:128})\n") !=
+        std::string::npos);
 }
 
 TEST_CASE("signatures list inputs in order of first use, then outputs, then output indices") {
   const auto names = [](const Pipeline &pipeline) {
     std::string text;
     for (const Argument &a : pipeline.signature()) {
-      text += (text.empty() ? "" : " ") + a.name + ":" + to_string(a.type) + "/" + std::to_string(a.rank);
+      text += (text.empty() ? "" : " ") + a.name + ":" + to_string(a.type) + "/" +
+              std::to_string(a.rank);
     }
     return text;
   };
   CHECK(names(test::build_spmm(true)) == "A:bfloat16/2 B:bfloat16/2 bias:float32/1 Out:bfloat16/2");
   CHECK(names(test::build_block_attention(false)) ==
-        "Q:bfloat16/3 K:bfloat16/3 scale:float32/0 mask:uint8/3 V:bfloat16/3 O:bfloat16/3 L:float32/2");
+        "Q:bfloat16/3 K:bfloat16/3 scale:float32/0 mask:uint8/3 V:bfloat16/3 O:bfloat16/3 "
+        "L:float32/2");
   CHECK(names(test::build_sddmm(false)) == "A:bfloat16/2 B:bfloat16/2 mask:uint8/2 S:bfloat16/2");
   // Block CSR: [position][32][32].
   CHECK(names(test::build_sddmm(true)) ==
-        "A:bfloat16/2 B:bfloat16/2 mask:uint8/2 S:bfloat16/3 blocks.offsets:int32/1 blocks.coordinates:int32/1 "
+        "A:bfloat16/2 B:bfloat16/2 mask:uint8/2 S:bfloat16/3 blocks.offsets:int32/1 "
+        "blocks.coordinates:int32/1 "
         "blocks.count:int32/1");
 }

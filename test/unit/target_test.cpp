@@ -18,7 +18,9 @@ std::string error_of(const std::string &text) {
   return "";
 }
 
-bool mentions(const std::string &text, const std::string &part) { return text.find(part) != std::string::npos; }
+bool mentions(const std::string &text, const std::string &part) {
+  return text.find(part) != std::string::npos;
+}
 
 }  // namespace
 
@@ -63,7 +65,8 @@ TEST_CASE("with and without keep implications") {
 TEST_CASE("an unknown word is an error that lists the known ones and the nearest") {
   CHECK(mentions(error_of("x86-64-linux-avx521"), "'avx521'"));
   CHECK(mentions(error_of("x86-64-linux-avx521"), "did you mean avx512?"));
-  CHECK(mentions(error_of("x86-64-linux-zzz"), "sse41, avx2, avx512, avx512_bf16, cuda, sm_80, sm_90a, profile"));
+  CHECK(mentions(error_of("x86-64-linux-zzz"),
+                 "sse41, avx2, avx512, avx512_bf16, cuda, sm_80, sm_90a, profile"));
   CHECK(mentions(error_of("x86_64-linux"), "did you mean x86-64?"));
   CHECK(mentions(error_of("x86-64-windows"), "'windows' is no system"));
   CHECK(mentions(error_of("x86-64"), "is no system"));
