@@ -1,0 +1,149 @@
+#include "jit.h"
+
+#include <llvm/ExecutionEngine/Orc/AbsoluteSymbols.h>
+#include <llvm/ExecutionEngine/Orc/LLJIT.h>
+#include <llvm/IR/Module.h>
+#include <llvm/Support/MemoryBuffer.h>
+#include <llvm/Support/TargetSelect.h>
+
+#include <atomic>
+#include <cmath>
+#include <cstring>
+
+#include "dsl/error.h"
+#include "dump.h"
+#include "optimise.h"
+
+namespace pit::emit {
+
+namespace {
+
+namespace orc = llvm::orc;
+
+template <class T>
+T check(llvm::Expected<T> result) {
+  if (!result) throw InternalError("linking generated code: " + llvm::toString(result.takeError()));
+  if constexpr (std::is_reference_v<T>) {
+    return *result;
+  } else {
+    return std::move(*result);
+  }
+}
+
+void check(llvm::Error error) {
+  if (error) throw InternalError("linking generated code: " + llvm::toString(std::move(error)));
+}
+
+// The process's linker. It lives as long as the process, so that functions may be released at any time before its end.
+class Linker {
+ public:
+  static Linker &instance() {
+    static auto *linker = new Linker;  // NOLINT: never destroyed
+    return *linker;
+  }
+
+  // All that generated code may call.
+  orc::SymbolMap runtime_symbols() {
+    orc::SymbolMap symbols;
+    const auto add = [&](const char *name, auto *function) {
+      symbols[jit_->mangleAndIntern(name)] = {orc::ExecutorAddr::fromPtr(function), llvm::JITSymbolFlags::Exported};
+    };
+    add("pit_parallel_for", &pit_parallel_for);
+    add("pit_workspace", &pit_workspace);
+    add("pit_workspace_release", &pit_workspace_release);
+    add("pit_report", &pit_report);
+    add("pit_nanoseconds", &pit_nanoseconds);
+    add("pit_index_place", &pit_index_place);
+    add("pit_index_sort", &pit_index_sort);
+    add("pit_prefix", &pit_prefix);
+    add("memcpy", static_cast<void *(*)(void *, const void *, std::size_t)>(&std::memcpy));
+    add("memmove", static_cast<void *(*)(void *, const void *, std::size_t)>(&std::memmove));
+    add("memset", static_cast<void *(*)(void *, int, std::size_t)>(&std::memset));
+    add("memcmp", static_cast<int (*)(const void *, const void *, std::size_t)>(&std::memcmp));
+    using Function = double (*)(double);
+    add("exp", static_cast<Function>(&std::exp));
+    add("log", static_cast<Function>(&std::log));
+    add("tanh", static_cast<Function>(&std::tanh));
+    add("erf", static_cast<Function>(&std::erf));
+    add("sin", static_cast<Function>(&std::sin));
+    add("cos", static_cast<Function>(&std::cos));
+    add("pow", static_cast<double (*)(double, double)>(&std::pow));
+    add("powf", static_cast<float (*)(float, float)>(&::powf));
+    // What the optimiser may make of pow.
+    add("exp2", static_cast<Function>(&std::exp2));
+    add("exp2f", static_cast<float (*)(float)>(&::exp2f));
+    add("exp10", &::exp10);
+    add("exp10f", &::exp10f);
+    add("cbrt", static_cast<Function>(&std::cbrt));
+    add("cbrtf", static_cast<float (*)(float)>(&::cbrtf));
+    add("ldexp", static_cast<double (*)(double, int)>(&std::ldexp));
+    add("ldexpf", static_cast<float (*)(float, int)>(&::ldexpf));
+    add("expf", static_cast<float (*)(float)>(&::expf));
+    add("log2", static_cast<Function>(&std::log2));
+    add("sincos", &::sincos);
+    return symbols;
+  }
+
+  orc::JITDylib &link(std::unique_ptr<llvm::MemoryBuffer> object) {
+    const std::string name = "pit" + std::to_string(next_++);
+    orc::JITDylib &library = check(jit_->getExecutionSession().createJITDylib(name));
+    library.addToLinkOrder(*runtime_);
+    check(jit_->addObjectFile(library, std::move(object)));
+    return library;
+  }
+
+  pit_function find(orc::JITDylib &library, const std::string &symbol) {
+    return check(jit_->lookup(library, symbol)).toPtr<pit_function>();
+  }
+
+  void unlink(orc::JITDylib &library) { llvm::consumeError(jit_->getExecutionSession().removeJITDylib(library)); }
+
+ private:
+  Linker() {
+    llvm::InitializeNativeTarget();
+    llvm::InitializeNativeTargetAsmPrinter();
+    jit_ = check(orc::LLJITBuilder().create());
+    runtime_ = &check(jit_->getExecutionSession().createJITDylib("runtime"));
+    check(runtime_->define(orc::absoluteSymbols(runtime_symbols())));
+  }
+
+  std::unique_ptr<orc::LLJIT> jit_;
+  orc::JITDylib *runtime_ = nullptr;
+  std::atomic<unsigned> next_{0};
+};
+
+}  // namespace
+
+struct JitFunction::Library {
+  explicit Library(orc::JITDylib &l) : library(&l) {}
+  ~Library() { Linker::instance().unlink(*library); }
+  Library(const Library &) = delete;
+  Library &operator=(const Library &) = delete;
+  orc::JITDylib *library;
+};
+
+JitFunction::JitFunction(const ir::Module &module, const host::Machine &machine, const host::Variant &variant) {
+  StepTimer timer(module.name);
+  host::GeneratedModule generated = host::generate(module, machine, variant);
+  timer.step_ends("LLVM code generation");
+  optimise(*generated.module, machine);
+  timer.step_ends("optimisation");
+  if (dump_wanted("llvm")) write_dump(module.name + ".llvm.ll", llvm_text(*generated.module));
+  if (dump_wanted("asm")) {
+    // Emitting changes a module.
+    host::GeneratedModule again = host::generate(module, machine, variant);
+    optimise(*again.module, machine);
+    write_dump(module.name + ".s", assembly_of(*again.module, machine));
+  }
+  auto object = object_of(*generated.module, machine);
+  timer.step_ends("machine code");
+  library_ = std::make_unique<Library>(Linker::instance().link(std::move(object)));
+  entry_ = Linker::instance().find(*library_->library, generated.symbol);
+  timer.step_ends("linking");
+  messages_ = std::move(generated.messages);
+  stages_ = std::move(generated.stages);
+}
+
+JitFunction::~JitFunction() = default;
+
+}  // namespace pit::emit

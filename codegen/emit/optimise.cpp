@@ -1,0 +1,95 @@
+#include "optimise.h"
+
+#include <llvm/Analysis/TargetLibraryInfo.h>
+#include <llvm/IR/DiagnosticInfo.h>
+#include <llvm/IR/LegacyPassManager.h>
+#include <llvm/IR/Module.h>
+#include <llvm/IR/Verifier.h>
+#include <llvm/MC/TargetRegistry.h>
+#include <llvm/Passes/PassBuilder.h>
+#include <llvm/Support/MemoryBuffer.h>
+#include <llvm/Support/SmallVectorMemoryBuffer.h>
+#include <llvm/Support/TargetSelect.h>
+#include <llvm/Target/TargetMachine.h>
+
+#include <mutex>
+
+#include "dsl/error.h"
+
+namespace pit::emit {
+
+namespace {
+
+std::unique_ptr<llvm::TargetMachine> target_machine(const host::Machine &machine) {
+  static std::once_flag initialised;
+  std::call_once(initialised, [] {
+    llvm::InitializeNativeTarget();
+    llvm::InitializeNativeTargetAsmPrinter();
+  });
+  std::string error;
+  const llvm::Triple triple(machine.triple);
+  const llvm::Target *target = llvm::TargetRegistry::lookupTarget(triple, error);
+  internal_check(target != nullptr, "LLVM has no target " + machine.triple + ": " + error);
+  llvm::TargetOptions options;
+  return std::unique_ptr<llvm::TargetMachine>(target->createTargetMachine(
+      triple, machine.cpu, machine.features, options, llvm::Reloc::PIC_, llvm::CodeModel::Small,
+      llvm::CodeGenOptLevel::Default, true));
+}
+
+void emit_file(llvm::Module &module, const host::Machine &machine, llvm::raw_pwrite_stream &to,
+               llvm::CodeGenFileType type) {
+  const auto target = target_machine(machine);
+  llvm::legacy::PassManager passes;
+  internal_check(!target->addPassesToEmitFile(passes, to, nullptr, type), "LLVM cannot emit this kind of file");
+  passes.run(module);
+}
+
+}  // namespace
+
+void optimise(llvm::Module &module, const host::Machine &machine) {
+  const auto target = target_machine(machine);
+  module.setDataLayout(target->createDataLayout());
+  std::string problem;
+  llvm::raw_string_ostream problem_stream(problem);
+  if (llvm::verifyModule(module, &problem_stream)) {
+    throw InternalError("generated LLVM code is not well formed: " + problem);
+  }
+  llvm::PipelineTuningOptions tuning;
+  tuning.LoopVectorization = true;
+  tuning.LoopInterleaving = true;
+  tuning.SLPVectorization = false;  // generated code has its vectors in loops
+  llvm::LoopAnalysisManager loops;
+  llvm::FunctionAnalysisManager functions;
+  llvm::CGSCCAnalysisManager components;
+  llvm::ModuleAnalysisManager modules;
+  llvm::PassBuilder builder(target.get(), tuning);
+  builder.registerModuleAnalyses(modules);
+  builder.registerCGSCCAnalyses(components);
+  builder.registerFunctionAnalyses(functions);
+  builder.registerLoopAnalyses(loops);
+  builder.crossRegisterProxies(loops, functions, components, modules);
+  builder.buildPerModuleDefaultPipeline(llvm::OptimizationLevel::O2).run(module, modules);
+}
+
+std::unique_ptr<llvm::MemoryBuffer> object_of(llvm::Module &module, const host::Machine &machine) {
+  llvm::SmallVector<char, 0> bytes;
+  llvm::raw_svector_ostream to(bytes);
+  emit_file(module, machine, to, llvm::CodeGenFileType::ObjectFile);
+  return std::make_unique<llvm::SmallVectorMemoryBuffer>(std::move(bytes), module.getName(), false);
+}
+
+std::string llvm_text(const llvm::Module &module) {
+  std::string text;
+  llvm::raw_string_ostream to(text);
+  module.print(to, nullptr);
+  return text;
+}
+
+std::string assembly_of(llvm::Module &module, const host::Machine &machine) {
+  llvm::SmallVector<char, 0> bytes;
+  llvm::raw_svector_ostream to(bytes);
+  emit_file(module, machine, to, llvm::CodeGenFileType::AssemblyFile);
+  return {bytes.begin(), bytes.end()};
+}
+
+}  // namespace pit::emit

@@ -1,0 +1,40 @@
+#include "access.h"
+
+namespace pit::host {
+
+std::optional<std::int64_t> growth(const Expr &e, const VarPtr &v) {
+  if (!uses(e, v)) return 0;
+  if (e.as<Variable>()) return 1;
+  if (const auto *cast = e.as<Cast>()) {
+    if (cast->type.is_integral() && cast->a.type().is_integral()) return growth(cast->a, v);
+    return {};
+  }
+  const auto *binary = e.as<Binary>();
+  if (!binary) return {};
+  const auto a = growth(binary->a, v), b = growth(binary->b, v);
+  if (!a || !b) return {};
+  std::int64_t factor = 0;
+  switch (binary->op) {
+    case BinaryOp::Add: return *a + *b;
+    case BinaryOp::Sub: return *a - *b;
+    case BinaryOp::Mul:
+      if (is_const_int(binary->b, &factor)) return *a * factor;
+      if (is_const_int(binary->a, &factor)) return *b * factor;
+      return {};
+    default: return {};
+  }
+}
+
+Movement movement(const std::vector<Expr> &indices, const VarPtr &v, int unit_dimension) {
+  Movement result = Movement::None;
+  for (std::size_t d = 0; d < indices.size(); ++d) {
+    const auto step = growth(indices[d], v);
+    if (!step) return Movement::Irregular;
+    if (*step == 0) continue;
+    const bool unit = static_cast<int>(d) == unit_dimension && *step == 1 && result == Movement::None;
+    result = unit ? Movement::Unit : Movement::Strided;
+  }
+  return result;
+}
+
+}  // namespace pit::host

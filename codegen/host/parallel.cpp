@@ -1,0 +1,44 @@
+#include "parallel.h"
+
+#include <tbb/blocked_range.h>
+#include <tbb/parallel_for.h>
+#include <tbb/task_arena.h>
+
+#include <map>
+#include <memory>
+#include <mutex>
+
+namespace pit::host {
+
+namespace {
+
+void run(std::int64_t n, pit_loop_body body, void *closure) {
+  tbb::parallel_for(tbb::blocked_range<std::int64_t>(0, n), [&](const tbb::blocked_range<std::int64_t> &range) {
+    for (std::int64_t i = range.begin(); i < range.end(); ++i) body(closure, i);
+  });
+}
+
+// Arenas are kept: making one for each loop costs more than a small loop.
+tbb::task_arena &arena_of(int threads) {
+  static std::mutex mutex;
+  static std::map<int, std::unique_ptr<tbb::task_arena>> arenas;
+  const std::scoped_lock lock(mutex);
+  std::unique_ptr<tbb::task_arena> &arena = arenas[threads];
+  if (!arena) arena = std::make_unique<tbb::task_arena>(threads);
+  return *arena;
+}
+
+}  // namespace
+
+void tbb_parallel_for(void *, std::int64_t n, pit_loop_body body, void *closure) {
+  const int threads = pit_threads();
+  if (threads == 1) {
+    for (std::int64_t i = 0; i < n; ++i) body(closure, i);
+  } else if (threads == tbb::this_task_arena::max_concurrency()) {
+    run(n, body, closure);
+  } else {
+    arena_of(threads).execute([&] { run(n, body, closure); });
+  }
+}
+
+}  // namespace pit::host

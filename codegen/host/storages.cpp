@@ -1,0 +1,290 @@
+#include <algorithm>
+
+#include "codegen/ir/mutator.h"
+#include "conversions.h"
+#include "dsl/error.h"
+#include "generator.h"
+#include "runtime/pit_runtime.h"
+
+namespace pit::host {
+
+namespace {
+
+using llvm::Value;
+
+// Vectors and register blocks may be read a little beyond the end of a tile; what is read there is not used.
+constexpr std::int64_t kSlack = 512;
+constexpr std::int64_t kCacheLine = 64;
+// What one function keeps on the stack; the rest is a workspace.
+constexpr std::int64_t kMostStack = 128 << 10;
+
+// True when the value in a register is already rounded to e's type.
+bool is_rounded(const Expr &e) {
+  if (const auto *select = e.as<Select>()) return is_rounded(select->true_value) && is_rounded(select->false_value);
+  return e->kind == ExprKind::Load || e->kind == ExprKind::Cast || e->kind == ExprKind::FloatImm ||
+         e->kind == ExprKind::Param;
+}
+
+llvm::AtomicRMWInst::BinOp atomic_operation(Combiner combiner, Type type) {
+  using Rmw = llvm::AtomicRMWInst;
+  switch (combiner) {
+    case Combiner::Sum: return type.is_float() ? Rmw::FAdd : Rmw::Add;
+    case Combiner::Min: return type.is_float() ? Rmw::BAD_BINOP : type.is_int() ? Rmw::Min : Rmw::UMin;
+    case Combiner::Max: return type.is_float() ? Rmw::BAD_BINOP : type.is_int() ? Rmw::Max : Rmw::UMax;
+    case Combiner::And: return Rmw::And;
+    case Combiner::Or: return Rmw::Or;
+    case Combiner::Assign: return Rmw::Xchg;
+    default: return Rmw::BAD_BINOP;
+  }
+}
+
+}  // namespace
+
+StorageValue &Generator::storage(const StoragePtr &s) {
+  const auto it = env_.storages.find(s.get());
+  internal_check(it != env_.storages.end(), "storage '" + s->name + "' is used outside its place");
+  return it->second;
+}
+
+llvm::Value *Generator::address(const StoragePtr &s, const std::vector<Expr> &indices) {
+  const StorageValue v = storage(s);
+  Value *offset = nullptr;
+  const auto add = [&](Value *part) { offset = offset ? b.CreateNSWAdd(offset, part) : part; };
+  const auto add_scaled = [&](Value *i, Value *stride) {
+    const auto *constant = llvm::dyn_cast<llvm::ConstantInt>(stride);
+    add(constant && constant->isOne() ? i : b.CreateNSWMul(i, stride));
+  };
+  for (std::size_t d = 0; d < indices.size(); ++d) {
+    if (!v.panels || static_cast<int>(d) != v.panels->column_dimension) {
+      add_scaled(index(indices[d]), v.strides[d]);
+      continue;
+    }
+    const auto *variable = indices[d].as<Variable>();
+    const auto position = variable ? env_.panel_positions.find(variable->var.get()) : env_.panel_positions.end();
+    if (position != env_.panel_positions.end() && position->second.columns == v.panels->panel_columns) {
+      add_scaled(position->second.panel, v.panel_stride);
+      add(position->second.lane);
+    } else {
+      Value *column = index(indices[d]);
+      Value *width = i64(v.panels->panel_columns);
+      add_scaled(b.CreateUDiv(column, width), v.panel_stride);
+      add(b.CreateURem(column, width));
+    }
+  }
+  if (!offset) return v.base;
+  return b.CreateInBoundsGEP(memory_type(context_, v.stored), v.base, offset, s->name + ".at");
+}
+
+void Generator::describe_access(llvm::Instruction *access, const StorageNode *s) {
+  const auto it = alias_scopes_.find(s);
+  if (it == alias_scopes_.end()) return;
+  access->setMetadata(llvm::LLVMContext::MD_alias_scope, it->second.own);
+  access->setMetadata(llvm::LLVMContext::MD_noalias, it->second.others);
+  if (!variant_.outputs_overlap_inputs && llvm::isa<llvm::LoadInst>(access) && is_input_.contains(s)) {
+    access->setMetadata(llvm::LLVMContext::MD_invariant_load, llvm::MDNode::get(context_, {}));
+  }
+}
+
+llvm::Value *Generator::load(const StoragePtr &s, llvm::Value *address) {
+  const StorageValue &v = storage(s);
+  auto *access = b.CreateAlignedLoad(memory_type(context_, v.stored), address, llvm::Align(v.alignment), s->name);
+  describe_access(access, s.get());
+  Value *element = from_memory(b, machine_, v.stored, access);
+  // A wider element holds a number of the tile's own type.
+  return v.stored == s->type ? element : convert(b, machine_, v.stored, s->type, element);
+}
+
+void Generator::store(const StoragePtr &s, llvm::Value *address, llvm::Value *v) {
+  const StorageValue &to = storage(s);
+  if (!(to.stored == s->type)) v = convert(b, machine_, s->type, to.stored, v);
+  auto *access = b.CreateAlignedStore(to_memory(b, machine_, to.stored, v), address, llvm::Align(to.alignment));
+  describe_access(access, s.get());
+}
+
+// Stores the value v of e, rounded to the storage's type even where its memory is wider.
+void Generator::store_rounded(const StoragePtr &s, llvm::Value *address, const Expr &e, llvm::Value *v) {
+  const Type type = s->type;
+  if (!(storage(s).stored == type) && type.is_float() && type.bits == 16 && !is_rounded(e)) {
+    v = from_memory(b, machine_, type, to_memory(b, machine_, type, v));
+  }
+  store(s, address, v);
+}
+
+// Elements of tensors are taken to be aligned here: the machine has no atomic access that crosses cache lines.
+void Generator::update_atomically(const ir::Store &s, llvm::Value *address, llvm::Value *v) {
+  const Type type = s.storage->type;
+  const llvm::Align alignment(static_cast<std::uint64_t>(type.bytes()));
+  const auto operation = atomic_operation(s.combiner, type);
+  const bool direct = operation != llvm::AtomicRMWInst::BAD_BINOP && !(type.is_float() && type.bits == 16);
+  if (direct) {
+    b.CreateAtomicRMW(operation, address, to_memory(b, machine_, type, v), alignment, llvm::AtomicOrdering::Monotonic);
+    return;
+  }
+  llvm::Type *word = b.getIntNTy(type.bits);
+  auto *seen = b.CreateAlignedLoad(word, address, alignment);
+  seen->setAtomic(llvm::AtomicOrdering::Monotonic);
+  llvm::BasicBlock *before = b.GetInsertBlock();
+  llvm::Function *function = before->getParent();
+  auto *retry = llvm::BasicBlock::Create(context_, "retry", function);
+  auto *done = llvm::BasicBlock::Create(context_, "done", function);
+  b.CreateBr(retry);
+  b.SetInsertPoint(retry);
+  auto *old_bits = b.CreatePHI(word, 2);
+  old_bits->addIncoming(seen, before);
+  llvm::Type *memory = memory_type(context_, type);
+  Value *old = from_memory(b, machine_, type, b.CreateBitCast(old_bits, memory));
+  Value *updated = to_memory(b, machine_, type, combine(s.combiner, type, old, v, false));
+  auto *exchange = b.CreateAtomicCmpXchg(address, old_bits, b.CreateBitCast(updated, word), alignment,
+                                         llvm::AtomicOrdering::Monotonic, llvm::AtomicOrdering::Monotonic);
+  old_bits->addIncoming(b.CreateExtractValue(exchange, 0), b.GetInsertBlock());
+  b.CreateCondBr(b.CreateExtractValue(exchange, 1), done, retry);
+  b.SetInsertPoint(done);
+}
+
+// --- memory of Allocate ---------------------------------------------------------------------------------------------
+
+// Everything of the storage but its base.
+StorageValue Generator::shape_of(const ir::Allocate &s) {
+  StorageValue v;
+  const auto layout = layouts_.find(s.storage.get());
+  v.stored = layout == layouts_.end() ? s.storage->type : layout->second.stored;
+  v.alignment = static_cast<unsigned>(v.stored.bytes());
+  v.extent_expressions = s.extents;
+  const std::size_t rank = s.extents.size();
+  for (const Expr &e : s.extents) v.extents.push_back(b.CreateBinaryIntrinsic(llvm::Intrinsic::smax, index(e), i64(0)));
+  v.strides.resize(rank);
+  if (layout == layouts_.end() || layout->second.panel_columns == 0) {
+    Value *size = i64(1);
+    for (std::size_t d = rank; d-- > 0;) {
+      v.strides[d] = size;
+      size = b.CreateNSWMul(size, v.extents[d]);
+    }
+    v.unit_dimension = static_cast<int>(rank) - 1;
+    return v;
+  }
+  v.panels = &layout->second;
+  Value *size = i64(v.panels->panel_columns);
+  const auto place = [&](const std::vector<int> &dimensions) {
+    for (std::size_t i = dimensions.size(); i-- > 0;) {
+      const auto d = static_cast<std::size_t>(dimensions[i]);
+      v.strides[d] = size;
+      size = b.CreateNSWMul(size, v.extents[d]);
+    }
+  };
+  place(v.panels->k_dimensions);
+  place(v.panels->batch_dimensions);
+  v.panel_stride = size;
+  v.unit_dimension = v.panels->column_dimension;
+  return v;
+}
+
+llvm::Value *Generator::bytes_of(const ir::Allocate &s) {
+  const StorageValue v = shape_of(s);
+  Value *elements = i64(1);
+  if (v.panels) {
+    Value *columns = v.extents[static_cast<std::size_t>(v.panels->column_dimension)];
+    Value *panels = b.CreateUDiv(b.CreateAdd(columns, i64(v.panels->panel_columns - 1)), i64(v.panels->panel_columns));
+    elements = b.CreateNSWMul(panels, v.panel_stride);
+  } else {
+    for (Value *e : v.extents) elements = b.CreateNSWMul(elements, e);
+  }
+  const std::int64_t slack = s.storage->space == Space::Tile ? kSlack : 0;
+  Value *bytes = b.CreateNSWAdd(b.CreateNSWMul(elements, i64(v.stored.bytes())), i64(slack + kCacheLine - 1));
+  return b.CreateAnd(bytes, i64(-kCacheLine));
+}
+
+std::optional<std::int64_t> Generator::static_bytes_of(const ir::Allocate &s) {
+  for (const Expr &e : s.extents) {
+    std::int64_t extent = 0;
+    if (!is_const_int(e, &extent)) return {};
+  }
+  // With constant extents the size is a constant, too.
+  return llvm::cast<llvm::ConstantInt>(bytes_of(s))->getSExtValue();
+}
+
+// True when e can be computed here and now: it reads no memory and knows its variables.
+bool Generator::evaluable(const Expr &e) {
+  bool possible = true;
+  walk(e, [&](const Expr &part) {
+    if (part.as<Load>()) possible = false;
+    if (const auto *v = part.as<Variable>()) possible = possible && env_.variables.contains(v->var.get());
+    if (const auto *x = part.as<Extent>()) possible = possible && env_.storages.contains(x->storage.get());
+    if (const auto *p = part.as<ParamRef>()) possible = possible && env_.parameters.contains(p->param.get());
+    return possible;
+  });
+  return possible;
+}
+
+void Generator::with_workspace(llvm::Value *bytes, const std::function<void(llvm::Value *)> &body) {
+  llvm::Type *pointer = b.getPtrTy();
+  auto reserve = runtime("pit_workspace", pointer, {pointer, b.getInt64Ty()});
+  llvm::cast<llvm::Function>(reserve.getCallee())->setReturnDoesNotAlias();
+  Value *memory = b.CreateCall(reserve, {env_.call, bytes}, "workspace");
+  // Without memory the failure has been reported, and what needs it is left out.
+  when(b.CreateIsNotNull(memory), [&] {
+    b.CreateAlignmentAssumption(llvm_.getDataLayout(), memory, kCacheLine);
+    body(memory);
+    b.CreateCall(runtime("pit_workspace_release", b.getVoidTy(), {pointer, pointer}), {env_.call, memory});
+  });
+}
+
+void Generator::with_reservations(const ir::Stmt &statements, const Body &body) {
+  struct Part {
+    const ir::StmtNode *owner;
+    Value *bytes;
+  };
+  std::vector<Part> parts;
+  ir::walk_statements(statements, [&](const ir::Stmt &s) {
+    if (env_.reserved.contains(s.get())) return true;
+    if (const auto *loop = s.as<ir::For>()) {
+      const bool parallel = loop->loop_kind == ir::ForKind::Parallel || loop->loop_kind == ir::ForKind::GpuBlock;
+      return !(parallel && machine_.threads);
+    }
+    std::optional<std::int64_t> size;
+    Value *bytes = nullptr;
+    if (const auto *allocate = s.as<ir::Allocate>()) {
+      if (!std::ranges::all_of(allocate->extents, [&](const Expr &e) { return evaluable(e); })) return true;
+      size = static_bytes_of(*allocate);
+      bytes = size ? i64(*size) : bytes_of(*allocate);
+    } else if (const auto *mma = s.as<ir::Mma>()) {
+      size = pack_bytes(*mma);
+      if (*size == 0) return true;
+      bytes = i64(*size);
+    } else {
+      return true;
+    }
+    if (size && stack_bytes_ + *size <= kMostStack) {
+      stack_bytes_ += *size;
+      env_.reserved[s.get()] = local(llvm::ArrayType::get(b.getInt8Ty(), static_cast<std::uint64_t>(*size)),
+                                     "reserved", kCacheLine);
+    } else {
+      parts.push_back({s.get(), bytes});
+    }
+    return true;
+  });
+  if (parts.empty()) return body();
+  Value *total = i64(0);
+  for (const Part &part : parts) total = b.CreateNSWAdd(total, part.bytes);
+  with_workspace(total, [&](Value *memory) {
+    for (const Part &part : parts) {
+      env_.reserved[part.owner] = memory;
+      memory = b.CreateInBoundsGEP(b.getInt8Ty(), memory, part.bytes);
+    }
+    body();
+  });
+  // The memory is gone; a statement that comes again must not find it.
+  for (const Part &part : parts) env_.reserved.erase(part.owner);
+}
+
+void Generator::emit(const ir::Allocate &s) {
+  StorageValue v = shape_of(s);
+  const auto run = [&](Value *base) {
+    v.base = base;
+    env_.storages[s.storage.get()] = v;
+    emit(s.body);
+  };
+  if (const auto it = env_.reserved.find(&s); it != env_.reserved.end()) return run(it->second);
+  with_workspace(bytes_of(s), run);
+}
+
+}  // namespace pit::host
