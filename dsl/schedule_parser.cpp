@@ -1,7 +1,6 @@
 // Reading schedules back. The printer is in schedule_text.cpp, the grammar in schedule_text.h.
 #include <algorithm>
-#include <functional>
-#include <map>
+#include <cctype>
 #include <sstream>
 
 #include "error.h"
@@ -10,6 +9,7 @@
 #include "loop_names.h"
 #include "nearest_word.h"
 #include "pipeline.h"
+#include "schedule_names.h"
 #include "schedule_text.h"
 
 namespace pit {
@@ -18,196 +18,10 @@ namespace {
 
 using Location = std::source_location;
 
-template <class Node>
-std::vector<std::string> names_of(const std::multimap<std::string, Node> &named) {
-  std::vector<std::string> names;
-  for (const auto &[name, node] : named) {
-    if (names.empty() || names.back() != name) names.push_back(name);
-  }
-  return names;
-}
-
-// What the names of a saved schedule stand for. Loops that directives make are one Var a name in
-// the whole schedule, as users write them (an index over a fused loop is shared by definitions that
-// fuse it under one name), and may be named before the line that makes them.
-class Names {
- public:
-  explicit Names(const Pipeline &pipeline) {
-    for (const FuncPtr &func : pipeline.funcs()) {
-      funcs_.emplace(func->name, func);
-      for (const Directive &d : func->directives) {
-        if (d.index) originals_.emplace(d.index->name, d.index);
-      }
-    }
-    for (const IndexPtr &index : pipeline.output_indices()) originals_.emplace(index->name, index);
-    for (const Argument &argument : pipeline.signature()) {
-      if (argument.tensor) tensors_.emplace(argument.name, argument.tensor);
-      if (argument.param) params_.emplace(argument.name, argument.param);
-    }
-    // A schedule may name a tensor that only store_values or the like reads.
-    for (const Directive &d : pipeline.schedule().directives) {
-      if (d.tensor && !tensors_.contains(d.tensor->name))
-        tensors_.emplace(d.tensor->name, d.tensor);
-    }
-  }
-
-  FuncPtr func(const std::string &name) const { return find(funcs_, "Func", name); }
-  bool has_func(const std::string &name) const { return funcs_.contains(name); }
-  std::string known_funcs(const std::string &name) const {
-    return known_words(name, names_of(funcs_));
-  }
-  StoragePtr tensor(const std::string &name) const { return find(tensors_, "tensor", name); }
-  std::string known_tensors(const std::string &name) const {
-    return known_words(name, names_of(tensors_));
-  }
-  ParamPtr param(const std::string &name) const { return find(params_, "parameter", name); }
-
-  VarPtr made_loop(const std::string &name) {
-    VarPtr &loop = made_[name];
-    if (!loop) loop = std::make_shared<VarNode>(VarNode{name});
-    return loop;
-  }
-
-  // A loop of the definition, or -1: of any of the Func's definitions.
-  VarPtr loop(const FuncNode &func, int definition, const std::string &name) {
-    for (int i = 0; i < static_cast<int>(func.definitions.size()); ++i) {
-      if (definition >= 0 && i != definition) continue;
-      if (VarPtr v = variable(func, i, name)) return v;
-    }
-    return made_loop(name);
-  }
-
-  // A variable of the definition itself; null when there is none.
-  VarPtr variable(const FuncNode &func, int definition, const std::string &name) const {
-    for (const VarPtr &v : variables_of(func, definition)) {
-      if (v->name == name) return v;
-    }
-    return nullptr;
-  }
-
-  IndexPtr declared(const std::string &name) const {
-    const auto it = declared_.find(name);
-    return it == declared_.end() ? nullptr : it->second;
-  }
-
-  // A fresh index node; its origin is the pipeline's own index of that name.
-  IndexPtr make_index(const std::string &name, const FuncPtr &func, int definition,
-                      Location where) const {
-    auto index = std::make_shared<IndexNode>();
-    index->name = name;
-    index->func = func;
-    index->definition = definition;
-    index->where = where;
-    const auto it = originals_.find(name);
-    if (it != originals_.end() && it->second->func.lock() == func &&
-        it->second->definition == definition) {
-      index->origin = it->second;
-    }
-    return index;
-  }
-
-  bool declare(const IndexPtr &index) { return declared_.emplace(index->name, index).second; }
-  // What expressions hold: the handle's node, where there is one.
-  IndexPtr queried(const std::string &name) const {
-    if (const IndexPtr index = declared(name)) return index->origin ? index->origin : index;
-    const auto it = originals_.find(name);
-    return it == originals_.end() ? nullptr : it->second;
-  }
-
- private:
-  // Each call of segment() makes a hidden Func, and those over the same offsets are equal.
-  template <class Iterator>
-  static bool all_same_segment(Iterator first, Iterator last) {
-    if constexpr (std::is_same_v<decltype(first->second), FuncPtr>) {
-      const StoragePtr offsets = first->second->segment_offsets;
-      return offsets && std::all_of(first, last, [&](const auto &named) {
-               return named.second->segment_offsets == offsets;
-             });
-    }
-    return false;
-  }
-
-  template <class Node>
-  static Node find(const std::multimap<std::string, Node> &named, const std::string &what,
-                   const std::string &name) {
-    const auto [first, last] = named.equal_range(name);
-    if (first == last) return nullptr;
-    if (std::next(first) != last && !all_same_segment(first, last)) {
-      throw std::runtime_error("the pipeline has two of the name: " + what + " " + name +
-                               "; give them distinct names");
-    }
-    return first->second;
-  }
-
-  std::multimap<std::string, FuncPtr> funcs_;
-  std::multimap<std::string, StoragePtr> tensors_;
-  std::multimap<std::string, ParamPtr> params_;
-  std::map<std::string, VarPtr> made_;
-  std::map<std::string, IndexPtr> originals_, declared_;
-};
-
-// Names inside the expressions of one definition's directives.
-class DefinitionSymbols final : public ExprSymbols {
- public:
-  DefinitionSymbols(const Names &names, const FuncNode &func, int definition)
-      : names_(names), func_(func), definition_(definition) {}
-
-  Expr variable(const std::string &name) override {
-    if (const VarPtr v = names_.variable(func_, definition_, name)) return make_variable(v);
-    const ParamPtr param = names_.param(name);
-    return param ? Expr(std::make_shared<ParamRef>(param)) : Expr();
-  }
-
-  Expr call(const std::string &name, const std::vector<Expr> &args, int component) override {
-    if (const FuncPtr func = names_.func(name)) {
-      const FuncRef ref = Func(func)(args);
-      return component < 0 ? Expr(ref) : ref[component];
-    }
-    const StoragePtr tensor = names_.tensor(name);
-    if (!tensor) return {};
-    if (args.size() != static_cast<std::size_t>(tensor->rank) || component >= 0) {
-      throw std::runtime_error(name + " has rank " + std::to_string(tensor->rank));
-    }
-    return make_load(tensor, args);
-  }
-
-  Expr load(const std::string &, const std::vector<Expr> &) override { return {}; }
-
-  Expr extent(const std::string &name, int dimension) override {
-    const StoragePtr tensor = names_.tensor(name);
-    if (!tensor) return {};
-    if (dimension < 0 || dimension >= tensor->rank) {
-      throw std::runtime_error(name + " has rank " + std::to_string(tensor->rank));
-    }
-    return make_extent(tensor, dimension);
-  }
-
-  Expr index_query(const std::string &name, IndexQueryKind query,
-                   const std::vector<Expr> &args) override {
-    const IndexPtr index = names_.queried(name);
-    if (!index) return {};
-    const SparseIndex handle(index);
-    switch (query) {
-      case IndexQueryKind::Density:
-        return handle.density();
-      case IndexQueryKind::Count:
-        return handle.count();
-      case IndexQueryKind::Position:
-        return handle.position(args);
-    }
-    return {};
-  }
-
- private:
-  const Names &names_;
-  const FuncNode &func_;
-  int definition_;
-};
-
 // Reads one line.
 class LineParser {
  public:
-  LineParser(Names *names, Schedule *schedule, const std::string &line, Location where)
+  LineParser(ScheduleNames *names, Schedule *schedule, const std::string &line, Location where)
       : names_(*names), schedule_(*schedule), line_(line) {
     d_.where = where;
   }
@@ -590,7 +404,7 @@ class LineParser {
     }
   }
 
-  Names &names_;
+  ScheduleNames &names_;
   Schedule &schedule_;
   const std::string &line_;
   std::size_t position_ = 0;
@@ -602,7 +416,7 @@ class LineParser {
 
 Schedule Schedule::parse(const Pipeline &pipeline, const std::string &text,
                          std::source_location where) {
-  Names names(pipeline);
+  ScheduleNames names(pipeline);
   Schedule schedule;
   std::istringstream lines(text);
   std::string line;
