@@ -19,7 +19,9 @@ std::int64_t checked_size(const Shape &extents, Type type) {
   std::int64_t elements = 1, bytes = 0;
   bool empty = false, overflow = false;
   for (const std::int64_t e : extents) {
-    if (e < 0) throw RuntimeError("buffer: extents " + to_string(extents) + " are negative; expected 0 or more");
+    if (e < 0)
+      throw RuntimeError("buffer: extents " + to_string(extents) +
+                         " are negative; expected 0 or more");
     empty |= e == 0;
     if (e != 0) overflow |= __builtin_mul_overflow(elements, e, &elements);
   }
@@ -41,7 +43,8 @@ Shape compact_strides(const Shape &extents) {
   return strides;
 }
 
-/// A memory exported by to_dlpack: the tensor's shape and strides are those of the handle that it keeps.
+/// A memory exported by to_dlpack: the tensor's shape and strides are those of the handle that it
+/// keeps.
 struct Exported {
   AnyBuffer keep;
   DLManagedTensor tensor;
@@ -53,9 +56,12 @@ double load_number(Type type, const char *from) {
     return static_cast<double>(value);
   };
   switch (type.kind) {
-    case Type::Kind::Bool: return *from != 0 ? 1 : 0;
-    case Type::Kind::BFloat: return as(bfloat16_t{});
-    case Type::Kind::Float: return type.bits == 16 ? as(float16_t{}) : type.bits == 32 ? as(float{}) : as(double{});
+    case Type::Kind::Bool:
+      return *from != 0 ? 1 : 0;
+    case Type::Kind::BFloat:
+      return as(bfloat16_t{});
+    case Type::Kind::Float:
+      return type.bits == 16 ? as(float16_t{}) : type.bits == 32 ? as(float{}) : as(double{});
     case Type::Kind::Int:
       return type.bits == 8    ? as(std::int8_t{})
              : type.bits == 16 ? as(std::int16_t{})
@@ -79,10 +85,12 @@ void store_number(Type type, char *to, double value) {
     if (type.bits == 32) return as(static_cast<float>(value));
     return as(value);
   }
-  // Through 64 bits, so that the narrower types wrap; the range is clamped where C++ leaves it undefined.
+  // Through 64 bits, so that the narrower types wrap; the range is clamped where C++ leaves it
+  // undefined.
   std::uint64_t bits = 0;
   if (value >= 0x1p63) {
-    bits = value >= 0x1p64 ? std::numeric_limits<std::uint64_t>::max() : static_cast<std::uint64_t>(value);
+    bits = value >= 0x1p64 ? std::numeric_limits<std::uint64_t>::max()
+                           : static_cast<std::uint64_t>(value);
   } else if (value >= -0x1p63) {
     bits = static_cast<std::uint64_t>(static_cast<std::int64_t>(value));
   } else if (!std::isnan(value)) {
@@ -98,18 +106,24 @@ void store_number(Type type, char *to, double value) {
 
 std::string to_string(std::span<const std::int64_t> shape) {
   std::string text = "(";
-  for (std::size_t d = 0; d < shape.size(); ++d) text += (d == 0 ? "" : ", ") + std::to_string(shape[d]);
+  for (std::size_t d = 0; d < shape.size(); ++d)
+    text += (d == 0 ? "" : ", ") + std::to_string(shape[d]);
   return text + ")";
 }
 
 DLDataType to_dlpack(Type type) {
   const auto code = [&]() -> std::uint8_t {
     switch (type.kind) {
-      case Type::Kind::Int: return kDLInt;
-      case Type::Kind::UInt: return kDLUInt;
-      case Type::Kind::Bool: return kDLPackBool;
-      case Type::Kind::Float: return kDLFloat;
-      case Type::Kind::BFloat: return kDLBfloat;
+      case Type::Kind::Int:
+        return kDLInt;
+      case Type::Kind::UInt:
+        return kDLUInt;
+      case Type::Kind::Bool:
+        return kDLPackBool;
+      case Type::Kind::Float:
+        return kDLFloat;
+      case Type::Kind::BFloat:
+        return kDLBfloat;
     }
     throw InternalError("element type without a DLPack code");
   };
@@ -119,7 +133,7 @@ DLDataType to_dlpack(Type type) {
 bool from_dlpack(DLDataType dlpack, Type *type) {
   using Kind = Type::Kind;
   static constexpr std::pair<std::uint8_t, Kind> kKinds[] = {
-      {kDLInt, Kind::Int},     {kDLUInt, Kind::UInt},      {kDLFloat, Kind::Float},
+      {kDLInt, Kind::Int},       {kDLUInt, Kind::UInt},     {kDLFloat, Kind::Float},
       {kDLBfloat, Kind::BFloat}, {kDLPackBool, Kind::Bool},
   };
   for (const auto &[code, kind] : kKinds) {
@@ -136,27 +150,34 @@ bool from_dlpack(DLDataType dlpack, Type *type) {
   return false;
 }
 
-AnyBuffer::AnyBuffer(Type type, Shape extents) : type_(type), defined_(true), extents_(std::move(extents)) {
-  const std::size_t bytes =
-      static_cast<std::size_t>(checked_size(extents_, type)) * static_cast<std::size_t>(type.bytes());
+AnyBuffer::AnyBuffer(Type type, Shape extents)
+    : type_(type), defined_(true), extents_(std::move(extents)) {
+  const std::size_t bytes = static_cast<std::size_t>(checked_size(extents_, type)) *
+                            static_cast<std::size_t>(type.bytes());
   strides_ = compact_strides(extents_);
   const std::size_t rounded = (bytes / kAlignment + 1) * kAlignment;
   data_ = std::aligned_alloc(kAlignment, rounded);
-  if (data_ == nullptr) throw RuntimeError("buffer: no memory for " + std::to_string(bytes) + " bytes");
+  if (data_ == nullptr)
+    throw RuntimeError("buffer: no memory for " + std::to_string(bytes) + " bytes");
   owner_ = std::shared_ptr<void>(data_, std::free);
   std::memset(data_, 0, rounded);
 }
 
 AnyBuffer::AnyBuffer(void *data, Type type, Shape extents, Shape strides)
-    : data_(data), type_(type), defined_(true), extents_(std::move(extents)), strides_(std::move(strides)) {
+    : data_(data),
+      type_(type),
+      defined_(true),
+      extents_(std::move(extents)),
+      strides_(std::move(strides)) {
   const std::int64_t elements = checked_size(extents_, type);
   if (strides_.empty()) strides_ = compact_strides(extents_);
   if (strides_.size() != extents_.size()) {
-    throw RuntimeError("buffer: strides " + to_string(strides_) + " do not belong to extents " + to_string(extents_) +
-                       "; expected one per dimension");
+    throw RuntimeError("buffer: strides " + to_string(strides_) + " do not belong to extents " +
+                       to_string(extents_) + "; expected one per dimension");
   }
   if (data_ == nullptr && elements > 0) {
-    throw RuntimeError("buffer: the data pointer is null; expected memory for extents " + to_string(extents_));
+    throw RuntimeError("buffer: the data pointer is null; expected memory for extents " +
+                       to_string(extents_));
   }
 }
 
@@ -164,12 +185,13 @@ AnyBuffer AnyBuffer::from_dlpack(const DLTensor *tensor) {
   if (tensor == nullptr) throw RuntimeError("buffer: the DLPack tensor is null");
   Type type;
   if (!pit::from_dlpack(tensor->dtype, &type)) {
-    throw RuntimeError("buffer: DLPack element type (code " + std::to_string(tensor->dtype.code) + ", " +
-                       std::to_string(tensor->dtype.bits) + " bits, " + std::to_string(tensor->dtype.lanes) +
-                       " lanes) is not one of pit's");
+    throw RuntimeError("buffer: DLPack element type (code " + std::to_string(tensor->dtype.code) +
+                       ", " + std::to_string(tensor->dtype.bits) + " bits, " +
+                       std::to_string(tensor->dtype.lanes) + " lanes) is not one of pit's");
   }
   const Shape extents(tensor->shape, tensor->shape + tensor->ndim);
-  const Shape strides = tensor->strides == nullptr ? Shape{} : Shape(tensor->strides, tensor->strides + tensor->ndim);
+  const Shape strides =
+      tensor->strides == nullptr ? Shape{} : Shape(tensor->strides, tensor->strides + tensor->ndim);
   char *data = static_cast<char *>(tensor->data);
   AnyBuffer result(data == nullptr ? nullptr : data + tensor->byte_offset, type, extents, strides);
   result.device_ = tensor->device;
@@ -177,7 +199,8 @@ AnyBuffer AnyBuffer::from_dlpack(const DLTensor *tensor) {
 }
 
 AnyBuffer AnyBuffer::from_dlpack(DLManagedTensor *tensor) {
-  AnyBuffer result = from_dlpack(tensor == nullptr ? nullptr : static_cast<const DLTensor *>(&tensor->dl_tensor));
+  AnyBuffer result =
+      from_dlpack(tensor == nullptr ? nullptr : static_cast<const DLTensor *>(&tensor->dl_tensor));
   result.owner_ = std::shared_ptr<void>(tensor, [](void *managed) {
     auto *t = static_cast<DLManagedTensor *>(managed);
     if (t->deleter != nullptr) t->deleter(t);
@@ -189,7 +212,9 @@ DLManagedTensor *AnyBuffer::to_dlpack() const {
   auto *exported = new Exported{*this, {}};
   exported->tensor.dl_tensor = exported->keep.dl_tensor();
   exported->tensor.manager_ctx = exported;
-  exported->tensor.deleter = [](DLManagedTensor *t) { delete static_cast<Exported *>(t->manager_ctx); };
+  exported->tensor.deleter = [](DLManagedTensor *t) {
+    delete static_cast<Exported *>(t->manager_ctx);
+  };
   return &exported->tensor;
 }
 
@@ -248,24 +273,27 @@ AnyBuffer AnyBuffer::transposed(const std::vector<int> &order) const {
 
 AnyBuffer AnyBuffer::sliced(int dimension, std::int64_t begin, std::int64_t end) const {
   if (dimension < 0 || dimension >= rank() || begin < 0 || begin > end || end > extent(dimension)) {
-    throw RuntimeError("buffer: sliced(" + std::to_string(dimension) + ", " + std::to_string(begin) + ", " +
-                       std::to_string(end) + ") does not lie in extents " + to_string(extents_));
+    throw RuntimeError("buffer: sliced(" + std::to_string(dimension) + ", " +
+                       std::to_string(begin) + ", " + std::to_string(end) +
+                       ") does not lie in extents " + to_string(extents_));
   }
   const auto d = static_cast<std::size_t>(dimension);
   AnyBuffer result = *this;
-  if (data_ != nullptr) result.data_ = static_cast<char *>(data_) + begin * strides_[d] * type_.bytes();
+  if (data_ != nullptr)
+    result.data_ = static_cast<char *>(data_) + begin * strides_[d] * type_.bytes();
   result.extents_[d] = end - begin;
   return result;
 }
 
 AnyBuffer AnyBuffer::reshaped(Shape extents) const {
   if (checked_size(extents, type_) != size()) {
-    throw RuntimeError("buffer: cannot reshape extents " + to_string(extents_) + " to " + to_string(extents) +
-                       ", which have another number of elements");
+    throw RuntimeError("buffer: cannot reshape extents " + to_string(extents_) + " to " +
+                       to_string(extents) + ", which have another number of elements");
   }
   if (!is_compact()) {
-    throw RuntimeError("buffer: only a compact buffer can be reshaped; strides are " + to_string(strides_) +
-                       " for extents " + to_string(extents_) + "; reshape a copy()");
+    throw RuntimeError("buffer: only a compact buffer can be reshaped; strides are " +
+                       to_string(strides_) + " for extents " + to_string(extents_) +
+                       "; reshape a copy()");
   }
   AnyBuffer result = *this;
   result.strides_ = compact_strides(extents);
@@ -274,9 +302,11 @@ AnyBuffer AnyBuffer::reshaped(Shape extents) const {
 }
 
 AnyBuffer AnyBuffer::broadcast(int dimension, std::int64_t extent) const {
-  if (dimension < 0 || dimension >= rank() || extent < 0 || extents_[static_cast<std::size_t>(dimension)] != 1) {
-    throw RuntimeError("buffer: broadcast(" + std::to_string(dimension) + ", " + std::to_string(extent) +
-                       ") needs a dimension of extent 1; extents are " + to_string(extents_));
+  if (dimension < 0 || dimension >= rank() || extent < 0 ||
+      extents_[static_cast<std::size_t>(dimension)] != 1) {
+    throw RuntimeError("buffer: broadcast(" + std::to_string(dimension) + ", " +
+                       std::to_string(extent) + ") needs a dimension of extent 1; extents are " +
+                       to_string(extents_));
   }
   const auto d = static_cast<std::size_t>(dimension);
   AnyBuffer result = *this;
@@ -293,15 +323,17 @@ AnyBuffer AnyBuffer::copy() const {
 
 void AnyBuffer::copy_from(const AnyBuffer &from) const {
   if (type_ != from.type_ || extents_ != from.extents_) {
-    throw RuntimeError("buffer: cannot copy " + to_string(from.type_) + " " + to_string(from.extents_) + " to " +
-                       to_string(type_) + " " + to_string(extents_));
+    throw RuntimeError("buffer: cannot copy " + to_string(from.type_) + " " +
+                       to_string(from.extents_) + " to " + to_string(type_) + " " +
+                       to_string(extents_));
   }
   const auto bytes = static_cast<std::size_t>(type_.bytes());
   if (is_on_host() && from.is_on_host() && is_compact() && from.is_compact()) {
     if (size() > 0) std::memcpy(data_, from.data_, static_cast<std::size_t>(size()) * bytes);
     return;
   }
-  for_each_coordinate(extents_, [&](const Shape &at) { std::memcpy(address(at), from.address(at), bytes); });
+  for_each_coordinate(extents_,
+                      [&](const Shape &at) { std::memcpy(address(at), from.address(at), bytes); });
 }
 
 void AnyBuffer::fill_bytes(int byte) const {
@@ -319,18 +351,19 @@ void AnyBuffer::set_number(std::span<const std::int64_t> coordinates, double val
 
 void AnyBuffer::expect(Type type, int rank) const {
   if (type_ != type) {
-    throw RuntimeError("buffer: the element type is " + to_string(type_) + "; expected " + to_string(type));
+    throw RuntimeError("buffer: the element type is " + to_string(type_) + "; expected " +
+                       to_string(type));
   }
   if (rank >= 0 && rank != this->rank()) {
-    throw RuntimeError("buffer: extents " + to_string(extents_) + " are of rank " + std::to_string(this->rank()) +
-                       "; expected rank " + std::to_string(rank));
+    throw RuntimeError("buffer: extents " + to_string(extents_) + " are of rank " +
+                       std::to_string(this->rank()) + "; expected rank " + std::to_string(rank));
   }
 }
 
 void AnyBuffer::refuse_access(std::span<const std::int64_t> coordinates) const {
   if (!is_on_host()) throw RuntimeError("buffer: the elements are not in the host's memory");
-  throw RuntimeError("buffer: element " + to_string(coordinates) + " is out of range; extents are " +
-                     to_string(extents_));
+  throw RuntimeError("buffer: element " + to_string(coordinates) +
+                     " is out of range; extents are " + to_string(extents_));
 }
 
 }  // namespace pit

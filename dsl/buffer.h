@@ -1,4 +1,5 @@
-// Buffers: the memory that operators read and write, as a value with element type, extents and strides.
+// Buffers: the memory that operators read and write, as a value with element type, extents and
+// strides.
 #pragma once
 
 #include <dlpack/dlpack.h>
@@ -27,18 +28,24 @@ std::string to_string(std::span<const std::int64_t> shape);
 inline constexpr std::uint8_t kDLPackBool = 6;
 /// The DLPack element type of `type`.
 DLDataType to_dlpack(Type type);
-/// The element type of a DLPack type; false when pit has none (vectors, complex numbers, 4-bit integers).
+/// The element type of a DLPack type; false when pit has none (vectors, complex numbers, 4-bit
+/// integers).
 bool from_dlpack(DLDataType dlpack, Type *type);
 
 /// A dense, strided array of any element type: a handle on memory that it owns or borrows.
 ///
-/// Shapes: extents are not negative; strides count elements and may be zero (broadcast) or negative. Element
-/// (i, j, ...) is at data() + (i * stride(0) + j * stride(1) + ...) * type().bytes().
-/// Ownership: copying a buffer, and making a view of it, copies the handle: all share one memory, which lives as long
-/// as the last of them. Borrowed memory must outlive every buffer that refers to it. `copy()` copies the elements.
-/// A const buffer is a constant handle; the elements stay writable.
-/// Thread safety: distinct handles on one memory may be used from several threads; concurrent accesses to one
-/// element where one of them writes are the caller's to order.
+/// Shapes: extents are not negative; strides count elements and may be zero (broadcast) or
+/// negative. Element (i, j, ...) is at data() + (i * stride(0) + j * stride(1) + ...) *
+/// type().bytes().
+///
+/// Ownership: copying a buffer, and making a view of it, copies the handle: all share one memory,
+/// which lives as long as the last of them. Borrowed memory must outlive every buffer that refers
+/// to it. `copy()` copies the elements. A const buffer is a constant handle; the elements stay
+/// writable.
+///
+/// Thread safety: distinct handles on one memory may be used from several threads; concurrent
+/// accesses to one element where one of them writes are the caller's to order.
+///
 /// Errors: RuntimeError for wrong shapes and coordinates.
 class AnyBuffer {
  public:
@@ -48,13 +55,17 @@ class AnyBuffer {
   /// Borrows `data`. Without strides the memory is compact and row-major.
   AnyBuffer(void *data, Type type, Shape extents, Shape strides = {});
 
-  /// Takes over a DLPack tensor: its deleter runs when the last handle goes. On an error the tensor stays the caller's.
+  /// Takes over a DLPack tensor: its deleter runs when the last handle goes. On an error the tensor
+  /// stays the caller's.
   static AnyBuffer from_dlpack(DLManagedTensor *tensor);
-  /// Borrows a DLPack tensor's memory; extents and strides are copied. Null strides: compact and row-major.
+  /// Borrows a DLPack tensor's memory; extents and strides are copied. Null strides: compact and
+  /// row-major.
   static AnyBuffer from_dlpack(const DLTensor *tensor);
-  /// A DLPack tensor that keeps this memory alive until its deleter is called, by whoever receives it.
+  /// A DLPack tensor that keeps this memory alive until its deleter is called, by whoever receives
+  /// it.
   DLManagedTensor *to_dlpack() const;
-  /// This buffer as a DLPack tensor whose shape and strides point into this handle: valid while the handle is.
+  /// This buffer as a DLPack tensor whose shape and strides point into this handle: valid while the
+  /// handle is.
   DLTensor dl_tensor() const;
 
   bool defined() const { return defined_; }
@@ -62,12 +73,16 @@ class AnyBuffer {
   Type type() const { return type_; }
   DLDevice device() const { return device_; }
   int rank() const { return static_cast<int>(extents_.size()); }
-  std::int64_t extent(int dimension) const { return extents_.at(static_cast<std::size_t>(dimension)); }
-  std::int64_t stride(int dimension) const { return strides_.at(static_cast<std::size_t>(dimension)); }
+  std::int64_t extent(int dimension) const {
+    return extents_.at(static_cast<std::size_t>(dimension));
+  }
+  std::int64_t stride(int dimension) const {
+    return strides_.at(static_cast<std::size_t>(dimension));
+  }
   const Shape &extents() const { return extents_; }
   const Shape &strides() const { return strides_; }
-  std::int64_t size() const;    ///< number of elements
-  bool is_compact() const;      ///< elements follow each other in row-major order
+  std::int64_t size() const;  ///< number of elements
+  bool is_compact() const;    ///< elements follow each other in row-major order
   bool is_on_host() const { return device_.device_type == kDLCPU; }
 
   // Views: other handles on the same memory.
@@ -76,14 +91,16 @@ class AnyBuffer {
   AnyBuffer transposed(const std::vector<int> &order) const;
   /// Coordinates [begin, end) of one dimension; 0 <= begin <= end <= extent.
   AnyBuffer sliced(int dimension, std::int64_t begin, std::int64_t end) const;
-  /// The same elements in row-major order under other extents of equal size. Only for compact buffers.
+  /// The same elements in row-major order under other extents of equal size. Only for compact
+  /// buffers.
   AnyBuffer reshaped(Shape extents) const;
   /// A dimension of extent 1 repeated `extent` times, with stride 0.
   AnyBuffer broadcast(int dimension, std::int64_t extent) const;
 
-  AnyBuffer copy() const;                       ///< owning and compact
-  void copy_from(const AnyBuffer &from) const;  ///< equal type and extents; the memories do not overlap
-  void fill_bytes(int byte) const;              ///< every byte of every element
+  AnyBuffer copy() const;  ///< owning and compact
+  void copy_from(
+      const AnyBuffer &from) const;  ///< equal type and extents; the memories do not overlap
+  void fill_bytes(int byte) const;   ///< every byte of every element
 
   /// Where element `coordinates` lies. RuntimeError when out of range or not in the host's memory.
   void *address(std::span<const std::int64_t> coordinates) const {
@@ -131,8 +148,8 @@ void for_each_coordinate(const Shape &extents, const Visit &visit) {
   }
 }
 
-/// A buffer of elements T. `Rank` is checked at compile time where it is known (-1: at run time only).
-/// See AnyBuffer for shapes, ownership and thread safety.
+/// A buffer of elements T. `Rank` is checked at compile time where it is known (-1: at run time
+/// only). See AnyBuffer for shapes, ownership and thread safety.
 template <class T, int Rank = -1>
 class Buffer : public AnyBuffer {
  public:
@@ -144,7 +161,8 @@ class Buffer : public AnyBuffer {
   explicit Buffer(Shape extents) : Buffer(AnyBuffer(type_of<T>(), std::move(extents))) {}
   /// Owns compact memory with these elements, in row-major order.
   Buffer(Shape extents, std::initializer_list<T> values) : Buffer(std::move(extents)) {
-    const AnyBuffer from(const_cast<T *>(values.begin()), type_of<T>(), {static_cast<std::int64_t>(values.size())});
+    const AnyBuffer from(const_cast<T *>(values.begin()), type_of<T>(),
+                         {static_cast<std::int64_t>(values.size())});
     reshaped({size()}).copy_from(from);
   }
   /// Borrows `data`.
@@ -158,13 +176,16 @@ class Buffer : public AnyBuffer {
   /// The element at these coordinates, which are checked. data() must be aligned for T.
   template <std::convertible_to<std::int64_t>... I>
   T &operator()(I... coordinates) const {
-    static_assert(Rank < 0 || sizeof...(I) == Rank, "pit: this buffer has another number of dimensions");
+    static_assert(Rank < 0 || sizeof...(I) == Rank,
+                  "pit: this buffer has another number of dimensions");
     const std::array<std::int64_t, sizeof...(I)> at{static_cast<std::int64_t>(coordinates)...};
     return *static_cast<T *>(address(at));
   }
 
   Buffer transposed() const { return Buffer(AnyBuffer::transposed()); }
-  Buffer transposed(const std::vector<int> &order) const { return Buffer(AnyBuffer::transposed(order)); }
+  Buffer transposed(const std::vector<int> &order) const {
+    return Buffer(AnyBuffer::transposed(order));
+  }
   Buffer sliced(int dimension, std::int64_t begin, std::int64_t end) const {
     return Buffer(AnyBuffer::sliced(dimension, begin, end));
   }
@@ -172,11 +193,14 @@ class Buffer : public AnyBuffer {
   Buffer<T, NewRank> reshaped(Shape extents) const {
     return Buffer<T, NewRank>(AnyBuffer::reshaped(std::move(extents)));
   }
-  Buffer broadcast(int dimension, std::int64_t extent) const { return Buffer(AnyBuffer::broadcast(dimension, extent)); }
+  Buffer broadcast(int dimension, std::int64_t extent) const {
+    return Buffer(AnyBuffer::broadcast(dimension, extent));
+  }
   Buffer copy() const { return Buffer(AnyBuffer::copy()); }
 
   void fill(T value) const {
-    for_each_coordinate(extents(), [&](const Shape &at) { *static_cast<T *>(address(at)) = value; });
+    for_each_coordinate(extents(),
+                        [&](const Shape &at) { *static_cast<T *>(address(at)) = value; });
   }
 };
 

@@ -18,14 +18,16 @@ bool is_output(const Argument &a) { return a.kind != Argument::Kind::InputTensor
 std::string dtype_text(DLDataType dtype) {
   Type type;
   if (from_dlpack(dtype, &type)) return to_string(type);
-  return "DLPack type code " + std::to_string(dtype.code) + " of " + std::to_string(dtype.bits) + " bits and " +
-         std::to_string(dtype.lanes) + " lanes";
+  return "DLPack type code " + std::to_string(dtype.code) + " of " + std::to_string(dtype.bits) +
+         " bits and " + std::to_string(dtype.lanes) + " lanes";
 }
 
 std::string device_text(DLDevice device) {
   switch (device.device_type) {
-    case kDLCUDA: return "CUDA device " + std::to_string(device.device_id);
-    default: return "DLPack device type " + std::to_string(static_cast<int>(device.device_type));
+    case kDLCUDA:
+      return "CUDA device " + std::to_string(device.device_id);
+    default:
+      return "DLPack device type " + std::to_string(static_cast<int>(device.device_type));
   }
 }
 
@@ -33,12 +35,15 @@ std::string shape_text(const DLTensor &t) {
   return to_string(std::span<const std::int64_t>(t.shape, static_cast<std::size_t>(t.ndim)));
 }
 
-std::uintptr_t first_byte(const DLTensor &t) { return reinterpret_cast<std::uintptr_t>(t.data) + t.byte_offset; }
+std::uintptr_t first_byte(const DLTensor &t) {
+  return reinterpret_cast<std::uintptr_t>(t.data) + t.byte_offset;
+}
 
 /// The arguments of one call against one signature. Nothing is written here.
 class CallCheck {
  public:
-  CallCheck(const CompiledOperator &op, std::span<const CallArgument> arguments) : op_(op), arguments_(arguments) {}
+  CallCheck(const CompiledOperator &op, std::span<const CallArgument> arguments)
+      : op_(op), arguments_(arguments) {}
 
   void run() const {
     const auto &signature = op_.signature();
@@ -61,21 +66,24 @@ class CallCheck {
   [[noreturn]] void refuse(std::size_t i, const std::string &what, const std::string &expected,
                            const std::string &got) const {
     throw RuntimeError("operator " + op_.name() + ": argument " + std::to_string(i + 1) + " '" +
-                       op_.signature()[i].name + "': " + what + "; expected " + expected + "; got " + got);
+                       op_.signature()[i].name + "': " + what + "; expected " + expected +
+                       "; got " + got);
   }
 
   void check_scalar(std::size_t i) const {
     const Type type = op_.signature()[i].type;
     const CallArgument &a = arguments_[i];
     if (a.tensor() != nullptr) refuse(i, "is a scalar", to_string(type), "a tensor");
-    if (a.scalar_type() != type) refuse(i, "wrong scalar type", to_string(type), to_string(a.scalar_type()));
+    if (a.scalar_type() != type)
+      refuse(i, "wrong scalar type", to_string(type), to_string(a.scalar_type()));
   }
 
   void check_tensor(std::size_t i) const {
     const Argument &expected = op_.signature()[i];
     const DLTensor *t = arguments_[i].tensor();
     if (t == nullptr) {
-      refuse(i, "is a tensor", to_string(expected.type) + " of rank " + std::to_string(expected.rank),
+      refuse(i, "is a tensor",
+             to_string(expected.type) + " of rank " + std::to_string(expected.rank),
              "a scalar " + to_string(arguments_[i].scalar_type()));
     }
     Type type;
@@ -83,7 +91,8 @@ class CallCheck {
       refuse(i, "wrong element type", to_string(expected.type), dtype_text(t->dtype));
     }
     if (t->ndim != expected.rank) {
-      refuse(i, "wrong rank", std::to_string(expected.rank), std::to_string(t->ndim) + ", extents " + shape_text(*t));
+      refuse(i, "wrong rank", std::to_string(expected.rank),
+             std::to_string(t->ndim) + ", extents " + shape_text(*t));
     }
     if (t->device.device_type != kDLCPU) {
       refuse(i, "not in the host's memory", "a host tensor", device_text(t->device));
@@ -92,7 +101,8 @@ class CallCheck {
     if (expected.tensor) check_declared(i, *t, *expected.tensor);
   }
 
-  /// Extents are not negative, every element has an address, and there is data if there is an element.
+  /// Extents are not negative, every element has an address, and there is data if there is an
+  /// element.
   void check_memory(std::size_t i, const DLTensor &t) const {
     bool empty = false, overflow = false;
     for (int d = 0; d < t.ndim; ++d) {
@@ -110,8 +120,10 @@ class CallCheck {
       overflow |= __builtin_add_overflow(span, bytes < 0 ? -bytes : bytes, &span);
       overflow |= __builtin_mul_overflow(elements, t.shape[d], &elements);
     }
-    if (overflow) refuse(i, "elements out of the address space", "smaller extents or strides", shape_text(t));
-    if (t.data == nullptr) refuse(i, "null data", "memory for extents " + shape_text(t), "a null pointer");
+    if (overflow)
+      refuse(i, "elements out of the address space", "smaller extents or strides", shape_text(t));
+    if (t.data == nullptr)
+      refuse(i, "null data", "memory for extents " + shape_text(t), "a null pointer");
   }
 
   void check_declared(std::size_t i, const DLTensor &t, const StorageNode &declared) const {
@@ -120,15 +132,17 @@ class CallCheck {
       const std::int64_t stride = t.strides != nullptr ? t.strides[d] : compact;
       compact *= std::max<std::int64_t>(t.shape[d], 1);
       const auto u = static_cast<std::size_t>(d);
-      const std::int64_t wanted = u < declared.declared_strides.size() ? declared.declared_strides[u] : -1;
+      const std::int64_t wanted =
+          u < declared.declared_strides.size() ? declared.declared_strides[u] : -1;
       if (wanted != -1 && stride != wanted && t.shape[d] > 1) {
-        refuse(i, "stride of dimension " + std::to_string(d) + " is declared", std::to_string(wanted) + " elements",
-               std::to_string(stride));
+        refuse(i, "stride of dimension " + std::to_string(d) + " is declared",
+               std::to_string(wanted) + " elements", std::to_string(stride));
       }
     }
     const auto alignment = static_cast<std::uintptr_t>(std::max(declared.alignment, 1));
     if (first_byte(t) % alignment != 0) {
-      refuse(i, "alignment is declared", "data at a multiple of " + std::to_string(alignment) + " bytes",
+      refuse(i, "alignment is declared",
+             "data at a multiple of " + std::to_string(alignment) + " bytes",
              std::to_string(first_byte(t) % alignment) + " bytes past one");
     }
   }
@@ -143,13 +157,15 @@ class CallCheck {
       const bool is_input = !is_output(op_.signature()[j]);
       if (is_input && op_.info().elementwise && same_elements(out, *other)) continue;
       refuse(i, "overlaps argument " + std::to_string(j + 1) + " '" + op_.signature()[j].name + "'",
-             is_input && op_.info().elementwise ? "memory of its own, or exactly that argument's elements"
-                                                : "memory of its own",
+             is_input && op_.info().elementwise
+                 ? "memory of its own, or exactly that argument's elements"
+                 : "memory of its own",
              "shared memory");
     }
   }
 
-  /// Every element of an output has an address of its own: each stride steps over what the smaller ones span.
+  /// Every element of an output has an address of its own: each stride steps over what the smaller
+  /// ones span.
   void check_distinct_elements(std::size_t i, const DLTensor &t) const {
     if (t.strides == nullptr) return;
     std::array<std::byte, 256> storage;
@@ -157,14 +173,17 @@ class CallCheck {
     std::pmr::vector<std::pair<std::int64_t, std::int64_t>> dims(&memory);  // |stride|, extent
     for (int d = 0; d < t.ndim; ++d) {
       if (t.shape[d] == 0) return;
-      if (t.shape[d] > 1) dims.emplace_back(t.strides[d] < 0 ? -t.strides[d] : t.strides[d], t.shape[d]);
+      if (t.shape[d] > 1)
+        dims.emplace_back(t.strides[d] < 0 ? -t.strides[d] : t.strides[d], t.shape[d]);
     }
     std::sort(dims.begin(), dims.end());
     std::int64_t span = 0;
     for (const auto &[stride, extent] : dims) {
       if (stride <= span) {
         refuse(i, "elements of an output overlap", "strides that step over the inner dimensions",
-               "strides " + to_string(std::span<const std::int64_t>(t.strides, static_cast<std::size_t>(t.ndim))) +
+               "strides " +
+                   to_string(
+                       std::span<const std::int64_t>(t.strides, static_cast<std::size_t>(t.ndim))) +
                    " for extents " + shape_text(t));
       }
       span += stride * (extent - 1);
@@ -172,7 +191,8 @@ class CallCheck {
   }
 
   static bool same_elements(const DLTensor &a, const DLTensor &b) {
-    if (first_byte(a) != first_byte(b) || a.ndim != b.ndim || a.dtype.bits != b.dtype.bits) return false;
+    if (first_byte(a) != first_byte(b) || a.ndim != b.ndim || a.dtype.bits != b.dtype.bits)
+      return false;
     std::int64_t compact = 1;
     for (int d = a.ndim; d-- > 0;) {
       const std::int64_t stride_a = a.strides != nullptr ? a.strides[d] : compact;
@@ -188,19 +208,22 @@ class CallCheck {
 };
 
 double microseconds_since(std::chrono::steady_clock::time_point start) {
-  return std::chrono::duration<double, std::micro>(std::chrono::steady_clock::now() - start).count();
+  return std::chrono::duration<double, std::micro>(std::chrono::steady_clock::now() - start)
+      .count();
 }
 
 }  // namespace
 
 const CompiledOperator &Callable::compiled() const {
-  if (compiled_ == nullptr) throw RuntimeError("this Callable is empty; it gets its code from Pipeline::compile");
+  if (compiled_ == nullptr)
+    throw RuntimeError("this Callable is empty; it gets its code from Pipeline::compile");
   return *compiled_;
 }
 
 void Callable::call(std::span<const CallArgument> arguments, RunStatistics *statistics) const {
   const CompiledOperator &op = compiled();
-  const auto start = statistics != nullptr ? std::chrono::steady_clock::now() : std::chrono::steady_clock::time_point{};
+  const auto start = statistics != nullptr ? std::chrono::steady_clock::now()
+                                           : std::chrono::steady_clock::time_point{};
   CallCheck(op, arguments).run();
   if (statistics != nullptr) statistics->check_us += microseconds_since(start);
 

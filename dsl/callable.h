@@ -1,4 +1,5 @@
-// Compiled operators as callable values: what a call is checked for, and what a run tells about itself.
+// Compiled operators as callable values: what a call is checked for, and what a run tells about
+// itself.
 //
 // A call whose argument types are known to the compiler can be checked by it: see typed_callable.h.
 #pragma once
@@ -28,16 +29,18 @@ struct RunStatistics {
   double compute_us = 0;  ///< everything else that the operator does
   double total_us = 0;    ///< the whole call
   std::int64_t peak_workspace_bytes = 0;
-  std::vector<std::pair<std::string, double>> stages{};      ///< name, microseconds; in the order they ran
-  std::vector<std::pair<std::string, double>> statistics{};  ///< "live.kept", "live.candidates", ...
+  std::vector<std::pair<std::string, double>>
+      stages{};  ///< name, microseconds; in the order they ran
+  std::vector<std::pair<std::string, double>>
+      statistics{};  ///< "live.kept", "live.candidates", ...
 };
 
 /// What the compiler says of an operator.
 struct OperatorInfo {
   std::string name;
   std::vector<Argument> signature;  ///< in the order of a call
-  /// Every output element depends only on the input elements at its own coordinate, which are read before it is
-  /// written: an output may then be an input, whole.
+  /// Every output element depends only on the input elements at its own coordinate, which are read
+  /// before it is written: an output may then be an input, whole.
   bool elementwise = false;
 };
 
@@ -53,8 +56,9 @@ class CompiledOperator {
   const std::vector<Argument> &signature() const { return info_.signature; }
   const OperatorInfo &info() const { return info_; }
 
-  /// Runs with the tensors and the scalars of the signature, each in its order. The arguments passed Callable's checks;
-  /// strides may be null and byte_offset non-zero. `statistics` may be null; run adds its own parts to it.
+  /// Runs with the tensors and the scalars of the signature, each in its order. The arguments
+  /// passed Callable's checks; strides may be null and byte_offset non-zero. `statistics` may be
+  /// null; run adds its own parts to it.
   virtual void run(std::span<const DLTensor *const> tensors, std::span<const void *const> scalars,
                    RunStatistics *statistics) const = 0;
 
@@ -65,9 +69,10 @@ class CompiledOperator {
 /// One argument of a call: a tensor, which is referred to, or a scalar, which is copied.
 class CallArgument {
  public:
-  CallArgument(const AnyBuffer &buffer) : tensor_(buffer.dl_tensor()), is_tensor_(true) {}       // NOLINT: an argument
-  CallArgument(const DLTensor &tensor) : tensor_(tensor), is_tensor_(true) {}                    // NOLINT
-  CallArgument(const DLTensor *tensor)                                                           // NOLINT
+  CallArgument(const AnyBuffer &buffer)
+      : tensor_(buffer.dl_tensor()), is_tensor_(true) {}  // NOLINT: an argument
+  CallArgument(const DLTensor &tensor) : tensor_(tensor), is_tensor_(true) {}  // NOLINT
+  CallArgument(const DLTensor *tensor)                                         // NOLINT
       : tensor_(tensor != nullptr ? *tensor : DLTensor{}), is_tensor_(true) {}
   template <class T>
     requires(std::is_arithmetic_v<T> || std::same_as<T, float16_t> || std::same_as<T, bfloat16_t>)
@@ -89,22 +94,29 @@ class CallArgument {
 template <class... Signature>
 class TypedCallable;
 
-/// A compiled operator as a value. Copies share the compiled code. Defined when it comes from Pipeline::compile.
+/// A compiled operator as a value. Copies share the compiled code. Defined when it comes from
+/// Pipeline::compile.
 ///
-/// `f(a, b, bias, out)`: buffers (or DLPack tensors) and scalars in the order of signature(). Checked at each call,
-/// before anything is written: the number of arguments; of every tensor its element type (exactly), rank, extents (not
-/// negative), device (the host), data (null only if empty), declared strides and alignment; of every scalar its
-/// type (exactly); that no two elements of an output are one, and that no output overlaps another argument, except
-/// an elementwise operator's output that is an input whole. What relates extents of different tensors, and the data
-/// itself, is checked by the operator.
-/// With no alignment declared any data pointer is accepted: generated code then assumes no alignment, not even
-/// that of the element.
-/// Errors: RuntimeError "operator spmm: argument 2 'B': ...; expected ...; got ...", arguments counted from 1. Outputs
-/// are untouched. Thread safety: one Callable may be called from several threads at once.
+/// `f(a, b, bias, out)`: buffers (or DLPack tensors) and scalars in the order of signature().
+/// Checked at each call, before anything is written: the number of arguments; of every tensor its
+/// element type (exactly), rank, extents (not negative), device (the host), data (null only if
+/// empty), declared strides and alignment; of every scalar its type (exactly); that no two elements
+/// of an output are one, and that no output overlaps another argument, except an elementwise
+/// operator's output that is an input whole. What relates extents of different tensors, and the
+/// data itself, is checked by the operator.
+///
+/// With no alignment declared any data pointer is accepted: generated code then assumes no
+/// alignment, not even that of the element.
+///
+/// Errors: RuntimeError "operator spmm: argument 2 'B': ...; expected ...; got ...", arguments
+/// counted from 1. Outputs are untouched.
+///
+/// Thread safety: one Callable may be called from several threads at once.
 class Callable {
  public:
   Callable() = default;
-  explicit Callable(std::shared_ptr<const CompiledOperator> compiled) : compiled_(std::move(compiled)) {}
+  explicit Callable(std::shared_ptr<const CompiledOperator> compiled)
+      : compiled_(std::move(compiled)) {}
 
   bool defined() const { return compiled_ != nullptr; }
   const std::string &name() const { return compiled().name(); }
@@ -114,7 +126,8 @@ class Callable {
   template <class... Arguments>
     requires(std::convertible_to<const Arguments &, CallArgument> && ...)
   void operator()(const Arguments &...arguments) const {
-    const CallArgument list[sizeof...(Arguments) + 1] = {CallArgument(arguments)..., CallArgument(0)};
+    const CallArgument list[sizeof...(Arguments) + 1] = {CallArgument(arguments)...,
+                                                         CallArgument(0)};
     call({list, sizeof...(Arguments)});
   }
 
@@ -123,7 +136,8 @@ class Callable {
     requires(std::convertible_to<const Arguments &, CallArgument> && ...)
   RunStatistics measured(const Arguments &...arguments) const {
     RunStatistics statistics;
-    const CallArgument list[sizeof...(Arguments) + 1] = {CallArgument(arguments)..., CallArgument(0)};
+    const CallArgument list[sizeof...(Arguments) + 1] = {CallArgument(arguments)...,
+                                                         CallArgument(0)};
     call({list, sizeof...(Arguments)}, &statistics);
     return statistics;
   }
@@ -131,17 +145,18 @@ class Callable {
   /// The call with a list of arguments made at run time. `statistics` may be null.
   void call(std::span<const CallArgument> arguments, RunStatistics *statistics = nullptr) const;
 
-  /// This operator with its signature written in C++, e.g. typed<In<bfloat16_t, 2>, Scalar<float>, Out<float, 2>>(); see
-  /// typed_callable.h. CompileError when that is not its signature.
+  /// This operator with its signature written in C++, e.g. typed<In<bfloat16_t, 2>, Scalar<float>,
+  /// Out<float, 2>>(); see typed_callable.h. CompileError when that is not its signature.
   template <class... Signature>
-  TypedCallable<Signature...> typed(std::source_location where = std::source_location::current()) const;
+  TypedCallable<Signature...> typed(
+      std::source_location where = std::source_location::current()) const;
 
  private:
   std::shared_ptr<const CompiledOperator> compiled_;
 };
 
-/// True when some byte belongs to an element of `a` and to an element of `b`. Exact unless the strides are so irregular
-/// that the search is given up; then it says true.
+/// True when some byte belongs to an element of `a` and to an element of `b`. Exact unless the
+/// strides are so irregular that the search is given up; then it says true.
 bool memory_overlaps(const DLTensor &a, const DLTensor &b);
 
 }  // namespace pit

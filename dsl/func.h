@@ -296,7 +296,8 @@ class Func : public Definition {
   Func &compute_at(const Definition &consumer, VarOrRVar loop, Location where = Location::current());
   Func &compute_root(Location where = Location::current());
   Func &compute_inline(Location where = Location::current());
-  /// Keeps the result in the order of `index`: [position][Vars that the index does not cover][offsets in the micro-tile].
+  /// Keeps the result in the order of `index`: [position][Vars that the index does not cover]
+  /// [offsets in the micro-tile, of covered Vars with a micro extent over 1], both in the order of the Func's arguments.
   Func &store_compact(const SparseIndex &index, Location where = Location::current());
   /// Storage order of the dimensions, outermost first.
   Func &reorder_storage(std::initializer_list<Var> order, Location where = Location::current());

@@ -1,9 +1,10 @@
 // Whether two strided tensors share memory.
 //
-// Byte addresses of a are a0 + sum x_d * s_d + u with 0 <= u < bytes(a), those of b likewise. They meet when
-// sum t_i * w_i lies in an interval around b0 - a0, where each t_i runs over a range of integers. Weights are taken
-// largest first; what the smaller ones can still add bounds the choices for each, so for the nested strides of
-// slices and transpositions there are at most two choices a level.
+// Byte addresses of a are a0 + sum x_d * s_d + u with 0 <= u < bytes(a), those of b likewise. They
+// meet when sum t_i * w_i lies in an interval around b0 - a0, where each t_i runs over a range of
+// integers. Weights are taken largest first; what the smaller ones can still add bounds the choices
+// for each, so for the nested strides of slices and transpositions there are at most two choices a
+// level.
 #include <algorithm>
 #include <cstdint>
 #include <vector>
@@ -47,9 +48,11 @@ class OverlapSearch {
   }
 
   void prepare() {
-    std::sort(terms_.begin(), terms_.end(), [](const Term &x, const Term &y) { return x.weight > y.weight; });
+    std::sort(terms_.begin(), terms_.end(),
+              [](const Term &x, const Term &y) { return x.weight > y.weight; });
     reach_.assign(terms_.size() + 1, 0);
-    for (std::size_t i = terms_.size(); i-- > 0;) reach_[i] = reach_[i + 1] + terms_[i].weight * terms_[i].limit;
+    for (std::size_t i = terms_.size(); i-- > 0;)
+      reach_[i] = reach_[i + 1] + terms_[i].weight * terms_[i].limit;
   }
 
  private:
@@ -75,7 +78,8 @@ bool memory_overlaps(const DLTensor &a, const DLTensor &b) {
     std::int64_t compact = 1;
     for (int d = t->ndim; d-- > 0;) {
       if (t->shape[d] == 0) return false;
-      const std::int64_t span = (t->shape[d] - 1) * (t->strides != nullptr ? t->strides[d] : compact) * bytes(*t);
+      const std::int64_t span =
+          (t->shape[d] - 1) * (t->strides != nullptr ? t->strides[d] : compact) * bytes(*t);
       compact *= t->shape[d];
       (span < 0 ? low_end : high_end)[n] += span;
     }
@@ -83,16 +87,17 @@ bool memory_overlaps(const DLTensor &a, const DLTensor &b) {
   }
   if (high_end[0] <= low_end[1] || high_end[1] <= low_end[0]) return false;
 
-  // Terms of a count upwards from its lowest address. b's are mirrored, so that they count upwards too: an address of
-  // b is its highest one minus such a sum. Then a sum of both equals (highest of b) - (lowest of a), but for
-  // the bytes inside the elements.
+  // Terms of a count upwards from its lowest address. b's are mirrored, so that they count upwards
+  // too: an address of b is its highest one minus such a sum. Then a sum of both equals (highest of
+  // b) - (lowest of a), but for the bytes inside the elements.
   OverlapSearch search;
   for (const DLTensor *t : {&a, &b}) {
     std::int64_t compact = 1;
     for (int d = t->ndim; d-- > 0;) {
       const std::int64_t stride = (t->strides != nullptr ? t->strides[d] : compact) * bytes(*t);
       compact *= t->shape[d];
-      if (stride != 0 && t->shape[d] > 1) search.add(stride < 0 ? -stride : stride, t->shape[d] - 1);
+      if (stride != 0 && t->shape[d] > 1)
+        search.add(stride < 0 ? -stride : stride, t->shape[d] - 1);
     }
   }
   search.prepare();

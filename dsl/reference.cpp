@@ -23,7 +23,9 @@ using reference::RangedVar;
 class PendingTensor {
  public:
   PendingTensor(const AnyBuffer &target, bool with_bounds)
-      : target_(target), values_(target.type(), target.extents()), written_(uint8, target.extents()) {
+      : target_(target),
+        values_(target.type(), target.extents()),
+        written_(uint8, target.extents()) {
     if (with_bounds) bounds_ = Buffer<double>(target.extents());
     if (with_bounds) bounds_->fill(-1);
   }
@@ -60,7 +62,8 @@ class PendingTensor {
 
  private:
   void put_integer(const Shape &at, std::int64_t value) {
-    // The low bytes are the value wrapped in its type: the machines that pit runs on are little-endian.
+    // The low bytes are the value wrapped in its type: the machines that pit runs on are
+    // little-endian.
     std::memcpy(values_.address(at), &value, static_cast<std::size_t>(target_.type().bytes()));
   }
 
@@ -74,7 +77,10 @@ class Run {
  public:
   Run(const Pipeline &pipeline, const Reference::Tensors &inputs, const Reference::Scalars &scalars,
       const Reference::Tensors &outputs, bool with_bounds)
-      : pipeline_(pipeline), outputs_(outputs), signature_(pipeline.signature()), with_bounds_(with_bounds) {
+      : pipeline_(pipeline),
+        outputs_(outputs),
+        signature_(pipeline.signature()),
+        with_bounds_(with_bounds) {
     const std::vector<Directive> directives = pipeline.schedule().directives;
     for (const Directive &d : directives) {
       if (d.kind == DirectiveKind::StoreCompact) compact_[d.func.lock().get()] = d.index;
@@ -84,11 +90,15 @@ class Run {
     for (const Argument &a : signature_) {
       if (a.kind == Argument::Kind::InputTensor || a.kind == Argument::Kind::Scalar) continue;
       const AnyBuffer &buffer = output(a);
-      if (a.kind == Argument::Kind::IndexOffsets) groups[identity_of(a.index)] = buffer.extent(0) - 1;
+      if (a.kind == Argument::Kind::IndexOffsets)
+        groups[identity_of(a.index)] = buffer.extent(0) - 1;
       if (a.kind != Argument::Kind::OutputTensor || compact_.contains(a.func.get())) continue;
       const auto [known, added] = extents.emplace(a.func.get(), buffer.extents());
-      if (!added && known->second != buffer.extents()) refuse(a, "the extents of " + a.func->name + "'s other components, " +
-                                                                     to_string(known->second), to_string(buffer.extents()));
+      if (!added && known->second != buffer.extents())
+        refuse(
+            a,
+            "the extents of " + a.func->name + "'s other components, " + to_string(known->second),
+            to_string(buffer.extents()));
     }
     program_.emplace(pipeline, inputs, scalars, std::move(extents), std::move(groups));
   }
@@ -104,7 +114,8 @@ class Run {
     }
     for (const Argument &a : signature_) {
       if (a.kind == Argument::Kind::IndexOffsets) fill(a, program_->lists(a.index).offsets, true);
-      if (a.kind == Argument::Kind::IndexCoordinates) fill(a, program_->lists(a.index).coordinates, false);
+      if (a.kind == Argument::Kind::IndexCoordinates)
+        fill(a, program_->lists(a.index).coordinates, false);
       if (a.kind == Argument::Kind::IndexCount) fill(a, {program_->lists(a.index).kept}, true);
     }
   }
@@ -117,8 +128,10 @@ class Run {
   }
 
  private:
-  [[noreturn]] void refuse(const Argument &a, const std::string &expected, const std::string &got) const {
-    throw RuntimeError("operator " + pipeline_.name() + ": output " + a.name + "; expected " + expected + "; got " + got);
+  [[noreturn]] void refuse(const Argument &a, const std::string &expected,
+                           const std::string &got) const {
+    throw RuntimeError("operator " + pipeline_.name() + ": output " + a.name + "; expected " +
+                       expected + "; got " + got);
   }
 
   const AnyBuffer &output(const Argument &a) const {
@@ -126,7 +139,8 @@ class Run {
     const std::string wanted = to_string(a.type) + " of rank " + std::to_string(a.rank);
     if (it == outputs_.end()) refuse(a, wanted, "nothing");
     if (it->second.type() != a.type || it->second.rank() != a.rank) {
-      refuse(a, wanted, to_string(it->second.type()) + " of rank " + std::to_string(it->second.rank()));
+      refuse(a, wanted,
+             to_string(it->second.type()) + " of rank " + std::to_string(it->second.rank()));
     }
     return it->second;
   }
@@ -141,7 +155,8 @@ class Run {
     return tensors;
   }
 
-  void put_all(FuncNode &func, const Shape &coordinates, const std::vector<PendingTensor *> &tensors, const Shape &at) {
+  void put_all(FuncNode &func, const Shape &coordinates,
+               const std::vector<PendingTensor *> &tensors, const Shape &at) {
     FuncValues<V> &values = program_->func(func);
     if (!values.has_value(coordinates.data())) return;
     std::vector<Cell<V>> cells(func.types.size());
@@ -151,24 +166,28 @@ class Run {
 
   void evaluate_plain(FuncNode &func) {
     const std::vector<PendingTensor *> tensors = tensors_of(func);
-    for_each_coordinate(tensors[0]->extents(), [&](const Shape &at) { put_all(func, at, tensors, at); });
+    for_each_coordinate(tensors[0]->extents(),
+                        [&](const Shape &at) { put_all(func, at, tensors, at); });
   }
 
-  /// [position][Vars that the index does not cover][offsets in the micro-tile], the Vars in the Func's order.
+  /// [position][Vars that the index does not cover][offsets in the micro-tile], the Vars in the
+  /// Func's order.
   void evaluate_compact(FuncNode &func, const IndexPtr &index) {
     const IndexLists &lists = program_->lists(index);
     const std::vector<PendingTensor *> tensors = tensors_of(func);
     const Shape &extents = tensors[0]->extents();
     const auto entries = static_cast<std::int64_t>(lists.coordinates.size());
     if (entries > extents[0]) {
-      throw RuntimeError("operator " + pipeline_.name() + ": index " + index->name + " has " + std::to_string(entries) +
-                         " entries, which do not fit the " + std::to_string(extents[0]) + " positions of output " + func.name);
+      throw RuntimeError("operator " + pipeline_.name() + ": index " + index->name + " has " +
+                         std::to_string(entries) + " entries, which do not fit the " +
+                         std::to_string(extents[0]) + " positions of output " + func.name);
     }
     // Which dimension of the layout each Var has.
     std::vector<int> dimension(func.args.size(), -1);
     int next = 1;
     for (std::size_t d = 0; d < func.args.size(); ++d) {
-      if (find(lists.axis, func.args[d]) == nullptr && find(lists.group, func.args[d]) == nullptr) dimension[d] = next++;
+      if (find(lists.axis, func.args[d]) == nullptr && find(lists.group, func.args[d]) == nullptr)
+        dimension[d] = next++;
     }
     for (std::size_t d = 0; d < func.args.size(); ++d) {
       const RangedVar *g = find(lists.group, func.args[d]);
@@ -176,9 +195,10 @@ class Run {
       const std::int64_t micro = g != nullptr ? g->micro : in_axis ? lists.micro : 1;
       if (micro == 1) continue;
       if (extents[static_cast<std::size_t>(next)] != micro) {
-        throw RuntimeError("operator " + pipeline_.name() + ": dimension " + std::to_string(next) + " of output " +
-                           func.name + " is an offset in the micro-tile of " + func.args[d]->name + "; expected extent " +
-                           std::to_string(micro) + "; got " + std::to_string(extents[static_cast<std::size_t>(next)]));
+        throw RuntimeError("operator " + pipeline_.name() + ": dimension " + std::to_string(next) +
+                           " of output " + func.name + " is an offset in the micro-tile of " +
+                           func.args[d]->name + "; expected extent " + std::to_string(micro) +
+                           "; got " + std::to_string(extents[static_cast<std::size_t>(next)]));
       }
       dimension[d] = next++;
     }
@@ -190,20 +210,23 @@ class Run {
           Shape at{e};
           at.insert(at.end(), inner.begin(), inner.end());
           Shape coordinates;
-          if (compact_coordinates(func, lists, g, e, at, dimension, &coordinates)) put_all(func, coordinates, tensors, at);
+          if (compact_coordinates(func, lists, g, e, at, dimension, &coordinates))
+            put_all(func, coordinates, tensors, at);
         });
       }
     }
   }
 
   static const RangedVar *find(const std::vector<RangedVar> &vars, const VarPtr &v) {
-    const auto it = std::find_if(vars.begin(), vars.end(), [&](const RangedVar &r) { return r.var == v; });
+    const auto it =
+        std::find_if(vars.begin(), vars.end(), [&](const RangedVar &r) { return r.var == v; });
     return it == vars.end() ? nullptr : &*it;
   }
 
   /// The Func's coordinates at place `at` of the layout; false past the edge of its range.
-  static bool compact_coordinates(const FuncNode &func, const IndexLists &lists, std::int64_t g, std::int64_t e,
-                                  const Shape &at, const std::vector<int> &dimension, Shape *coordinates) {
+  static bool compact_coordinates(const FuncNode &func, const IndexLists &lists, std::int64_t g,
+                                  std::int64_t e, const Shape &at,
+                                  const std::vector<int> &dimension, Shape *coordinates) {
     coordinates->assign(func.args.size(), 0);
     for (std::size_t d = 0; d < func.args.size(); ++d) {
       const std::int64_t inner = dimension[d] < 0 ? 0 : at[static_cast<std::size_t>(dimension[d])];
@@ -222,7 +245,8 @@ class Run {
       } else if (const RangedVar *member = find(lists.group, func.args[d])) {
         std::int64_t rest = g;
         for (std::size_t i = lists.group.size(); i-- > 0;) {
-          const std::int64_t n = (lists.group[i].extent + lists.group[i].micro - 1) / lists.group[i].micro;
+          const std::int64_t n =
+              (lists.group[i].extent + lists.group[i].micro - 1) / lists.group[i].micro;
           if (&lists.group[i] == member) c = member->min + rest % n * member->micro + inner;
           rest /= n;
         }
@@ -234,10 +258,12 @@ class Run {
   }
 
   void fill(const Argument &a, const std::vector<std::int64_t> &numbers, bool exactly) {
-    const std::int64_t extent = output(a).extent(0), count = static_cast<std::int64_t>(numbers.size());
+    const std::int64_t extent = output(a).extent(0),
+                       count = static_cast<std::int64_t>(numbers.size());
     if (exactly ? count != extent : count > extent) {
-      throw RuntimeError("operator " + pipeline_.name() + ": index " + a.index->name + ": " + a.name + " takes " +
-                         std::to_string(count) + " entries; got a buffer of " + std::to_string(extent));
+      throw RuntimeError("operator " + pipeline_.name() + ": index " + a.index->name + ": " +
+                         a.name + " takes " + std::to_string(count) + " entries; got a buffer of " +
+                         std::to_string(extent));
     }
     PendingTensor &tensor = pending_.try_emplace(a.name, output(a), with_bounds_).first->second;
     for (std::int64_t i = 0; i < count; ++i) {
@@ -280,8 +306,9 @@ Reference::Reference(const Pipeline &pipeline, Tensors inputs, Scalars scalars,
     const auto given = output_extents.find(func->name);
     if (given == output_extents.end()) continue;
     if (given->second.size() != func->args.size()) {
-      throw RuntimeError("operator " + pipeline.name() + ": extents " + to_string(given->second) + " of " + func->name +
-                         "; expected " + std::to_string(func->args.size()) + " of them");
+      throw RuntimeError("operator " + pipeline.name() + ": extents " + to_string(given->second) +
+                         " of " + func->name + "; expected " + std::to_string(func->args.size()) +
+                         " of them");
     }
     extents[func.get()] = given->second;
   }
@@ -297,10 +324,12 @@ namespace {
 template <class V>
 Cell<V> value_at(Program<V> &program, const Func &func, const Shape &coordinates, int component) {
   FuncNode &node = *func.func();
-  if (coordinates.size() != node.args.size() || component < 0 || component >= static_cast<int>(node.types.size())) {
-    throw RuntimeError("Func " + node.name + " has " + std::to_string(node.args.size()) + " dimensions and " +
-                       std::to_string(node.types.size()) + " components; asked for component " +
-                       std::to_string(component) + " at " + to_string(coordinates));
+  if (coordinates.size() != node.args.size() || component < 0 ||
+      component >= static_cast<int>(node.types.size())) {
+    throw RuntimeError("Func " + node.name + " has " + std::to_string(node.args.size()) +
+                       " dimensions and " + std::to_string(node.types.size()) +
+                       " components; asked for component " + std::to_string(component) + " at " +
+                       to_string(coordinates));
   }
   return program.func(node).at(coordinates.data(), component);
 }

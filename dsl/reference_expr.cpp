@@ -21,14 +21,16 @@ V Code<V>::number(Frame<V> &) const {
 template <class V>
 int Scope<V>::slot(const VarPtr &var) {
   const auto [it, added] = slots.try_emplace(var.get(), static_cast<int>(slots.size()));
-  internal_check(it->second < kMaxSlots, "the reference interpreter handles definitions of up to 48 variables");
+  internal_check(it->second < kMaxSlots,
+                 "the reference interpreter handles definitions of up to 48 variables");
   (void)added;
   return it->second;
 }
 
 namespace {
 
-// Each node is one struct with what it needs and its meaning. I nodes are integers, N nodes are numbers.
+// Each node is one struct with what it needs and its meaning. I nodes are integers, N nodes are
+// numbers.
 
 template <class V, class Get>
 struct INode final : Code<V> {
@@ -46,28 +48,39 @@ struct NNode final : Code<V> {
 template <class V>
 class Compiler {
  public:
-  Compiler(const Scope<V> &scope, Environment<V> &environment) : scope_(scope), environment_(environment) {}
+  Compiler(const Scope<V> &scope, Environment<V> &environment)
+      : scope_(scope), environment_(environment) {}
 
   CodePtr<V> compile(const Expr &e) {
     switch (e->kind) {
-      case ExprKind::IntImm: return constant(e.as<IntImm>()->value);
+      case ExprKind::IntImm:
+        return constant(e.as<IntImm>()->value);
       case ExprKind::FloatImm: {
         const V value = exact<V>(e.as<FloatImm>()->value);
         return number([value](Frame<V> &) { return value; });
       }
-      case ExprKind::Variable: return variable(*e.as<Variable>());
-      case ExprKind::Param: return parameter(*e.as<ParamRef>());
+      case ExprKind::Variable:
+        return variable(*e.as<Variable>());
+      case ExprKind::Param:
+        return parameter(*e.as<ParamRef>());
       case ExprKind::Extent: {
         const Extent &extent = *e.as<Extent>();
         return constant(environment_.tensor(*extent.storage).extent(extent.dimension));
       }
-      case ExprKind::Load: return load(*e.as<Load>());
-      case ExprKind::Call: return call(*e.as<Call>());
-      case ExprKind::Unary: return unary_code(*e.as<Unary>());
-      case ExprKind::Binary: return binary_code(*e.as<Binary>());
-      case ExprKind::Select: return select(*e.as<Select>());
-      case ExprKind::Cast: return cast_code(*e.as<Cast>());
-      case ExprKind::IndexQuery: return index_query(*e.as<IndexQuery>());
+      case ExprKind::Load:
+        return load(*e.as<Load>());
+      case ExprKind::Call:
+        return call(*e.as<Call>());
+      case ExprKind::Unary:
+        return unary_code(*e.as<Unary>());
+      case ExprKind::Binary:
+        return binary_code(*e.as<Binary>());
+      case ExprKind::Select:
+        return select(*e.as<Select>());
+      case ExprKind::Cast:
+        return cast_code(*e.as<Cast>());
+      case ExprKind::IndexQuery:
+        return index_query(*e.as<IndexQuery>());
     }
     throw InternalError("an expression of unknown kind");
   }
@@ -87,8 +100,10 @@ class Compiler {
 
   CodePtr<V> variable(const Variable &v) const {
     const auto slot = scope_.slots.find(v.var.get());
-    if (slot == scope_.slots.end()) throw InternalError("variable " + v.var->name + " has no value here");
-    return integer([s = static_cast<std::size_t>(slot->second)](Frame<V> &f) { return f.slots[s]; });
+    if (slot == scope_.slots.end())
+      throw InternalError("variable " + v.var->name + " has no value here");
+    return integer(
+        [s = static_cast<std::size_t>(slot->second)](Frame<V> &f) { return f.slots[s]; });
   }
 
   CodePtr<V> parameter(const ParamRef &p) const {
@@ -100,11 +115,14 @@ class Compiler {
   /// Where the element of a load lies, with every index checked.
   class Address {
    public:
-    Address(const Load &load, const AnyBuffer &tensor, std::vector<CodePtr<V>> indices, const Scope<V> &scope)
+    Address(const Load &load, const AnyBuffer &tensor, std::vector<CodePtr<V>> indices,
+            const Scope<V> &scope)
         : name_(load.storage->name), base_(static_cast<const char *>(tensor.data())) {
       for (std::size_t d = 0; d < indices.size(); ++d) {
-        Dimension dim{-1, nullptr, tensor.extents()[d], tensor.strides()[d] * tensor.type().bytes()};
-        if (const Variable *v = load.indices[d].template as<Variable>()) dim.slot = scope.slots.at(v->var.get());
+        Dimension dim{-1, nullptr, tensor.extents()[d],
+                      tensor.strides()[d] * tensor.type().bytes()};
+        if (const Variable *v = load.indices[d].template as<Variable>())
+          dim.slot = scope.slots.at(v->var.get());
         dim.code = std::move(indices[d]);
         dims_.push_back(std::move(dim));
       }
@@ -112,8 +130,8 @@ class Compiler {
     const char *operator()(Frame<V> &frame) const {
       std::int64_t offset = 0;
       for (const Dimension &dim : dims_) {
-        const std::int64_t i =
-            dim.slot >= 0 ? frame.slots[static_cast<std::size_t>(dim.slot)] : dim.code->integer(frame);
+        const std::int64_t i = dim.slot >= 0 ? frame.slots[static_cast<std::size_t>(dim.slot)]
+                                             : dim.code->integer(frame);
         if (static_cast<std::uint64_t>(i) >= static_cast<std::uint64_t>(dim.extent)) refuse(dim, i);
         offset += i * dim.stride;
       }
@@ -127,9 +145,9 @@ class Compiler {
       std::int64_t extent, stride;  ///< stride in bytes
     };
     [[noreturn]] void refuse(const Dimension &dim, std::int64_t index) const {
-      throw IndexOutOfRange{"tensor " + name_ + ": index " + std::to_string(index) + " of dimension " +
-                            std::to_string(&dim - dims_.data()) + " is out of range; the extent is " +
-                            std::to_string(dim.extent)};
+      throw IndexOutOfRange{"tensor " + name_ + ": index " + std::to_string(index) +
+                            " of dimension " + std::to_string(&dim - dims_.data()) +
+                            " is out of range; the extent is " + std::to_string(dim.extent)};
     }
     std::string name_;
     const char *base_;
@@ -167,26 +185,39 @@ class Compiler {
       case Type::Kind::Float:
         switch (load.type.bits) {
           case 16:
-            return load_number<std::uint16_t>(
-                std::move(address), [](std::uint16_t bits) { return static_cast<double>(float16_bits_to_float(bits)); });
-          case 32: return load_number<float>(std::move(address), [](float v) { return static_cast<double>(v); });
-          default: return load_number<double>(std::move(address), [](double v) { return v; });
+            return load_number<std::uint16_t>(std::move(address), [](std::uint16_t bits) {
+              return static_cast<double>(float16_bits_to_float(bits));
+            });
+          case 32:
+            return load_number<float>(std::move(address),
+                                      [](float v) { return static_cast<double>(v); });
+          default:
+            return load_number<double>(std::move(address), [](double v) { return v; });
         }
       case Type::Kind::Bool:
-        return integer([address = std::move(address)](Frame<V> &f) { return std::int64_t{*address(f) != 0}; });
+        return integer(
+            [address = std::move(address)](Frame<V> &f) { return std::int64_t{*address(f) != 0}; });
       case Type::Kind::Int:
         switch (load.type.bits) {
-          case 8: return load_integer<std::int8_t>(std::move(address));
-          case 16: return load_integer<std::int16_t>(std::move(address));
-          case 32: return load_integer<std::int32_t>(std::move(address));
-          default: return load_integer<std::int64_t>(std::move(address));
+          case 8:
+            return load_integer<std::int8_t>(std::move(address));
+          case 16:
+            return load_integer<std::int16_t>(std::move(address));
+          case 32:
+            return load_integer<std::int32_t>(std::move(address));
+          default:
+            return load_integer<std::int64_t>(std::move(address));
         }
       case Type::Kind::UInt:
         switch (load.type.bits) {
-          case 8: return load_integer<std::uint8_t>(std::move(address));
-          case 16: return load_integer<std::uint16_t>(std::move(address));
-          case 32: return load_integer<std::uint32_t>(std::move(address));
-          default: return load_integer<std::int64_t>(std::move(address));
+          case 8:
+            return load_integer<std::uint8_t>(std::move(address));
+          case 16:
+            return load_integer<std::uint16_t>(std::move(address));
+          case 32:
+            return load_integer<std::uint32_t>(std::move(address));
+          default:
+            return load_integer<std::int64_t>(std::move(address));
         }
     }
     throw InternalError("a load of unknown type");
@@ -203,9 +234,11 @@ class Compiler {
   CodePtr<V> call(const Call &c) {
     const bool own = c.func == scope_.self;
     if (own && scope_.self_values == nullptr) {
-      internal_check(reads_own_state(c), "a self call at another coordinate in a pointwise definition");
+      internal_check(reads_own_state(c),
+                     "a self call at another coordinate in a pointwise definition");
       const auto component = static_cast<std::size_t>(c.component);
-      if (c.type.is_float()) return number([component](Frame<V> &f) { return f.state[component].number; });
+      if (c.type.is_float())
+        return number([component](Frame<V> &f) { return f.state[component].number; });
       return integer([component](Frame<V> &f) { return f.state[component].integer; });
     }
     Values<V> &values = own ? *scope_.self_values : environment_.values(*c.func);
@@ -215,7 +248,8 @@ class Compiler {
       return values.at(at, component);
     };
     internal_check(c.args.size() <= 16, "a call with more than 16 arguments");
-    if (c.type.is_float()) return number([get = std::move(get)](Frame<V> &f) { return get(f).number; });
+    if (c.type.is_float())
+      return number([get = std::move(get)](Frame<V> &f) { return get(f).number; });
     return integer([get = std::move(get)](Frame<V> &f) { return get(f).integer; });
   }
 
@@ -225,13 +259,18 @@ class Compiler {
     const Type type = u.a.type();
     if (!type.is_float()) {
       if (op == UnaryOp::IsNan || op == UnaryOp::IsFinite) return constant(op == UnaryOp::IsFinite);
-      return integer([op, type, a = std::move(a)](Frame<V> &f) { return int_unary(op, type, a->integer(f)); });
+      return integer(
+          [op, type, a = std::move(a)](Frame<V> &f) { return int_unary(op, type, a->integer(f)); });
     }
     if (op == UnaryOp::IsNan) {
-      return integer([a = std::move(a)](Frame<V> &f) { return std::int64_t{std::isnan(value_of(a->number(f)))}; });
+      return integer([a = std::move(a)](Frame<V> &f) {
+        return std::int64_t{std::isnan(value_of(a->number(f)))};
+      });
     }
     if (op == UnaryOp::IsFinite) {
-      return integer([a = std::move(a)](Frame<V> &f) { return std::int64_t{std::isfinite(value_of(a->number(f)))}; });
+      return integer([a = std::move(a)](Frame<V> &f) {
+        return std::int64_t{std::isfinite(value_of(a->number(f)))};
+      });
     }
     return number([op, a = std::move(a)](Frame<V> &f) { return unary(op, a->number(f)); });
   }
@@ -290,7 +329,8 @@ class Compiler {
     CodePtr<V> a = compile(c.a);
     const Type from = c.a.type(), to = c.type;
     if (to.is_float() && from.is_float()) {
-      const bool widens = to.bits > from.bits || to == from;  // every element of `from` is one of `to`
+      const bool widens =
+          to.bits > from.bits || to == from;  // every element of `from` is one of `to`
       if (widens) return a;
       return number([to, a = std::move(a)](Frame<V> &f) { return rounded(to, a->number(f)); });
     }
@@ -300,7 +340,8 @@ class Compiler {
       });
     }
     if (from.is_float()) {
-      return integer([to, a = std::move(a)](Frame<V> &f) { return float_to_int(to, value_of(a->number(f))); });
+      return integer(
+          [to, a = std::move(a)](Frame<V> &f) { return float_to_int(to, value_of(a->number(f))); });
     }
     const bool keeps = to == from || to.bits == 64;  // a uint64 is its bit pattern
     if (keeps) return a;
@@ -313,8 +354,10 @@ class Compiler {
       for (const auto &a : args) at.push_back(a->integer(f));
       return environment.query(q, at);
     };
-    if (q.type.is_float()) return number([get = std::move(get)](Frame<V> &f) { return exact<V>(get(f)); });
-    return integer([get = std::move(get)](Frame<V> &f) { return static_cast<std::int64_t>(get(f)); });
+    if (q.type.is_float())
+      return number([get = std::move(get)](Frame<V> &f) { return exact<V>(get(f)); });
+    return integer(
+        [get = std::move(get)](Frame<V> &f) { return static_cast<std::int64_t>(get(f)); });
   }
 
   std::vector<CodePtr<V>> compile_all(const std::vector<Expr> &exprs) {

@@ -1,4 +1,5 @@
-// Expressions of the language compiled for the reference interpreter: a tree of nodes with variables in slots.
+// Expressions of the language compiled for the reference interpreter: a tree of nodes with
+// variables in slots.
 #pragma once
 
 #include <array>
@@ -16,14 +17,16 @@ namespace pit::reference {
 
 inline constexpr int kMaxSlots = 48;
 
-/// The variables of one evaluation, and the value that the definition being evaluated has so far at its coordinate.
+/// The variables of one evaluation, and the value that the definition being evaluated has so far at
+/// its coordinate.
 template <class V>
 struct Frame {
   std::array<std::int64_t, kMaxSlots> slots;
   const Cell<V> *state = nullptr;
 };
 
-/// A compiled expression: integer() for integers and bools, number() for floats. Others are not called.
+/// A compiled expression: integer() for integers and bools, number() for floats. Others are not
+/// called.
 template <class V>
 class Code {
  public:
@@ -64,8 +67,9 @@ template <class V>
 struct Scope {
   std::map<const VarNode *, int> slots{};
   const FuncNode *self = nullptr;
-  std::vector<Expr> self_args{};       ///< a self call with these arguments reads Frame::state ...
-  Values<V> *self_values = nullptr;    ///< ... any other, or any at all when self_args is empty and rank is not 0, reads this
+  std::vector<Expr> self_args{};     ///< a self call with these arguments reads Frame::state ...
+  Values<V> *self_values = nullptr;  ///< ... any other, or any at all when self_args is empty and
+                                     ///< rank is not 0, reads this
 
   /// The slot of a variable, made when it has none.
   int slot(const VarPtr &var);

@@ -12,7 +12,8 @@ namespace {
 
 constexpr int kMaxComponents = 16;
 
-/// What is kept of a float when it is stored in a Func: 16-bit types are rounded, wider ones are not.
+/// What is kept of a float when it is stored in a Func: 16-bit types are rounded, wider ones are
+/// not.
 template <class V>
 V stored(Type type, const V &value) {
   return type.bits == 16 ? rounded(type, value) : value;
@@ -20,13 +21,20 @@ V stored(Type type, const V &value) {
 
 BinaryOp operator_of(Combiner combiner) {
   switch (combiner) {
-    case Combiner::Sum: return BinaryOp::Add;
-    case Combiner::Product: return BinaryOp::Mul;
-    case Combiner::Min: return BinaryOp::Min;
-    case Combiner::Max: return BinaryOp::Max;
-    case Combiner::And: return BinaryOp::And;
-    case Combiner::Or: return BinaryOp::Or;
-    default: throw InternalError("a combiner without an operator");
+    case Combiner::Sum:
+      return BinaryOp::Add;
+    case Combiner::Product:
+      return BinaryOp::Mul;
+    case Combiner::Min:
+      return BinaryOp::Min;
+    case Combiner::Max:
+      return BinaryOp::Max;
+    case Combiner::And:
+      return BinaryOp::And;
+    case Combiner::Or:
+      return BinaryOp::Or;
+    default:
+      throw InternalError("a combiner without an operator");
   }
 }
 
@@ -49,7 +57,8 @@ void add_softmax_term(Cell<V> *state, const V &score, const V &value) {
   V &max = state[0].number, &sum = state[1].number, &weighted = state[2].number;
   if (value_of(score) == -std::numeric_limits<double>::infinity()) return;
   if (value_of(score) > value_of(max) || std::isnan(value_of(score))) {
-    // The former weights shrink by exp(max - score); with no former key both sums are 0 and stay it.
+    // The former weights shrink by exp(max - score); with no former key both sums are 0 and stay
+    // it.
     if (value_of(sum) != 0) {
       const V scale = unary(UnaryOp::Exp, binary(BinaryOp::Sub, max, score));
       sum = multiply(sum, scale);
@@ -75,7 +84,8 @@ Cell<V> evaluate_cell(const Code<V> &code, Type type, Frame<V> &frame) {
 
 /// Calls visit(call) for every call of `func` in a definition.
 template <class Visit>
-void for_each_self_call(const FuncNode &func, const DefinitionData &definition, const Visit &visit) {
+void for_each_self_call(const FuncNode &func, const DefinitionData &definition,
+                        const Visit &visit) {
   const auto look = [&](const Expr &e) {
     walk(e, [&](const Expr &node) {
       const Call *call = node.as<Call>();
@@ -99,10 +109,12 @@ bool is_variable(const Expr &e, const VarPtr &var) {
 
 }  // namespace
 
-// --- compiling ---------------------------------------------------------------------------------------------------
+// --- compiling
+// ---------------------------------------------------------------------------------------------------
 
 template <class V>
-FuncValues<V>::FuncValues(FuncNode &func, Environment<V> &environment, std::vector<std::int64_t> extents)
+FuncValues<V>::FuncValues(FuncNode &func, Environment<V> &environment,
+                          std::vector<std::int64_t> extents)
     : func_(func),
       environment_(environment),
       extents_(std::move(extents)),
@@ -111,11 +123,13 @@ FuncValues<V>::FuncValues(FuncNode &func, Environment<V> &environment, std::vect
       memo_(rank_, width_),
       slice_numbers_(rank_, 1),
       ranking_numbers_(rank_, 1) {
-  internal_check(width_ <= kMaxComponents, "the reference interpreter handles Funcs of up to 16 components");
+  internal_check(width_ <= kMaxComponents,
+                 "the reference interpreter handles Funcs of up to 16 components");
   self_.owner = this;
   find_free_dimensions();
   compile_pure();
-  for (std::size_t i = 1; i < func.definitions.size(); ++i) updates_.push_back(compile_update(func.definitions[i]));
+  for (std::size_t i = 1; i < func.definitions.size(); ++i)
+    updates_.push_back(compile_update(func.definitions[i]));
   cheap_ = is_cheap();
 }
 
@@ -140,12 +154,14 @@ void FuncValues<V>::compile_pure() {
   Scope<V> scope;
   for (const VarPtr &arg : func_.args) scope.slot(arg);
   for (const Expr &p : func_.predicates) predicates_.push_back(compile(p, scope, environment_));
-  for (const Expr &value : func_.definitions.at(0).values) pure_.push_back(compile(value, scope, environment_));
+  for (const Expr &value : func_.definitions.at(0).values)
+    pure_.push_back(compile(value, scope, environment_));
 }
 
 template <class V>
 Update<V> FuncValues<V>::compile_update(const DefinitionData &definition) {
-  Scope<V> scope;  // slot d holds coordinate d, which is Var d's value in every update that has that Var
+  Scope<V>
+      scope;  // slot d holds coordinate d, which is Var d's value in every update that has that Var
   for (const VarPtr &arg : func_.args) scope.slot(arg);
   scope.self = &func_;
   scope.self_args = definition.args;
@@ -161,18 +177,21 @@ Update<V> FuncValues<V>::compile_update(const DefinitionData &definition) {
   }
   for (const ReductionDim &dim : definition.domain) {
     // Bounds see the variables outside them only.
-    CodePtr<V> min = compile(dim.min, scope, environment_), extent = compile(dim.extent, scope, environment_);
+    CodePtr<V> min = compile(dim.min, scope, environment_),
+               extent = compile(dim.extent, scope, environment_);
     update.loops.push_back({scope.slot(dim.var), std::move(min), std::move(extent)});
   }
   add_tests(definition, scope, &update);
   for (const Expr &arg : definition.args) update.args.push_back(compile(arg, scope, environment_));
-  for (const Expr &value : definition.values) update.values.push_back(compile(value, scope, environment_));
+  for (const Expr &value : definition.values)
+    update.values.push_back(compile(value, scope, environment_));
   return update;
 }
 
 /// A predicate is tested as soon as its variables have values, but not before an earlier predicate.
 template <class V>
-void FuncValues<V>::add_tests(const DefinitionData &definition, const Scope<V> &scope, Update<V> *update) {
+void FuncValues<V>::add_tests(const DefinitionData &definition, const Scope<V> &scope,
+                              Update<V> *update) {
   update->tests.resize(update->loops.size() + 1);
   std::size_t level = 0;
   for (const Expr &predicate : definition.predicates) {
@@ -203,11 +222,13 @@ bool FuncValues<V>::is_cheap() const {
   return !calls && nodes <= 12;
 }
 
-// --- evaluating --------------------------------------------------------------------------------------------------
+// --- evaluating
+// --------------------------------------------------------------------------------------------------
 
 template <class V>
 std::string FuncValues<V>::place(const std::int64_t *coordinates) const {
-  return func_.name + to_string(std::span<const std::int64_t>(coordinates, static_cast<std::size_t>(rank_)));
+  return func_.name +
+         to_string(std::span<const std::int64_t>(coordinates, static_cast<std::size_t>(rank_)));
 }
 
 /// Runs `action` and says where it was when an index is out of range.
@@ -259,7 +280,8 @@ void FuncValues<V>::all(const std::int64_t *coordinates, Cell<V> *cells) {
     return;
   }
   if (!has_value(coordinates)) {
-    throw RuntimeError("Func " + place(coordinates) + " is read where its where() gives it no value");
+    throw RuntimeError("Func " + place(coordinates) +
+                       " is read where its where() gives it no value");
   }
   located(coordinates, [&] { evaluate(coordinates, cells); });
 }
@@ -277,7 +299,8 @@ void FuncValues<V>::evaluate(const std::int64_t *coordinates, Cell<V> *cells) {
 
 template <class V>
 void FuncValues<V>::evaluate_pure(Frame<V> &frame, Cell<V> *cells) {
-  for (std::size_t c = 0; c < pure_.size(); ++c) cells[c] = evaluate_cell(*pure_[c], func_.types[c], frame);
+  for (std::size_t c = 0; c < pure_.size(); ++c)
+    cells[c] = evaluate_cell(*pure_[c], func_.types[c], frame);
 }
 
 /// A coordinate on its own: all dimensions are free.
@@ -297,7 +320,8 @@ void FuncValues<V>::evaluate_point(Frame<V> &frame, Cell<V> *cells) {
 /// Runs `body` for every iteration of the update that passes its predicates, the last loop fastest.
 template <class V>
 template <class Body>
-void FuncValues<V>::iterate(const Update<V> &update, std::size_t level, Frame<V> &frame, const Body &body) {
+void FuncValues<V>::iterate(const Update<V> &update, std::size_t level, Frame<V> &frame,
+                            const Body &body) {
   for (const auto &test : update.tests[level]) {
     if (test->integer(frame) == 0) return;
   }
@@ -340,7 +364,8 @@ void FuncValues<V>::update_state(const Update<V> &update, Frame<V> &frame, Cell<
     return;
   }
   if (update.values.size() == 1) {
-    combine_into(cells, update.combiner, func_.types[0], evaluate_cell(*update.values[0], func_.types[0], frame));
+    combine_into(cells, update.combiner, func_.types[0],
+                 evaluate_cell(*update.values[0], func_.types[0], frame));
     return;
   }
   std::array<Cell<V>, kMaxComponents> values;
@@ -366,7 +391,8 @@ void FuncValues<V>::evaluate_ranked(Frame<V> &frame, Cell<V> *cells) {
     std::vector<Ranked> ranking;
     iterate(update, 0, frame, [&] {
       const Cell<V> key = evaluate_cell(*update.values[0], type, frame);
-      const std::int64_t coordinate = frame.slots[static_cast<std::size_t>(update.loops.back().slot)];
+      const std::int64_t coordinate =
+          frame.slots[static_cast<std::size_t>(update.loops.back().slot)];
       if (type.is_float()) {
         ranking.push_back({key.number, 0, coordinate});
       } else {
@@ -374,7 +400,8 @@ void FuncValues<V>::evaluate_ranked(Frame<V> &frame, Cell<V> *cells) {
       }
     });
     const auto larger = [&](const Ranked &a, const Ranked &b) {
-      if (!type.is_float()) return int_binary(BinaryOp::Gt, type, a.integer_key, b.integer_key) != 0;
+      if (!type.is_float())
+        return int_binary(BinaryOp::Gt, type, a.integer_key, b.integer_key) != 0;
       const double x = value_of(a.key), y = value_of(b.key);
       return std::isnan(x) ? !std::isnan(y) : x > y;
     };
@@ -387,7 +414,8 @@ void FuncValues<V>::evaluate_ranked(Frame<V> &frame, Cell<V> *cells) {
     number->integer = static_cast<std::int64_t>(rankings_.size()) - 1;
   }
   const std::vector<Ranked> &ranking = rankings_[static_cast<std::size_t>(number->integer)];
-  if (slot < 0 || slot >= static_cast<std::int64_t>(ranking.size())) return;  // the pure definition's value
+  if (slot < 0 || slot >= static_cast<std::int64_t>(ranking.size()))
+    return;  // the pure definition's value
   const Ranked &entry = ranking[static_cast<std::size_t>(slot)];
   if (type.is_float()) {
     cells[0].number = entry.key;
@@ -397,7 +425,8 @@ void FuncValues<V>::evaluate_ranked(Frame<V> &frame, Cell<V> *cells) {
   cells[1].integer = entry.coordinate;
 }
 
-// --- slices ------------------------------------------------------------------------------------------------------
+// --- slices
+// ------------------------------------------------------------------------------------------------------
 
 template <class V>
 typename FuncValues<V>::Slice &FuncValues<V>::slice_of(const std::int64_t *coordinates) {
@@ -415,7 +444,8 @@ typename FuncValues<V>::Slice &FuncValues<V>::slice_of(const std::int64_t *coord
   }
   Slice &slice = *slices_[static_cast<std::size_t>(number->integer)];
   for (std::size_t d = 0; d < free_.size(); ++d) {
-    if (!ranged_[d] || (coordinates[d] >= slice.begin[d] && coordinates[d] < slice.end[d])) continue;
+    if (!ranged_[d] || (coordinates[d] >= slice.begin[d] && coordinates[d] < slice.end[d]))
+      continue;
     slice.begin[d] = std::min(slice.begin[d], coordinates[d]);
     slice.end[d] = std::max(slice.end[d], coordinates[d] + 1);
     stale = true;
@@ -438,7 +468,8 @@ void FuncValues<V>::evaluate_slice(Slice *slice, const std::int64_t *coordinates
       if (!predicates_hold(frame)) return;
       std::array<Cell<V>, kMaxComponents> state;
       std::copy_n(touch(slice, at.data()), width_, state.begin());
-      update_state(update, frame, state.data());  // may read other coordinates and so move the memory of the state
+      update_state(update, frame,
+                   state.data());  // may read other coordinates and so move the memory of the state
       std::copy_n(state.begin(), width_, touch(slice, at.data()));
     });
   }
@@ -462,7 +493,8 @@ Cell<V> FuncValues<V>::SelfReader::at(const std::int64_t *coordinates, int compo
   Frame<V> frame;
   std::copy(coordinates, coordinates + owner->rank_, frame.slots.begin());
   if (!owner->predicates_hold(frame)) {
-    throw RuntimeError("Func " + owner->place(coordinates) + " is read where its where() gives it no value");
+    throw RuntimeError("Func " + owner->place(coordinates) +
+                       " is read where its where() gives it no value");
   }
   return owner->touch(owner->current_, coordinates)[component];
 }

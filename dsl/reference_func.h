@@ -1,9 +1,10 @@
 // The value of a Func at a coordinate, evaluated on demand and remembered.
 //
-// A Func's dimension is *free* when all its updates keep it: the left-hand side and every self call have the Func's
-// own Var there. Along free dimensions coordinates do not influence each other, so a *slice* (fixed coordinates of the
-// free dimensions) is evaluated at a time: the pure definition, then each update over all its iterations in
-// lexicographic order. Mostly all dimensions are free, and a slice is one coordinate.
+// A Func's dimension is *free* when all its updates keep it: the left-hand side and every self call
+// have the Func's own Var there. Along free dimensions coordinates do not influence each other, so
+// a *slice* (fixed coordinates of the free dimensions) is evaluated at a time: the pure definition,
+// then each update over all its iterations in lexicographic order. Mostly all dimensions are free,
+// and a slice is one coordinate.
 #pragma once
 
 #include <cstdint>
@@ -30,7 +31,8 @@ template <class V>
 struct Update {
   Combiner combiner = Combiner::Assign;
   std::vector<Loop<V>> loops;
-  std::vector<std::vector<CodePtr<V>>> tests;  ///< predicates to test once `level` loops are entered
+  std::vector<std::vector<CodePtr<V>>>
+      tests;  ///< predicates to test once `level` loops are entered
   std::vector<CodePtr<V>> args, values;
 };
 
@@ -68,7 +70,8 @@ class FuncValues final : public Values<V> {
 
   struct Slice {
     Memo<Cell<V>> state;
-    /// Range of the Vars that are not free: the Func's extents where they are known, and all that has been asked for.
+    /// Range of the Vars that are not free: the Func's extents where they are known, and all that
+    /// has been asked for.
     std::vector<std::int64_t> begin, end;
   };
   Slice &slice_of(const std::int64_t *coordinates);

@@ -30,9 +30,13 @@ std::int64_t ceil_div(std::int64_t a, std::int64_t b) { return (a + b - 1) / b; 
 template <class V>
 class Builder {
  public:
-  Builder(const IndexNode &index, const std::vector<Directive> &directives, const DimensionExtent &extent_of,
-          Environment<V> &environment)
-      : index_(index), directives_(directives), extent_of_(extent_of), environment_(environment), func_(index.func.lock()) {
+  Builder(const IndexNode &index, const std::vector<Directive> &directives,
+          const DimensionExtent &extent_of, Environment<V> &environment)
+      : index_(index),
+        directives_(directives),
+        extent_of_(extent_of),
+        environment_(environment),
+        func_(index.func.lock()) {
     internal_check(func_ != nullptr, "an index outlived its Func");
     definition_ = &func_->definitions.at(static_cast<std::size_t>(index.definition));
     for (const Expr &p : func_->predicates) predicates_.push_back(p);
@@ -66,13 +70,15 @@ class Builder {
     return nullptr;
   }
 
-  /// The range of a variable, with the variables that its bounds read having their values in the frame.
+  /// The range of a variable, with the variables that its bounds read having their values in the
+  /// frame.
   RangedVar range_of(const VarPtr &v) {
     if (const ReductionDim *dim = domain_of(v)) {
       return {v, evaluate(dim->min), std::max<std::int64_t>(evaluate(dim->extent), 0)};
     }
     const auto it = std::find(func_->args.begin(), func_->args.end(), v);
-    internal_check(it != func_->args.end(), "an index over " + v->name + ", which is no variable of its definition");
+    internal_check(it != func_->args.end(),
+                   "an index over " + v->name + ", which is no variable of its definition");
     RangedVar range = extent_of_(*func_, static_cast<int>(it - func_->args.begin()));
     range.var = v;
     return range;
@@ -83,7 +89,9 @@ class Builder {
     return frame_.slots[static_cast<std::size_t>(scope_.slots.at(v.get()))];
   }
 
-  bool in_axis(const VarPtr &v) const { return std::find(axis_.begin(), axis_.end(), v) != axis_.end(); }
+  bool in_axis(const VarPtr &v) const {
+    return std::find(axis_.begin(), axis_.end(), v) != axis_.end();
+  }
 
   bool axis_bounds_read(const VarPtr &v) const {
     return std::any_of(axis_.begin(), axis_.end(), [&](const VarPtr &part) {
@@ -92,21 +100,25 @@ class Builder {
     });
   }
   bool predicates_read(const VarPtr &v) const {
-    return std::any_of(predicates_.begin(), predicates_.end(), [&](const Expr &p) { return uses(p, v); });
+    return std::any_of(predicates_.begin(), predicates_.end(),
+                       [&](const Expr &p) { return uses(p, v); });
   }
 
   bool has_key() const {
     return index_.group.defined() &&
-           std::any_of(axis_.begin(), axis_.end(), [&](const VarPtr &part) { return uses(index_.group, part); });
+           std::any_of(axis_.begin(), axis_.end(),
+                       [&](const VarPtr &part) { return uses(index_.group, part); });
   }
 
-  /// The variables of a group without a key: those of `.group = v / c`, else those that the predicates and the
-  /// axis's bounds read. An RVar is one of them only if its micro extent is given; otherwise a micro-tile covers it.
+  /// The variables of a group without a key: those of `.group = v / c`, else those that the
+  /// predicates and the axis's bounds read. An RVar is one of them only if its micro extent is
+  /// given; otherwise a micro-tile covers it.
   void find_group() {
     if (index_.group.defined()) {
       const Binary *division = index_.group.as<Binary>();
       std::int64_t micro = 1;
-      const bool divided = division != nullptr && division->op == BinaryOp::Div && is_const_int(division->b, &micro);
+      const bool divided =
+          division != nullptr && division->op == BinaryOp::Div && is_const_int(division->b, &micro);
       const Variable *v = (divided ? division->a : index_.group).as<Variable>();
       internal_check(v != nullptr, "a group that is neither a key nor a variable");
       lists_.group.push_back(range_of(v->var));
@@ -114,8 +126,11 @@ class Builder {
       return;
     }
     for (const VarPtr &v : variables_of(*func_, index_.definition)) {
-      const bool given = std::any_of(index_.micro.begin(), index_.micro.end(), [&](const auto &m) { return m.first == v; });
-      if (in_axis(v) || !(predicates_read(v) || axis_bounds_read(v)) || (domain_of(v) != nullptr && !given)) continue;
+      const bool given = std::any_of(index_.micro.begin(), index_.micro.end(),
+                                     [&](const auto &m) { return m.first == v; });
+      if (in_axis(v) || !(predicates_read(v) || axis_bounds_read(v)) ||
+          (domain_of(v) != nullptr && !given))
+        continue;
       lists_.group.push_back(range_of(v));
       lists_.group.back().micro = micro_extent(index_, v);
     }
@@ -124,7 +139,8 @@ class Builder {
   // --- passing ---
 
   bool predicates_hold() {
-    return std::all_of(tests_.begin(), tests_.end(), [&](const auto &test) { return test->integer(frame_) != 0; });
+    return std::all_of(tests_.begin(), tests_.end(),
+                       [&](const auto &test) { return test->integer(frame_) != 0; });
   }
 
   /// Whether any values of the covered variables pass, the others being fixed.
@@ -150,7 +166,8 @@ class Builder {
     }
   }
 
-  /// Whether any iteration of the micro-tile at axis coordinate `begin` passes; group[next...] start at `corner`.
+  /// Whether any iteration of the micro-tile at axis coordinate `begin` passes; group[next...]
+  /// start at `corner`.
   bool tile_passes(const Values &corner, std::size_t next, std::int64_t begin, std::int64_t end) {
     if (next < lists_.group.size()) {
       const RangedVar &g = lists_.group[next];
@@ -176,7 +193,8 @@ class Builder {
   }
 
   void close_group(std::int64_t count) {
-    while (lists_.coordinates.size() % static_cast<std::size_t>(index_.align) != 0) lists_.coordinates.push_back(-1);
+    while (lists_.coordinates.size() % static_cast<std::size_t>(index_.align) != 0)
+      lists_.coordinates.push_back(-1);
     lists_.counts.push_back(count);
     lists_.kept += count;
     lists_.offsets.push_back(static_cast<std::int64_t>(lists_.coordinates.size()));
@@ -219,7 +237,8 @@ class Builder {
     }
   }
 
-  /// Positions by the value of the key. A negative key, or a predicate that fails, drops the position.
+  /// Positions by the value of the key. A negative key, or a predicate that fails, drops the
+  /// position.
   void build_keyed(std::int64_t groups) {
     find_axis_and_covered();
     const CodePtr<V> key = compile(index_.group, scope_, environment_);
@@ -231,10 +250,12 @@ class Builder {
       if (!predicates_hold()) continue;
       const std::int64_t g = key->integer(frame_);
       if (g < 0) continue;
-      if (groups < 0 && g >= static_cast<std::int64_t>(members.size())) members.resize(static_cast<std::size_t>(g) + 1);
+      if (groups < 0 && g >= static_cast<std::int64_t>(members.size()))
+        members.resize(static_cast<std::size_t>(g) + 1);
       if (g >= static_cast<std::int64_t>(members.size())) {
-        throw RuntimeError("index " + index_.name + ": key " + std::to_string(g) + " at position " + std::to_string(a) +
-                           " is out of range; there are " + std::to_string(groups) + " groups");
+        throw RuntimeError("index " + index_.name + ": key " + std::to_string(g) + " at position " +
+                           std::to_string(a) + " is out of range; there are " +
+                           std::to_string(groups) + " groups");
       }
       members[static_cast<std::size_t>(g)].push_back(a);
     }
@@ -280,8 +301,9 @@ class Builder {
 }  // namespace
 
 template <class V>
-IndexLists build_index(const IndexNode &index, const std::vector<Directive> &directives, std::int64_t groups,
-                       const DimensionExtent &extent_of, Environment<V> &environment) {
+IndexLists build_index(const IndexNode &index, const std::vector<Directive> &directives,
+                       std::int64_t groups, const DimensionExtent &extent_of,
+                       Environment<V> &environment) {
   try {
     return Builder<V>(index, directives, extent_of, environment).build(groups);
   } catch (const IndexOutOfRange &error) {
@@ -289,9 +311,9 @@ IndexLists build_index(const IndexNode &index, const std::vector<Directive> &dir
   }
 }
 
-template IndexLists build_index(const IndexNode &, const std::vector<Directive> &, std::int64_t, const DimensionExtent &,
-                                Environment<double> &);
-template IndexLists build_index(const IndexNode &, const std::vector<Directive> &, std::int64_t, const DimensionExtent &,
-                                Environment<Bounded> &);
+template IndexLists build_index(const IndexNode &, const std::vector<Directive> &, std::int64_t,
+                                const DimensionExtent &, Environment<double> &);
+template IndexLists build_index(const IndexNode &, const std::vector<Directive> &, std::int64_t,
+                                const DimensionExtent &, Environment<Bounded> &);
 
 }  // namespace pit::reference

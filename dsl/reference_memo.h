@@ -1,4 +1,5 @@
-// Values by coordinates: a dense array that grows with what is asked for, and a hash table where it would be sparse.
+// Values by coordinates: a dense array that grows with what is asked for, and a hash table where it
+// would be sparse.
 #pragma once
 
 #include <algorithm>
@@ -18,7 +19,8 @@ template <class Cell>
 class Memo {
  public:
   Memo(int rank, int width) : rank_(rank), width_(width) {
-    internal_check(rank <= kMaxRank, "the reference interpreter handles Funcs of up to 10 dimensions");
+    internal_check(rank <= kMaxRank,
+                   "the reference interpreter handles Funcs of up to 10 dimensions");
     extents_.fill(rank == 0 ? 1 : 0);
     if (rank == 0) grow({});
   }
@@ -53,7 +55,8 @@ class Memo {
   struct Hash {
     std::size_t operator()(const Coordinates &at) const {
       std::uint64_t h = 0;
-      for (const std::int64_t c : at) h = (h ^ static_cast<std::uint64_t>(c)) * 0x9E3779B97F4A7C15u + (h >> 29);
+      for (const std::int64_t c : at)
+        h = (h ^ static_cast<std::uint64_t>(c)) * 0x9E3779B97F4A7C15u + (h >> 29);
       return static_cast<std::size_t>(h ^ (h >> 32));
     }
   };
@@ -86,7 +89,8 @@ class Memo {
     for (int d = 0; d < rank_; ++d) {
       auto &extent = wanted[static_cast<std::size_t>(d)];
       if (at[d] < 0 || at[d] >= limit) return false;
-      if (at[d] >= extent) extent = std::max({at[d] + 1, std::min(2 * extent, limit), std::int64_t{4}});
+      if (at[d] >= extent)
+        extent = std::max({at[d] + 1, std::min(2 * extent, limit), std::int64_t{4}});
       if (size > limit / extent) return false;
       size *= extent;
     }
@@ -103,7 +107,8 @@ class Memo {
     for (std::size_t from = 0; from < present_.size(); ++from) {
       if (present_[from]) {
         std::int64_t to = 0;
-        for (int d = 0; d < rank_; ++d) to = to * wanted[static_cast<std::size_t>(d)] + at[static_cast<std::size_t>(d)];
+        for (int d = 0; d < rank_; ++d)
+          to = to * wanted[static_cast<std::size_t>(d)] + at[static_cast<std::size_t>(d)];
         present[static_cast<std::size_t>(to)] = 1;
         std::copy_n(cells_at(static_cast<std::int64_t>(from)), width_, cells.data() + to * width_);
       }

@@ -17,14 +17,16 @@ namespace pit::reference {
 template <class V>
 class Program final : public Environment<V> {
  public:
-  /// `extents`: of outputs that are not compact. `index_groups`: number of groups of indices with a key.
+  /// `extents`: of outputs that are not compact. `index_groups`: number of groups of indices with a
+  /// key.
   Program(const Pipeline &pipeline, const std::map<std::string, AnyBuffer> &inputs,
           const std::map<std::string, double> &scalars, std::map<const FuncNode *, Shape> extents,
           std::map<const IndexNode *, std::int64_t> index_groups);
 
   FuncValues<V> &func(FuncNode &func);
   const IndexLists &lists(const IndexPtr &index);
-  /// The range of a Func's dimension: of an output, declared by bound(), or that of the tensors it indexes.
+  /// The range of a Func's dimension: of an output, declared by bound(), or that of the tensors it
+  /// indexes.
   RangedVar range_of(const FuncNode &func, int dimension);
   const std::vector<Directive> &directives() const { return directives_; }
 

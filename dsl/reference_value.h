@@ -1,9 +1,11 @@
-// The two number types that the reference interpreter computes with: double, and a double with an error bound.
+// The two number types that the reference interpreter computes with: double, and a double with an
+// error bound.
 //
-// A Bounded number carries a running error analysis in units of float32 rounding, u = 2^-24: a correct program in
-// float32 arithmetic, summing in any order, gives y with |y - value| <= c * u * bound, where c is small: it covers
-// partial sums, and grows like the square root of the longest sum. A number known exactly (an element of a tensor,
-// a constant) has bound 0. Decisions that rounding could turn (comparisons) are not followed.
+// A Bounded number carries a running error analysis in units of float32 rounding, u = 2^-24: a
+// correct program in float32 arithmetic, summing in any order, gives y with |y - value| <= c * u *
+// bound, where c is small: it covers partial sums, and grows like the square root of the longest
+// sum. A number known exactly (an element of a tensor, a constant) has bound 0. Decisions that
+// rounding could turn (comparisons) are not followed.
 #pragma once
 
 #include <cmath>
@@ -21,7 +23,8 @@ struct Bounded {
 };
 
 inline constexpr double kUnit = 0x1p-24;
-/// Errors up to this many times unit * bound are looked for when rounding or a step could turn them into a jump.
+/// Errors up to this many times unit * bound are looked for when rounding or a step could turn them
+/// into a jump.
 inline constexpr double kReach = 16;
 /// What a function of the mathematics library may be off, in units of its result.
 inline constexpr double kFunctionError = 4;
@@ -49,8 +52,8 @@ inline Bounded accumulate(const Bounded &sum, const Bounded &term) {
 inline double multiply(double a, double b) { return a * b; }
 inline Bounded multiply(const Bounded &a, const Bounded &b) {
   const double product = a.value * b.value;
-  return {product, std::fabs(a.value) * b.bound + std::fabs(b.value) * a.bound + kUnit * a.bound * b.bound +
-                       std::fabs(product)};
+  return {product, std::fabs(a.value) * b.bound + std::fabs(b.value) * a.bound +
+                       kUnit * a.bound * b.bound + std::fabs(product)};
 }
 
 /// Add Sub Mul Div Min Max Pow.
@@ -58,18 +61,24 @@ inline double binary(BinaryOp op, double a, double b) { return float_binary(op, 
 inline Bounded binary(BinaryOp op, const Bounded &a, const Bounded &b) {
   const double value = float_binary(op, a.value, b.value);
   switch (op) {
-    // The operands' magnitudes, not the result's: another order of a longer sum may round at any of them.
+    // The operands' magnitudes, not the result's: another order of a longer sum may round at any of
+    // them.
     case BinaryOp::Add:
-    case BinaryOp::Sub: return {value, a.bound + b.bound + std::fabs(a.value) + std::fabs(b.value)};
-    case BinaryOp::Mul: return multiply(a, b);
+    case BinaryOp::Sub:
+      return {value, a.bound + b.bound + std::fabs(a.value) + std::fabs(b.value)};
+    case BinaryOp::Mul:
+      return multiply(a, b);
     case BinaryOp::Div:
-      return {value, (a.bound + std::fabs(value) * b.bound) / std::fabs(b.value) + std::fabs(value)};
+      return {value,
+              (a.bound + std::fabs(value) * b.bound) / std::fabs(b.value) + std::fabs(value)};
     case BinaryOp::Pow: {
       const double log = a.value > 0 ? std::fabs(std::log(a.value)) : 0;
-      return {value, std::fabs(b.value * value / a.value) * a.bound +
-                         std::fabs(value) * (log * b.bound + log * std::fabs(b.value) + kFunctionError)};
+      return {value,
+              std::fabs(b.value * value / a.value) * a.bound +
+                  std::fabs(value) * (log * b.bound + log * std::fabs(b.value) + kFunctionError)};
     }
-    default: return {value, std::fmax(a.bound, b.bound)};  // Min, Max
+    default:
+      return {value, std::fmax(a.bound, b.bound)};  // Min, Max
   }
 }
 
@@ -79,18 +88,25 @@ inline Bounded unary(UnaryOp op, const Bounded &a) {
   const double value = float_unary(op, a.value), magnitude = std::fabs(value);
   switch (op) {
     case UnaryOp::Neg:
-    case UnaryOp::Abs: return {value, a.bound};
-    case UnaryOp::Exp: return {value, magnitude * (a.bound + kFunctionError)};
-    case UnaryOp::Log: return {value, a.bound / std::fabs(a.value) + kFunctionError * magnitude + 1};
+    case UnaryOp::Abs:
+      return {value, a.bound};
+    case UnaryOp::Exp:
+      return {value, magnitude * (a.bound + kFunctionError)};
+    case UnaryOp::Log:
+      return {value, a.bound / std::fabs(a.value) + kFunctionError * magnitude + 1};
     case UnaryOp::Sqrt:
       if (value == 0) return {value, a.bound == 0 ? 0 : std::sqrt(a.bound / kUnit)};
       return {value, a.bound / (2 * value) + magnitude};
-    case UnaryOp::Rsqrt: return {value, magnitude * (a.bound / (2 * std::fabs(a.value)) + kFunctionError)};
-    case UnaryOp::Tanh: return {value, (1 - value * value) * a.bound + kFunctionError * magnitude};
+    case UnaryOp::Rsqrt:
+      return {value, magnitude * (a.bound / (2 * std::fabs(a.value)) + kFunctionError)};
+    case UnaryOp::Tanh:
+      return {value, (1 - value * value) * a.bound + kFunctionError * magnitude};
     case UnaryOp::Erf:
-      return {value, 1.1283791670955126 * std::exp(-a.value * a.value) * a.bound + kFunctionError * magnitude};
+      return {value, 1.1283791670955126 * std::exp(-a.value * a.value) * a.bound +
+                         kFunctionError * magnitude};
     case UnaryOp::Sin:
-    case UnaryOp::Cos: return {value, a.bound + kFunctionError};
+    case UnaryOp::Cos:
+      return {value, a.bound + kFunctionError};
     default: {  // Floor, Ceil, Round: a jump of one where the argument's error reaches over a step
       const double reach = kReach * kUnit * a.bound;
       const bool jumps = float_unary(op, a.value - reach) != float_unary(op, a.value + reach);
@@ -114,7 +130,8 @@ inline Bounded rounded(Type type, const Bounded &a) {
   return {value, a.bound + step / kUnit};
 }
 
-/// A number of a Func: `integer` for integers and bools, `number` for floats; the Func's type says which.
+/// A number of a Func: `integer` for integers and bools, `number` for floats; the Func's type says
+/// which.
 template <class V>
 union Cell {
   std::int64_t integer;

@@ -1,7 +1,7 @@
 // Callables whose signature is written in C++: calls are checked by the compiler.
 //
-//     auto spmm = pipeline.compile().typed<In<bfloat16_t, 2>, In<bfloat16_t, 2>, In<float, 1>, Out<bfloat16_t, 2>>();
-//     spmm(a, b, bias, out);  // Buffer<float, 2> for `a` does not compile
+//     auto spmm = pipeline.compile().typed<In<bfloat16_t, 2>, In<bfloat16_t, 2>, In<float, 1>,
+//     Out<bfloat16_t, 2>>(); spmm(a, b, bias, out);  // Buffer<float, 2> for `a` does not compile
 #pragma once
 
 #include <boost/hana/all_of.hpp>
@@ -48,7 +48,8 @@ namespace typed_call {
 /// What an argument's C++ type says: a buffer's element type (void: any) and rank (-1: any).
 template <class A>
 struct BufferTraits {
-  static constexpr bool kBuffer = std::is_base_of_v<AnyBuffer, A> || std::is_convertible_v<A, const DLTensor *> ||
+  static constexpr bool kBuffer = std::is_base_of_v<AnyBuffer, A> ||
+                                  std::is_convertible_v<A, const DLTensor *> ||
                                   std::is_same_v<A, DLTensor>;
   using Element = void;
   static constexpr int kRank = -1;
@@ -62,32 +63,40 @@ struct BufferTraits<Buffer<T, Rank>> {
 
 /// A scalar that converts to T without narrowing, as T{scalar} does.
 template <class A, class T>
-concept ConvertsExactly = std::is_same_v<A, T> || (std::is_arithmetic_v<A> && std::is_arithmetic_v<T> &&
-                                                   requires(const A &a) { T{a}; });
+concept ConvertsExactly =
+    std::is_same_v<A, T> ||
+    (std::is_arithmetic_v<A> && std::is_arithmetic_v<T> && requires(const A &a) { T{a}; });
 
 template <class Descriptor, class A>
-constexpr bool kind_matches = Descriptor::kScalar ? !BufferTraits<A>::kBuffer : BufferTraits<A>::kBuffer;
+constexpr bool kind_matches =
+    Descriptor::kScalar ? !BufferTraits<A>::kBuffer : BufferTraits<A>::kBuffer;
 
 template <class Descriptor, class A>
 constexpr bool element_matches() {
-  if constexpr (!kind_matches<Descriptor, A>) return true;  // reported as a wrong kind
-  else if constexpr (Descriptor::kScalar) return ConvertsExactly<A, typename Descriptor::Element>;
-  else return std::is_void_v<typename BufferTraits<A>::Element> ||
-              std::is_same_v<typename BufferTraits<A>::Element, typename Descriptor::Element>;
+  if constexpr (!kind_matches<Descriptor, A>)
+    return true;  // reported as a wrong kind
+  else if constexpr (Descriptor::kScalar)
+    return ConvertsExactly<A, typename Descriptor::Element>;
+  else
+    return std::is_void_v<typename BufferTraits<A>::Element> ||
+           std::is_same_v<typename BufferTraits<A>::Element, typename Descriptor::Element>;
 }
 
 template <class Descriptor, class A>
 constexpr bool rank_matches() {
-  if constexpr (!kind_matches<Descriptor, A> || Descriptor::kScalar) return true;
-  else return BufferTraits<A>::kRank < 0 || BufferTraits<A>::kRank == Descriptor::kRank;
+  if constexpr (!kind_matches<Descriptor, A> || Descriptor::kScalar)
+    return true;
+  else
+    return BufferTraits<A>::kRank < 0 || BufferTraits<A>::kRank == Descriptor::kRank;
 }
 
 }  // namespace typed_call
 
-/// A Callable with the signature that the descriptors In, Out and Scalar spell out. Made by Callable::typed.
-/// At compile time a call is refused for a wrong number of arguments, a scalar in place of a buffer or the reverse, another
-/// element type, another rank, or a scalar that would be narrowed; AnyBuffer, DLTensor and buffers of dynamic
-/// rank are checked at the call, as are extents and memory (see Callable).
+/// A Callable with the signature that the descriptors In, Out and Scalar spell out. Made by
+/// Callable::typed. At compile time a call is refused for a wrong number of arguments, a scalar in
+/// place of a buffer or the reverse, another element type, another rank, or a scalar that would be
+/// narrowed; AnyBuffer, DLTensor and buffers of dynamic rank are checked at the call, as are
+/// extents and memory (see Callable).
 template <class... Signature>
 class TypedCallable {
  public:
@@ -103,8 +112,8 @@ class TypedCallable {
       return every<Arguments...>([](auto descriptor, auto argument) {
         using D = typename decltype(descriptor)::type;
         using A = typename decltype(argument)::type;
-        return boost::hana::bool_c<typed_call::kind_matches<D, A> && typed_call::element_matches<D, A>() &&
-                                   typed_call::rank_matches<D, A>()>;
+        return boost::hana::bool_c < typed_call::kind_matches<D, A> &&
+               typed_call::element_matches<D, A>() && typed_call::rank_matches<D, A>() > ;
       });
     }
   }
@@ -119,8 +128,10 @@ class TypedCallable {
   template <class... Arguments>
   RunStatistics measured(const Arguments &...arguments) const {
     check_types<Arguments...>();
-    if constexpr (accepts<Arguments...>()) return callable_.measured(converted<Signature>(arguments)...);
-    else return {};
+    if constexpr (accepts<Arguments...>())
+      return callable_.measured(converted<Signature>(arguments)...);
+    else
+      return {};
   }
 
   const Callable &callable() const { return callable_; }
@@ -135,18 +146,22 @@ class TypedCallable {
     constexpr auto kArguments = boost::hana::tuple_t<Arguments...>;
     auto at = [&](auto i) { return holds(kSignature[i], decltype(kArguments){}[i]); };
     return decltype(boost::hana::all_of(
-        boost::hana::to_tuple(boost::hana::make_range(boost::hana::size_c<0>, boost::hana::size_c<sizeof...(Signature)>)),
+        boost::hana::to_tuple(boost::hana::make_range(boost::hana::size_c<0>,
+                                                      boost::hana::size_c<sizeof...(Signature)>)),
         at))::value;
   }
 
   template <class... Arguments>
   static constexpr void check_types() {
-    static_assert(sizeof...(Arguments) == sizeof...(Signature), "pit: wrong number of arguments for this operator");
+    static_assert(sizeof...(Arguments) == sizeof...(Signature),
+                  "pit: wrong number of arguments for this operator");
     if constexpr (sizeof...(Arguments) == sizeof...(Signature)) {
       static_assert((typed_call::kind_matches<Signature, Arguments> && ...),
-                    "pit: an argument is a scalar where the operator takes a buffer, or a buffer where it takes a scalar");
+                    "pit: an argument is a scalar where the operator takes a buffer, or a buffer "
+                    "where it takes a scalar");
       static_assert((typed_call::element_matches<Signature, Arguments>() && ...),
-                    "pit: an argument's element type differs from the operator's, or a scalar would be narrowed");
+                    "pit: an argument's element type differs from the operator's, or a scalar "
+                    "would be narrowed");
       static_assert((typed_call::rank_matches<Signature, Arguments>() && ...),
                     "pit: a buffer's rank differs from the operator's");
     }
@@ -154,18 +169,22 @@ class TypedCallable {
 
   template <class Descriptor, class A>
   static decltype(auto) converted(const A &argument) {
-    if constexpr (Descriptor::kScalar) return static_cast<typename Descriptor::Element>(argument);
-    else return static_cast<const A &>(argument);
+    if constexpr (Descriptor::kScalar)
+      return static_cast<typename Descriptor::Element>(argument);
+    else
+      return static_cast<const A &>(argument);
   }
 
   Callable callable_;
 };
 
-/// Throws CompileError unless argument `position` (from 0) of the operator is what its descriptor says.
-void check_descriptor(const CompiledOperator &op, std::size_t position, bool scalar, bool output, Type type, int rank,
-                      std::source_location where);
+/// Throws CompileError unless argument `position` (from 0) of the operator is what its descriptor
+/// says.
+void check_descriptor(const CompiledOperator &op, std::size_t position, bool scalar, bool output,
+                      Type type, int rank, std::source_location where);
 /// Throws CompileError unless the operator has `count` arguments.
-void check_descriptor_count(const CompiledOperator &op, std::size_t count, std::source_location where);
+void check_descriptor_count(const CompiledOperator &op, std::size_t count,
+                            std::source_location where);
 
 template <class... Signature>
 TypedCallable<Signature...> Callable::typed(std::source_location where) const {

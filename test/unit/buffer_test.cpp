@@ -81,7 +81,8 @@ TEST_CASE("buffer: only a compact buffer is reshaped, to as many elements") {
   const auto r = b.reshaped<3>({2, 3, 4});
   CHECK(r(1, 0, 2) == 14);
   CHECK(b.reshaped({24}).rank() == 1);
-  CHECK_THROWS_WITH_AS(b.reshaped({5, 5}), doctest::Contains("another number of elements"), RuntimeError);
+  CHECK_THROWS_WITH_AS(b.reshaped({5, 5}), doctest::Contains("another number of elements"),
+                       RuntimeError);
   CHECK_THROWS_WITH_AS(b.transposed().reshaped({24}), doctest::Contains("copy()"), RuntimeError);
   CHECK_THROWS_AS(b.reshaped<3>({24}), RuntimeError);
 }
@@ -97,7 +98,8 @@ TEST_CASE("buffer: broadcast repeats a dimension of extent 1") {
 TEST_CASE("buffer: element access outside the extents is an error that names both") {
   const auto b = counted(2, 3);
   CHECK(b(1, 2) == 5);
-  CHECK_THROWS_WITH_AS(b(2, 0), doctest::Contains("(2, 0) is out of range; extents are (2, 3)"), RuntimeError);
+  CHECK_THROWS_WITH_AS(b(2, 0), doctest::Contains("(2, 0) is out of range; extents are (2, 3)"),
+                       RuntimeError);
   CHECK_THROWS_AS(b(0, -1), RuntimeError);
   const Buffer<float> dynamic = Buffer<float>(b);
   CHECK_THROWS_AS(dynamic(1), RuntimeError);
@@ -134,12 +136,14 @@ TEST_CASE("buffer: borrowed memory with strides, negative ones too") {
 TEST_CASE("buffer: a typed handle on another type or rank is refused") {
   const AnyBuffer any(float32, {2, 3});
   CHECK(Buffer<float, 2>(any).extents() == Shape{2, 3});
-  CHECK_THROWS_WITH_AS((Buffer<double, 2>(any)), doctest::Contains("is float32; expected float64"), RuntimeError);
+  CHECK_THROWS_WITH_AS((Buffer<double, 2>(any)), doctest::Contains("is float32; expected float64"),
+                       RuntimeError);
   CHECK_THROWS_WITH_AS((Buffer<float, 3>(any)), doctest::Contains("expected rank 3"), RuntimeError);
 }
 
 TEST_CASE("buffer: numbers of every element type are stored and read back") {
-  const Type types[] = {int8, int16, int32, int64, uint8, uint16, uint32, uint64, boolean, float16, bfloat16, float32, float64};
+  const Type types[] = {int8,   int16,   int32,   int64,    uint8,   uint16, uint32,
+                        uint64, boolean, float16, bfloat16, float32, float64};
   for (const Type type : types) {
     CAPTURE(to_string(type));
     const AnyBuffer b(type, {3});
@@ -190,7 +194,8 @@ TEST_CASE("buffer: DLPack tensors are borrowed with null strides and a byte offs
 }
 
 TEST_CASE("buffer: DLPack types round-trip and unknown ones are refused") {
-  const Type types[] = {int8, int16, int32, int64, uint8, uint16, uint32, uint64, boolean, float16, bfloat16, float32, float64};
+  const Type types[] = {int8,   int16,   int32,   int64,    uint8,   uint16, uint32,
+                        uint64, boolean, float16, bfloat16, float32, float64};
   for (const Type type : types) {
     Type back = int8;
     REQUIRE(from_dlpack(to_dlpack(type), &back));
@@ -213,7 +218,8 @@ TEST_CASE("buffer: a managed DLPack tensor is deleted when the last handle goes"
   deleted = 0;
   static float memory[] = {1, 2};
   static std::int64_t shape[] = {2};
-  DLManagedTensor managed{{memory, {kDLCPU, 0}, 1, {kDLFloat, 32, 1}, shape, nullptr, 0}, nullptr,
+  DLManagedTensor managed{{memory, {kDLCPU, 0}, 1, {kDLFloat, 32, 1}, shape, nullptr, 0},
+                          nullptr,
                           [](DLManagedTensor *) { ++deleted; }};
   AnyBuffer view;
   {
