@@ -15,10 +15,13 @@ struct NamedUnary {
   const char *name;
   UnaryFunction function;
 };
-constexpr NamedUnary kUnaryFunctions[] = {
-    {"abs", abs},     {"exp", exp}, {"log", log}, {"sqrt", sqrt},   {"rsqrt", rsqrt}, {"tanh", tanh},     {"erf", erf},
-    {"sin", sin},     {"cos", cos}, {"floor", floor}, {"ceil", ceil}, {"round", round}, {"is_nan", is_nan},
-    {"is_finite", is_finite}};
+constexpr NamedUnary kUnaryFunctions[] = {{"abs", abs},       {"exp", exp},
+                                          {"log", log},       {"sqrt", sqrt},
+                                          {"rsqrt", rsqrt},   {"tanh", tanh},
+                                          {"erf", erf},       {"sin", sin},
+                                          {"cos", cos},       {"floor", floor},
+                                          {"ceil", ceil},     {"round", round},
+                                          {"is_nan", is_nan}, {"is_finite", is_finite}};
 
 struct NamedBinary {
   const char *name;
@@ -32,11 +35,15 @@ struct Infix {
   BinaryFunction function;
 };
 // Longer operators first, so that "<<" is not read as "<".
-#define PIT_INFIX(op, precedence) {#op, precedence, [](const Expr &a, const Expr &b) { return a op b; }}
-constexpr Infix kInfix[] = {
-    PIT_INFIX(||, 1), PIT_INFIX(&&, 2), PIT_INFIX(==, 6), PIT_INFIX(!=, 6), PIT_INFIX(<=, 7), PIT_INFIX(>=, 7),
-    PIT_INFIX(<<, 8), PIT_INFIX(>>, 8), PIT_INFIX(|, 3),  PIT_INFIX(^, 4),  PIT_INFIX(&, 5),  PIT_INFIX(<, 7),
-    PIT_INFIX(>, 7),  PIT_INFIX(+, 9),  PIT_INFIX(-, 9),  PIT_INFIX(*, 10), PIT_INFIX(/, 10), PIT_INFIX(%, 10)};
+#define PIT_INFIX(op, precedence)                                        \
+  {                                                                      \
+#op, precedence, [](const Expr &a, const Expr &b) { return a op b; } \
+  }
+constexpr Infix kInfix[] = {PIT_INFIX(||, 1), PIT_INFIX(&&, 2), PIT_INFIX(==, 6), PIT_INFIX(!=, 6),
+                            PIT_INFIX(<=, 7), PIT_INFIX(>=, 7), PIT_INFIX(<<, 8), PIT_INFIX(>>, 8),
+                            PIT_INFIX(|, 3),  PIT_INFIX(^, 4),  PIT_INFIX(&, 5),  PIT_INFIX(<, 7),
+                            PIT_INFIX(>, 7),  PIT_INFIX(+, 9),  PIT_INFIX(-, 9),  PIT_INFIX(*, 10),
+                            PIT_INFIX(/, 10), PIT_INFIX(%, 10)};
 #undef PIT_INFIX
 
 bool is_digit(char c) { return std::isdigit(static_cast<unsigned char>(c)) != 0; }
@@ -64,10 +71,13 @@ class Parser {
   }
 
   void skip_blanks() {
-    while (position_ < text_.size() && std::isspace(static_cast<unsigned char>(text_[position_]))) ++position_;
+    while (position_ < text_.size() && std::isspace(static_cast<unsigned char>(text_[position_])))
+      ++position_;
   }
 
-  [[noreturn]] void fail(const std::string &message) const { throw ExprSyntaxError(message, position_); }
+  [[noreturn]] void fail(const std::string &message) const {
+    throw ExprSyntaxError(message, position_);
+  }
 
   std::string name() {
     const std::size_t start = position_;
@@ -109,9 +119,11 @@ class Parser {
 
   const Infix *infix_here() const {
     for (const Infix &infix : kInfix) {
-      if (text_.compare(position_, std::char_traits<char>::length(infix.text), infix.text) != 0) continue;
+      if (text_.compare(position_, std::char_traits<char>::length(infix.text), infix.text) != 0)
+        continue;
       // "+=", "*=" and "|=" end an expression: they belong to a statement.
-      const bool assigns = text_.compare(position_ + 1, 1, "=") == 0 && infix.text[1] == '\0' && infix.precedence != 7;
+      const bool assigns = text_.compare(position_ + 1, 1, "=") == 0 && infix.text[1] == '\0' &&
+                           infix.precedence != 7;
       return assigns ? nullptr : &infix;
     }
     return nullptr;
@@ -149,7 +161,8 @@ class Parser {
         const Expr a = prefix();
         return build(where, [&] { return ~a; });
       }
-      default: return primary();
+      default:
+        return primary();
     }
   }
 
@@ -201,7 +214,8 @@ class Parser {
         component = small_number();
         expect(']');
       }
-      return known(build(where, [&] { return symbols_->call(word, args, component); }), word, where);
+      return known(build(where, [&] { return symbols_->call(word, args, component); }), word,
+                   where);
     }
     if (is_reserved_word(word)) throw ExprSyntaxError("'" + word + "' is not a name", where);
     if (peek() == '[') {
@@ -217,11 +231,12 @@ class Parser {
     return e;
   }
 
-  static void expect_count(const std::string &word, const std::vector<Expr> &args, std::size_t count,
-                           std::size_t where) {
+  static void expect_count(const std::string &word, const std::vector<Expr> &args,
+                           std::size_t count, std::size_t where) {
     if (args.size() == count) return;
-    throw ExprSyntaxError(word + " takes " + std::to_string(count) + " arguments, not " + std::to_string(args.size()),
-                          where);
+    throw ExprSyntaxError(
+        word + " takes " + std::to_string(count) + " arguments, not " + std::to_string(args.size()),
+        where);
   }
 
   Expr function(const std::string &word, const std::vector<Expr> &args, std::size_t where) {
@@ -253,7 +268,8 @@ class Parser {
                                  : what == "count" ? IndexQueryKind::Count
                                                    : IndexQueryKind::Position;
     const std::vector<Expr> args = list('(', ')');
-    return known(build(where, [&] { return symbols_->index_query(word, query, args); }), word, where);
+    return known(build(where, [&] { return symbols_->index_query(word, query, args); }), word,
+                 where);
   }
 
   std::vector<Expr> list(char open, char close) {
@@ -270,7 +286,8 @@ class Parser {
   int small_number() {
     skip_blanks();
     int value = 0;
-    const auto [end, error] = std::from_chars(text_.data() + position_, text_.data() + text_.size(), value);
+    const auto [end, error] =
+        std::from_chars(text_.data() + position_, text_.data() + text_.size(), value);
     if (error != std::errc()) fail("expected a number");
     position_ = static_cast<std::size_t>(end - text_.data());
     return value;
@@ -279,7 +296,8 @@ class Parser {
   template <class T>
   T read_number(std::size_t start) {
     T value{};
-    const auto [end, error] = std::from_chars(text_.data() + start, text_.data() + position_, value);
+    const auto [end, error] =
+        std::from_chars(text_.data() + start, text_.data() + position_, value);
     if (error != std::errc() || end != text_.data() + position_) {
       throw ExprSyntaxError("the number does not fit its type", start);
     }
@@ -327,7 +345,8 @@ Expr parse_expr(const std::string &text, std::size_t *position, ExprSymbols *sym
 Expr parse_expr(const std::string &text, ExprSymbols *symbols) {
   std::size_t position = 0;
   Expr result = parse_expr(text, &position, symbols);
-  if (position != text.size()) throw ExprSyntaxError("expected the end of the expression", position);
+  if (position != text.size())
+    throw ExprSyntaxError("expected the end of the expression", position);
   return result;
 }
 

@@ -14,7 +14,8 @@ class Matcher {
     if (a->kind != b->kind) return false;
     switch (a->kind) {
 #define PIT_SAME(name) \
-  case StmtKind::name: return same(*a.as<name>(), *b.as<name>());
+  case StmtKind::name: \
+    return same(*a.as<name>(), *b.as<name>());
       PIT_STATEMENTS(PIT_SAME)
 #undef PIT_SAME
     }
@@ -22,8 +23,9 @@ class Matcher {
   }
 
   bool same(const Module &a, const Module &b) {
-    return a.name == b.name && all(a.inputs, b.inputs) && all(a.scalars, b.scalars) && all(a.outputs, b.outputs) &&
-           same(a.statistics, b.statistics) && a.statistic_names == b.statistic_names && same(a.body, b.body);
+    return a.name == b.name && all(a.inputs, b.inputs) && all(a.scalars, b.scalars) &&
+           all(a.outputs, b.outputs) && same(a.statistics, b.statistics) &&
+           a.statistic_names == b.statistic_names && same(a.body, b.body);
   }
 
  private:
@@ -41,7 +43,8 @@ class Matcher {
   bool same(const StoragePtr &a, const StoragePtr &b) {
     if (!a || !b) return !a && !b;
     return a->type == b->type && a->rank == b->rank && a->space == b->space &&
-           a->declared_strides == b->declared_strides && a->alignment == b->alignment && paired(a.get(), b.get());
+           a->declared_strides == b->declared_strides && a->alignment == b->alignment &&
+           paired(a.get(), b.get());
   }
   bool same(const ParamPtr &a, const ParamPtr &b) {
     if (!a || !b) return !a && !b;
@@ -54,7 +57,8 @@ class Matcher {
     return same_node(a, b) && all(operands(a), operands(b));
   }
 
-  /// At places whose text says int64 (bounds, extents, indices), the type of a constant does not count.
+  /// At places whose text says int64 (bounds, extents, indices), the type of a constant does not
+  /// count.
   bool same_number(const Expr &a, const Expr &b) {
     if (!a.as<IntImm>() || !b.as<IntImm>()) return same(a, b);
     return a.as<IntImm>()->value == b.as<IntImm>()->value;
@@ -70,23 +74,32 @@ class Matcher {
   /// All of two nodes of one kind and type but their operands.
   bool same_node(const Expr &a, const Expr &b) {
     switch (a->kind) {
-      case ExprKind::IntImm: return a.as<IntImm>()->value == b.as<IntImm>()->value;
+      case ExprKind::IntImm:
+        return a.as<IntImm>()->value == b.as<IntImm>()->value;
       case ExprKind::FloatImm: {
         const double x = a.as<FloatImm>()->value, y = b.as<FloatImm>()->value;
-        return std::bit_cast<std::uint64_t>(x) == std::bit_cast<std::uint64_t>(y) || (std::isnan(x) && std::isnan(y));
+        return std::bit_cast<std::uint64_t>(x) == std::bit_cast<std::uint64_t>(y) ||
+               (std::isnan(x) && std::isnan(y));
       }
-      case ExprKind::Variable: return same(a.as<Variable>()->var, b.as<Variable>()->var);
-      case ExprKind::Param: return same(a.as<ParamRef>()->param, b.as<ParamRef>()->param);
+      case ExprKind::Variable:
+        return same(a.as<Variable>()->var, b.as<Variable>()->var);
+      case ExprKind::Param:
+        return same(a.as<ParamRef>()->param, b.as<ParamRef>()->param);
       case ExprKind::Extent:
         return same(a.as<Extent>()->storage, b.as<Extent>()->storage) &&
                a.as<Extent>()->dimension == b.as<Extent>()->dimension;
-      case ExprKind::Load: return same(a.as<Load>()->storage, b.as<Load>()->storage);
+      case ExprKind::Load:
+        return same(a.as<Load>()->storage, b.as<Load>()->storage);
       case ExprKind::Call:
-        return a.as<Call>()->func == b.as<Call>()->func && a.as<Call>()->component == b.as<Call>()->component;
-      case ExprKind::Unary: return a.as<Unary>()->op == b.as<Unary>()->op;
-      case ExprKind::Binary: return a.as<Binary>()->op == b.as<Binary>()->op;
+        return a.as<Call>()->func == b.as<Call>()->func &&
+               a.as<Call>()->component == b.as<Call>()->component;
+      case ExprKind::Unary:
+        return a.as<Unary>()->op == b.as<Unary>()->op;
+      case ExprKind::Binary:
+        return a.as<Binary>()->op == b.as<Binary>()->op;
       case ExprKind::Select:
-      case ExprKind::Cast: return true;
+      case ExprKind::Cast:
+        return true;
       case ExprKind::IndexQuery:
         return a.as<IndexQuery>()->query == b.as<IndexQuery>()->query &&
                a.as<IndexQuery>()->index == b.as<IndexQuery>()->index;
@@ -106,49 +119,57 @@ class Matcher {
   bool same(const AxisBinding &a, const AxisBinding &b) {
     return same(a.var, b.var) && same_number(a.extent, b.extent) && a.maximum == b.maximum;
   }
-  bool same(const TileOperand &a, const TileOperand &b) { return same(a.tile, b.tile) && all(a.axes, b.axes); }
+  bool same(const TileOperand &a, const TileOperand &b) {
+    return same(a.tile, b.tile) && all(a.axes, b.axes);
+  }
 
   bool same(const Block &a, const Block &b) { return all(a.stmts, b.stmts); }
   bool same(const For &a, const For &b) {
-    return same(a.var, b.var) && same_number(a.min, b.min) && same_number(a.extent, b.extent) && a.loop_kind == b.loop_kind &&
-           same(a.body, b.body);
+    return same(a.var, b.var) && same_number(a.min, b.min) && same_number(a.extent, b.extent) &&
+           a.loop_kind == b.loop_kind && same(a.body, b.body);
   }
   bool same(const Axes &a, const Axes &b) { return all(a.axes, b.axes) && same(a.body, b.body); }
   bool same(const Let &a, const Let &b) {
     return same(a.var, b.var) && same(a.value, b.value) && same(a.body, b.body);
   }
   bool same(const If &a, const If &b) {
-    return same(a.condition, b.condition) && same(a.then_body, b.then_body) && same(a.else_body, b.else_body);
+    return same(a.condition, b.condition) && same(a.then_body, b.then_body) &&
+           same(a.else_body, b.else_body);
   }
   bool same(const Allocate &a, const Allocate &b) {
     return same(a.storage, b.storage) && all_numbers(a.extents, b.extents) && same(a.body, b.body);
   }
   bool same(const Store &a, const Store &b) {
-    return all(a.axes, b.axes) && all(a.guards, b.guards) && same(a.storage, b.storage) && all_numbers(a.indices, b.indices) &&
-           a.combiner == b.combiner && same(a.value, b.value) && a.atomic == b.atomic &&
-           a.vector_bytes == b.vector_bytes;
+    return all(a.axes, b.axes) && all(a.guards, b.guards) && same(a.storage, b.storage) &&
+           all_numbers(a.indices, b.indices) && a.combiner == b.combiner &&
+           same(a.value, b.value) && a.atomic == b.atomic && a.vector_bytes == b.vector_bytes;
   }
   bool same(const Mma &a, const Mma &b) {
     return all(a.batch, b.batch) && all(a.m, b.m) && all(a.n, b.n) && all(a.k, b.k) &&
-           same(a.accumulator, b.accumulator) && same(a.a, b.a) && same(a.b, b.b) && a.atom == b.atom;
+           same(a.accumulator, b.accumulator) && same(a.a, b.a) && same(a.b, b.b) &&
+           a.atom == b.atom;
   }
   bool same(const Check &a, const Check &b) {
-    return all(a.axes, b.axes) && all(a.guards, b.guards) && same(a.condition, b.condition) && a.message == b.message &&
-           all_numbers(a.values, b.values);
+    return all(a.axes, b.axes) && all(a.guards, b.guards) && same(a.condition, b.condition) &&
+           a.message == b.message && all_numbers(a.values, b.values);
   }
   bool same(const IndexPlace &a, const IndexPlace &b) {
-    return same(a.marks, b.marks) && same(a.mark_offsets, b.mark_offsets) && same(a.first, b.first) &&
-           same_number(a.groups, b.groups) && same_number(a.length, b.length) && same_number(a.micro, b.micro) && a.align == b.align &&
-           same(a.offsets, b.offsets) && same(a.counts, b.counts) && same(a.coordinates, b.coordinates) &&
-           same(a.position, b.position) && same(a.full, b.full) && a.index_name == b.index_name;
+    return same(a.marks, b.marks) && same(a.mark_offsets, b.mark_offsets) &&
+           same(a.first, b.first) && same_number(a.groups, b.groups) &&
+           same_number(a.length, b.length) && same_number(a.micro, b.micro) && a.align == b.align &&
+           same(a.offsets, b.offsets) && same(a.counts, b.counts) &&
+           same(a.coordinates, b.coordinates) && same(a.position, b.position) &&
+           same(a.full, b.full) && a.index_name == b.index_name;
   }
   bool same(const IndexSort &a, const IndexSort &b) {
-    return same(a.keys, b.keys) && same_number(a.length, b.length) && same_number(a.groups, b.groups) && a.align == b.align &&
-           same(a.offsets, b.offsets) && same(a.counts, b.counts) && same(a.coordinates, b.coordinates) &&
+    return same(a.keys, b.keys) && same_number(a.length, b.length) &&
+           same_number(a.groups, b.groups) && a.align == b.align && same(a.offsets, b.offsets) &&
+           same(a.counts, b.counts) && same(a.coordinates, b.coordinates) &&
            same(a.position, b.position) && a.index_name == b.index_name;
   }
   bool same(const Prefix &a, const Prefix &b) {
-    return same(a.destination, b.destination) && same(a.source, b.source) && same_number(a.length, b.length);
+    return same(a.destination, b.destination) && same(a.source, b.source) &&
+           same_number(a.length, b.length);
   }
   bool same(const Stage &a, const Stage &b) {
     return a.name == b.name && a.stage_kind == b.stage_kind && same(a.body, b.body);

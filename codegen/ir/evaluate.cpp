@@ -16,17 +16,26 @@ std::unique_ptr<const Evaluator::Code> Evaluator::compile(const Expr &e) {
   code->kind = e->kind;
   code->type = e.type();
   switch (e->kind) {
-    case ExprKind::IntImm: code->constant = integer_value(e.as<IntImm>()->value); break;
-    case ExprKind::FloatImm: code->constant = float_value(e.as<FloatImm>()->value); break;
-    case ExprKind::Variable: code->slot = slot(&variable_slots_, &variables_, e.as<Variable>()->var.get()); break;
-    case ExprKind::Param: code->slot = slot(&parameter_slots_, &parameters_, e.as<ParamRef>()->param.get()); break;
+    case ExprKind::IntImm:
+      code->constant = integer_value(e.as<IntImm>()->value);
+      break;
+    case ExprKind::FloatImm:
+      code->constant = float_value(e.as<FloatImm>()->value);
+      break;
+    case ExprKind::Variable:
+      code->slot = slot(&variable_slots_, &variables_, e.as<Variable>()->var.get());
+      break;
+    case ExprKind::Param:
+      code->slot = slot(&parameter_slots_, &parameters_, e.as<ParamRef>()->param.get());
+      break;
     case ExprKind::Extent:
       code->storage = e.as<Extent>()->storage.get();
       code->dimension = e.as<Extent>()->dimension;
       break;
     case ExprKind::Load:
       code->storage = e.as<Load>()->storage.get();
-      internal_check(e.as<Load>()->indices.size() <= kMaxRank, "interpret: the rank of a load is too large");
+      internal_check(e.as<Load>()->indices.size() <= kMaxRank,
+                     "interpret: the rank of a load is too large");
       break;
     case ExprKind::Unary:
       code->unary = e.as<Unary>()->op;
@@ -36,10 +45,14 @@ std::unique_ptr<const Evaluator::Code> Evaluator::compile(const Expr &e) {
       code->binary = e.as<Binary>()->op;
       code->operand_type = e.as<Binary>()->a.type();
       break;
-    case ExprKind::Cast: code->operand_type = e.as<Cast>()->a.type(); break;
-    case ExprKind::Select: break;
+    case ExprKind::Cast:
+      code->operand_type = e.as<Cast>()->a.type();
+      break;
+    case ExprKind::Select:
+      break;
     case ExprKind::Call:
-    case ExprKind::IndexQuery: throw InternalError("interpret: lowering has left " + to_string(e));
+    case ExprKind::IndexQuery:
+      throw InternalError("interpret: lowering has left " + to_string(e));
   }
   if (code->storage != nullptr) code->slot = slot(&buffer_slots_, &buffers_, code->storage);
   for (const Expr &operand : operands(e)) code->operands.push_back(compile(operand));
@@ -47,7 +60,8 @@ std::unique_ptr<const Evaluator::Code> Evaluator::compile(const Expr &e) {
 }
 
 Buffer &Evaluator::existing(std::size_t slot, const StorageNode &storage) {
-  if (buffers_[slot] == nullptr) throw AccessError("the storage " + storage.name + " does not exist here");
+  if (buffers_[slot] == nullptr)
+    throw AccessError("the storage " + storage.name + " does not exist here");
   return *buffers_[slot];
 }
 
@@ -73,7 +87,8 @@ Value Evaluator::load(const Code &code) {
   for (std::size_t d = 0; d < code.operands.size(); ++d) values[d] = evaluate(*code.operands[d]).i;
   const Place place = buffer.at(values);
   if (&buffer == stored_buffer && place.element != stored_element) {
-    throw AccessError("a tile statement reads another element of " + buffer.storage().name + " than it stores");
+    throw AccessError("a tile statement reads another element of " + buffer.storage().name +
+                      " than it stores");
   }
   if (allow_undefined && !buffer.ever_written(place)) return buffer.peek(place);
   return buffer.read(place, iterations);
@@ -83,25 +98,33 @@ Value Evaluator::evaluate(const Code &code) {
   const auto operand = [&](std::size_t i) { return evaluate(*code.operands[i]); };
   switch (code.kind) {
     case ExprKind::IntImm:
-    case ExprKind::FloatImm: return code.constant;
-    case ExprKind::Variable: return variables_[code.slot];
-    case ExprKind::Param: return parameters_[code.slot];
+    case ExprKind::FloatImm:
+      return code.constant;
+    case ExprKind::Variable:
+      return variables_[code.slot];
+    case ExprKind::Param:
+      return parameters_[code.slot];
     case ExprKind::Extent: {
       const auto &extents = existing(code.slot, *code.storage).extents();
       return integer_value(extents.at(static_cast<std::size_t>(code.dimension)));
     }
-    case ExprKind::Load: return load(code);
-    case ExprKind::Unary: return apply(code.unary, code.operand_type, operand(0));
+    case ExprKind::Load:
+      return load(code);
+    case ExprKind::Unary:
+      return apply(code.unary, code.operand_type, operand(0));
     case ExprKind::Binary: {
       const Value a = operand(0);
       if (code.binary == BinaryOp::And && a.i == 0) return a;
       if (code.binary == BinaryOp::Or && a.i != 0) return a;
       return apply(code.binary, code.operand_type, a, operand(1));
     }
-    case ExprKind::Select: return operand(operand(0).i != 0 ? 1 : 2);
-    case ExprKind::Cast: return convert(code.operand_type, code.type, operand(0));
+    case ExprKind::Select:
+      return operand(operand(0).i != 0 ? 1 : 2);
+    case ExprKind::Cast:
+      return convert(code.operand_type, code.type, operand(0));
     case ExprKind::Call:
-    case ExprKind::IndexQuery: break;
+    case ExprKind::IndexQuery:
+      break;
   }
   throw InternalError("interpret: an expression of an unknown kind");
 }

@@ -15,8 +15,12 @@ namespace pit::ir {
 class Evaluator {
  public:
   /// The place of a variable's value; made when it is first asked for.
-  Value &variable(const VarPtr &var) { return variables_[slot(&variable_slots_, &variables_, var.get())]; }
-  Value &parameter(const ParamPtr &param) { return parameters_[slot(&parameter_slots_, &parameters_, param.get())]; }
+  Value &variable(const VarPtr &var) {
+    return variables_[slot(&variable_slots_, &variables_, var.get())];
+  }
+  Value &parameter(const ParamPtr &param) {
+    return parameters_[slot(&parameter_slots_, &parameters_, param.get())];
+  }
   /// Which buffer a storage is now; null = none.
   std::unique_ptr<Buffer> &buffer_slot(const StoragePtr &storage) {
     return buffers_[slot(&buffer_slots_, &buffers_, storage.get())];
@@ -49,8 +53,8 @@ class Evaluator {
   std::unordered_map<const ExprNode *, std::unique_ptr<const Code>> codes_;
 
   template <class T>
-  static std::size_t slot(std::unordered_map<const void *, std::size_t> *slots, std::vector<T> *values,
-                          const void *identity) {
+  static std::size_t slot(std::unordered_map<const void *, std::size_t> *slots,
+                          std::vector<T> *values, const void *identity) {
     const auto [found, is_new] = slots->emplace(identity, values->size());
     if (is_new) values->emplace_back();
     return found->second;
@@ -63,10 +67,10 @@ class Evaluator {
 struct Evaluator::Code {
   ExprKind kind;
   Type type;
-  Type operand_type{};        ///< Unary, Binary, Cast: the first operand's
+  Type operand_type{};  ///< Unary, Binary, Cast: the first operand's
   UnaryOp unary{};
   BinaryOp binary{};
-  std::size_t slot = 0;       ///< of the variable, parameter or storage
+  std::size_t slot = 0;  ///< of the variable, parameter or storage
   const StorageNode *storage = nullptr;
   int dimension = 0;
   Value constant = integer_value(0);

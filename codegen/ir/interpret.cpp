@@ -18,15 +18,22 @@ bool is_parallel(ForKind kind) {
 
 BinaryOp operator_of(Combiner combiner) {
   switch (combiner) {
-    case Combiner::Sum: return BinaryOp::Add;
-    case Combiner::Product: return BinaryOp::Mul;
-    case Combiner::Min: return BinaryOp::Min;
-    case Combiner::Max: return BinaryOp::Max;
-    case Combiner::And: return BinaryOp::And;
-    case Combiner::Or: return BinaryOp::Or;
+    case Combiner::Sum:
+      return BinaryOp::Add;
+    case Combiner::Product:
+      return BinaryOp::Mul;
+    case Combiner::Min:
+      return BinaryOp::Min;
+    case Combiner::Max:
+      return BinaryOp::Max;
+    case Combiner::And:
+      return BinaryOp::And;
+    case Combiner::Or:
+      return BinaryOp::Or;
     case Combiner::Assign:
     case Combiner::Softmax:
-    case Combiner::TopK: break;
+    case Combiner::TopK:
+      break;
   }
   throw InternalError("interpret: a store combines with " + to_string(combiner));
 }
@@ -35,16 +42,18 @@ class Interpreter {
  public:
   explicit Interpreter(const Module &module) : module_(module) {}
 
-  void bind(const std::vector<StoragePtr> &storages, const std::vector<TensorArgument> &arguments, bool are_outputs) {
+  void bind(const std::vector<StoragePtr> &storages, const std::vector<TensorArgument> &arguments,
+            bool are_outputs) {
     internal_check(storages.size() == arguments.size(),
                    "interpret " + module_.name + ": a tensor argument is missing or too many");
     for (std::size_t i = 0; i < storages.size(); ++i) {
       const TensorArgument &argument = arguments[i];
       const auto rank = static_cast<std::size_t>(storages[i]->rank);
       internal_check(argument.extents.size() == rank && argument.strides.size() == rank,
-                     "interpret " + module_.name + ": the rank of argument " + storages[i]->name + " is wrong");
-      evaluator_.buffer_slot(storages[i]) = std::make_unique<Buffer>(storages[i], argument.extents, argument.strides,
-                                                                     argument.data, are_outputs);
+                     "interpret " + module_.name + ": the rank of argument " + storages[i]->name +
+                         " is wrong");
+      evaluator_.buffer_slot(storages[i]) = std::make_unique<Buffer>(
+          storages[i], argument.extents, argument.strides, argument.data, are_outputs);
     }
   }
 
@@ -75,7 +84,8 @@ class Interpreter {
     statistics->clear();
     if (!module_.statistics) return;
     const Buffer &buffer = evaluator_.buffer(module_.statistics);
-    for (std::int64_t i = 0; i < buffer.size(); ++i) statistics->push_back(buffer.peek(buffer.at_element(i)).f);
+    for (std::int64_t i = 0; i < buffer.size(); ++i)
+      statistics->push_back(buffer.peek(buffer.at_element(i)).f);
   }
 
  private:
@@ -84,7 +94,7 @@ class Interpreter {
   const Module &module_;
   Evaluator evaluator_;
   std::unordered_map<const VarNode *, std::int64_t> axis_extents_;
-  std::vector<VarPtr> scope_;         // variables that have a value, for messages
+  std::vector<VarPtr> scope_;        // variables that have a value, for messages
   const Stmt *statement_ = nullptr;  // the innermost one that is executed
   std::uint32_t stores_ = 0;
   std::optional<std::string> failure_;
@@ -119,13 +129,15 @@ class Interpreter {
   }
 
   bool hold(const Codes &guards) {
-    return std::all_of(guards.begin(), guards.end(),
-                       [&](const Evaluator::Code *guard) { return evaluator_.evaluate(*guard).i != 0; });
+    return std::all_of(guards.begin(), guards.end(), [&](const Evaluator::Code *guard) {
+      return evaluator_.evaluate(*guard).i != 0;
+    });
   }
 
   std::int64_t extent_of(const VarPtr &axis) const {
     const auto found = axis_extents_.find(axis.get());
-    if (found == axis_extents_.end()) throw AccessError("the axis " + axis->name + " is not bound here");
+    if (found == axis_extents_.end())
+      throw AccessError("the axis " + axis->name + " is not bound here");
     return found->second;
   }
 
@@ -154,8 +166,10 @@ class Interpreter {
     const Stmt *outer = statement_;
     statement_ = &s;
     switch (s->kind) {
-#define PIT_RUN(name) \
-  case StmtKind::name: run(*s.as<name>()); break;
+#define PIT_RUN(name)   \
+  case StmtKind::name:  \
+    run(*s.as<name>()); \
+    break;
       PIT_STATEMENTS(PIT_RUN)
 #undef PIT_RUN
     }
@@ -208,7 +222,8 @@ class Interpreter {
   void run(const Allocate &allocate) {
     std::vector<std::int64_t> extents;
     for (const Expr &extent : allocate.extents) extents.push_back(evaluator_(extent).i);
-    evaluator_.buffer_slot(allocate.storage) = std::make_unique<Buffer>(allocate.storage, std::move(extents));
+    evaluator_.buffer_slot(allocate.storage) =
+        std::make_unique<Buffer>(allocate.storage, std::move(extents));
     run(allocate.body);
     evaluator_.buffer_slot(allocate.storage).reset();
   }
@@ -248,7 +263,8 @@ class Interpreter {
   /// The place of a tile operand at the current point of its axes.
   Place place_of(const TileOperand &operand, const Buffer &buffer) {
     std::int64_t indices[kMaxRank];
-    for (std::size_t d = 0; d < operand.axes.size(); ++d) indices[d] = evaluator_.variable(operand.axes[d]).i;
+    for (std::size_t d = 0; d < operand.axes.size(); ++d)
+      indices[d] = evaluator_.variable(operand.axes[d]).i;
     return buffer.at(indices);
   }
 
@@ -263,10 +279,13 @@ class Interpreter {
     Buffer &a = evaluator_.buffer(mma.a.tile), &b = evaluator_.buffer(mma.b.tile);
     const Type type = mma.accumulator.tile->type;
     std::vector<VarPtr> axes;
-    for (const auto *role : {&mma.batch, &mma.m, &mma.n, &mma.k}) axes.insert(axes.end(), role->begin(), role->end());
+    for (const auto *role : {&mma.batch, &mma.m, &mma.n, &mma.k})
+      axes.insert(axes.end(), role->begin(), role->end());
     for_each(axes, [&] {
-      const Value x = convert(mma.a.tile->type, type, a.read(place_of(mma.a, a), evaluator_.iterations));
-      const Value y = convert(mma.b.tile->type, type, b.read(place_of(mma.b, b), evaluator_.iterations));
+      const Value x =
+          convert(mma.a.tile->type, type, a.read(place_of(mma.a, a), evaluator_.iterations));
+      const Value y =
+          convert(mma.b.tile->type, type, b.read(place_of(mma.b, b), evaluator_.iterations));
       const Place place = place_of(mma.accumulator, accumulator);
       const Value old = accumulator.read(place, evaluator_.iterations);
       accumulator.write(place, apply(BinaryOp::Add, type, old, apply(BinaryOp::Mul, type, x, y)),
@@ -281,8 +300,10 @@ class Interpreter {
       if (!hold(guards) || evaluator_.evaluate(condition).i != 0) return;
       std::string message = check.message;
       for (std::size_t i = 0; i < check.values.size(); ++i) {
-        const std::string hole = "{" + std::to_string(i) + "}", value = std::to_string(evaluator_(check.values[i]).i);
-        for (std::size_t at = message.find(hole); at != std::string::npos; at = message.find(hole, at + value.size())) {
+        const std::string hole = "{" + std::to_string(i) + "}",
+                          value = std::to_string(evaluator_(check.values[i]).i);
+        for (std::size_t at = message.find(hole); at != std::string::npos;
+             at = message.find(hole, at + value.size())) {
           message.replace(at, hole.size(), value);
         }
       }
@@ -318,8 +339,8 @@ class Interpreter {
 }  // namespace
 
 void interpret(const Module &module, const std::vector<TensorArgument> &inputs,
-               const std::vector<ScalarArgument> &scalars, const std::vector<TensorArgument> &outputs,
-               std::vector<double> *statistics) {
+               const std::vector<ScalarArgument> &scalars,
+               const std::vector<TensorArgument> &outputs, std::vector<double> *statistics) {
   Interpreter interpreter(module);
   interpreter.bind(module.inputs, inputs, false);
   interpreter.bind(scalars);

@@ -27,9 +27,15 @@ VarPtr make_var(std::string name, VarRole role, Type type) {
 }
 }  // namespace
 
-VarPtr make_loop_variable(std::string name) { return make_var(std::move(name), VarRole::Loop, int64); }
-VarPtr make_axis_variable(std::string name) { return make_var(std::move(name), VarRole::Axis, int64); }
-VarPtr make_let_variable(std::string name, Type type) { return make_var(std::move(name), VarRole::Let, type); }
+VarPtr make_loop_variable(std::string name) {
+  return make_var(std::move(name), VarRole::Loop, int64);
+}
+VarPtr make_axis_variable(std::string name) {
+  return make_var(std::move(name), VarRole::Axis, int64);
+}
+VarPtr make_let_variable(std::string name, Type type) {
+  return make_var(std::move(name), VarRole::Let, type);
+}
 
 StoragePtr make_storage(std::string name, Type type, int rank, Space space) {
   return std::make_shared<const StorageNode>(StorageNode{std::move(name), type, rank, space});

@@ -1,14 +1,17 @@
-// Loop IR and the logical level of the tile IR: one family of statements over the expressions of the language.
+// Loop IR and the logical level of the tile IR: one family of statements over the expressions of
+// the language.
 //
-// An *axis* is a loop that has become a dimension of tiles. A statement that lists axes is a tile statement: it
-// means the perfect loop nest over those axes (outermost first), and its iterations may run in any order or all at
-// once, up to reassociation of its combiner. A statement with no axes is a scalar statement, so loop IR is the part
-// of the tile IR without axes, and one printer, parser, verifier and interpreter serve both.
+// An *axis* is a loop that has become a dimension of tiles. A statement that lists axes is a tile
+// statement: it means the perfect loop nest over those axes (outermost first), and its iterations
+// may run in any order or all at once, up to reassociation of its combiner. A statement with no
+// axes is a scalar statement, so loop IR is the part of the tile IR without axes, and one printer,
+// parser, verifier and interpreter serve both.
 //
-// A *tile* is a storage of Space::Tile whose indices are axes: `%acc[mi, ni]`. A tile is stored whole by one
-// statement and then only read, except accumulators, which statements with a combiner update in place.
-// Extents of axes are the *valid* extents: a tile at the edge is smaller, nothing is padded at this level. The
-// staged level (memory spaces, roles, barriers, asynchronous copies) will be further statements over the same tiles.
+// A *tile* is a storage of Space::Tile whose indices are axes: `%acc[mi, ni]`. A tile is stored
+// whole by one statement and then only read, except accumulators, which statements with a combiner
+// update in place. Extents of axes are the *valid* extents: a tile at the edge is smaller, nothing
+// is padded at this level. The staged level (memory spaces, roles, barriers, asynchronous copies)
+// will be further statements over the same tiles.
 #pragma once
 
 #include <cstdint>
@@ -39,9 +42,13 @@ class Stmt {
   std::shared_ptr<const StmtNode> node_;
 };
 
-// Adding a statement = a row here, a struct below, and a case in printer, parser, verifier, interpreter, back ends.
-#define PIT_STATEMENTS(X) \
-  X(Block) X(For) X(Axes) X(Let) X(If) X(Allocate) X(Store) X(Mma) X(Check) X(IndexPlace) X(IndexSort) X(Prefix) X(Stage)
+// Adding a statement = a row here, a struct below, and a case in printer, parser, verifier,
+// interpreter, back ends.
+#define PIT_STATEMENTS(X)                                                                        \
+  X(Block)                                                                                       \
+  X(For)                                                                                         \
+  X(Axes) X(Let) X(If) X(Allocate) X(Store) X(Mma) X(Check) X(IndexPlace) X(IndexSort) X(Prefix) \
+      X(Stage)
 
 enum class StmtKind : std::uint8_t {
 #define PIT_ENUM(name) name,
@@ -69,10 +76,12 @@ struct Block final : StmtNode {
   explicit Block(std::vector<Stmt> s) : StmtNode(kKind), stmts(std::move(s)) {}
 };
 
-/// Parallel iterations are independent but for atomic stores. GpuBlock and GpuThread loops are Parallel and Serial on a CPU.
+/// Parallel iterations are independent but for atomic stores. GpuBlock and GpuThread loops are
+/// Parallel and Serial on a CPU.
 enum class ForKind : std::uint8_t { Serial, Parallel, Unrolled, GpuBlock, GpuThread };
 
-/// for var in [min, min + extent). `extent` is evaluated once; not positive means no iteration. var is int64.
+/// for var in [min, min + extent). `extent` is evaluated once; not positive means no iteration. var
+/// is int64.
 struct For final : StmtNode {
   static constexpr StmtKind kKind = StmtKind::For;
   VarPtr var;
@@ -80,7 +89,12 @@ struct For final : StmtNode {
   ForKind loop_kind;
   Stmt body;
   For(VarPtr v, Expr m, Expr e, ForKind k, Stmt b)
-      : StmtNode(kKind), var(std::move(v)), min(std::move(m)), extent(std::move(e)), loop_kind(k), body(std::move(b)) {}
+      : StmtNode(kKind),
+        var(std::move(v)),
+        min(std::move(m)),
+        extent(std::move(e)),
+        loop_kind(k),
+        body(std::move(b)) {}
 };
 
 /// One axis: var in [0, extent). `maximum` bounds extent statically; 0 = no static bound.
@@ -96,7 +110,8 @@ struct Axes final : StmtNode {
   static constexpr StmtKind kKind = StmtKind::Axes;
   std::vector<AxisBinding> axes;
   Stmt body;
-  Axes(std::vector<AxisBinding> a, Stmt b) : StmtNode(kKind), axes(std::move(a)), body(std::move(b)) {}
+  Axes(std::vector<AxisBinding> a, Stmt b)
+      : StmtNode(kKind), axes(std::move(a)), body(std::move(b)) {}
 };
 
 /// var = value in body. value reads no axis.
@@ -105,7 +120,8 @@ struct Let final : StmtNode {
   VarPtr var;
   Expr value;
   Stmt body;
-  Let(VarPtr v, Expr e, Stmt b) : StmtNode(kKind), var(std::move(v)), value(std::move(e)), body(std::move(b)) {}
+  Let(VarPtr v, Expr e, Stmt b)
+      : StmtNode(kKind), var(std::move(v)), value(std::move(e)), body(std::move(b)) {}
 };
 
 /// condition reads no axis. else_body may be null.
@@ -114,11 +130,14 @@ struct If final : StmtNode {
   Expr condition;
   Stmt then_body, else_body;
   If(Expr c, Stmt t, Stmt e = {})
-      : StmtNode(kKind), condition(std::move(c)), then_body(std::move(t)), else_body(std::move(e)) {}
+      : StmtNode(kKind),
+        condition(std::move(c)),
+        then_body(std::move(t)),
+        else_body(std::move(e)) {}
 };
 
-/// `storage` (Heap or Tile) with these extents exists in body; its contents start undefined (interpreters poison it).
-/// A product of extents that is zero or negative is an empty storage.
+/// `storage` (Heap or Tile) with these extents exists in body; its contents start undefined
+/// (interpreters poison it). A product of extents that is zero or negative is an empty storage.
 struct Allocate final : StmtNode {
   static constexpr StmtKind kKind = StmtKind::Allocate;
   StoragePtr storage;
@@ -130,15 +149,17 @@ struct Allocate final : StmtNode {
 
 /// for axes (outermost first): if all guards: storage[indices] combiner= value.
 ///
-/// Guards are tested in order; neither indices nor value are evaluated before they hold. Combiner is not Softmax or
-/// TopK. With Assign, distinct iterations store distinct elements, and value reads `storage` at `indices` only.
-/// With another combiner axes that `indices` do not determine are reduced. A value that is narrower than the
-/// storage's type has been cast; types are equal. `atomic`: the update may collide with other parallel iterations.
+/// Guards are tested in order; neither indices nor value are evaluated before they hold. Combiner
+/// is not Softmax or TopK. With axes, guards, indices and value read `storage` at `indices` only.
+/// With Assign, distinct iterations store distinct elements; with another combiner axes that
+/// `indices` do not determine are reduced. A value that is narrower than the storage's type has
+/// been cast; types are equal. `atomic`: the update may collide with other parallel iterations.
 ///
-/// Printed by what it does: `fill` (constant into a tile), `load` / `sread` (one load into a tile; sread when an index of
-/// that load reads an index's coordinates or other data), `map` (any other Assign into a tile), `reduce` (combiner into a
-/// tile or with axes reduced), `store` / `swrite` (to memory; swrite when an index is data), `reduce_store` (combiner
-/// to memory). A printed mnemonic carries no information beyond the statement's own fields.
+/// Printed by what it does: `fill` (constant into a tile), `load` / `sread` (one load into a tile;
+/// sread when an index of that load reads an index's coordinates or other data), `map` (any other
+/// Assign into a tile), `reduce` (combiner into a tile or with axes reduced), `store` / `swrite`
+/// (to memory; swrite when an index is data), `reduce_store` (combiner to memory). A printed
+/// mnemonic carries no information beyond the statement's own fields.
 struct Store final : StmtNode {
   static constexpr StmtKind kKind = StmtKind::Store;
   std::vector<VarPtr> axes;
@@ -149,37 +170,54 @@ struct Store final : StmtNode {
   Expr value;
   bool atomic;
   int vector_bytes;  ///< sread()/swrite()'s wish for one copy; 0 = default
-  Store(std::vector<VarPtr> a, std::vector<Expr> g, StoragePtr s, std::vector<Expr> i, Combiner c, Expr v,
-        bool at = false, int vb = 0)
-      : StmtNode(kKind), axes(std::move(a)), guards(std::move(g)), storage(std::move(s)), indices(std::move(i)),
-        combiner(c), value(std::move(v)), atomic(at), vector_bytes(vb) {}
+  Store(std::vector<VarPtr> a, std::vector<Expr> g, StoragePtr s, std::vector<Expr> i, Combiner c,
+        Expr v, bool at = false, int vb = 0)
+      : StmtNode(kKind),
+        axes(std::move(a)),
+        guards(std::move(g)),
+        storage(std::move(s)),
+        indices(std::move(i)),
+        combiner(c),
+        value(std::move(v)),
+        atomic(at),
+        vector_bytes(vb) {}
 };
 
-/// One operand of an Mma: a tile and the axis that each of its dimensions is (tile[axes[0], axes[1], ...]).
+/// One operand of an Mma: a tile and the axis that each of its dimensions is (tile[axes[0],
+/// axes[1], ...]).
 struct TileOperand {
   StoragePtr tile;
   std::vector<VarPtr> axes;
 };
 
-/// accumulator[batch, m, n] += sum over k of a[batch, m, k] * b[batch, k, n], with products and sums in the
-/// accumulator's type. m, n, k, batch are lists of axes (any may have several; m, n, batch may be empty). Each operand
-/// holds exactly its axes, each once, in the order that its `axes` says; an operand may lack batch axes
-/// (it is then shared). Operand types are the accumulator's or narrower.
-/// `atom`: the name of a row of the back end's atom table, empty until selected.
+/// accumulator[batch, m, n] += sum over k of a[batch, m, k] * b[batch, k, n], with products and
+/// sums in the accumulator's type. m, n, k, batch are lists of axes (any may have several; m, n,
+/// batch may be empty). Each operand holds exactly its axes, each once, in the order that its
+/// `axes` says; an operand may lack batch axes (it is then shared). Operand types are the
+/// accumulator's or narrower. `atom`: the name of a row of the back end's atom table, empty until
+/// selected.
 struct Mma final : StmtNode {
   static constexpr StmtKind kKind = StmtKind::Mma;
   std::vector<VarPtr> batch, m, n, k;
   TileOperand accumulator, a, b;
   std::string atom;
   Mma(std::vector<VarPtr> batch_axes, std::vector<VarPtr> m_axes, std::vector<VarPtr> n_axes,
-      std::vector<VarPtr> k_axes, TileOperand acc, TileOperand a_operand, TileOperand b_operand, std::string atom_name = "")
-      : StmtNode(kKind), batch(std::move(batch_axes)), m(std::move(m_axes)), n(std::move(n_axes)), k(std::move(k_axes)),
-        accumulator(std::move(acc)), a(std::move(a_operand)), b(std::move(b_operand)), atom(std::move(atom_name)) {}
+      std::vector<VarPtr> k_axes, TileOperand acc, TileOperand a_operand, TileOperand b_operand,
+      std::string atom_name = "")
+      : StmtNode(kKind),
+        batch(std::move(batch_axes)),
+        m(std::move(m_axes)),
+        n(std::move(n_axes)),
+        k(std::move(k_axes)),
+        accumulator(std::move(acc)),
+        a(std::move(a_operand)),
+        b(std::move(b_operand)),
+        atom(std::move(atom_name)) {}
 };
 
-/// for axes: if all guards and not condition: report `message` with `values` (int64, shown in place of {0}, {1}, ...)
-/// and make the call fail; the first report stays. Execution goes on to the end of the Stage, whose accesses the
-/// program keeps in bounds, and later Stages do nothing.
+/// for axes: if all guards and not condition: report `message` with `values` (int64, shown in place
+/// of {0}, {1}, ...) and make the call fail; the first report stays. Execution goes on to the end
+/// of the Stage, whose accesses the program keeps in bounds, and later Stages do nothing.
 struct Check final : StmtNode {
   static constexpr StmtKind kKind = StmtKind::Check;
   std::vector<VarPtr> axes;
@@ -188,20 +226,26 @@ struct Check final : StmtNode {
   std::string message;
   std::vector<Expr> values;
   Check(std::vector<VarPtr> a, std::vector<Expr> g, Expr c, std::string m, std::vector<Expr> v)
-      : StmtNode(kKind), axes(std::move(a)), guards(std::move(g)), condition(std::move(c)), message(std::move(m)),
+      : StmtNode(kKind),
+        axes(std::move(a)),
+        guards(std::move(g)),
+        condition(std::move(c)),
+        message(std::move(m)),
         values(std::move(v)) {}
 };
 
-/// Turns marks into a sparse index, groups in parallel, coordinates ascending (see design.md section 5).
-/// Group g's candidates are marks[start(g) + j], 0 <= j < length(g), where start = g * length without `mark_offsets`
-/// and mark_offsets[g] with it (then length(g) = mark_offsets[g+1] - mark_offsets[g]). A mark is uint8: bit 0 = any
-/// iteration of the micro-tile passes, bit 1 = some iteration fails.
-/// Writes, for kept candidates j in order: coordinates[e] = first(g) + j * micro (int32), full[e] = not bit 1 (uint8),
-/// position[start(g) + j] = e or -1 (int32); offsets[g] = first entry of g, offsets[groups] = end of the last;
-/// counts[g] = kept entries (both int32). offsets[g+1] - offsets[g] is counts[g] rounded up to `align`; padding entries
-/// hold coordinate -1. More entries than `capacity` (the extent of coordinates) is reported and fails the call.
-/// When the call fails here, offsets and counts are all zero, so that what is sized by them is empty.
-/// Null storages are not wanted. `first` gives the first coordinate of group g (int64 storage, null = 0).
+/// Turns marks into a sparse index, groups in parallel, coordinates ascending (see design.md
+/// section 5). Group g's candidates are marks[start(g) + j], 0 <= j < length(g), where start = g *
+/// length without `mark_offsets` and mark_offsets[g] with it (then length(g) = mark_offsets[g+1] -
+/// mark_offsets[g]). A mark is uint8: bit 0 = any iteration of the micro-tile passes, bit 1 = some
+/// iteration fails. Writes, for kept candidates j in order: coordinates[e] = first(g) + j * micro
+/// (int32), full[e] = not bit 1 (uint8), position[start(g) + j] = e or -1 (int32); offsets[g] =
+/// first entry of g, offsets[groups] = end of the last; counts[g] = kept entries (both int32).
+/// offsets[g+1] - offsets[g] is counts[g] rounded up to `align`; padding entries hold coordinate
+/// -1. More entries than `capacity` (the extent of coordinates) is reported and fails the call.
+/// When the call fails here, offsets and counts are all zero, so that what is sized by them is
+/// empty. Null storages are not wanted. `first` gives the first coordinate of group g (int64
+/// storage, null = 0).
 struct IndexPlace final : StmtNode {
   static constexpr StmtKind kKind = StmtKind::IndexPlace;
   StoragePtr marks, mark_offsets, first;
@@ -209,16 +253,29 @@ struct IndexPlace final : StmtNode {
   std::int64_t align;
   StoragePtr offsets, counts, coordinates, position, full;
   std::string index_name;
-  IndexPlace(StoragePtr mk, StoragePtr mo, StoragePtr fi, Expr g, Expr l, Expr mi, std::int64_t al, StoragePtr of,
-             StoragePtr ct, StoragePtr co, StoragePtr po, StoragePtr fu, std::string name)
-      : StmtNode(kKind), marks(std::move(mk)), mark_offsets(std::move(mo)), first(std::move(fi)), groups(std::move(g)),
-        length(std::move(l)), micro(std::move(mi)), align(al), offsets(std::move(of)), counts(std::move(ct)),
-        coordinates(std::move(co)), position(std::move(po)), full(std::move(fu)), index_name(std::move(name)) {}
+  IndexPlace(StoragePtr mk, StoragePtr mo, StoragePtr fi, Expr g, Expr l, Expr mi, std::int64_t al,
+             StoragePtr of, StoragePtr ct, StoragePtr co, StoragePtr po, StoragePtr fu,
+             std::string name)
+      : StmtNode(kKind),
+        marks(std::move(mk)),
+        mark_offsets(std::move(mo)),
+        first(std::move(fi)),
+        groups(std::move(g)),
+        length(std::move(l)),
+        micro(std::move(mi)),
+        align(al),
+        offsets(std::move(of)),
+        counts(std::move(ct)),
+        coordinates(std::move(co)),
+        position(std::move(po)),
+        full(std::move(fu)),
+        index_name(std::move(name)) {}
 };
 
-/// The same from keys: position p (0 <= p < length) belongs to group keys[p] (int64; -1 = dropped), positions
-/// ascending within a group (a parallel stable counting sort). Writes coordinates[e] = p, position[p] = e or -1,
-/// offsets, counts as IndexPlace (all zero on failure). A key outside [-1, groups) is reported with its value and position.
+/// The same from keys: position p (0 <= p < length) belongs to group keys[p] (int64; -1 = dropped),
+/// positions ascending within a group (a parallel stable counting sort). Writes coordinates[e] = p,
+/// position[p] = e or -1, offsets, counts as IndexPlace (all zero on failure). A key outside [-1,
+/// groups) is reported with its value and position.
 struct IndexSort final : StmtNode {
   static constexpr StmtKind kKind = StmtKind::IndexSort;
   StoragePtr keys;
@@ -226,14 +283,22 @@ struct IndexSort final : StmtNode {
   std::int64_t align;
   StoragePtr offsets, counts, coordinates, position;
   std::string index_name;
-  IndexSort(StoragePtr k, Expr l, Expr g, std::int64_t al, StoragePtr of, StoragePtr ct, StoragePtr co, StoragePtr po,
-            std::string name)
-      : StmtNode(kKind), keys(std::move(k)), length(std::move(l)), groups(std::move(g)), align(al),
-        offsets(std::move(of)), counts(std::move(ct)), coordinates(std::move(co)), position(std::move(po)),
+  IndexSort(StoragePtr k, Expr l, Expr g, std::int64_t al, StoragePtr of, StoragePtr ct,
+            StoragePtr co, StoragePtr po, std::string name)
+      : StmtNode(kKind),
+        keys(std::move(k)),
+        length(std::move(l)),
+        groups(std::move(g)),
+        align(al),
+        offsets(std::move(of)),
+        counts(std::move(ct)),
+        coordinates(std::move(co)),
+        position(std::move(po)),
         index_name(std::move(name)) {}
 };
 
-/// destination[0] = 0; destination[i + 1] = destination[i] + max(source[i], 0), 0 <= i < length. Both int64.
+/// destination[0] = 0; destination[i + 1] = destination[i] + max(source[i], 0), 0 <= i < length.
+/// Both int64.
 struct Prefix final : StmtNode {
   static constexpr StmtKind kKind = StmtKind::Prefix;
   StoragePtr destination, source;
@@ -259,17 +324,18 @@ struct Stage final : StmtNode {
 /// A lowered pipeline.
 struct Module {
   std::string name;
-  std::vector<StoragePtr> inputs;    ///< Space::Tensor, in the order of the signature
+  std::vector<StoragePtr> inputs;  ///< Space::Tensor, in the order of the signature
   std::vector<ParamPtr> scalars;
-  std::vector<StoragePtr> outputs;   ///< Space::Tensor
-  /// Numbers the module tells about its run: float64, rank 1, Space::Heap, one element a name, 0 before the run.
-  /// Null when there are none.
+  std::vector<StoragePtr> outputs;  ///< Space::Tensor
+  /// Numbers the module tells about its run: float64, rank 1, Space::Heap, one element a name, 0
+  /// before the run. Null when there are none.
   StoragePtr statistics;
   std::vector<std::string> statistic_names;  ///< "live.kept", "live.candidates", "live.passing"
   Stmt body;
 };
 
-// --- construction -------------------------------------------------------------------------------------------------
+// --- construction
+// -------------------------------------------------------------------------------------------------
 
 template <class T, class... Args>
 Stmt make(Args &&...args) {

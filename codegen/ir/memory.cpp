@@ -10,14 +10,16 @@ std::int64_t product(const std::vector<std::int64_t> &extents) {
   std::int64_t size = 1;
   for (std::int64_t extent : extents) {
     if (extent <= 0) return 0;
-    if (__builtin_mul_overflow(size, extent, &size)) throw AccessError("the number of elements overflows");
+    if (__builtin_mul_overflow(size, extent, &size))
+      throw AccessError("the number of elements overflows");
   }
   return size;
 }
 
 std::vector<std::int64_t> row_major(const std::vector<std::int64_t> &extents) {
   std::vector<std::int64_t> strides(extents.size(), 1);
-  for (std::size_t d = extents.size(); d-- > 1;) strides[d - 1] = strides[d] * std::max<std::int64_t>(extents[d], 0);
+  for (std::size_t d = extents.size(); d-- > 1;)
+    strides[d - 1] = strides[d] * std::max<std::int64_t>(extents[d], 0);
   return strides;
 }
 
@@ -48,21 +50,30 @@ bool ParallelIterations::unordered(Id earlier) const {
 }
 
 Buffer::Buffer(StoragePtr storage, std::vector<std::int64_t> extents)
-    : storage_(std::move(storage)), extents_(std::move(extents)), strides_(row_major(extents_)), size_(product(extents_)) {
+    : storage_(std::move(storage)),
+      extents_(std::move(extents)),
+      strides_(row_major(extents_)),
+      size_(product(extents_)) {
   std::int64_t bytes = 0;
-  constexpr std::int64_t kLargest = std::int64_t{1} << 36;  // a wrong extent, rather than a test's data
+  constexpr std::int64_t kLargest = std::int64_t{1}
+                                    << 36;  // a wrong extent, rather than a test's data
   if (__builtin_mul_overflow(size_, storage_->type.bytes(), &bytes) || bytes > kLargest) {
-    throw AccessError("allocating " + storage_->name + " with extents " + list(extents_) + " is too large");
+    throw AccessError("allocating " + storage_->name + " with extents " + list(extents_) +
+                      " is too large");
   }
   own_.resize(static_cast<std::size_t>(bytes));
   marks_.resize(static_cast<std::size_t>(size_));
   data_ = own_.data();
 }
 
-Buffer::Buffer(StoragePtr storage, std::vector<std::int64_t> extents, std::vector<std::int64_t> strides, void *data,
-               bool is_output)
-    : storage_(std::move(storage)), extents_(std::move(extents)), strides_(std::move(strides)),
-      size_(product(extents_)), is_input_(!is_output), data_(static_cast<std::byte *>(data)) {
+Buffer::Buffer(StoragePtr storage, std::vector<std::int64_t> extents,
+               std::vector<std::int64_t> strides, void *data, bool is_output)
+    : storage_(std::move(storage)),
+      extents_(std::move(extents)),
+      strides_(std::move(strides)),
+      size_(product(extents_)),
+      is_input_(!is_output),
+      data_(static_cast<std::byte *>(data)) {
   if (is_output) marks_.resize(static_cast<std::size_t>(size_));
 }
 
@@ -70,8 +81,8 @@ Place Buffer::at(const std::int64_t *indices) const {
   Place place{0, 0};
   for (std::size_t d = 0; d < extents_.size(); ++d) {
     if (indices[d] < 0 || indices[d] >= extents_[d]) {
-      throw AccessError("index " + list(std::vector(indices, indices + extents_.size())) + " of " + storage_->name +
-                        " is out of bounds: its extents are " + list(extents_));
+      throw AccessError("index " + list(std::vector(indices, indices + extents_.size())) + " of " +
+                        storage_->name + " is out of bounds: its extents are " + list(extents_));
     }
     place.element = place.element * extents_[d] + indices[d];
     place.offset += indices[d] * strides_[d];
@@ -81,8 +92,8 @@ Place Buffer::at(const std::int64_t *indices) const {
 
 Place Buffer::at_element(std::int64_t element) const {
   if (element < 0 || element >= size_) {
-    throw AccessError("element " + std::to_string(element) + " of " + storage_->name + " is out of bounds: it has " +
-                      std::to_string(size_));
+    throw AccessError("element " + std::to_string(element) + " of " + storage_->name +
+                      " is out of bounds: it has " + std::to_string(size_));
   }
   Place place{element, 0};
   for (std::size_t d = extents_.size(); d-- > 0;) {
@@ -105,10 +116,12 @@ std::string Buffer::describe(Place place) const {
 Value Buffer::read(Place place, const ParallelIterations &iterations) {
   if (!is_input_) {
     Mark &mark = marks_[index(place)];
-    if (mark.writer == ParallelIterations::kNone) throw AccessError(describe(place) + " is read but was never written");
+    if (mark.writer == ParallelIterations::kNone)
+      throw AccessError(describe(place) + " is read but was never written");
     if (iterations.in_parallel_loop()) {
       if (iterations.unordered(mark.writer)) {
-        throw AccessError(describe(place) + " is read by one parallel iteration and was written by another");
+        throw AccessError(describe(place) +
+                          " is read by one parallel iteration and was written by another");
       }
       mark.reader = iterations.current();
     }
@@ -124,7 +137,8 @@ void Buffer::write(Place place, Value value, const ParallelIterations &iteration
       throw AccessError(describe(place) + " is written by two parallel iterations");
     }
     if (iterations.unordered(mark.reader)) {
-      throw AccessError(describe(place) + " is written by one parallel iteration and was read by another");
+      throw AccessError(describe(place) +
+                        " is written by one parallel iteration and was read by another");
     }
   }
   mark.writer = iterations.current();

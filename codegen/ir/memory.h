@@ -1,4 +1,5 @@
-// The interpreter's memory: elements that know whether they were ever written, and by which parallel iteration.
+// The interpreter's memory: elements that know whether they were ever written, and by which
+// parallel iteration.
 #pragma once
 
 #include <cstddef>
@@ -12,14 +13,15 @@
 
 namespace pit::ir {
 
-/// An access that the module may not do. The interpreter adds the statement and rethrows it as an InternalError.
+/// An access that the module may not do. The interpreter adds the statement and rethrows it as an
+/// InternalError.
 struct AccessError : std::runtime_error {
   using std::runtime_error::runtime_error;
 };
 
-/// The iterations of parallel loops as a tree: a node is one iteration of one execution of a loop, below the iteration
-/// that this execution is part of. Two accesses are ordered unless their nodes are, or lie below, different iterations
-/// of one execution.
+/// The iterations of parallel loops as a tree: a node is one iteration of one execution of a loop,
+/// below the iteration that this execution is part of. Two accesses are ordered unless their nodes
+/// are, or lie below, different iterations of one execution.
 class ParallelIterations {
  public:
   using Id = std::uint32_t;
@@ -51,15 +53,16 @@ struct Place {
   std::int64_t offset;   ///< from the data pointer, in elements
 };
 
-/// The elements of a storage. Reads and writes throw AccessError: of an element that was never written, of an element
-/// that another parallel iteration writes or reads.
+/// The elements of a storage. Reads and writes throw AccessError: of an element that was never
+/// written, of an element that another parallel iteration writes or reads.
 class Buffer {
  public:
   /// A workspace or tile of its own, with undefined contents.
   Buffer(StoragePtr storage, std::vector<std::int64_t> extents);
-  /// The caller's memory. An output's contents count as never written: a module only reads what it wrote.
-  Buffer(StoragePtr storage, std::vector<std::int64_t> extents, std::vector<std::int64_t> strides, void *data,
-         bool is_output);
+  /// The caller's memory. An output's contents count as never written: a module only reads what it
+  /// wrote.
+  Buffer(StoragePtr storage, std::vector<std::int64_t> extents, std::vector<std::int64_t> strides,
+         void *data, bool is_output);
   Buffer(Buffer &&) = default;
 
   const StorageNode &storage() const { return *storage_; }
@@ -67,7 +70,7 @@ class Buffer {
   /// The number of elements; 0 when an extent is not positive.
   std::int64_t size() const { return size_; }
 
-  Place at(const std::int64_t *indices) const;  ///< AccessError when out of bounds
+  Place at(const std::int64_t *indices) const;   ///< AccessError when out of bounds
   Place at_element(std::int64_t element) const;  ///< by row-major number
 
   Value read(Place place, const ParallelIterations &iterations);
@@ -75,7 +78,9 @@ class Buffer {
   /// The element as it is, without a check or a trace.
   Value peek(Place place) const { return load_element(storage_->type, address(place)); }
 
-  bool ever_written(Place place) const { return is_input_ || marks_[index(place)].writer != ParallelIterations::kNone; }
+  bool ever_written(Place place) const {
+    return is_input_ || marks_[index(place)].writer != ParallelIterations::kNone;
+  }
   /// Notes that statement execution `store` writes the element; false when it already did.
   bool first_write_of(std::uint32_t store, Place place);
   /// Gives every element the value 0, as if written.

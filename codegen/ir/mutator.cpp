@@ -21,7 +21,8 @@ Stmt Mutator::mutate(const Stmt &s) {
   if (!s.defined()) return s;
   switch (s->kind) {
 #define PIT_VISIT(name) \
-  case StmtKind::name: return visit(*s.as<name>(), s);
+  case StmtKind::name:  \
+    return visit(*s.as<name>(), s);
     PIT_STATEMENTS(PIT_VISIT)
 #undef PIT_VISIT
   }
@@ -86,8 +87,8 @@ Stmt Mutator::visit(const Store &node, const Stmt &self) {
   changed |= change_all(&indices, change);
   Expr value = expr(node.value);
   if (!changed && value.same_as(node.value)) return self;
-  return make<Store>(node.axes, std::move(guards), node.storage, std::move(indices), node.combiner, value, node.atomic,
-                     node.vector_bytes);
+  return make<Store>(node.axes, std::move(guards), node.storage, std::move(indices), node.combiner,
+                     value, node.atomic, node.vector_bytes);
 }
 
 Stmt Mutator::visit(const Mma &, const Stmt &self) { return self; }
@@ -104,16 +105,18 @@ Stmt Mutator::visit(const Check &node, const Stmt &self) {
 
 Stmt Mutator::visit(const IndexPlace &node, const Stmt &self) {
   Expr groups = expr(node.groups), length = expr(node.length), micro = expr(node.micro);
-  if (groups.same_as(node.groups) && length.same_as(node.length) && micro.same_as(node.micro)) return self;
-  return make<IndexPlace>(node.marks, node.mark_offsets, node.first, groups, length, micro, node.align, node.offsets,
-                          node.counts, node.coordinates, node.position, node.full, node.index_name);
+  if (groups.same_as(node.groups) && length.same_as(node.length) && micro.same_as(node.micro))
+    return self;
+  return make<IndexPlace>(node.marks, node.mark_offsets, node.first, groups, length, micro,
+                          node.align, node.offsets, node.counts, node.coordinates, node.position,
+                          node.full, node.index_name);
 }
 
 Stmt Mutator::visit(const IndexSort &node, const Stmt &self) {
   Expr length = expr(node.length), groups = expr(node.groups);
   if (length.same_as(node.length) && groups.same_as(node.groups)) return self;
-  return make<IndexSort>(node.keys, length, groups, node.align, node.offsets, node.counts, node.coordinates,
-                         node.position, node.index_name);
+  return make<IndexSort>(node.keys, length, groups, node.align, node.offsets, node.counts,
+                         node.coordinates, node.position, node.index_name);
 }
 
 Stmt Mutator::visit(const Prefix &node, const Stmt &self) {
@@ -132,21 +135,32 @@ void walk_statements(const Stmt &s, const std::function<bool(const Stmt &)> &sta
     case StmtKind::Block:
       for (const Stmt &inner : s.as<Block>()->stmts) walk_statements(inner, statement);
       break;
-    case StmtKind::For: walk_statements(s.as<For>()->body, statement); break;
-    case StmtKind::Axes: walk_statements(s.as<Axes>()->body, statement); break;
-    case StmtKind::Let: walk_statements(s.as<Let>()->body, statement); break;
+    case StmtKind::For:
+      walk_statements(s.as<For>()->body, statement);
+      break;
+    case StmtKind::Axes:
+      walk_statements(s.as<Axes>()->body, statement);
+      break;
+    case StmtKind::Let:
+      walk_statements(s.as<Let>()->body, statement);
+      break;
     case StmtKind::If:
       walk_statements(s.as<If>()->then_body, statement);
       walk_statements(s.as<If>()->else_body, statement);
       break;
-    case StmtKind::Allocate: walk_statements(s.as<Allocate>()->body, statement); break;
-    case StmtKind::Stage: walk_statements(s.as<Stage>()->body, statement); break;
+    case StmtKind::Allocate:
+      walk_statements(s.as<Allocate>()->body, statement);
+      break;
+    case StmtKind::Stage:
+      walk_statements(s.as<Stage>()->body, statement);
+      break;
     case StmtKind::Store:
     case StmtKind::Mma:
     case StmtKind::Check:
     case StmtKind::IndexPlace:
     case StmtKind::IndexSort:
-    case StmtKind::Prefix: break;
+    case StmtKind::Prefix:
+      break;
   }
 }
 

@@ -7,8 +7,10 @@
 
 namespace pit::ir {
 
-/// Rebuilds a statement tree. Override the statements of interest; the default rebuilds children and returns the
-/// same node when nothing changed. `expr` sees every expression of every statement (default: unchanged).
+/// Rebuilds a statement tree. Override the statements of interest; the default rebuilds children
+/// and returns the same node when nothing changed. A subclass that overrides some says `using
+/// Mutator::visit;`, which keeps the others visible to it. `expr` sees every expression of every
+/// statement (default: unchanged).
 class Mutator {
  public:
   virtual ~Mutator() = default;
@@ -25,8 +27,8 @@ class Mutator {
 /// Calls `statement` on s and, when it returns true, on its sub-statements, in order.
 void walk_statements(const Stmt &s, const std::function<bool(const Stmt &)> &statement);
 
-/// Calls `expression` on every expression that occurs directly in statement s (not in its sub-statements):
-/// bounds, extents, values, guards, indices, conditions.
+/// Calls `expression` on every expression that occurs directly in statement s (not in its
+/// sub-statements): bounds, extents, values, guards, indices, conditions.
 void walk_expressions(const Stmt &s, const std::function<void(const Expr &)> &expression);
 
 }  // namespace pit::ir

@@ -10,11 +10,13 @@
 namespace pit::ir {
 namespace {
 
-/// The identities that names stand for. print gives every identity a name of its own, so there are no scopes.
+/// The identities that names stand for. print gives every identity a name of its own, so there are
+/// no scopes.
 class Symbols final : public ExprSymbols {
  public:
   Expr variable(const std::string &name) override {
-    if (const auto found = variables.find(name); found != variables.end()) return make_variable(found->second);
+    if (const auto found = variables.find(name); found != variables.end())
+      return make_variable(found->second);
     const auto found = params.find(name);
     return found != params.end() ? Expr(std::make_shared<ParamRef>(found->second)) : Expr();
   }
@@ -29,7 +31,9 @@ class Symbols final : public ExprSymbols {
     const auto found = storages.find(name);
     return found != storages.end() ? make_extent(found->second, dimension) : Expr();
   }
-  Expr index_query(const std::string &, IndexQueryKind, const std::vector<Expr> &) override { return {}; }
+  Expr index_query(const std::string &, IndexQueryKind, const std::vector<Expr> &) override {
+    return {};
+  }
 
   std::map<std::string, VarPtr> variables;
   std::map<std::string, StoragePtr> storages;
@@ -40,8 +44,10 @@ class Symbols final : public ExprSymbols {
 std::string without_comments(std::string text) {
   bool in_string = false;
   for (std::size_t i = 0; i < text.size(); ++i) {
-    if (text[i] == '\\' && in_string) ++i;
-    else if (text[i] == '"') in_string = !in_string;
+    if (text[i] == '\\' && in_string)
+      ++i;
+    else if (text[i] == '"')
+      in_string = !in_string;
     else if (!in_string && text.compare(i, 2, "//") == 0) {
       while (i < text.size() && text[i] != '\n') text[i++] = ' ';
     }
@@ -91,7 +97,8 @@ class Parser {
   std::size_t position_ = 0;
   Symbols symbols_;
 
-  // --- words --------------------------------------------------------------------------------------------------
+  // --- words
+  // --------------------------------------------------------------------------------------------------
 
   [[noreturn]] void fail(const std::string &message) const { fail(message, position_); }
   [[noreturn]] void fail(const std::string &message, std::size_t where) const {
@@ -99,13 +106,17 @@ class Parser {
     const std::string before = text_.substr(0, where);
     const auto line = 1 + std::count(before.begin(), before.end(), '\n');
     const std::size_t column = where - (before.rfind('\n') + 1) + 1;
-    throw InternalError("IR text, line " + std::to_string(line) + ", column " + std::to_string(column) + ": " + message);
+    throw InternalError("IR text, line " + std::to_string(line) + ", column " +
+                        std::to_string(column) + ": " + message);
   }
 
-  static bool in_word(char c) { return std::isalnum(static_cast<unsigned char>(c)) || c == '_' || c == '.' || c == '$'; }
+  static bool in_word(char c) {
+    return std::isalnum(static_cast<unsigned char>(c)) || c == '_' || c == '.' || c == '$';
+  }
 
   void skip() {
-    while (position_ < text_.size() && std::isspace(static_cast<unsigned char>(text_[position_]))) ++position_;
+    while (position_ < text_.size() && std::isspace(static_cast<unsigned char>(text_[position_])))
+      ++position_;
   }
   bool at(const std::string &token) {
     skip();
@@ -149,7 +160,8 @@ class Parser {
   std::int64_t number() {
     skip();
     std::int64_t value = 0;
-    const auto [end, error] = std::from_chars(text_.data() + position_, text_.data() + text_.size(), value);
+    const auto [end, error] =
+        std::from_chars(text_.data() + position_, text_.data() + text_.size(), value);
     if (error != std::errc()) fail("expected a number");
     position_ = static_cast<std::size_t>(end - text_.data());
     return value;
@@ -176,7 +188,8 @@ class Parser {
     listed(")", element);
   }
 
-  // --- expressions and identities -----------------------------------------------------------------------------
+  // --- expressions and identities
+  // -----------------------------------------------------------------------------
 
   Expr expression() {
     try {
@@ -190,7 +203,8 @@ class Parser {
     const Expr e = expression();
     if (e.type() == place || e.type().is_bool()) return e;
     if (const auto *integer = e.as<IntImm>()) {
-      return place.is_float() ? make_float(place, static_cast<double>(integer->value)) : make_int(place, integer->value);
+      return place.is_float() ? make_float(place, static_cast<double>(integer->value))
+                              : make_int(place, integer->value);
     }
     const auto *real = e.as<FloatImm>();
     return real && place.is_float() ? make_float(place, real->value) : e;
@@ -210,8 +224,9 @@ class Parser {
     if (accept("align")) node.alignment = static_cast<int>(number());
     // A storage that is allocated at two places has one name, and is one storage again.
     StoragePtr &known = symbols_.storages[name];
-    const bool same = known && known->type == type && known->rank == rank && known->space == space &&
-                      known->declared_strides == node.declared_strides && known->alignment == node.alignment;
+    const bool same = known && known->type == type && known->rank == rank &&
+                      known->space == space && known->declared_strides == node.declared_strides &&
+                      known->alignment == node.alignment;
     if (!same) known = std::make_shared<const StorageNode>(std::move(node));
     return known;
   }
@@ -243,7 +258,8 @@ class Parser {
     return found->second;
   }
 
-  // --- statements ---------------------------------------------------------------------------------------------
+  // --- statements
+  // ---------------------------------------------------------------------------------------------
 
   std::vector<Stmt> list() {
     std::vector<Stmt> stmts;
@@ -396,7 +412,8 @@ class Parser {
     expect("[");
     std::vector<Expr> indices = expressions("]", int64);
     Combiner combiner = Combiner::Assign;
-    for (Combiner c : {Combiner::Sum, Combiner::Product, Combiner::Min, Combiner::Max, Combiner::And, Combiner::Or}) {
+    for (Combiner c : {Combiner::Sum, Combiner::Product, Combiner::Min, Combiner::Max,
+                       Combiner::And, Combiner::Or}) {
       if (accept(to_string(c))) combiner = c;
       if (combiner != Combiner::Assign) break;
     }
@@ -405,7 +422,8 @@ class Parser {
     std::vector<Expr> guards = where();
     const bool atomic = accept("atomic");
     const int bytes = accept("bytes") ? static_cast<int>(number()) : 0;
-    return make<Store>(std::move(axes), std::move(guards), target, std::move(indices), combiner, value, atomic, bytes);
+    return make<Store>(std::move(axes), std::move(guards), target, std::move(indices), combiner,
+                       value, atomic, bytes);
   }
 
   TileOperand operand() {
@@ -432,8 +450,8 @@ class Parser {
     expect("*");
     TileOperand b = operand();
     std::string atom = accept("atom") ? quoted() : "";
-    return make<Mma>(std::move(batch), std::move(m), std::move(n), std::move(k), std::move(accumulator), std::move(a),
-                     std::move(b), std::move(atom));
+    return make<Mma>(std::move(batch), std::move(m), std::move(n), std::move(k),
+                     std::move(accumulator), std::move(a), std::move(b), std::move(atom));
   }
 
   Stmt check() {
@@ -444,7 +462,8 @@ class Parser {
     std::string message = quoted();
     std::vector<Expr> values;
     if (accept("(")) values = expressions(")", int64);
-    return make<Check>(std::move(axes), std::move(guards), condition, std::move(message), std::move(values));
+    return make<Check>(std::move(axes), std::move(guards), condition, std::move(message),
+                       std::move(values));
   }
 
   struct Fields {
@@ -456,11 +475,16 @@ class Parser {
     parenthesised([&] {
       const std::string field = symbol();
       expect("=");
-      if (field == "groups") to->groups = number_expression();
-      else if (field == "length") to->length = number_expression();
-      else if (field == "micro") to->micro = number_expression();
-      else if (field == "align") to->align = number();
-      else to->storages[field] = existing();
+      if (field == "groups")
+        to->groups = number_expression();
+      else if (field == "length")
+        to->length = number_expression();
+      else if (field == "micro")
+        to->micro = number_expression();
+      else if (field == "align")
+        to->align = number();
+      else
+        to->storages[field] = existing();
     });
   }
   Fields index_fields() {
@@ -475,15 +499,16 @@ class Parser {
     std::string name = word();
     Fields f = index_fields();
     auto &s = f.storages;
-    return make<IndexPlace>(s["marks"], s["mark_offsets"], s["first"], f.groups, f.length, f.micro, f.align,
-                            s["offsets"], s["counts"], s["coordinates"], s["position"], s["full"], std::move(name));
+    return make<IndexPlace>(s["marks"], s["mark_offsets"], s["first"], f.groups, f.length, f.micro,
+                            f.align, s["offsets"], s["counts"], s["coordinates"], s["position"],
+                            s["full"], std::move(name));
   }
   Stmt index_sort() {
     std::string name = word();
     Fields f = index_fields();
     auto &s = f.storages;
-    return make<IndexSort>(s["keys"], f.length, f.groups, f.align, s["offsets"], s["counts"], s["coordinates"],
-                           s["position"], std::move(name));
+    return make<IndexSort>(s["keys"], f.length, f.groups, f.align, s["offsets"], s["counts"],
+                           s["coordinates"], s["position"], std::move(name));
   }
 
   Stmt prefix() {
@@ -496,9 +521,12 @@ class Parser {
 
   Stmt stage() {
     StageKind kind = StageKind::Compute;
-    if (accept("check")) kind = StageKind::Check;
-    else if (accept("index")) kind = StageKind::Index;
-    else expect("compute");
+    if (accept("check"))
+      kind = StageKind::Check;
+    else if (accept("index"))
+      kind = StageKind::Index;
+    else
+      expect("compute");
     std::string name = word();
     return make<Stage>(std::move(name), kind, braces());
   }

@@ -12,16 +12,20 @@ namespace {
 std::string plain_name(const std::string &text) {
   std::string plain;
   for (char c : text) {
-    const bool legal = std::isalnum(static_cast<unsigned char>(c)) || c == '_' || c == '$' || c == '.';
+    const bool legal =
+        std::isalnum(static_cast<unsigned char>(c)) || c == '_' || c == '$' || c == '.';
     plain += legal ? c : '_';
   }
-  if (plain.empty() || !(std::isalpha(static_cast<unsigned char>(plain[0])) || plain[0] == '_')) plain = "_" + plain;
+  if (plain.empty() || !(std::isalpha(static_cast<unsigned char>(plain[0])) || plain[0] == '_'))
+    plain = "_" + plain;
   // A dot stands between two parts, and the last part is not the name of a property.
   for (std::size_t i = 0; i < plain.size(); ++i) {
     if (plain[i] == '.' && (i + 1 == plain.size() || plain[i + 1] == '.')) plain[i] = '_';
   }
   const std::string last = plain.substr(plain.rfind('.') + 1);
-  if (last != plain && (last == "extent" || last == "density" || last == "count" || last == "position")) plain += "_";
+  if (last != plain &&
+      (last == "extent" || last == "density" || last == "count" || last == "position"))
+    plain += "_";
   return is_reserved_word(plain) ? plain + "_" : plain;
 }
 
@@ -50,20 +54,28 @@ std::string joined(const std::vector<T> &list, const Text &text, const char *sep
 
 const char *keyword(ForKind kind) {
   switch (kind) {
-    case ForKind::Serial: return "for";
-    case ForKind::Parallel: return "parallel";
-    case ForKind::Unrolled: return "unrolled";
-    case ForKind::GpuBlock: return "gpu_block";
-    case ForKind::GpuThread: return "gpu_thread";
+    case ForKind::Serial:
+      return "for";
+    case ForKind::Parallel:
+      return "parallel";
+    case ForKind::Unrolled:
+      return "unrolled";
+    case ForKind::GpuBlock:
+      return "gpu_block";
+    case ForKind::GpuThread:
+      return "gpu_thread";
   }
   return "for";
 }
 
 const char *keyword(StageKind kind) {
   switch (kind) {
-    case StageKind::Check: return "check";
-    case StageKind::Index: return "index";
-    case StageKind::Compute: return "compute";
+    case StageKind::Check:
+      return "check";
+    case StageKind::Index:
+      return "index";
+    case StageKind::Compute:
+      return "compute";
   }
   return "compute";
 }
@@ -73,9 +85,12 @@ bool reads_data(const Expr &e) {
   walk(e, [&](const Expr &part) { return !(found = found || part.as<Load>() != nullptr); });
   return found;
 }
-bool any_reads_data(const std::vector<Expr> &list) { return std::any_of(list.begin(), list.end(), reads_data); }
+bool any_reads_data(const std::vector<Expr> &list) {
+  return std::any_of(list.begin(), list.end(), reads_data);
+}
 
-/// The load that e is, possibly converted or with a constant in its place where it may not be done; else null.
+/// The load that e is, possibly converted or with a constant in its place where it may not be done;
+/// else null.
 const Load *only_load(const Expr &e) {
   if (const auto *load = e.as<Load>()) return load;
   if (const auto *cast = e.as<Cast>()) return only_load(cast->a);
@@ -90,7 +105,8 @@ const char *mnemonic(const Store &store) {
   const bool to_tile = store.storage->space == Space::Tile;
   if (store.combiner != Combiner::Assign) {
     const bool reduces = std::any_of(store.axes.begin(), store.axes.end(), [&](const VarPtr &axis) {
-      return std::none_of(store.indices.begin(), store.indices.end(), [&](const Expr &i) { return uses(i, axis); });
+      return std::none_of(store.indices.begin(), store.indices.end(),
+                          [&](const Expr &i) { return uses(i, axis); });
     });
     return to_tile || reduces ? "reduce" : "reduce_store";
   }
@@ -115,13 +131,17 @@ class Printer {
     for (const ParamPtr &p : m.scalars) inputs.push_back(name(p) + ": " + to_string(p->type));
     for (const StoragePtr &s : m.outputs) outputs.push_back(declaration(s));
     const auto same = [](const std::string &s) { return s; };
-    out_ = "module " + word(m.name) + "(" + joined(inputs, same) + ") -> (" + joined(outputs, same) + ")";
-    if (m.statistics) out_ += " statistics " + name(m.statistics) + "(" + joined(m.statistic_names, word) + ")";
+    out_ = "module " + word(m.name) + "(" + joined(inputs, same) + ") -> (" +
+           joined(outputs, same) + ")";
+    if (m.statistics)
+      out_ += " statistics " + name(m.statistics) + "(" + joined(m.statistic_names, word) + ")";
     constexpr std::size_t kLongLine = 110;
     if (out_.size() > kLongLine) {
       out_ = "module " + word(m.name) + "(\n    " + joined(inputs, same, ",\n    ") + ")\n  -> (" +
              joined(outputs, same, ",\n      ") + ")" +
-             (m.statistics ? "\n  statistics " + name(m.statistics) + "(" + joined(m.statistic_names, word) + ")" : "");
+             (m.statistics ? "\n  statistics " + name(m.statistics) + "(" +
+                                 joined(m.statistic_names, word) + ")"
+                           : "");
     }
     out_ += " ";
     braces(m.body);
@@ -177,20 +197,27 @@ class Printer {
   std::string attributes(const StorageNode &s) const {
     std::string out;
     if (!s.declared_strides.empty()) {
-      out += " strides(" + joined(s.declared_strides, [](std::int64_t stride) {
-        return stride == -1 ? std::string("?") : std::to_string(stride);
-      }) + ")";
+      out += " strides(" +
+             joined(s.declared_strides,
+                    [](std::int64_t stride) {
+                      return stride == -1 ? std::string("?") : std::to_string(stride);
+                    }) +
+             ")";
     }
     if (s.alignment != 1) out += " align " + std::to_string(s.alignment);
     return out;
   }
   std::string declaration(const StoragePtr &s) {
-    return name(s) + ": " + to_string(s->type) + "[" + std::to_string(s->rank) + "]" + attributes(*s);
+    return name(s) + ": " + to_string(s->type) + "[" + std::to_string(s->rank) + "]" +
+           attributes(*s);
   }
 
-  // --- lines and braces ---------------------------------------------------------------------------------------
+  // --- lines and braces
+  // ---------------------------------------------------------------------------------------
 
-  void line(const std::string &text) { out_ += "\n" + std::string(static_cast<std::size_t>(2 * indent_), ' ') + text; }
+  void line(const std::string &text) {
+    out_ += "\n" + std::string(static_cast<std::size_t>(2 * indent_), ' ') + text;
+  }
 
   void braces(const Stmt &body) {
     out_ += "{";
@@ -205,15 +232,18 @@ class Printer {
     if (!s.defined()) return;
     const auto *block = s.as<Block>();
     if (block == nullptr || block->stmts.size() < 2) return statement(s, true);
-    for (std::size_t i = 0; i < block->stmts.size(); ++i) statement(block->stmts[i], i + 1 == block->stmts.size());
+    for (std::size_t i = 0; i < block->stmts.size(); ++i)
+      statement(block->stmts[i], i + 1 == block->stmts.size());
   }
 
-  /// `last`: nothing follows inside the braces, so that the scope of a definition needs none of its own.
+  /// `last`: nothing follows inside the braces, so that the scope of a definition needs none of its
+  /// own.
   void statement(const Stmt &s, bool last) {
     if (!s.defined()) return line("nothing");
     switch (s->kind) {
 #define PIT_PRINT(name) \
-  case StmtKind::name: return print(*s.as<name>(), last);
+  case StmtKind::name:  \
+    return print(*s.as<name>(), last);
       PIT_STATEMENTS(PIT_PRINT)
 #undef PIT_PRINT
     }
@@ -225,32 +255,37 @@ class Printer {
     braces(body);
   }
 
-  // --- statements ---------------------------------------------------------------------------------------------
+  // --- statements
+  // ---------------------------------------------------------------------------------------------
 
   void print(const Block &block, bool) {
     line("block {");
     ++indent_;
-    for (std::size_t i = 0; i < block.stmts.size(); ++i) statement(block.stmts[i], i + 1 == block.stmts.size());
+    for (std::size_t i = 0; i < block.stmts.size(); ++i)
+      statement(block.stmts[i], i + 1 == block.stmts.size());
     --indent_;
     line("}");
   }
 
   void print(const For &loop, bool) {
     line(std::string(keyword(loop.loop_kind)) + " " + name(loop.var));
-    out_ += (loop.min.defined() && is_zero(loop.min) ? " < " : " = " + text(loop.min, int64) + " count ") + text(loop.extent, int64) + " ";
+    out_ += (loop.min.defined() && is_zero(loop.min) ? " < "
+                                                     : " = " + text(loop.min, int64) + " count ") +
+            text(loop.extent, int64) + " ";
     braces(loop.body);
   }
 
   void print(const Axes &axes, bool last) {
     line("axes " + joined(axes.axes, [&](const AxisBinding &axis) {
-      return name(axis.var) + " < " + text(axis.extent, int64) +
-             (axis.maximum != 0 ? " max " + std::to_string(axis.maximum) : "");
-    }));
+           return name(axis.var) + " < " + text(axis.extent, int64) +
+                  (axis.maximum != 0 ? " max " + std::to_string(axis.maximum) : "");
+         }));
     scope(axes.body, last);
   }
 
   void print(const Let &let, bool last) {
-    line("let " + name(let.var) + ": " + to_string(let.var->type) + " = " + text(let.value, let.var->type));
+    line("let " + name(let.var) + ": " + to_string(let.var->type) + " = " +
+         text(let.value, let.var->type));
     scope(let.body, last);
   }
 
@@ -264,25 +299,33 @@ class Printer {
 
   void print(const Allocate &allocate, bool last) {
     const StorageNode &s = *allocate.storage;
-    line(std::string(s.space == Space::Tile ? "tile " : "heap ") + name(allocate.storage) + ": " + to_string(s.type) +
-         "[" + text(allocate.extents, int64) + "]" + attributes(s));
+    line(std::string(s.space == Space::Tile ? "tile " : "heap ") + name(allocate.storage) + ": " +
+         to_string(s.type) + "[" + text(allocate.extents, int64) + "]" + attributes(s));
     scope(allocate.body, last);
   }
 
-  std::string over(const std::vector<VarPtr> &axes) { return axes.empty() ? " " : " " + names(axes) + ": "; }
+  std::string over(const std::vector<VarPtr> &axes) {
+    return axes.empty() ? " " : " " + names(axes) + ": ";
+  }
   std::string where(const std::vector<Expr> &guards) {
-    return guards.empty() ? "" : " where " + joined(guards, [this](const Expr &e) { return to_string(e, names_); });
+    return guards.empty()
+               ? ""
+               : " where " + joined(guards, [this](const Expr &e) { return to_string(e, names_); });
   }
 
   void print(const Store &store, bool) {
     const std::string op = store.combiner == Combiner::Assign ? "=" : to_string(store.combiner);
-    if (store.storage == nullptr || !store.value.defined()) return line("store with a part missing");
-    line(mnemonic(store) + over(store.axes) + name(store.storage) + "[" + text(store.indices, int64) + "] " + op + " " +
-         text(store.value, store.storage->type) + where(store.guards) + (store.atomic ? " atomic" : "") +
+    if (store.storage == nullptr || !store.value.defined())
+      return line("store with a part missing");
+    line(mnemonic(store) + over(store.axes) + name(store.storage) + "[" +
+         text(store.indices, int64) + "] " + op + " " + text(store.value, store.storage->type) +
+         where(store.guards) + (store.atomic ? " atomic" : "") +
          (store.vector_bytes != 0 ? " bytes " + std::to_string(store.vector_bytes) : ""));
   }
 
-  std::string operand(const TileOperand &tile) { return name(tile.tile) + "[" + names(tile.axes) + "]"; }
+  std::string operand(const TileOperand &tile) {
+    return name(tile.tile) + "[" + names(tile.axes) + "]";
+  }
 
   void print(const Mma &mma, bool) {
     std::string roles;
@@ -293,13 +336,14 @@ class Printer {
     role("m", mma.m);
     role("n", mma.n);
     role("k", mma.k);
-    line("mma" + roles + ": " + operand(mma.accumulator) + " += " + operand(mma.a) + " * " + operand(mma.b) +
-         (mma.atom.empty() ? "" : " atom " + quoted(mma.atom)));
+    line("mma" + roles + ": " + operand(mma.accumulator) + " += " + operand(mma.a) + " * " +
+         operand(mma.b) + (mma.atom.empty() ? "" : " atom " + quoted(mma.atom)));
   }
 
   void print(const Check &check, bool) {
-    line("check" + over(check.axes) + to_string(check.condition, names_) + where(check.guards) + " else " +
-         quoted(check.message) + (check.values.empty() ? "" : "(" + text(check.values, int64) + ")"));
+    line("check" + over(check.axes) + to_string(check.condition, names_) + where(check.guards) +
+         " else " + quoted(check.message) +
+         (check.values.empty() ? "" : "(" + text(check.values, int64) + ")"));
   }
 
   std::string fields(const std::vector<std::pair<const char *, std::string>> &list) {
@@ -342,7 +386,8 @@ class Printer {
   }
 
   void print(const Prefix &prefix, bool) {
-    line("prefix " + name(prefix.destination) + " = " + name(prefix.source) + " count " + text(prefix.length, int64));
+    line("prefix " + name(prefix.destination) + " = " + name(prefix.source) + " count " +
+         text(prefix.length, int64));
   }
 
   void print(const Stage &stage, bool) {

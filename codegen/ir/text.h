@@ -7,7 +7,8 @@
 
 namespace pit::ir {
 
-/// The whole module. Names are made unique by a suffix (".1"), so that `parse` reads the same module back.
+/// The whole module. Names are made unique by a suffix (".1"), so that `parse` reads the same
+/// module back.
 std::string print(const Module &module);
 /// One statement, for messages and debugging.
 std::string print(const Stmt &stmt);

@@ -46,39 +46,53 @@ Value convert(Type from, Type to, Value a) {
 
 Value load_element(Type type, const void *element) {
   switch (type.kind) {
-    case Type::Kind::Bool: return integer_value(read_as<std::uint8_t>(element) != 0);
-    case Type::Kind::BFloat: return float_value(bfloat16_bits_to_float(read_as<std::uint16_t>(element)));
+    case Type::Kind::Bool:
+      return integer_value(read_as<std::uint8_t>(element) != 0);
+    case Type::Kind::BFloat:
+      return float_value(bfloat16_bits_to_float(read_as<std::uint16_t>(element)));
     case Type::Kind::Float:
       if (type.bits == 64) return float_value(read_as<double>(element));
       if (type.bits == 32) return float_value(read_as<float>(element));
       return float_value(float16_bits_to_float(read_as<std::uint16_t>(element)));
     case Type::Kind::Int:
-    case Type::Kind::UInt: break;
+    case Type::Kind::UInt:
+      break;
   }
   switch (type.bits) {
-    case 8: return integer_value(wrap(type, read_as<std::int8_t>(element)));
-    case 16: return integer_value(wrap(type, read_as<std::int16_t>(element)));
-    case 32: return integer_value(wrap(type, read_as<std::int32_t>(element)));
-    default: return integer_value(read_as<std::int64_t>(element));
+    case 8:
+      return integer_value(wrap(type, read_as<std::int8_t>(element)));
+    case 16:
+      return integer_value(wrap(type, read_as<std::int16_t>(element)));
+    case 32:
+      return integer_value(wrap(type, read_as<std::int32_t>(element)));
+    default:
+      return integer_value(read_as<std::int64_t>(element));
   }
 }
 
 void store_element(Type type, void *element, Value value) {
   switch (type.kind) {
-    case Type::Kind::Bool: return write_as(element, static_cast<std::uint8_t>(value.i != 0));
-    case Type::Kind::BFloat: return write_as(element, float_to_bfloat16_bits(static_cast<float>(value.f)));
+    case Type::Kind::Bool:
+      return write_as(element, static_cast<std::uint8_t>(value.i != 0));
+    case Type::Kind::BFloat:
+      return write_as(element, float_to_bfloat16_bits(static_cast<float>(value.f)));
     case Type::Kind::Float:
       if (type.bits == 64) return write_as(element, value.f);
       if (type.bits == 32) return write_as(element, static_cast<float>(value.f));
       return write_as(element, float_to_float16_bits(static_cast<float>(value.f)));
     case Type::Kind::Int:
-    case Type::Kind::UInt: break;
+    case Type::Kind::UInt:
+      break;
   }
   switch (type.bits) {
-    case 8: return write_as(element, static_cast<std::int8_t>(value.i));
-    case 16: return write_as(element, static_cast<std::int16_t>(value.i));
-    case 32: return write_as(element, static_cast<std::int32_t>(value.i));
-    default: return write_as(element, value.i);
+    case 8:
+      return write_as(element, static_cast<std::int8_t>(value.i));
+    case 16:
+      return write_as(element, static_cast<std::int16_t>(value.i));
+    case 32:
+      return write_as(element, static_cast<std::int32_t>(value.i));
+    default:
+      return write_as(element, value.i);
   }
 }
 

@@ -1,4 +1,5 @@
-// Scalar values of the interpreter: dsl/arithmetic.h in the real types, rounded after each operation.
+// Scalar values of the interpreter: dsl/arithmetic.h in the real types, rounded after each
+// operation.
 #pragma once
 
 #include <cstdint>
@@ -7,8 +8,8 @@
 
 namespace pit::ir {
 
-/// A scalar of a type that its holder knows. Integers and bools are in `i`, wrapped to their type (uint64 as its bit
-/// pattern); floats are in `f`, rounded to their type.
+/// A scalar of a type that its holder knows. Integers and bools are in `i`, wrapped to their type
+/// (uint64 as its bit pattern); floats are in `f`, rounded to their type.
 union Value {
   std::int64_t i;
   double f;
@@ -25,7 +26,8 @@ inline Value float_value(double f) {
   return v;
 }
 
-/// The operators. `type` is that of the operands; the result's is bool for comparisons and tests, else `type`.
+/// The operators. `type` is that of the operands; the result's is bool for comparisons and tests,
+/// else `type`.
 Value apply(UnaryOp op, Type type, Value a);
 Value apply(BinaryOp op, Type type, Value a, Value b);
 Value convert(Type from, Type to, Value a);

@@ -46,26 +46,30 @@ class Verifier {
   /// A parallel loop that the walk is inside of.
   struct ParallelLoop {
     const For *loop;
-    std::unordered_set<const VarNode *> dependent;     ///< variables that differ between its iterations
-    std::unordered_set<const StorageNode *> own;       ///< storages that each iteration has its own of
-    int conditions = 0;                                ///< enclosing conditions that differ between its iterations
+    std::unordered_set<const VarNode *>
+        dependent;                                ///< variables that differ between its iterations
+    std::unordered_set<const StorageNode *> own;  ///< storages that each iteration has its own of
+    int conditions = 0;  ///< enclosing conditions that differ between its iterations
   };
 
   const Module &module_;
   const std::string &pass_;
   const Stmt *statement_ = nullptr;
-  std::unordered_set<const void *> defined_;           // everything defined anywhere so far
-  std::unordered_set<const VarNode *> variables_;      // in scope, but axes
+  std::unordered_set<const void *> defined_;       // everything defined anywhere so far
+  std::unordered_set<const VarNode *> variables_;  // in scope, but axes
   std::unordered_map<const VarNode *, AxisBinding> axes_;
-  std::unordered_map<const StorageNode *, std::vector<Expr>> storages_;  // in scope, with extents where allocated
+  std::unordered_map<const StorageNode *, std::vector<Expr>>
+      storages_;  // in scope, with extents where allocated
   std::unordered_set<const StorageNode *> inputs_;
   std::unordered_set<const ParamNode *> params_;
   std::vector<ParallelLoop> parallel_;
 
-  // --- rules --------------------------------------------------------------------------------------------------
+  // --- rules
+  // --------------------------------------------------------------------------------------------------
 
   [[noreturn]] void fail(const std::string &rule) const {
-    std::string text = "the module " + module_.name + " is not well formed after " + pass_ + ": " + rule;
+    std::string text =
+        "the module " + module_.name + " is not well formed after " + pass_ + ": " + rule;
     if (statement_ != nullptr) {
       const std::string printed = print(*statement_);
       text += "\n  in  " + printed.substr(0, printed.find('\n'));
@@ -84,18 +88,24 @@ class Verifier {
     storages_[s.get()] = std::move(extents);
   }
 
-  // --- expressions --------------------------------------------------------------------------------------------
+  // --- expressions
+  // --------------------------------------------------------------------------------------------
 
   /// e may read the axes in `axes` and no others.
   void verify(const Expr &e, const std::vector<VarPtr> &axes) const {
     require(e.defined(), "an expression is missing");
     switch (e->kind) {
       case ExprKind::IntImm:
-        require(!e.type().is_float() && wrap(e.type(), e.as<IntImm>()->value) == e.as<IntImm>()->value,
-                "the constant " + to_string(e) + " does not fit " + to_string(e.type()));
+        require(
+            !e.type().is_float() && wrap(e.type(), e.as<IntImm>()->value) == e.as<IntImm>()->value,
+            "the constant " + to_string(e) + " does not fit " + to_string(e.type()));
         break;
-      case ExprKind::FloatImm: require(e.type().is_float(), "a float constant has the type " + to_string(e.type())); break;
-      case ExprKind::Variable: verify_variable(e.as<Variable>()->var, axes); break;
+      case ExprKind::FloatImm:
+        require(e.type().is_float(), "a float constant has the type " + to_string(e.type()));
+        break;
+      case ExprKind::Variable:
+        verify_variable(e.as<Variable>()->var, axes);
+        break;
       case ExprKind::Param:
         require(params_.count(e.as<ParamRef>()->param.get()) != 0,
                 "the parameter " + e.as<ParamRef>()->param->name + " is not in the signature");
@@ -103,35 +113,46 @@ class Verifier {
       case ExprKind::Extent: {
         const auto *extent = e.as<Extent>();
         verify_exists(extent->storage);
-        require(extent->dimension >= 0 && extent->dimension < extent->storage->rank,
-                to_string(e) + " is of a dimension that " + extent->storage->name + " does not have");
+        require(
+            extent->dimension >= 0 && extent->dimension < extent->storage->rank,
+            to_string(e) + " is of a dimension that " + extent->storage->name + " does not have");
         break;
       }
       case ExprKind::Load: {
         const auto *load = e.as<Load>();
-        require(e.type() == load->storage->type, "the type of the load " + to_string(e) + " is not its storage's");
+        require(e.type() == load->storage->type,
+                "the type of the load " + to_string(e) + " is not its storage's");
         verify_access(load->storage, load->indices, axes);
         return;
       }
-      case ExprKind::Call: fail("the Func call " + to_string(e) + " is left");
-      case ExprKind::IndexQuery: fail("the index query " + to_string(e) + " is left");
-      case ExprKind::Unary: verify_types(e, *e.as<Unary>()); break;
-      case ExprKind::Binary: verify_types(e, *e.as<Binary>()); break;
+      case ExprKind::Call:
+        fail("the Func call " + to_string(e) + " is left");
+      case ExprKind::IndexQuery:
+        fail("the index query " + to_string(e) + " is left");
+      case ExprKind::Unary:
+        verify_types(e, *e.as<Unary>());
+        break;
+      case ExprKind::Binary:
+        verify_types(e, *e.as<Binary>());
+        break;
       case ExprKind::Select: {
         const auto *choice = e.as<Select>();
-        require(choice->condition.type().is_bool() && choice->true_value.type() == choice->false_value.type() &&
+        require(choice->condition.type().is_bool() &&
+                    choice->true_value.type() == choice->false_value.type() &&
                     choice->true_value.type() == e.type(),
                 "the types of " + to_string(e) + " do not agree");
         break;
       }
-      case ExprKind::Cast: break;
+      case ExprKind::Cast:
+        break;
     }
     for (const Expr &operand : operands(e)) verify(operand, axes);
   }
 
   void verify_types(const Expr &e, const Unary &unary) const {
     const bool tests = unary.op == UnaryOp::IsNan || unary.op == UnaryOp::IsFinite;
-    require(tests ? e.type().is_bool() : e.type() == unary.a.type(), "the types of " + to_string(e) + " do not agree");
+    require(tests ? e.type().is_bool() : e.type() == unary.a.type(),
+            "the types of " + to_string(e) + " do not agree");
     require(unary.op != UnaryOp::Not || !e.type().is_float(), to_string(e) + " is of a float");
   }
   void verify_types(const Expr &e, const Binary &binary) const {
@@ -182,10 +203,12 @@ class Verifier {
     return axis->second.maximum > 0 ? std::optional(axis->second.maximum - 1) : std::nullopt;
   }
 
-  void verify_access(const StoragePtr &s, const std::vector<Expr> &indices, const std::vector<VarPtr> &axes) const {
+  void verify_access(const StoragePtr &s, const std::vector<Expr> &indices,
+                     const std::vector<VarPtr> &axes) const {
     verify_exists(s);
     require(static_cast<int>(indices.size()) == s->rank,
-            s->name + " of rank " + std::to_string(s->rank) + " has " + std::to_string(indices.size()) + " indices");
+            s->name + " of rank " + std::to_string(s->rank) + " has " +
+                std::to_string(indices.size()) + " indices");
     for (const Expr &index : indices) verify_integral(index, axes, "the index");
     if (s->space != Space::Tile) return;
     const std::vector<Expr> &extents = storages_.at(s.get());
@@ -194,25 +217,29 @@ class Verifier {
       const std::optional<std::int64_t> last = last_of(indices[d]);
       if (!last || !is_const_int(extents[d], &extent)) continue;
       require(*last >= (indices[d].as<IntImm>() ? 0 : -1) && *last < extent,
-              "index " + std::to_string(d) + " of the tile " + s->name + " goes up to " + std::to_string(*last) +
-                  ", but the extent is " + std::to_string(extent));
+              "index " + std::to_string(d) + " of the tile " + s->name + " goes up to " +
+                  std::to_string(*last) + ", but the extent is " + std::to_string(extent));
     }
   }
 
   void verify_listed(const std::vector<VarPtr> &axes) const {
     for (std::size_t i = 0; i < axes.size(); ++i) {
       verify_axis(axes[i]);
-      for (std::size_t j = 0; j < i; ++j) require(axes[i] != axes[j], "the axis " + axes[i]->name + " is listed twice");
+      for (std::size_t j = 0; j < i; ++j)
+        require(axes[i] != axes[j], "the axis " + axes[i]->name + " is listed twice");
     }
   }
 
-  // --- writes -------------------------------------------------------------------------------------------------
+  // --- writes
+  // -------------------------------------------------------------------------------------------------
 
   bool depends(const Expr &e, const ParallelLoop &loop) const {
     bool found = false;
     walk(e, [&](const Expr &part) {
-      if (const auto *variable = part.as<Variable>()) found = found || loop.dependent.count(variable->var.get()) != 0;
-      if (const auto *load = part.as<Load>()) found = found || loop.own.count(load->storage.get()) != 0;
+      if (const auto *variable = part.as<Variable>())
+        found = found || loop.dependent.count(variable->var.get()) != 0;
+      if (const auto *load = part.as<Load>())
+        found = found || loop.own.count(load->storage.get()) != 0;
       return !found;
     });
     return found;
@@ -221,20 +248,21 @@ class Verifier {
     return std::any_of(list.begin(), list.end(), [&](const Expr &e) { return depends(e, loop); });
   }
 
-  void verify_write(const StoragePtr &s, const std::vector<Expr> &indices, const std::vector<Expr> &guards,
-                    bool atomic) const {
+  void verify_write(const StoragePtr &s, const std::vector<Expr> &indices,
+                    const std::vector<Expr> &guards, bool atomic) const {
     verify_exists(s);
     require(inputs_.count(s.get()) == 0, "the input " + s->name + " is written");
     if (atomic) return;
     for (const ParallelLoop &loop : parallel_) {
       if (loop.own.count(s.get()) != 0 || loop.conditions > 0) continue;
       require(any_depends(indices, loop) || any_depends(guards, loop),
-              "every iteration of the parallel loop " + loop.loop->var->name + " writes the same elements of " + s->name +
-                  ", not atomically");
+              "every iteration of the parallel loop " + loop.loop->var->name +
+                  " writes the same elements of " + s->name + ", not atomically");
     }
   }
 
-  // --- statements ---------------------------------------------------------------------------------------------
+  // --- statements
+  // ---------------------------------------------------------------------------------------------
 
   /// `outermost`: a Stage may be here.
   void verify(const Stmt &s, bool outermost) {
@@ -242,8 +270,10 @@ class Verifier {
     const Stmt *outer = statement_;
     statement_ = &s;
     switch (s->kind) {
-#define PIT_VERIFY(name) \
-  case StmtKind::name: verify(*s.as<name>(), outermost); break;
+#define PIT_VERIFY(name)              \
+  case StmtKind::name:                \
+    verify(*s.as<name>(), outermost); \
+    break;
       PIT_STATEMENTS(PIT_VERIFY)
 #undef PIT_VERIFY
     }
@@ -265,7 +295,8 @@ class Verifier {
       if (depends(loop.min, outer)) outer.dependent.insert(loop.var.get());
     }
     std::int64_t extent = 0;
-    const bool parallel = is_parallel(loop.loop_kind) && !(is_const_int(loop.extent, &extent) && extent <= 1);
+    const bool parallel =
+        is_parallel(loop.loop_kind) && !(is_const_int(loop.extent, &extent) && extent <= 1);
     if (parallel) parallel_.push_back({&loop, {loop.var.get()}, {}});
     verify(loop.body, false);
     if (parallel) parallel_.pop_back();
@@ -292,9 +323,11 @@ class Verifier {
 
   void verify(const Let &let, bool outermost) {
     verify(let.value, std::vector<VarPtr>{});
-    require(let.var->role == VarRole::Let, "the variable " + let.var->name + " of a let is no Let variable");
+    require(let.var->role == VarRole::Let,
+            "the variable " + let.var->name + " of a let is no Let variable");
     require(let.var->type == let.value.type(), "the value of " + let.var->name + " is of type " +
-                                                   to_string(let.value.type()) + ", not " + to_string(let.var->type));
+                                                   to_string(let.value.type()) + ", not " +
+                                                   to_string(let.var->type));
     define_once(let.var.get(), let.var->name);
     variables_.insert(let.var.get());
     for (ParallelLoop &loop : parallel_) {
@@ -320,8 +353,8 @@ class Verifier {
     const StoragePtr &s = allocate.storage;
     require(s->space != Space::Tensor, "the tensor " + s->name + " is allocated");
     require(static_cast<int>(allocate.extents.size()) == s->rank,
-            s->name + " of rank " + std::to_string(s->rank) + " has " + std::to_string(allocate.extents.size()) +
-                " extents");
+            s->name + " of rank " + std::to_string(s->rank) + " has " +
+                std::to_string(allocate.extents.size()) + " extents");
     for (const Expr &extent : allocate.extents) verify_integral(extent, {}, "the extent");
     define(s, allocate.extents);
     for (ParallelLoop &loop : parallel_) loop.own.insert(s.get());
@@ -336,16 +369,23 @@ class Verifier {
     verify_access(store.storage, store.indices, store.axes);
     verify(store.value, store.axes);
     const StorageNode &s = *store.storage;
-    require(store.value.type() == s.type, "the value is of type " + to_string(store.value.type()) + ", but " + s.name +
-                                              " is of type " + to_string(s.type));
+    require(store.value.type() == s.type, "the value is of type " + to_string(store.value.type()) +
+                                              ", but " + s.name + " is of type " +
+                                              to_string(s.type));
     require(store.vector_bytes >= 0, "the number of bytes of a copy is negative");
     switch (store.combiner) {
       case Combiner::Softmax:
-      case Combiner::TopK: fail("the combiner " + to_string(store.combiner) + " is left");
+      case Combiner::TopK:
+        fail("the combiner " + to_string(store.combiner) + " is left");
       case Combiner::And:
-      case Combiner::Or: require(s.type.is_bool(), to_string(store.combiner) + " into " + s.name + ", not of bools"); break;
-      case Combiner::Assign: require(!store.atomic, "an assignment is atomic"); break;
-      default: break;
+      case Combiner::Or:
+        require(s.type.is_bool(), to_string(store.combiner) + " into " + s.name + ", not of bools");
+        break;
+      case Combiner::Assign:
+        require(!store.atomic, "an assignment is atomic");
+        break;
+      default:
+        break;
     }
     if (!store.axes.empty()) verify_iterations(store);
     verify_write(store.storage, store.indices, store.guards, store.atomic);
@@ -357,8 +397,10 @@ class Verifier {
       for (const VarPtr &axis : store.axes) {
         std::int64_t extent = 0;
         if (is_const_int(axes_.at(axis.get()).extent, &extent) && extent <= 1) continue;
-        require(std::any_of(store.indices.begin(), store.indices.end(), [&](const Expr &i) { return uses(i, axis); }),
-                "the iterations of axis " + axis->name + " assign the same elements of " + store.storage->name);
+        require(std::any_of(store.indices.begin(), store.indices.end(),
+                            [&](const Expr &i) { return uses(i, axis); }),
+                "the iterations of axis " + axis->name + " assign the same elements of " +
+                    store.storage->name);
       }
     }
     const auto reads_elsewhere = [&](const Expr &e) {
@@ -366,12 +408,14 @@ class Verifier {
       walk(e, [&](const Expr &part) {
         const auto *load = part.as<Load>();
         if (load == nullptr || load->storage != store.storage) return !found;
-        for (std::size_t d = 0; d < store.indices.size(); ++d) found |= !equal(load->indices[d], store.indices[d]);
+        for (std::size_t d = 0; d < store.indices.size(); ++d)
+          found |= !equal(load->indices[d], store.indices[d]);
         return !found;
       });
       return found;
     };
-    const std::string rule = "a tile statement reads other elements of " + store.storage->name + " than it stores";
+    const std::string rule =
+        "a tile statement reads other elements of " + store.storage->name + " than it stores";
     for (const Expr &index : store.indices) require(!reads_elsewhere(index), rule);
     for (const Expr &guard : store.guards) require(!reads_elsewhere(guard), rule);
     require(!reads_elsewhere(store.value), rule);
@@ -379,7 +423,8 @@ class Verifier {
 
   void verify(const Mma &mma, bool) {
     std::vector<VarPtr> all;
-    for (const auto *role : {&mma.batch, &mma.m, &mma.n, &mma.k}) all.insert(all.end(), role->begin(), role->end());
+    for (const auto *role : {&mma.batch, &mma.m, &mma.n, &mma.k})
+      all.insert(all.end(), role->begin(), role->end());
     verify_listed(all);
     require(!mma.k.empty(), "an mma has no k axis");
     verify_operand(mma.accumulator, {&mma.batch, &mma.m, &mma.n}, nullptr);
@@ -399,7 +444,8 @@ class Verifier {
   }
 
   /// The operand holds all axes of `roles` and may hold those of `optional`, each once.
-  void verify_operand(const TileOperand &operand, const std::vector<const std::vector<VarPtr> *> &roles,
+  void verify_operand(const TileOperand &operand,
+                      const std::vector<const std::vector<VarPtr> *> &roles,
                       const std::vector<VarPtr> *optional) const {
     require(operand.tile != nullptr, "an operand of an mma is missing");
     const std::string name = operand.tile->name;
@@ -409,12 +455,14 @@ class Verifier {
     for (std::size_t i = 0; i < operand.axes.size(); ++i) {
       const VarPtr &axis = operand.axes[i];
       require(contains(wanted, axis) || (optional != nullptr && contains(*optional, axis)),
-              "the operand " + name + " of an mma holds the axis " + axis->name + ", which its role does not have");
+              "the operand " + name + " of an mma holds the axis " + axis->name +
+                  ", which its role does not have");
       require(std::count(operand.axes.begin(), operand.axes.end(), axis) == 1,
               "the operand " + name + " of an mma holds the axis " + axis->name + " twice");
     }
     for (const VarPtr &axis : wanted) {
-      require(contains(operand.axes, axis), "the operand " + name + " of an mma lacks the axis " + axis->name);
+      require(contains(operand.axes, axis),
+              "the operand " + name + " of an mma lacks the axis " + axis->name);
     }
     std::vector<Expr> indices;
     for (const VarPtr &axis : operand.axes) indices.push_back(make_variable(axis));
@@ -433,7 +481,8 @@ class Verifier {
     require(s != nullptr || !wanted, "a storage is missing");
     if (s == nullptr) return;
     verify_exists(s);
-    require(s->type == type, s->name + " is of type " + to_string(s->type) + ", not " + to_string(type));
+    require(s->type == type,
+            s->name + " is of type " + to_string(s->type) + ", not " + to_string(type));
     if (written) verify_write(s, {}, {}, false);
   }
 
@@ -445,7 +494,8 @@ class Verifier {
     verify_array(place.marks, uint8, false, true);
     verify_array(place.mark_offsets, int64, false);
     verify_array(place.first, int64, false);
-    for (const StoragePtr *s : {&place.offsets, &place.counts, &place.coordinates, &place.position}) {
+    for (const StoragePtr *s :
+         {&place.offsets, &place.counts, &place.coordinates, &place.position}) {
       verify_array(*s, int32, true);
     }
     verify_array(place.full, uint8, true);
@@ -469,7 +519,8 @@ class Verifier {
   }
 
   void verify(const Stage &stage, bool outermost) {
-    require(outermost, "the stage " + stage.name + " is not in the outermost blocks, lets and allocations");
+    require(outermost,
+            "the stage " + stage.name + " is not in the outermost blocks, lets and allocations");
     verify(stage.body, false);
   }
 };

@@ -7,11 +7,12 @@
 
 namespace pit::ir {
 
-/// Throws InternalError naming `pass`, the broken rule and the statement when the module is not well formed:
-/// every variable, axis and storage is defined where it is used and defined once; ranks and types agree; axes occur
-/// only in tile statements that list them; tiles are indexed in range of their axes where both are known; a Store's
-/// iterations do not collide; Mma's operands hold the axes that its roles say; no Func call or index query is left;
-/// Parallel loops do not write one element from two iterations (where that can be seen) unless atomic.
+/// Throws InternalError naming `pass`, the broken rule and the statement when the module is not
+/// well formed: every variable, axis and storage is defined where it is used and defined once;
+/// ranks and types agree; axes occur only in tile statements that list them; tiles are indexed in
+/// range of their axes where both are known; a Store's iterations do not collide; Mma's operands
+/// hold the axes that its roles say; no Func call or index query is left; Parallel loops do not
+/// write one element from two iterations (where that can be seen) unless atomic.
 void verify(const Module &module, const std::string &pass);
 
 }  // namespace pit::ir

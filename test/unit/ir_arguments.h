@@ -27,7 +27,9 @@ struct TestTensor {
   }
 
   T &operator()(std::int64_t i) { return data.at(static_cast<std::size_t>(i)); }
-  T &operator()(std::int64_t i, std::int64_t j) { return data.at(static_cast<std::size_t>(i * extents[1] + j)); }
+  T &operator()(std::int64_t i, std::int64_t j) {
+    return data.at(static_cast<std::size_t>(i * extents[1] + j));
+  }
 
   /// Small whole numbers, so that float sums are exact in any order.
   TestTensor &fill_with_pattern(int seed) {

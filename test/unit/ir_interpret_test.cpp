@@ -15,7 +15,8 @@ namespace {
 
 /// The message of the error that the run ends with; "" when it ends well.
 template <class Error>
-std::string error_of(const std::string &text, std::vector<TensorArgument> inputs, std::vector<TensorArgument> outputs,
+std::string error_of(const std::string &text, std::vector<TensorArgument> inputs,
+                     std::vector<TensorArgument> outputs,
                      std::vector<ScalarArgument> scalars = {}) {
   const Module module = parse(text);
   try {
@@ -57,7 +58,8 @@ const char *const kMatmul = R"(module matmul(A: float32[2], B: float32[2]) -> (C
 
 TEST_CASE("ir interpreter - tiled matmul with edge tiles equals the plain loops") {
   const Module module = parse(kMatmul);
-  for (const auto &[m, n, k] : {std::array{64, 64, 64}, {33, 17, 9}, {1, 1, 1}, {5, 0, 3}, {4, 3, 0}}) {
+  for (const auto &[m, n, k] :
+       {std::array{64, 64, 64}, {33, 17, 9}, {1, 1, 1}, {5, 0, 3}, {4, 3, 0}}) {
     TestTensor<float> a({m, k}), b({k, n}), c({m, n}, -1.0f);
     a.fill_with_pattern(1);
     b.fill_with_pattern(2);
@@ -83,7 +85,8 @@ TEST_CASE("ir interpreter - a 64x64x64 matmul takes well under a second") {
 TEST_CASE("ir interpreter - strided arguments are read and written where they lie") {
   TestTensor<float> a({3, 4}), c({4, 6}, -1.0f);
   a.fill_with_pattern(3);
-  TensorArgument transposed{a.data.data(), {4, 3}, {1, 4}}, every_second{c.data.data(), {4, 3}, {6, 2}};
+  TensorArgument transposed{a.data.data(), {4, 3}, {1, 4}},
+      every_second{c.data.data(), {4, 3}, {6, 2}};
   interpret(parse("module copy(A: float32[2]) -> (C: float32[2]) {"
                   "  axes i < A.extent(0), j < A.extent(1) store i, j: C[i, j] = A(i, j) }"),
             {transposed}, {}, {every_second});
@@ -96,7 +99,8 @@ TEST_CASE("ir interpreter - strided arguments are read and written where they li
 }
 
 // Rows of A whose first element is not zero are gathered, multiplied, and scattered back.
-const char *const kGathered = R"(module gathered(A: bfloat16[2], B: bfloat16[2]) -> (C: float32[2]) statistics s(kept, candidates) {
+const char *const kGathered =
+    R"(module gathered(A: bfloat16[2], B: bfloat16[2]) -> (C: float32[2]) statistics s(kept, candidates) {
   heap marks: uint8[A.extent(0)]
   heap offsets: int32[2]
   heap counts: int32[1]
@@ -162,7 +166,8 @@ TEST_CASE("ir interpreter - a placed index has groups, padding, positions and fu
       -> (offsets = offsets, counts = counts, coordinates = coordinates, position = position, full = full)
   })"),
             {marks.argument(), starts.argument(), first.argument()}, {},
-            {offsets.argument(), counts.argument(), coordinates.argument(), position.argument(), full.argument()});
+            {offsets.argument(), counts.argument(), coordinates.argument(), position.argument(),
+             full.argument()});
   CHECK(offsets.data == std::vector<std::int32_t>{0, 4, 4, 8});
   CHECK(counts.data == std::vector<std::int32_t>{2, 0, 2});
   CHECK(coordinates.data == std::vector<std::int32_t>{100, 132, -1, -1, 200, 248, -1, -1});
@@ -185,7 +190,8 @@ TEST_CASE("ir interpreter - a sorted index lists positions by key in order and d
   const auto run = [&] {
     return error_of<RuntimeError>(
         kSort, {keys.argument()},
-        {offsets.argument(), counts.argument(), coordinates.argument(), position.argument()}, {3.0});
+        {offsets.argument(), counts.argument(), coordinates.argument(), position.argument()},
+        {3.0});
   };
   CHECK(run() == "");
   CHECK(offsets.data == std::vector<std::int32_t>{0, 2, 2, 6});
@@ -194,17 +200,20 @@ TEST_CASE("ir interpreter - a sorted index lists positions by key in order and d
   CHECK(position.data == std::vector<std::int32_t>{2, 0, -1, 3, 4, 1});
 
   keys.data = {2, 0, 3, 2, 2, 0};
-  contains(run(), "operator route: the key of the sparse index by_expert at position 2 is 3, outside [-1, 3)");
+  contains(
+      run(),
+      "operator route: the key of the sparse index by_expert at position 2 is 3, outside [-1, 3)");
   keys.data = {2, 0, 1, 2, 2, 0};
-  contains(run(), "operator route: the sparse index by_expert needs 8 entries, but its capacity is 6");
+  contains(run(),
+           "operator route: the sparse index by_expert needs 8 entries, but its capacity is 6");
   CHECK(offsets.data == std::vector<std::int32_t>{0, 0, 0, 0});
 }
 
 TEST_CASE("ir interpreter - prefix sums count negative numbers as zero") {
   TestTensor<std::int64_t> source({4}), destination({5});
   source.data = {3, -7, 0, 2};
-  interpret(parse("module p(s: int64[1]) -> (d: int64[1]) { prefix d = s count s.extent(0) }"), {source.argument()}, {},
-            {destination.argument()});
+  interpret(parse("module p(s: int64[1]) -> (d: int64[1]) { prefix d = s count s.extent(0) }"),
+            {source.argument()}, {}, {destination.argument()});
   CHECK(destination.data == std::vector<std::int64_t>{0, 3, 3, 3, 5});
 }
 
@@ -220,11 +229,17 @@ TEST_CASE("ir interpreter - masked reductions with every combiner") {
   a.fill_with_pattern(6);
   for (const auto &c : cases) {
     TestTensor<float> out({4}, 99.0f);
-    interpret(parse(std::string("module r(A: float32[2]) -> (C: float32[1]) { axes i < 4, j < 7 fill i: C[i] = ") +
-                    c.identity + " reduce i, j: C[i] " + c.op + " A(i, j) where j > i, A(i, j) != 0 }"),
-              {a.argument()}, {}, {out.argument()});
+    interpret(
+        parse(
+            std::string(
+                "module r(A: float32[2]) -> (C: float32[1]) { axes i < 4, j < 7 fill i: C[i] = ") +
+            c.identity + " reduce i, j: C[i] " + c.op + " A(i, j) where j > i, A(i, j) != 0 }"),
+        {a.argument()}, {}, {out.argument()});
     for (int i = 0; i < 4; ++i) {
-      float expected = c.op[0] == '*' ? 1.0f : c.op[0] == '+' ? 0.0f : c.op[1] == 'i' ? INFINITY : -INFINITY;
+      float expected = c.op[0] == '*'   ? 1.0f
+                       : c.op[0] == '+' ? 0.0f
+                       : c.op[1] == 'i' ? INFINITY
+                                        : -INFINITY;
       for (int j = i + 1; j < 7; ++j) {
         if (a(i, j) != 0) expected = c.combine(expected, a(i, j));
       }
@@ -235,7 +250,8 @@ TEST_CASE("ir interpreter - masked reductions with every combiner") {
 
 TEST_CASE("ir interpreter - steps of a softmax give the softmax") {
   // Two tiles of keys, the second partly masked; the state is rescaled between them.
-  const char *text = R"(module softmax(S: float32[2], V: float32[2], scale: float32) -> (O: float32[2]) {
+  const char *text =
+      R"(module softmax(S: float32[2], V: float32[2], scale: float32) -> (O: float32[2]) {
     axes i < S.extent(0), d < V.extent(1)
     tile %m: float32[S.extent(0)]
     fill i: %m[i] = -inf
@@ -287,28 +303,28 @@ TEST_CASE("ir interpreter - arithmetic happens in the real types") {
     const char *value;
     double expected;
   } cases[] = {
-      {"float64(16777216.0 + 1.0)", 16777216.0},          // folded or not: one float32 rounding
-      {"float64(x + 1.0)", 16777216.0},                   // x = 2^24
+      {"float64(16777216.0 + 1.0)", 16777216.0},  // folded or not: one float32 rounding
+      {"float64(x + 1.0)", 16777216.0},           // x = 2^24
       {"float64(x) + 1", 16777217.0},
       {"float64(bfloat16(x / 3))", 5603328.0},
       {"float64(float16(x))", INFINITY},
-      {"float64(int8(i + 125))", -128.0},                 // i = 3
+      {"float64(int8(i + 125))", -128.0},  // i = 3
       {"float64(uint8(i - 4))", 255.0},
-      {"float64(-(i + 4) / 3)", -3.0},                    // Euclidean
+      {"float64(-(i + 4) / 3)", -3.0},  // Euclidean
       {"float64(-(i + 4) % 3)", 2.0},
       {"float64((i + 4) / (i - 3))", 0.0},
       {"float64((i + 4) % (i - 3))", 0.0},
       {"float64(-(i + 4) / -i)", 3.0},
-      {"float64(int32(x * 1000.0))", 2147483647.0},       // saturates
-      {"float64(int32(sqrt(-x)))", 0.0},                  // NaN
+      {"float64(int32(x * 1000.0))", 2147483647.0},  // saturates
+      {"float64(int32(sqrt(-x)))", 0.0},             // NaN
       {"float64(uint64(i - 4) / uint64(2))", 9223372036854775808.0},
       {"float64(uint64(i - 4) > uint64(i))", 1.0},
       {"float64(max(sqrt(-x), x))", NAN},
       {"float64(min(x, sqrt(-x)))", NAN},
       {"float64(i << 62)", -4611686018427387904.0},
       {"float64((i - 5) >> 70)", -1.0},
-      {"float64(round(x / 33554432.0))", 0.0},            // half to even
-      {"float64(select(i > 2, i, A(i + 100)))", 3.0},     // the other side is not evaluated
+      {"float64(round(x / 33554432.0))", 0.0},         // half to even
+      {"float64(select(i > 2, i, A(i + 100)))", 3.0},  // the other side is not evaluated
       {"float64(i > 3 && A(i + 100) > 0)", 0.0},
       {"float64(i > 2 || A(i + 100) > 0)", 1.0},
   };
@@ -316,7 +332,8 @@ TEST_CASE("ir interpreter - arithmetic happens in the real types") {
   for (const auto &c : cases) {
     CAPTURE(c.value);
     TestTensor<double> out({1});
-    interpret(parse(std::string("module v(A: int64[1], x: float32) -> (C: float64[1]) { let i: int64 = A(0) store C[0] = ") +
+    interpret(parse(std::string("module v(A: int64[1], x: float32) -> (C: float64[1]) { let i: "
+                                "int64 = A(0) store C[0] = ") +
                     c.value + " }"),
               {a.argument()}, {16777216.0}, {out.argument()});
     if (std::isnan(c.expected)) {
@@ -329,16 +346,17 @@ TEST_CASE("ir interpreter - arithmetic happens in the real types") {
 
 TEST_CASE("ir interpreter - elements of every type are loaded and stored") {
   const double values[] = {-3, 0, 1, 100, 200};
-  for (const char *type : {"int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64", "bool", "float16",
-                           "bfloat16", "float32", "float64"}) {
+  for (const char *type : {"int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64",
+                           "bool", "float16", "bfloat16", "float32", "float64"}) {
     CAPTURE(type);
     TestTensor<double> in({5}), out({5});
     in.data.assign(std::begin(values), std::end(values));
     Type element;
     REQUIRE(parse_type(type, &element));
-    interpret(parse(std::string("module t(A: float64[1]) -> (C: float64[1]) { axes i < 5 heap t: ") + type +
-                    "[5] map i: t[i] = " + type + "(A(i)) store i: C[i] = float64(t[i]) }"),
-              {in.argument()}, {}, {out.argument()});
+    interpret(
+        parse(std::string("module t(A: float64[1]) -> (C: float64[1]) { axes i < 5 heap t: ") +
+              type + "[5] map i: t[i] = " + type + "(A(i)) store i: C[i] = float64(t[i]) }"),
+        {in.argument()}, {}, {out.argument()});
     for (int i = 0; i < 5; ++i) {
       double expected = values[i];
       if (element.is_bool()) expected = expected != 0;
@@ -349,7 +367,8 @@ TEST_CASE("ir interpreter - elements of every type are loaded and stored") {
   }
 }
 
-TEST_CASE("ir interpreter - a failed check is reported, the first one, and later stages do nothing") {
+TEST_CASE(
+    "ir interpreter - a failed check is reported, the first one, and later stages do nothing") {
   const char *text = R"(module lookup(K: int32[1], V: float32[1]) -> (C: float32[1]) {
     stage check keys {
       axes i < K.extent(0)
@@ -371,52 +390,65 @@ TEST_CASE("ir interpreter - a failed check is reported, the first one, and later
   CHECK(out.data == std::vector<float>{5.0f, 9.0f, 5.0f, 5.0f});
 }
 
-TEST_CASE("ir interpreter - what a module may not do is an internal error with the statement and the point") {
+TEST_CASE(
+    "ir interpreter - what a module may not do is an internal error with the statement and the "
+    "point") {
   const struct {
     const char *body, *message;
   } cases[] = {
-      {"for i < 5 { store C[0, 0] = A(i, 0) }", "index [4, 0] of A is out of bounds: its extents are [4, 4]"},
+      {"for i < 5 { store C[0, 0] = A(i, 0) }",
+       "index [4, 0] of A is out of bounds: its extents are [4, 4]"},
       {"for i < 5 { store C[i - 1, 0] = 0 }", "index [-1, 0] of C is out of bounds"},
       {"for i < 5 { store C[0, i] = 0 }", "in  store C[0, i] = 0.0\n  at  i = 4"},
       {"store C[0, 0] = C(1, 1)", "C[1, 1] is read but was never written"},
       {"store C[0, 0] += 1", "C[0, 0] is read but was never written"},
-      {"heap h: float32[2, 3] { store h[1, 2] = 1 store C[0, 0] = h[1, 1] }", "h[1, 1] is read but was never written"},
+      {"heap h: float32[2, 3] { store h[1, 2] = 1 store C[0, 0] = h[1, 1] }",
+       "h[1, 1] is read but was never written"},
       {"heap h: float32[-1] store h[0] = 1", "h is out of bounds: its extents are [-1]"},
-      {"axes i < 2 tile %t: float32[2] load i: %t[i] = A(i, 0) where i < 1 store i: C[i, 0] = %t[i]",
+      {"axes i < 2 tile %t: float32[2] load i: %t[i] = A(i, 0) where i < 1 store i: C[i, 0] = "
+       "%t[i]",
        "t[1] is read but was never written"},
-      {"axes i < 4, j < 4 store i, j: C[i, 0] = A(i, j)", "two iterations of a store assign one element of C"},
+      {"axes i < 4, j < 4 store i, j: C[i, 0] = A(i, j)",
+       "two iterations of a store assign one element of C"},
       {"axes i < 4 { store i: C[i, 0] = 0 store i: C[i, 0] = C(0, 0) + 1 }",
        "reads another element of C than it stores"},
       {"axes i < 5 max 4 store C[0, 0] = 0", "the extent 5 of axis i is above its maximum 4"},
       {"store A[0, 0] = 0", "A is an input and is written"},
       {"parallel i < 2 { store C[0, 0] = 0 }", "C[0, 0] is written by two parallel iterations"},
-      {"gpu_block i < 2 { gpu_thread j < 2 { store C[j, 0] = 0 } }", "C[0, 0] is written by two parallel iterations"},
+      {"gpu_block i < 2 { gpu_thread j < 2 { store C[j, 0] = 0 } }",
+       "C[0, 0] is written by two parallel iterations"},
       {"parallel i < 4 { store C[i, 0] = 0 store C[i, 1] = C(max(i - 1, 0), 0) }",
        "C[0, 0] is read by one parallel iteration and was written by another"},
       {"axes j < 4 fill j: C[j, 0] = 0 parallel i < 3 { store C[i, 0] = C(i + 1, 0) }",
        "C[1, 0] is written by one parallel iteration and was read by another"},
       {"store C[0, 0] = 0 parallel i < 2 { reduce_store C[0, 0] += 1 }",
        "C[0, 0] is read by one parallel iteration and was written by another"},
-      {"store C[0, 0] = 0 parallel i < 2 { if i == 0 { reduce_store C[0, 0] += 1 atomic } else { store C[0, 0] = 1 } }",
+      {"store C[0, 0] = 0 parallel i < 2 { if i == 0 { reduce_store C[0, 0] += 1 atomic } else { "
+       "store C[0, 0] = 1 } }",
        "C[0, 0] is written by two parallel iterations"},
   };
   for (const auto &c : cases) {
     CAPTURE(c.body);
     TestTensor<float> a({4, 4}), out({4, 4});
-    const std::string text = std::string("module wrong(A: float32[2]) -> (C: float32[2]) { ") + c.body + " }";
+    const std::string text =
+        std::string("module wrong(A: float32[2]) -> (C: float32[2]) { ") + c.body + " }";
     contains(error_of<InternalError>(text, {a.argument()}, {out.argument()}), c.message);
   }
 }
 
 TEST_CASE("ir interpreter - ordered accesses around and inside parallel loops are no collision") {
-  for (const char *body : {
-           "parallel i < 4 { store C[i, 0] = 0 } parallel i < 4 { store C[i, 0] = C(3 - i, 0) * 0 where i == 3 - i }",
-           "parallel i < 4 { store C[i, 0] = 0 } for i < 4 { store C[0, 0] = C(i, 0) }",
-           "store C[0, 0] = 0 parallel i < 4 { reduce_store C[0, 0] += 1 atomic } store C[0, 0] = C(0, 0)",
-           "for i < 3 { parallel j < 4 { store C[j, 0] = 1 } }",
-           "parallel i < 4 { for j < 4 { store C[i, 0] = 1 } parallel j < 4 { store C[i, j] = C(i, 0) where j > 0 } }",
-           "parallel i < 4 { gpu_thread j < 4 { store C[i, j] = 1 } gpu_thread j < 4 { store C[i, 3 - j] = 2 } }",
-           "parallel i < 4 { tile %t: float32[1] { store %t[0] = 1 store C[i, 0] = %t[0] } }"}) {
+  for (const char *body :
+       {"parallel i < 4 { store C[i, 0] = 0 } parallel i < 4 { store C[i, 0] = C(3 - i, 0) * 0 "
+        "where i == 3 - i }",
+        "parallel i < 4 { store C[i, 0] = 0 } for i < 4 { store C[0, 0] = C(i, 0) }",
+        "store C[0, 0] = 0 parallel i < 4 { reduce_store C[0, 0] += 1 atomic } store C[0, 0] = "
+        "C(0, 0)",
+        "for i < 3 { parallel j < 4 { store C[j, 0] = 1 } }",
+        "parallel i < 4 { for j < 4 { store C[i, 0] = 1 } parallel j < 4 { store C[i, j] = C(i, 0) "
+        "where j > 0 } }",
+        "parallel i < 4 { gpu_thread j < 4 { store C[i, j] = 1 } gpu_thread j < 4 { store C[i, 3 - "
+        "j] = 2 } }",
+        "parallel i < 4 { tile %t: float32[1] { store %t[0] = 1 store C[i, 0] = %t[0] } }"}) {
     CAPTURE(body);
     TestTensor<float> out({4, 4});
     const std::string text = std::string("module right() -> (C: float32[2]) { ") + body + " }";
@@ -445,7 +477,8 @@ TEST_CASE("ir interpreter - an mma with batch axes shares the operand that lacks
     for (int i = 0; i < 3; ++i) {
       for (int j = 0; j < 4; ++j) {
         std::int32_t sum = 1;
-        for (int k = 0; k < 5; ++k) sum += a.data.at(static_cast<std::size_t>((h * 3 + i) * 5 + k)) * b(k, j);
+        for (int k = 0; k < 5; ++k)
+          sum += a.data.at(static_cast<std::size_t>((h * 3 + i) * 5 + k)) * b(k, j);
         CHECK(c.data.at(static_cast<std::size_t>((h * 3 + i) * 4 + j)) == sum);
       }
     }

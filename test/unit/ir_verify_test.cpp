@@ -33,23 +33,22 @@ std::string with_signature(const std::string &body) {
 }
 
 TEST_CASE("ir verifier - accepts what the rules allow") {
-  for (const char *body : {
-           "",
-           "stage check a { } let x: int64 = n stage compute b { store C[x, 0] = 1 }",
-           "heap h: int32[n] { stage index a { } } stage compute b { }",
-           "parallel i < n { axes j < 4 store j: C[i, j] = A(i, j) where j < i }",
-           "parallel i < n { let p: int64 = i * 2 for q = p count 2 { store C[q, 0] = 1 } }",
-           "parallel i < n { if i == 0 { store C[0, 0] = 1 } }",
-           "parallel i < n { store C[0, 0] = 1 where i == 0 }",
-           "parallel i < n { reduce_store C[0, 0] += A(i, 0) atomic }",
-           "parallel i < 1 { store C[0, 0] = 1 }",
-           "parallel i < n { tile %t: int64[] { store %t[] = i store C[%t[], 0] = 1 } }",
-           "axes j < n, one < 1 store j, one: C[j, 0] = C(j, 0) + A(j, one)",
-           "axes j < n sread j: C[K(j), 0] = A(K(j), 0) where K(j) >= 0",
-           "for i < n { store C[i, 0] = C(i - 1, 0) }",
-           "axes h < 2, i < 3 max 8, j < 4, k < n max 16, l < 2"
-           "  tile %a: bfloat16[16, 8, 2] tile %b: float16[4, 16] tile %c: float32[2, 8, 4]"
-           "  mma batch(h) m(i) n(j) k(k): %c[h, i, j] += %a[k, i, h] * %b[j, k]"}) {
+  for (const char *body :
+       {"", "stage check a { } let x: int64 = n stage compute b { store C[x, 0] = 1 }",
+        "heap h: int32[n] { stage index a { } } stage compute b { }",
+        "parallel i < n { axes j < 4 store j: C[i, j] = A(i, j) where j < i }",
+        "parallel i < n { let p: int64 = i * 2 for q = p count 2 { store C[q, 0] = 1 } }",
+        "parallel i < n { if i == 0 { store C[0, 0] = 1 } }",
+        "parallel i < n { store C[0, 0] = 1 where i == 0 }",
+        "parallel i < n { reduce_store C[0, 0] += A(i, 0) atomic }",
+        "parallel i < 1 { store C[0, 0] = 1 }",
+        "parallel i < n { tile %t: int64[] { store %t[] = i store C[%t[], 0] = 1 } }",
+        "axes j < n, one < 1 store j, one: C[j, 0] = C(j, 0) + A(j, one)",
+        "axes j < n sread j: C[K(j), 0] = A(K(j), 0) where K(j) >= 0",
+        "for i < n { store C[i, 0] = C(i - 1, 0) }",
+        "axes h < 2, i < 3 max 8, j < 4, k < n max 16, l < 2"
+        "  tile %a: bfloat16[16, 8, 2] tile %b: float16[4, 16] tile %c: float32[2, 8, 4]"
+        "  mma batch(h) m(i) n(j) k(k): %c[h, i, j] += %a[k, i, h] * %b[j, k]"}) {
     CAPTURE(body);
     CHECK(broken_rule(parse(with_signature(body))) == "");
   }
@@ -58,10 +57,12 @@ TEST_CASE("ir verifier - accepts what the rules allow") {
 TEST_CASE("ir verifier - every rule that text can break") {
   const char *const tiles =
       "axes h < 2, i < 3, j < 4, k < 5 "
-      "tile %a: bfloat16[3, 5] tile %b: bfloat16[5, 4] tile %c: float32[3, 4] tile %d: float32[3, 5] "
+      "tile %a: bfloat16[3, 5] tile %b: bfloat16[5, 4] tile %c: float32[3, 4] tile %d: float32[3, "
+      "5] "
       "tile %e: int8[5, 4] tile %bad: bfloat16[2, 5] ";
   const char *const arrays =
-      "heap marks: uint8[n] heap keys: int64[n] heap o: int32[n] heap c: int32[n] heap x: int32[n] heap w: int64[n] ";
+      "heap marks: uint8[n] heap keys: int64[n] heap o: int32[n] heap c: int32[n] heap x: int32[n] "
+      "heap w: int64[n] ";
   const struct {
     std::string body, message;
   } cases[] = {
@@ -105,34 +106,50 @@ TEST_CASE("ir verifier - every rule that text can break") {
       {"heap h: int8[A(0, 0)]", "the extent A(0, 0) is not an integer"},
       {"let x: float32 = n", "the value of x is of type int64, not float32"},
       // tiles
-      {"axes i < 5 tile %t: float32[4] fill i: %t[i] = 0", "index 0 of the tile t goes up to 4, but the extent is 4"},
-      {"axes i < n max 5 tile %t: float32[4] fill i: %t[i] = 0", "index 0 of the tile t goes up to 4, but the extent is 4"},
-      {"axes i < 5 tile %t: float32[4] load i: C[i, 0] = %t[i]", "index 0 of the tile t goes up to 4, but the extent is 4"},
-      {"tile %h: float32[2, 4] store %h[1, 4] = 0", "index 1 of the tile h goes up to 4, but the extent is 4"},
+      {"axes i < 5 tile %t: float32[4] fill i: %t[i] = 0",
+       "index 0 of the tile t goes up to 4, but the extent is 4"},
+      {"axes i < n max 5 tile %t: float32[4] fill i: %t[i] = 0",
+       "index 0 of the tile t goes up to 4, but the extent is 4"},
+      {"axes i < 5 tile %t: float32[4] load i: C[i, 0] = %t[i]",
+       "index 0 of the tile t goes up to 4, but the extent is 4"},
+      {"tile %h: float32[2, 4] store %h[1, 4] = 0",
+       "index 1 of the tile h goes up to 4, but the extent is 4"},
       {"tile %h: float32[4] store %h[-2] = 0", "index 0 of the tile h goes up to -2"},
       // stores
       {"store A[0, 0] = 1", "the input A is written"},
-      {"axes i < 2, j < n store i, j: C[i, 0] = 1", "the iterations of axis j assign the same elements of C"},
+      {"axes i < 2, j < n store i, j: C[i, 0] = 1",
+       "the iterations of axis j assign the same elements of C"},
       {"axes i < 2 store i: C[i, 0] = C(i + 1, 0)", "reads other elements of C than it stores"},
       {"axes i < 2 reduce i: C[i, 0] += C(i, 1)", "reads other elements of C than it stores"},
-      {"axes i < 2 store i: C[i, 0] = 1 where C(0, 0) > 0", "reads other elements of C than it stores"},
+      {"axes i < 2 store i: C[i, 0] = 1 where C(0, 0) > 0",
+       "reads other elements of C than it stores"},
       // parallel loops
       {"parallel i < n { store C[0, 0] = 1 }",
        "every iteration of the parallel loop i writes the same elements of C, not atomically"},
-      {"gpu_block i < n { gpu_thread j < n { store C[i, 0] = 1 } }", "every iteration of the parallel loop j writes"},
-      {"parallel i < n { for j < i { store C[j, 0] = 1 } }", "every iteration of the parallel loop i writes"},
-      {"parallel i < n { if n > 1 { store C[0, 0] = 1 } }", "every iteration of the parallel loop i writes"},
-      {"parallel i < n { if i == 0 { } store C[0, 0] = 1 }", "every iteration of the parallel loop i writes"},
-      {"parallel i < n { let x: int64 = n store C[x, 0] += 1 }", "every iteration of the parallel loop i writes"},
-      {"heap a: int64[n] heap b: int64[n] parallel i < n { prefix a = b count 2 }", "the parallel loop i writes"},
-      {std::string(tiles) + "parallel p < n { mma m(i) n(j) k(k): %c[i, j] += %a[i, k] * %b[k, j] }",
+      {"gpu_block i < n { gpu_thread j < n { store C[i, 0] = 1 } }",
+       "every iteration of the parallel loop j writes"},
+      {"parallel i < n { for j < i { store C[j, 0] = 1 } }",
+       "every iteration of the parallel loop i writes"},
+      {"parallel i < n { if n > 1 { store C[0, 0] = 1 } }",
+       "every iteration of the parallel loop i writes"},
+      {"parallel i < n { if i == 0 { } store C[0, 0] = 1 }",
+       "every iteration of the parallel loop i writes"},
+      {"parallel i < n { let x: int64 = n store C[x, 0] += 1 }",
+       "every iteration of the parallel loop i writes"},
+      {"heap a: int64[n] heap b: int64[n] parallel i < n { prefix a = b count 2 }",
+       "the parallel loop i writes"},
+      {std::string(tiles) +
+           "parallel p < n { mma m(i) n(j) k(k): %c[i, j] += %a[i, k] * %b[k, j] }",
        "every iteration of the parallel loop p writes the same elements of c"},
       // mma
-      {std::string(tiles) + "mma m(i) n(j): %c[i, j] += %a[i, k] * %b[k, j]", "an mma has no k axis"},
-      {std::string(tiles) + "mma m(i) n(j, i) k(k): %c[i, j] += %a[i, k] * %b[k, j]", "the axis i is listed twice"},
+      {std::string(tiles) + "mma m(i) n(j): %c[i, j] += %a[i, k] * %b[k, j]",
+       "an mma has no k axis"},
+      {std::string(tiles) + "mma m(i) n(j, i) k(k): %c[i, j] += %a[i, k] * %b[k, j]",
+       "the axis i is listed twice"},
       {std::string(tiles) + "mma m(i) n(j) k(k): %d[i, k] += %a[i, k] * %b[k, j]",
        "the operand d of an mma holds the axis k, which its role does not have"},
-      {std::string(tiles) + "mma m(i) n(j) k(k): %c[i, j] += %a[i, k] * %b[k, k]", "holds the axis k twice"},
+      {std::string(tiles) + "mma m(i) n(j) k(k): %c[i, j] += %a[i, k] * %b[k, k]",
+       "holds the axis k twice"},
       {std::string(tiles) + "mma batch(h) m(i) n(j) k(k): %c[i, j] += %a[i, k] * %b[k, j]",
        "the operand c of an mma lacks the axis h"},
       {std::string(tiles) + "mma m(i) n(j) k(k): %c[i, j] += %a[i] * %b[k, j]",
@@ -146,19 +163,28 @@ TEST_CASE("ir verifier - every rule that text can break") {
        "the operand a of an mma is no tile"},
       {"axes i < 3, k < 3 tile %c: float32[3] mma m(i) k(k): %c[i] += %c[k] * %c[k]", "of an mma"},
       // indices
-      {std::string(arrays) + "index_place i(groups = 1, length = n, micro = 1) -> (offsets = o)", "a storage is missing"},
-      {std::string(arrays) + "index_place i(marks = o, groups = 1, length = n, micro = 1) -> (offsets = o)",
+      {std::string(arrays) + "index_place i(groups = 1, length = n, micro = 1) -> (offsets = o)",
+       "a storage is missing"},
+      {std::string(arrays) +
+           "index_place i(marks = o, groups = 1, length = n, micro = 1) -> (offsets = o)",
        "o is of type int32, not uint8"},
-      {std::string(arrays) + "index_place i(marks = marks, first = o, groups = 1, length = n, micro = 1) -> ()",
+      {std::string(arrays) +
+           "index_place i(marks = marks, first = o, groups = 1, length = n, micro = 1) -> ()",
        "o is of type int32, not int64"},
-      {std::string(arrays) + "index_place i(marks = marks, groups = 1, length = n, micro = 1) -> (counts = keys)",
+      {std::string(arrays) +
+           "index_place i(marks = marks, groups = 1, length = n, micro = 1) -> (counts = keys)",
        "keys is of type int64, not int32"},
-      {std::string(arrays) + "index_place i(marks = marks, groups = 1, length = n, micro = 1, align = 0) -> ()",
+      {std::string(arrays) +
+           "index_place i(marks = marks, groups = 1, length = n, micro = 1, align = 0) -> ()",
        "the alignment of an index is below 1"},
-      {std::string(arrays) + "index_place i(marks = marks, groups = 1, micro = 1) -> ()", "an expression is missing"},
-      {std::string(arrays) + "index_sort i(keys = o, groups = 1, length = n) -> ()", "o is of type int32, not int64"},
-      {std::string(arrays) + "index_sort i(keys = keys, groups = 1, length = n, align = 0) -> ()", "below 1"},
-      {std::string(arrays) + "index_sort i(keys = keys, groups = 1, length = n) -> (coordinates = K)",
+      {std::string(arrays) + "index_place i(marks = marks, groups = 1, micro = 1) -> ()",
+       "an expression is missing"},
+      {std::string(arrays) + "index_sort i(keys = o, groups = 1, length = n) -> ()",
+       "o is of type int32, not int64"},
+      {std::string(arrays) + "index_sort i(keys = keys, groups = 1, length = n, align = 0) -> ()",
+       "below 1"},
+      {std::string(arrays) +
+           "index_sort i(keys = keys, groups = 1, length = n) -> (coordinates = K)",
        "the input K is written"},
       {std::string(arrays) + "prefix keys = o count n", "o is of type int32, not int64"},
       {std::string(arrays) + "prefix keys = keys count n", "a prefix sum overwrites what it reads"},
@@ -173,13 +199,16 @@ TEST_CASE("ir verifier - every rule that text can break") {
 }
 
 TEST_CASE("ir verifier - rules that text cannot break") {
-  const StoragePtr heap = make_storage("h", float32, 1, Space::Heap), tensor = make_storage("T", float32, 1, Space::Tensor);
+  const StoragePtr heap = make_storage("h", float32, 1, Space::Heap),
+                   tensor = make_storage("T", float32, 1, Space::Tensor);
   const auto store = [&](const Expr &value) {
     return make<Allocate>(heap, std::vector<Expr>{Expr(4)},
-                          make<Store>(std::vector<VarPtr>{}, std::vector<Expr>{}, heap, std::vector<Expr>{Expr(0)},
-                                      Combiner::Assign, value));
+                          make<Store>(std::vector<VarPtr>{}, std::vector<Expr>{}, heap,
+                                      std::vector<Expr>{Expr(0)}, Combiner::Assign, value));
   };
-  const auto raw = [](auto node) { return Expr(std::make_shared<decltype(node)>(std::move(node))); };
+  const auto raw = [](auto node) {
+    return Expr(std::make_shared<decltype(node)>(std::move(node)));
+  };
   const VarPtr axis = make_axis_variable("axis"), loop = make_loop_variable("loop");
   const Var language("language");
   const ParamPtr param = std::make_shared<const ParamNode>(ParamNode{"p", float32});
@@ -205,7 +234,8 @@ TEST_CASE("ir verifier - rules that text cannot break") {
       {store(raw(Select(yes, one, index))), "do not agree"},
       {store(Expr()), "an expression is missing"},
       {store(raw(Load(heap, {index, index}))), "h of rank 1 has 2 indices"},
-      {store(raw(Cast(float32, raw(Extent(heap, 1))))), "h.extent(1) is of a dimension that h does not have"},
+      {store(raw(Cast(float32, raw(Extent(heap, 1))))),
+       "h.extent(1) is of a dimension that h does not have"},
       {store(raw(Cast(float32, raw(IntImm(int8, 200))))), "does not fit int8"},
       {make<Allocate>(tensor, std::vector<Expr>{Expr(4)}, Stmt()), "the tensor T is allocated"},
       {make<Allocate>(heap, std::vector<Expr>{}, Stmt()), "h of rank 1 has 0 extents"},
@@ -213,10 +243,11 @@ TEST_CASE("ir verifier - rules that text cannot break") {
       {make<Axes>(std::vector<AxisBinding>{{loop, index, 0}}, Stmt()), "no Axis variable"},
       {make<Let>(loop, index, Stmt()), "no Let variable"},
       {make<Allocate>(heap, std::vector<Expr>{Expr(4)},
-                      make<Store>(std::vector<VarPtr>{}, std::vector<Expr>{}, heap, std::vector<Expr>{index},
-                                  Combiner::Softmax, one)),
+                      make<Store>(std::vector<VarPtr>{}, std::vector<Expr>{}, heap,
+                                  std::vector<Expr>{index}, Combiner::Softmax, one)),
        "the combiner softmax= is left"},
-      {make<Store>(std::vector<VarPtr>{}, std::vector<Expr>{}, nullptr, std::vector<Expr>{}, Combiner::Assign, one),
+      {make<Store>(std::vector<VarPtr>{}, std::vector<Expr>{}, nullptr, std::vector<Expr>{},
+                   Combiner::Assign, one),
        "a storage is missing"},
   };
   for (const auto &c : cases) {
@@ -239,7 +270,8 @@ TEST_CASE("ir verifier - rules that text cannot break") {
 
 TEST_CASE("ir verifier - the message names the module, the pass and the statement") {
   check_breaks(parse(with_signature("store C[0] = 1")),
-               "the module m is not well formed after a pass: C of rank 2 has 1 indices\n  in  store C[0] = 1.0");
+               "the module m is not well formed after a pass: C of rank 2 has 1 indices\n  in  "
+               "store C[0] = 1.0");
 }
 
 }  // namespace
