@@ -63,22 +63,27 @@ class Collector {
     for (const Expr &value : def.values) expression(here(value), loops, guards);
   }
 
-  void expression(const Expr &e, const std::vector<AccessLoop> &loops, std::vector<Expr> guards) {
+  /// `predicates` hold for the definition; `conditions` guard a part of an expression, but not the stages that it calls,
+  /// which are computed before it.
+  void expression(const Expr &e, const std::vector<AccessLoop> &loops, const std::vector<Expr> &predicates,
+                  std::vector<Expr> conditions = {}) {
     if (const Select *s = e.as<Select>()) {
-      expression(s->condition, loops, guards);
-      guards.push_back(s->condition);
-      expression(s->true_value, loops, guards);
-      guards.back() = !s->condition;
-      expression(s->false_value, loops, guards);
+      expression(s->condition, loops, predicates, conditions);
+      conditions.push_back(s->condition);
+      expression(s->true_value, loops, predicates, conditions);
+      conditions.back() = !s->condition;
+      expression(s->false_value, loops, predicates, conditions);
       return;
     }
     if (const Binary *b = e.as<Binary>(); b && (b->op == BinaryOp::And || b->op == BinaryOp::Or)) {
-      expression(b->a, loops, guards);
-      guards.push_back(b->op == BinaryOp::And ? b->a : !b->a);
-      expression(b->b, loops, guards);
+      expression(b->a, loops, predicates, conditions);
+      conditions.push_back(b->op == BinaryOp::And ? b->a : !b->a);
+      expression(b->b, loops, predicates, conditions);
       return;
     }
-    for (const Expr &operand : operands(e)) expression(operand, loops, guards);
+    for (const Expr &operand : operands(e)) expression(operand, loops, predicates, conditions);
+    std::vector<Expr> guards = predicates;
+    guards.insert(guards.end(), conditions.begin(), conditions.end());
     if (const Load *load = e.as<Load>()) {
       Access access = at(loops, guards, load->indices);
       access.tensor = load->storage;
@@ -86,17 +91,15 @@ class Collector {
     } else if (const Call *call = e.as<Call>()) {
       PlannedStage *stage = plan_.stage(*call);
       if (stage == &site_) return;  // an update reading its own Func: inside its region by definition
-      if (stage->level == Level::Root || stage->level == Level::With) {
-        Access access = at(loops, guards, call->args);
-        access.stage = stage;
-        access.component = call->component;
-        visit_(access);
-        return;
-      }
+      Access access = at(loops, guards, call->args);
+      access.stage = stage;
+      access.component = call->component;
+      visit_(access);
+      if (stage->level == Level::Root || stage->level == Level::With) return;
       std::vector<Expr> args;
       for (const Expr &arg : call->args) args.push_back(to_int64(arg));
       for (const PlannedDefinition &def : stage->definitions) {
-        definition(def, stage->func->args, args, loops, guards);
+        definition(def, stage->func->args, args, loops, predicates);
       }
     }
   }

@@ -14,13 +14,13 @@ struct AccessLoop {
   Range range;
 };
 
-/// A load of a tensor or a call of a stage at root, inside the loops of a stage at root. Stages computed inside it
-/// (At, Innermost) are seen through: their Vars are replaced by what the consumer asks for.
+/// A load of a tensor or a call of a stage, inside the loops of a stage at root. Stages computed inside it (At,
+/// Innermost) are seen through as well: their own accesses come with their Vars replaced by what the consumer asks for.
 struct Access {
   const PlannedStage *site = nullptr;       ///< the stage at root
   int definition = 0;                       ///< of `site`
   StoragePtr tensor;                        ///< a tensor, or
-  PlannedStage *stage = nullptr;            ///< a stage at root
+  PlannedStage *stage = nullptr;            ///< a stage
   int component = 0;
   std::vector<Expr> indices;
   std::vector<AccessLoop> loops;            ///< outermost first

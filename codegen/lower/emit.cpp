@@ -27,15 +27,8 @@ ir::Module Emitter::run() {
   emit_input_checks();
   for (const auto &stage : plan_->stages) {
     if (stage->level != Level::Root) continue;
-    for (const PlannedDefinition &def : stage->definitions) {
-      for (const Directive &d : def.directives) {
-        if (d.kind == DirectiveKind::PitTile) need_index(plan_->index_of.at(identity_of(d.index)));
-      }
-      for (const auto &[condition, directives] : def.specializations) {
-        for (const Directive &d : directives) {
-          if (d.kind == DirectiveKind::PitTile) need_index(plan_->index_of.at(identity_of(d.index)));
-        }
-      }
+    for (const auto &inside : plan_->stages) {
+      if (root_of(inside.get()) == stage.get()) need_indices_of(*inside);
     }
     if (stage->compact) need_index(stage->compact);
     append(emit_stage_at_root(stage.get()));
@@ -62,6 +55,24 @@ ir::Module Emitter::run() {
   }
   module.body = body.defined() ? body : ir::make<ir::Block>(std::vector<Stmt>{});
   return module;
+}
+
+/// The stage at root inside which `stage` is computed.
+const PlannedStage *Emitter::root_of(const PlannedStage *stage) {
+  while (stage->consumer) stage = stage->consumer;
+  return stage;
+}
+
+void Emitter::need_indices_of(const PlannedStage &stage) {
+  auto need = [&](const std::vector<Directive> &directives) {
+    for (const Directive &d : directives) {
+      if (d.kind == DirectiveKind::PitTile) need_index(plan_->index_of.at(identity_of(d.index)));
+    }
+  };
+  for (const PlannedDefinition &def : stage.definitions) {
+    need(def.directives);
+    for (const auto &[condition, directives] : def.specializations) need(directives);
+  }
 }
 
 // --- the outermost sequence -------------------------------------------------------------------------------------------
@@ -95,7 +106,7 @@ Expr Emitter::index_load(const StoragePtr &storage, const Expr &i) { return to_i
 Expr Emitter::lower_expr(const Expr &e, const Scope &scope) {
   const bool before = guard_data_;
   guard_data_ = !scope.axes.empty();
-  const Expr result = lower(substitute(e, scope.from, scope.to));
+  const Expr result = lower(without_uniform_divisions(substitute(e, scope.from, scope.to), scope.axes));
   guard_data_ = before;
   return result;
 }
@@ -130,7 +141,7 @@ Expr Emitter::lower_load(const Load &load) {
       data |= node->kind == ExprKind::Call || (inner && inner->storage->space == Space::Tensor);
       return !data;
     });
-    if (!data || !guard_data_) continue;
+    if (!guard_data_ || (!data && !narrowed_.contains({load.storage.get(), static_cast<int>(i)}))) continue;
     // Lanes whose predicate fails may hold any index; where it holds the index was checked before.
     const Expr test = index >= make_int(int64, 0) && index < make_extent(load.storage, static_cast<int>(i));
     in_range = in_range.defined() ? in_range && test : test;
@@ -264,7 +275,7 @@ Expr Emitter::lower_query(const IndexQuery &query) {
                            "), so its density, count and positions are not known to it",
                        index->node->where);
   }
-  const Expr kept = index_load(index->offsets, index->groups);
+  const Expr kept = kept_of(*index);
   switch (query.query) {
     case IndexQueryKind::Count: return kept;
     case IndexQueryKind::Density: {

@@ -91,7 +91,8 @@ class Emitter {
   struct Job;  // one definition under way
   ir::Stmt emit_loops(Job &job, std::size_t i);
   ir::Stmt emit_pit_tile(Job &job, std::size_t i);
-  ir::Stmt emit_inside(Job &job, std::size_t i);
+  static Expr at_first_lane(const Expr &e, const Job &job);
+  ir::Stmt emit_inside(Job &job, int i);
   ir::Stmt emit_body(Job &job);
   void choose_lanes(Job &job);
   void check_lanes(const Job &job) const;
@@ -105,7 +106,8 @@ class Emitter {
   ir::Stmt realize(Job &job, std::vector<PlannedStage *> producers, std::size_t next, const std::vector<Inner> &inner,
                    const std::function<ir::Stmt()> &body);
   void collect_sites(const PlannedStage &producer, const PlannedDefinition &def, const std::vector<VarPtr> &from,
-                     const std::vector<Expr> &to, std::vector<Inner> *inner, std::vector<CallSite> *sites) const;
+                     const std::vector<Expr> &to, const std::vector<ir::AxisBinding> &axes,
+                     std::vector<Inner> *inner, std::vector<CallSite> *sites) const;
   Realization make_realization(const PlannedStage &producer, const std::vector<CallSite> &sites, const Scope &scope,
                                const std::vector<Inner> &inner);
   ir::Stmt emit_realized(PlannedStage *producer, const Realization &realization, const Scope &scope);
@@ -128,6 +130,8 @@ class Emitter {
 
   // --- indices (emit_index.cpp) ---------------------------------------------------------------------------------------
 
+  static const PlannedStage *root_of(const PlannedStage *stage);
+  void need_indices_of(const PlannedStage &stage);
   void need_index(IndexPlan *index);
   void allocate_index(IndexPlan *index);
   ir::Stmt emit_marks(IndexPlan *index);
@@ -142,6 +146,8 @@ class Emitter {
   ir::Stmt emit_marks_in_producer(PlannedStage *stage, const Scope &scope, const VarPtr &loop);
   ir::Stmt place_index(IndexPlan *index);
   ir::Stmt for_groups(const IndexPlan &index, Scope *scope, Expr *number, const std::function<ir::Stmt()> &body);
+  static Expr kept_of(const IndexPlan &index);
+  static ir::Stmt count_kept(const IndexPlan &index);
   void emit_output_indices();
   std::vector<StoragePtr> output_index_storages_;
   void emit_statistics();
@@ -155,6 +161,8 @@ class Emitter {
   void check_compact_shape(const PlannedStage &stage, std::vector<ir::Stmt> *stmts);
   void check_index(const Access &access, std::size_t dimension, const std::string &name, const Expr &low_limit,
                    const Expr &extent, bool of_inputs_only, std::set<std::string> *seen);
+  /// Dimensions of tensors whose index only predicates keep in range: lanes that fail them must not load.
+  std::set<std::pair<const StorageNode *, int>> narrowed_;
   static bool free_of(const std::vector<AccessLoop> &loops, const Expr &e);
 
   // --- the outermost sequence -----------------------------------------------------------------------------------------

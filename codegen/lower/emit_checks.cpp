@@ -1,8 +1,9 @@
 // Tests that every access is in range, before anything is written.
 //
-// An access whose range is known from the loops costs one comparison of extents. One whose index is data, or whose range
-// is too wide because predicates narrow it, is tested iteration by iteration under its predicates, over the loops that
-// the index and the predicates read. Tests that need a computed stage come right behind that stage.
+// An access whose range is known from the loops costs one comparison of extents, whatever predicates that read data say:
+// those skip work, they do not make tensors smaller. An index that is data is tested iteration by iteration under
+// its predicates, over the loops that it and they read; so is an affine index that an affine predicate narrows
+// (where(t + 1 < n)), when the comparison of extents fails. Tests that need a computed stage come right behind it.
 
 #include <algorithm>
 #include <set>
@@ -40,6 +41,18 @@ std::vector<AccessLoop> needed_loops(const std::vector<AccessLoop> &loops, std::
     exprs.push_back(loops[i].range.extent);
   }
   return needed;
+}
+
+/// The conjuncts that may excuse an index: all for one that is data, else those without data that share a variable.
+std::vector<Expr> relevant_guards(const Access &access, const Expr &index) {
+  if (reads_data(index)) return access.guards;
+  std::vector<Expr> relevant;
+  for (const Expr &guard : access.guards) {
+    const std::vector<VarPtr> variables = free_variables(guard);
+    const bool shares = std::any_of(variables.begin(), variables.end(), [&](const VarPtr &v) { return uses(index, v); });
+    if (shares && !reads_data(guard)) relevant.push_back(guard);
+  }
+  return relevant;
 }
 
 }  // namespace
@@ -137,7 +150,8 @@ void Emitter::emit_checks(const PlannedStage &stage, bool of_inputs_only) {
 void Emitter::check_index(const Access &access, std::size_t dimension, const std::string &name, const Expr &low_limit,
                           const Expr &extent, bool of_inputs_only, std::set<std::string> *seen) {
   const Expr &index = access.indices[dimension];
-  std::vector<Expr> with_guards = access.guards;
+  const std::vector<Expr> guards = relevant_guards(access, index);
+  std::vector<Expr> with_guards = guards;
   with_guards.push_back(index);
   const std::vector<AccessLoop> loops = needed_loops(access.loops, with_guards);
   bool needs_stage = false;
@@ -171,9 +185,10 @@ void Emitter::check_index(const Access &access, std::size_t dimension, const std
   // A range that is known needs no computed stage to be tested, only to be excused by a predicate.
   const bool now = needs_stage ? !of_inputs_only : of_inputs_only;
   if (!now) return;
+  if (!guards.empty() && !reads_data(index) && access.tensor) narrowed_.insert({access.tensor.get(), static_cast<int>(dimension)});
   std::string key = name + std::to_string(dimension) + to_string(index);
   for (const AccessLoop &loop : loops) key += "|" + loop.var->name + to_string(loop.range.min) + ":" + to_string(loop.range.extent);
-  for (const Expr &g : access.guards) key += "&" + to_string(g);
+  for (const Expr &g : guards) key += "&" + to_string(g);
   if (!seen->insert(key).second) return;
 
   Scope scope;
@@ -192,9 +207,9 @@ void Emitter::check_index(const Access &access, std::size_t dimension, const std
     message += (i == 0 ? ", at " : ", ") + shown[i].second + " = {" + std::to_string(i + 2) + "}";
   }
   std::function<Stmt(std::size_t)> inside = [&](std::size_t i) -> Stmt {
-    if (i < access.guards.size()) {
-      return with_inner_calls({access.guards[i]}, scope, [&] {
-        return ir::make<ir::If>(lower_expr(access.guards[i], scope), inside(i + 1));
+    if (i < guards.size()) {
+      return with_inner_calls({guards[i]}, scope, [&] {
+        return ir::make<ir::If>(lower_expr(guards[i], scope), inside(i + 1));
       });
     }
     return with_inner_calls({index}, scope, [&] {

@@ -113,7 +113,7 @@ Stmt Emitter::emit_definition(PlannedStage *stage, const PlannedDefinition &def,
   choose_parallel(job);
   job.predicates = residual_predicates(job);
   const std::size_t tiles = tiles_.size();
-  Stmt result = job.level < 0 ? emit_inside(job, 0) : emit_loops(job, 0);
+  Stmt result = job.level < 0 ? emit_inside(job, -1) : emit_loops(job, 0);
   tiles_.resize(tiles);
   return result;
 }
@@ -264,14 +264,31 @@ Stmt Emitter::emit_loops(Job &job, std::size_t i) {
   const Dim dim = job.nest.dims[i];
   if (job.nest.has_pit && dim.var == job.nest.pit.tile_var) return emit_pit_tile(job, i);
   Expr extent = lower_expr(dim.extent, job.scope);
-  return ir::make<ir::For>(dim.var, constant(0), extent, dim.kind, emit_inside(job, i));
+  return ir::make<ir::For>(dim.var, constant(0), extent, dim.kind, emit_inside(job, static_cast<int>(i)));
+}
+
+/// e with all axes in scope at 0.
+Expr Emitter::at_first_lane(const Expr &e, const Job &job) {
+  std::vector<VarPtr> axes;
+  std::vector<Expr> zeros;
+  for (const ir::AxisBinding &axis : job.scope.axes) {
+    axes.push_back(axis.var);
+    zeros.push_back(constant(0));
+  }
+  for (std::size_t k = job.loops; k < job.nest.dims.size(); ++k) {
+    axes.push_back(job.nest.dims[k].var);
+    zeros.push_back(constant(0));
+  }
+  return substitute(e, axes, zeros);
 }
 
 Stmt Emitter::emit_pit_tile(Job &job, std::size_t i) {
   const PitLoop &pit = job.nest.pit;
   const IndexPlan &index = *pit.index;
   const std::int64_t entries = pit.tile_entries;
+  // Bounds of the axis are those of the first row of the micro-tile: the index is one list for all of its rows.
   Scope loops = job.scope;
+  for (Expr &to : loops.to) to = at_first_lane(to, job);
   loops.axes.clear();
   const VarPtr group = ir::make_let_variable("group", int64), first = ir::make_let_variable("first", int64),
                count = ir::make_let_variable("count", int64), entry = ir::make_let_variable("entry", int64);
@@ -342,7 +359,7 @@ Stmt Emitter::emit_pit_tile(Job &job, std::size_t i) {
   tiles_.push_back(context);
   const Dim dim = job.nest.dims[i];
   job.define_coordinate = define_coordinate;
-  Stmt inside = emit_inside(job, i);
+  Stmt inside = emit_inside(job, static_cast<int>(i));
   inside = ir::make<ir::Let>(entry, make_variable(first) + tile * constant(entries), inside);
   const Expr tiles = (make_variable(count) + constant(entries - 1)) / constant(entries);
   Stmt loop = ir::make<ir::For>(pit.tile_var, constant(0), tiles, dim.kind, inside);
@@ -351,12 +368,12 @@ Stmt Emitter::emit_pit_tile(Job &job, std::size_t i) {
   return ir::make<ir::Let>(group, lower_expr(pit.group, loops), loop);
 }
 
-/// The body of loop i: lanes are declared at the innermost loop that has stages or is a tile.
-Stmt Emitter::emit_inside(Job &job, std::size_t i) {
-  const bool top = job.level < 0;
+/// The body of loop i (-1: outside all loops): lanes are declared at the innermost loop that has stages or is a tile.
+Stmt Emitter::emit_inside(Job &job, int i) {
+  const bool top = i < 0;
   std::vector<ir::AxisBinding> lanes;
-  const std::size_t next = top ? 0 : i + 1;
-  if (top || static_cast<int>(i) == job.level) {
+  const auto next = static_cast<std::size_t>(i + 1);
+  if (i == job.level) {
     for (std::size_t k = job.loops; k < job.nest.dims.size(); ++k) {
       const Dim &dim = job.nest.dims[k];
       bool known = true;  // extents that read a loop further inside are declared there
@@ -377,7 +394,7 @@ Stmt Emitter::emit_inside(Job &job, std::size_t i) {
   if (top) {
     body = emit_loops(job, 0);
   } else {
-    const Dim dim = job.nest.dims[i];
+    const Dim dim = job.nest.dims[static_cast<std::size_t>(i)];
     std::vector<PlannedStage *> with;
     for (const auto &stage : plan_->stages) {
       if (stage->level == Level::With && stage->consumer == job.stage && stage->consumer_loop == dim.name) {
@@ -385,7 +402,7 @@ Stmt Emitter::emit_inside(Job &job, std::size_t i) {
       }
     }
     body = realize(job, stages_at(job, dim), 0, inner, [&] {
-      std::vector<Stmt> stmts{emit_loops(job, i + 1)};
+      std::vector<Stmt> stmts{emit_loops(job, next)};
       for (PlannedStage *stage : with) {
         Scope scope = job.scope;
         for (const PlannedDefinition &def : stage->definitions) stmts.push_back(emit_definition(stage, def, def.directives, scope));
@@ -394,7 +411,7 @@ Stmt Emitter::emit_inside(Job &job, std::size_t i) {
       return ir::make_block(stmts);
     });
   }
-  if (job.define_coordinate && !top && job.nest.dims[i].var == job.nest.pit.tile_var) body = job.define_coordinate(body);
+  if (job.define_coordinate && !top && job.nest.dims[static_cast<std::size_t>(i)].var == job.nest.pit.tile_var) body = job.define_coordinate(body);
   job.scope.axes = axes_before;
   return lanes.empty() ? body : ir::make<ir::Axes>(lanes, body);
 }

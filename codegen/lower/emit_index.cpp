@@ -37,7 +37,7 @@ void Emitter::need_index(IndexPlan *index) {
     append_allocation(keys, {index->length});
     const Stmt sort = ir::make<ir::IndexSort>(keys, index->length, index->groups, index->node->align, index->offsets,
                                               index->counts, index->coordinates, index->position, index->name());
-    append(ir::make<ir::Stage>(index->name(), ir::StageKind::Index, ir::make_block({emit_keys(index, keys), sort})));
+    append(ir::make<ir::Stage>(index->name(), ir::StageKind::Index, ir::make_block({emit_keys(index, keys), sort, count_kept(*index)})));
   } else {
     append(ir::make<ir::Stage>(index->name(), ir::StageKind::Index, ir::make_block({emit_marks(index)})));
     append(place_index(index));
@@ -61,6 +61,7 @@ void Emitter::allocate_index(IndexPlan *index) {
                                                         : index->groups * index->length;
   append_allocation(index->offsets, {index->groups + constant(1)});
   append_allocation(index->counts, {index->groups});
+  if (index->kept) append_allocation(index->kept, {constant(1)});
   Expr capacity = candidates + index->groups * pad;
   if (index->node->capacity.defined()) capacity = lower_expr(to_int64(index->node->capacity), {});
   append_allocation(index->coordinates, {max(capacity, constant(0))});
@@ -76,12 +77,24 @@ void Emitter::allocate_index(IndexPlan *index) {
 
 Stmt Emitter::place_index(IndexPlan *index) {
   index->built = true;
-  return ir::make<ir::Stage>(
-      index->name(), ir::StageKind::Index,
-      ir::make<ir::IndexPlace>(index->marks, index->starts, index->first, index->groups,
+  const Stmt place = ir::make<ir::IndexPlace>(index->marks, index->starts, index->first, index->groups,
                                index->data_dependent_range ? constant(0) : index->length, constant(index->micro),
                                index->node->align, index->offsets, index->counts, index->coordinates, index->position,
-                               index->full, index->name()));
+                               index->full, index->name());
+  return ir::make<ir::Stage>(index->name(), ir::StageKind::Index, ir::make_block({place, count_kept(*index)}));
+}
+
+/// Entries without padding: what density and count speak of.
+Expr Emitter::kept_of(const IndexPlan &index) {
+  return index.kept ? make_load(index.kept, {constant(0)}) : index_load(index.offsets, index.groups);
+}
+
+Stmt Emitter::count_kept(const IndexPlan &index) {
+  if (!index.kept) return {};
+  const VarPtr g = ir::make_loop_variable("g");
+  return ir::make_block({set(index.kept, constant(0), Combiner::Assign, constant(0)),
+                         ir::make<ir::For>(g, constant(0), index.groups, ir::ForKind::Serial,
+                                           set(index.kept, constant(0), Combiner::Sum, index_load(index.counts, make_variable(g))))});
 }
 
 /// Loops over the groups, outermost parallel; `number` becomes the group's number, and the scope maps each group variable
@@ -130,15 +143,14 @@ Stmt Emitter::emit_marks(IndexPlan *index) {
     const Expr start = index->data_dependent_range ? make_load(index->starts, {number}) : number * index->length;
     const Expr extent = max(lower_expr(index->axis_range.extent, scope), constant(0));
     const Expr length = index->data_dependent_range ? (extent + constant(index->micro - 1)) / constant(index->micro) : index->length;
-    const VarPtr j = ir::make_axis_variable("j");
-    const ir::AxisBinding all{j, length, 0};
-    auto whole = [&](const StoragePtr &storage, const Expr &at, Combiner combiner, const Expr &value) {
-      return ir::make<ir::Axes>(std::vector<ir::AxisBinding>{all},
+    auto whole = [&](const StoragePtr &storage, const Expr &at, const std::function<Expr(const Expr &)> &value) {
+      const VarPtr j = ir::make_axis_variable("j");
+      return ir::make<ir::Axes>(std::vector<ir::AxisBinding>{{j, length, 0}},
                                 ir::make<ir::Store>(std::vector<VarPtr>{j}, std::vector<Expr>{}, storage,
-                                                    std::vector<Expr>{at + make_variable(j)}, combiner, value));
+                                                    std::vector<Expr>{at + make_variable(j)}, Combiner::Assign,
+                                                    value(make_variable(j))));
     };
-    const Expr one = make_int(uint8, 1);
-    if (index->predicates.empty()) return whole(index->marks, start, Combiner::Assign, one);
+    if (index->predicates.empty()) return whole(index->marks, start, [](const Expr &) { return make_int(uint8, 1); });
     std::vector<Stmt> stmts;
     // The first factor marks in place, the others beside and are intersected.
     StoragePtr beside;
@@ -146,11 +158,12 @@ Stmt Emitter::emit_marks(IndexPlan *index) {
       if (f == 1) beside = ir::make_storage(index->name() + ".factor", uint8, 1, Space::Heap);
       const StoragePtr &target = f == 0 ? index->marks : beside;
       const Expr at = f == 0 ? start : constant(0);
-      stmts.push_back(whole(target, at, Combiner::Assign, make_int(uint8, 0)));
+      stmts.push_back(whole(target, at, [](const Expr &) { return make_int(uint8, 0); }));
       stmts.push_back(emit_factor(*index, index->predicates, f, scope, extent, target, at));
       if (f > 0) {
-        const Expr both = make_load(index->marks, {start + make_variable(j)}) & make_load(beside, {make_variable(j)});
-        stmts.push_back(whole(index->marks, start, Combiner::Assign, both));
+        stmts.push_back(whole(index->marks, start, [&](const Expr &j) {
+          return make_load(index->marks, {start + j}) & make_load(beside, {j});
+        }));
       }
     }
     Stmt result = ir::make_block(stmts);
@@ -237,7 +250,7 @@ Stmt Emitter::emit_factor(const IndexPlan &index, const std::vector<Expr> &facto
       const Expr lowered = lower_expr(p, scope);
       condition = condition.defined() ? condition && lowered : lowered;
     }
-    return ir::make<ir::Store>(order, tails, marks, std::vector<Expr>{at + j}, Combiner::Or,
+    return ir::make<ir::Store>(order, tails, marks, std::vector<Expr>{at + j}, Combiner::Max,
                                select(condition, make_int(uint8, 1), make_int(uint8, 0)));
   });
   return ir::make<ir::Axes>(axes, marked);
@@ -382,7 +395,7 @@ Stmt Emitter::emit_marks_in_producer(PlannedStage *stage, const Scope &scope, co
       if (uses(at, axis.var)) axes.push_back(axis.var);
     }
     const Expr condition = lower_expr(index->predicates[0], inside);
-    stmts.push_back(ir::make<ir::Store>(axes, std::vector<Expr>{}, index->marks, std::vector<Expr>{at}, Combiner::Or,
+    stmts.push_back(ir::make<ir::Store>(axes, std::vector<Expr>{}, index->marks, std::vector<Expr>{at}, Combiner::Max,
                                         select(condition, make_int(uint8, 1), make_int(uint8, 0))));
   }
   return ir::make_block(stmts);
@@ -398,7 +411,7 @@ void Emitter::emit_output_indices() {
       return output_index_storages_.back();
     };
     const StoragePtr offsets = tensor("offsets"), coordinates = tensor("coordinates"), count = tensor("count");
-    const Expr total = index_load(index->offsets, index->groups);
+    const Expr total = index_load(index->offsets, index->groups), kept = kept_of(*index);
     append(ir::make<ir::Stage>(
         index->name() + ".room", ir::StageKind::Check,
         ir::make_block({
@@ -417,7 +430,7 @@ void Emitter::emit_output_indices() {
     append(ir::make<ir::Stage>(index->name(), ir::StageKind::Index,
                                ir::make_block({copy(g, index->groups + constant(1), offsets, index->offsets),
                                                copy(e, total, coordinates, index->coordinates),
-                                               set(count, constant(0), Combiner::Assign, cast(int32, total))})));
+                                               set(count, constant(0), Combiner::Assign, cast(int32, kept))})));
   }
 }
 
@@ -426,23 +439,12 @@ void Emitter::emit_statistics() {
   for (const auto &owned : plan_->indices) {
     const IndexPlan &index = *owned;
     if (!index.built || index.kind == IndexKind::Given || index.kind == IndexKind::Range) continue;
-    const VarPtr g = ir::make_loop_variable("g");
-    const StoragePtr kept = ir::make_storage(index.name() + ".kept", int64, 0, Space::Tile);
-    const std::vector<Expr> none;
-    auto into = [&](Combiner c, const Expr &value) {
-      return ir::make<ir::Store>(std::vector<VarPtr>{}, none, kept, none, c, value);
-    };
-    std::vector<Stmt> body{
-        into(Combiner::Assign, constant(0)),
-        ir::make<ir::For>(g, constant(0), index.groups, ir::ForKind::Serial,
-                          into(Combiner::Sum, index_load(index.counts, make_variable(g))))};
-    record(index.name() + ".kept", make_load(kept, {}), &body);
+    record(index.name() + ".kept", kept_of(index), &stmts);
     record(index.name() + ".candidates",
            index.kind == IndexKind::Keyed         ? index.groups * index.length
            : index.data_dependent_range ? make_load(index.starts, {index.groups})
                                         : index.groups * index.length,
-           &body);
-    stmts.push_back(ir::make<ir::Allocate>(kept, none, ir::make_block(body)));
+           &stmts);
   }
   if (!stmts.empty()) append(ir::make<ir::Stage>("statistics", ir::StageKind::Index, ir::make_block(stmts)));
 }

@@ -28,7 +28,7 @@ std::vector<PlannedStage *> Emitter::stages_at(const Job &job, const Dim &dim) c
       // Another definition of the consumer, tiled by another rule: the stage is computed at its tile as well.
       std::vector<Inner> inner;
       std::vector<CallSite> sites;
-      collect_sites(*stage, *job.def, job.scope.from, job.scope.to, &inner, &sites);
+      collect_sites(*stage, *job.def, job.scope.from, job.scope.to, job.scope.axes, &inner, &sites);
       if (!sites.empty()) result.push_back(stage.get());
     }
   }
@@ -38,7 +38,8 @@ std::vector<PlannedStage *> Emitter::stages_at(const Job &job, const Dim &dim) c
 /// The uses of `producer` in `def`, seen through stages that are themselves computed inside, in terms of the scope and
 /// of variables that are added to `inner`.
 void Emitter::collect_sites(const PlannedStage &producer, const PlannedDefinition &def, const std::vector<VarPtr> &from,
-                            const std::vector<Expr> &to, std::vector<Inner> *inner, std::vector<CallSite> *sites) const {
+                            const std::vector<Expr> &to, const std::vector<ir::AxisBinding> &axes,
+                            std::vector<Inner> *inner, std::vector<CallSite> *sites) const {
   std::vector<VarPtr> names = from;
   std::vector<Expr> values = to;
   for (const ReductionDim &dim : def.domain) {
@@ -52,7 +53,7 @@ void Emitter::collect_sites(const PlannedStage &producer, const PlannedDefinitio
     values.push_back(low + make_variable(counter));
   }
   auto look = [&](const Expr &e) {
-    walk(substitute(e, names, values), [&](const Expr &node) {
+    walk(without_uniform_divisions(substitute(e, names, values), axes), [&](const Expr &node) {
       const Call *call = node.as<Call>();
       if (!call) return true;
       const PlannedStage *stage = plan_->stage(*call);
@@ -63,7 +64,7 @@ void Emitter::collect_sites(const PlannedStage &producer, const PlannedDefinitio
       } else if (stage->level != Level::Root && stage->level != Level::With && !realized_.contains(stage) &&
                  stage->func.get() != producer.func.get()) {
         for (const PlannedDefinition &d : stage->definitions) {
-          collect_sites(producer, d, stage->func->args, args, inner, sites);
+          collect_sites(producer, d, stage->func->args, args, axes, inner, sites);
         }
       }
       return true;
@@ -228,11 +229,11 @@ Stmt Emitter::realize(Job &job, std::vector<PlannedStage *> producers, std::size
   PlannedStage *producer = producers[next];
   std::vector<Inner> loops = inner;
   std::vector<CallSite> sites;
-  collect_sites(*producer, *job.def, job.scope.from, job.scope.to, &loops, &sites);
+  collect_sites(*producer, *job.def, job.scope.from, job.scope.to, job.scope.axes, &loops, &sites);
   for (const auto &stage : plan_->stages) {
     if (stage->level != Level::With || stage->consumer != job.stage) continue;
     for (const PlannedDefinition &def : stage->definitions) {
-      collect_sites(*producer, def, job.scope.from, job.scope.to, &loops, &sites);
+      collect_sites(*producer, def, job.scope.from, job.scope.to, job.scope.axes, &loops, &sites);
     }
   }
   if (sites.empty()) {
@@ -264,7 +265,7 @@ Stmt Emitter::with_inner_calls(const std::vector<Expr> &exprs, const Scope &scop
     });
     if (!known) calls.push_back({plan_->stage(*call), args});
   };
-  for (const Expr &e : exprs) visit(visit, substitute(e, scope.from, scope.to));
+  for (const Expr &e : exprs) visit(visit, without_uniform_divisions(substitute(e, scope.from, scope.to), scope.axes));
   const std::size_t before = inner_calls_.size();
   std::vector<Stmt> computed;
   std::vector<std::function<Stmt(Stmt)>> wrappers;

@@ -15,6 +15,7 @@ bool contains(const std::vector<VarPtr> &list, const VarPtr &v) {
 
 class FormMma final : public ir::Mutator {
  private:
+  using Mutator::visit;
   std::vector<ir::AxisBinding> axes_;
 
   Stmt visit(const ir::Axes &node, const Stmt &self) override {

@@ -44,11 +44,12 @@ class IndexPlanner {
   Range range_of(const VarPtr &v) const {
     const auto &args = index_->stage->func->args;
     if (auto it = std::find(args.begin(), args.end(), v); it != args.end()) {
-      if (index_->stage->region.empty()) {
+      const auto position = static_cast<std::size_t>(it - args.begin());
+      if (index_->stage->region.size() <= position || !index_->stage->region[position].min.defined()) {
         fail("the range of " + v->name + " is not known because " + index_->stage->name() +
              " is computed at a tile; declare it: " + index_->stage->name() + ".bound(" + v->name + ", 0, extent)");
       }
-      return index_->stage->region.at(static_cast<std::size_t>(it - args.begin()));
+      return index_->stage->region[position];
     }
     for (const ReductionDim &dim : def_.domain) {
       if (dim.var == v) return {to_int64(dim.min), to_int64(dim.extent)};
@@ -286,6 +287,7 @@ class IndexPlanner {
       index_->coordinates = heap("coordinates", int32);
       if (index_->kind == IndexKind::List) index_->marks = heap("marks", uint8);
     }
+    if (index_->node->align > 1 && index_->kind != IndexKind::Given) index_->kept = heap("kept", int64);
     if (index_->wants_position) index_->position = heap("position", int32);
     if (index_->data_dependent_range) {
       index_->starts = heap("starts", int64);

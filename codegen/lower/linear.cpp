@@ -71,6 +71,17 @@ bool reads_axis(const Expr &e, const std::vector<ir::AxisBinding> &axes) {
   return std::any_of(axes.begin(), axes.end(), [&](const ir::AxisBinding &axis) { return uses(e, axis.var); });
 }
 
+Expr without_uniform_divisions(const Expr &e, const std::vector<ir::AxisBinding> &axes) {
+  if (axes.empty()) return e;
+  return rewrite(e, [&](const Expr &node) {
+    const Binary *b = node.as<Binary>();
+    std::int64_t c = 0;
+    if (!b || b->op != BinaryOp::Div || !is_const_int(b->b, &c) || c <= 0 || !reads_axis(b->a, axes)) return node;
+    const Expr quotient = uniform_quotient(b->a, c, axes);
+    return quotient.defined() ? cast(node.type(), quotient) : node;
+  });
+}
+
 Expr uniform_quotient(const Expr &e, std::int64_t divisor, const std::vector<ir::AxisBinding> &axes) {
   const Expr divisor_expr = make_int(int64, divisor);
   if (!reads_axis(e, axes)) return to_int64(e) / divisor_expr;

@@ -30,6 +30,9 @@ std::optional<std::int64_t> constant_difference(const Expr &a, const Expr &b);
 /// Holds when e = base + axes with 0 <= axes < d, and base a multiple of d' where d <= d' and d' divides divisor.
 Expr uniform_quotient(const Expr &e, std::int64_t divisor, const std::vector<ir::AxisBinding> &axes);
 
+/// `e` with every division whose quotient is the same for all values of the axes replaced by one without axes.
+Expr without_uniform_divisions(const Expr &e, const std::vector<ir::AxisBinding> &axes);
+
 /// Whether e reads one of the axes.
 bool reads_axis(const Expr &e, const std::vector<ir::AxisBinding> &axes);
 

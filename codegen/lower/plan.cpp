@@ -241,6 +241,11 @@ class Planner {
     const FuncNode &func = *stage->func;
     for (std::size_t i = 0; i < func.args.size(); ++i) stage->storage_order.push_back(static_cast<int>(i));
     if (const Directive *order = find(func, {DirectiveKind::ReorderStorage})) {
+      if (stage->is_output) {
+        throw CompileError(func.name + ".reorder_storage: " + func.name +
+                               " is an output, whose layout is the caller's buffer; pass a buffer with other strides",
+                           order->where);
+      }
       stage->storage_order.clear();
       for (const VarPtr &v : order->vars) {
         stage->storage_order.push_back(

@@ -53,7 +53,7 @@ struct PlannedStage {
   bool is_output = false;
   std::source_location where{};
 
-  std::vector<Range> region;            ///< per Var; what is computed when at root
+  std::vector<Range> region;            ///< per Var: what is computed at root; of a stage at a tile undefined where not known
   std::vector<StoragePtr> storages;     ///< at root: one a component
 
   const std::string &name() const { return func->name; }
@@ -97,7 +97,7 @@ struct IndexPlan {
 
   Expr groups;                          ///< number of groups
   Expr length;                          ///< candidates of a group (in micro-tiles); undefined when data-dependent
-  StoragePtr counts, offsets, coordinates, position, full, values, starts;  ///< starts: mark_offsets of ragged candidates
+  StoragePtr counts, offsets, coordinates, position, full, values, kept, starts;  ///< kept: entries without padding; starts: mark_offsets of ragged candidates
   StoragePtr first;                     ///< first coordinate of each group, when it differs between groups
   StoragePtr marks;                     ///< kept when marked in a producer
   bool wants_position = false, wants_full = false;

@@ -16,7 +16,7 @@ class Regions {
   void run() {
     for (auto it = plan_->stages.rbegin(); it != plan_->stages.rend(); ++it) {
       PlannedStage *stage = it->get();
-      if (stage->level != Level::Root && stage->level != Level::With) continue;
+      if (stage->level == Level::Innermost) continue;
       if (stage->is_output) {
         region_of_output(stage);
       } else {
@@ -86,6 +86,10 @@ class Regions {
         continue;
       }
       if (!needed[i].bounded() || calls_a_stage(needed[i])) {
+        if (stage->level == Level::At) {
+          stage->region.push_back({});  // only an index over this Var would ask
+          continue;
+        }
         throw CompileError("the range of " + v->name + " in " + stage->name() +
                                " cannot be inferred from its uses (an index is data, or a bound is computed); declare it: " +
                                stage->name() + ".bound(" + v->name + ", min, extent)",
