@@ -40,11 +40,20 @@ class Matcher {
     if (!a || !b) return !a && !b;
     return a->role == b->role && a->type == b->type && paired(a.get(), b.get());
   }
+  /// None declared is the same as all -1.
+  static bool same_strides(const StorageNode &a, const StorageNode &b) {
+    const auto stride = [](const StorageNode &s, std::size_t d) {
+      return d < s.declared_strides.size() ? s.declared_strides[d] : -1;
+    };
+    for (std::size_t d = 0; d < static_cast<std::size_t>(a.rank); ++d) {
+      if (stride(a, d) != stride(b, d)) return false;
+    }
+    return true;
+  }
   bool same(const StoragePtr &a, const StoragePtr &b) {
     if (!a || !b) return !a && !b;
     return a->type == b->type && a->rank == b->rank && a->space == b->space &&
-           a->declared_strides == b->declared_strides && a->alignment == b->alignment &&
-           paired(a.get(), b.get());
+           same_strides(*a, *b) && a->alignment == b->alignment && paired(a.get(), b.get());
   }
   bool same(const ParamPtr &a, const ParamPtr &b) {
     if (!a || !b) return !a && !b;

@@ -196,7 +196,8 @@ class Printer {
 
   std::string attributes(const StorageNode &s) const {
     std::string out;
-    if (!s.declared_strides.empty()) {
+    const auto unknown = [](std::int64_t stride) { return stride == -1; };
+    if (!std::all_of(s.declared_strides.begin(), s.declared_strides.end(), unknown)) {
       out += " strides(" +
              joined(s.declared_strides,
                     [](std::int64_t stride) {

@@ -186,7 +186,9 @@ TEST_CASE("ir text - signature, strides, alignment and statistics survive") {
           StorageNode{"A", bfloat16, 2, Space::Tensor, {-1, 1}, 16}),
       std::make_shared<const StorageNode>(StorageNode{"A", float16, 0, Space::Tensor, {}, 1})};
   module.scalars = {std::make_shared<const ParamNode>(ParamNode{"scale", float32})};
-  module.outputs = {make_storage("Out", int8, 3, Space::Tensor)};
+  module.outputs = {
+      make_storage("Out", int8, 3, Space::Tensor),
+      std::make_shared<const StorageNode>(StorageNode{"Any", int8, 2, Space::Tensor, {-1, -1}, 1})};
   module.statistics = make_storage("statistics", float64, 1, Space::Heap);
   module.statistic_names = {"live.kept", "odd name"};
   module.body = make<Store>(std::vector<VarPtr>{}, std::vector<Expr>{}, module.statistics,
@@ -195,6 +197,7 @@ TEST_CASE("ir text - signature, strides, alignment and statistics survive") {
                                 f64(Expr(std::make_shared<ParamRef>(module.scalars[0]))));
   check_round_trip(module);
   CHECK(print(module).find("A: bfloat16[2] strides(?, 1) align 16") != std::string::npos);
+  CHECK(print(module).find("Any: int8[2])") != std::string::npos);
 }
 
 TEST_CASE("ir text - expressions of every kind survive in values") {
