@@ -110,6 +110,7 @@ class Generator {
   void store_rounded(const StoragePtr &s, llvm::Value *address, const Expr &e, llvm::Value *v);
   void update_atomically(const ir::Store &s, llvm::Value *address, llvm::Value *v);
   void describe_access(llvm::Instruction *access, const StorageNode *s);
+  llvm::Value *not_negative(llvm::Value *v);
   StorageValue shape_of(const ir::Allocate &s);
   llvm::Value *bytes_of(const ir::Allocate &s);
   std::optional<std::int64_t> static_bytes_of(const ir::Allocate &s);

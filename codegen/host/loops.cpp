@@ -167,8 +167,7 @@ void Generator::parallel(const ir::For &s) {
   Value *total = i64(1);
   for (const ir::For *f : nest) {
     minima.push_back(index(f->min));
-    Value *extent = index(f->extent);
-    extents.push_back(b.CreateBinaryIntrinsic(llvm::Intrinsic::smax, extent, i64(0)));
+    extents.push_back(not_negative(index(f->extent)));
     total = b.CreateMul(total, extents.back());
   }
   Value *chunk = b.CreateSDiv(b.CreateAdd(total, i64(kMostChunks - 1)), i64(kMostChunks));

@@ -105,21 +105,21 @@ Value *emit_tanh(Arithmetic a, Value *x) {
   return b.CreateSelect(b.CreateFCmpOLT(t, a.number(x, 0.625)), small, large);
 }
 
-// |x| < 1: x P(x^2); else 1 - e^-Q(|x|).
+// |x| < 7/8: x + x P(x^2); else 1 - e^-Q(|x|).
 Value *emit_erf(Arithmetic a, Value *x) {
   IRBuilderBase &b = a.b;
   Value *t = a.absolute(x);
   Value *square = b.CreateFMul(x, x);
-  constexpr float kP[] = {0.128379107f,    -0.3761262596f,   0.1128359437f,  -0.02685421146f,
-                          0.005189087242f, -0.0008016864303f, 7.875874871e-5f};
+  constexpr float kP[] = {0.128379107f,   -0.3761255443f,  0.112824969f,
+                          -0.0267929472f, 0.005034370814f, -0.0006214585155f};
   Value *small = a.fma(x, a.polynomial(square, kP), x);
   // erf(4) is 1 in float.
   Value *bounded = b.CreateSelect(b.CreateFCmpOGT(t, a.number(x, 4)), a.number(x, 4), t);
-  constexpr float kQ[] = {-0.0004163292178f, 1.130675197f,    0.6309530139f,     0.1110550165f,   -0.02709952369f,
-                          0.005064947065f,   -0.0006858366542f, 6.22983498e-5f, -3.321684517e-6f, 7.58268186e-8f};
+  constexpr float kQ[] = {-0.0003297181975f, 1.130300403f,     0.6316507459f,   0.1103202105f,    -0.02661641128f,
+                          0.004858971108f,   -0.0006287887809f, 5.238356607e-5f, -2.338841114e-6f, 3.34194965e-8f};
   Value *complement = emit_exp(a, b.CreateFNeg(a.polynomial(bounded, kQ)));
   Value *large = a.copysign(b.CreateFSub(a.number(x, 1), complement), x);
-  return b.CreateSelect(b.CreateFCmpOLT(t, a.number(x, 1)), small, large);
+  return b.CreateSelect(b.CreateFCmpOLT(t, a.number(x, 0.875)), small, large);
 }
 
 // |x| = q pi/2 + r, |r| <= pi/4.

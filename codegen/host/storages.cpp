@@ -143,6 +143,12 @@ void Generator::update_atomically(const ir::Store &s, llvm::Value *address, llvm
 
 // --- memory of Allocate ---------------------------------------------------------------------------------------------
 
+// max(v, 0); a constant stays one.
+llvm::Value *Generator::not_negative(llvm::Value *v) {
+  if (const auto *constant = llvm::dyn_cast<llvm::ConstantInt>(v)) return constant->isNegative() ? i64(0) : v;
+  return b.CreateBinaryIntrinsic(llvm::Intrinsic::smax, v, i64(0));
+}
+
 // Everything of the storage but its base.
 StorageValue Generator::shape_of(const ir::Allocate &s) {
   StorageValue v;
@@ -151,7 +157,7 @@ StorageValue Generator::shape_of(const ir::Allocate &s) {
   v.alignment = static_cast<unsigned>(v.stored.bytes());
   v.extent_expressions = s.extents;
   const std::size_t rank = s.extents.size();
-  for (const Expr &e : s.extents) v.extents.push_back(b.CreateBinaryIntrinsic(llvm::Intrinsic::smax, index(e), i64(0)));
+  for (const Expr &e : s.extents) v.extents.push_back(not_negative(index(e)));
   v.strides.resize(rank);
   if (layout == layouts_.end() || layout->second.panel_columns == 0) {
     Value *size = i64(1);

@@ -180,8 +180,7 @@ void TileNest::iterate_panels(std::size_t depth, int columns) {
   llvm::IRBuilder<> &b = g_.b;
   Value *extent = g_.env_.axes.at(axis.get()).extent;
   Value *width = g_.i64(columns);
-  Value *panels = b.CreateUDiv(b.CreateNSWAdd(b.CreateBinaryIntrinsic(llvm::Intrinsic::smax, extent, g_.i64(0)),
-                                              g_.i64(columns - 1)), width);
+  Value *panels = b.CreateUDiv(b.CreateNSWAdd(g_.not_negative(extent), g_.i64(columns - 1)), width);
   g_.loop(panels, axis->name + ".panel", LoopStyle::NotVectorized, [&](Value *panel) {
     Value *first = b.CreateNSWMul(panel, width);
     Value *rest = b.CreateNSWSub(extent, first);
