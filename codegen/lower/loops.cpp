@@ -402,7 +402,11 @@ class NestBuilder {
       value = value + named(pit.micro_lane);
       std::int64_t extent = 0;
       if (!is_const_int(index.axis_range.extent, &extent) || extent % index.micro != 0) {
-        nest_.guards.push_back(value < in_counters(index.axis_range.min + index.axis_range.extent));
+        // The last micro-tile may reach past the domain: its lanes there are masked, and stay on the last position so that
+        // what is computed for them reads nothing outside.
+        const Expr end = in_counters(index.axis_range.min + index.axis_range.extent);
+        nest_.guards.push_back(value < end);
+        value = min(value, end - constant(1));
       }
     }
     // Coordinates of an index are absolute; a loop counts from the minimum.

@@ -1,0 +1,134 @@
+// Runs a pipeline on every engine and compares with the reference interpreter.
+#pragma once
+
+#include <pit/pit.h>
+
+#include <cmath>
+#include <cstring>
+#include <map>
+#include <random>
+#include <string>
+#include <vector>
+
+#include "codegen/ir/interpret.h"
+#include "codegen/lower/lower.h"
+
+namespace pit::test {
+
+/// A pipeline with data. Names are those of Pipeline::signature().
+struct Problem {
+  std::map<std::string, AnyBuffer> inputs;
+  std::map<std::string, double> scalars;
+  std::map<std::string, Shape> outputs;  ///< extents
+};
+
+enum class Engine { TileInterpreter, Compiled };
+
+/// What a run produced against what it should have.
+struct Comparison {
+  std::int64_t elements = 0;     ///< compared
+  std::int64_t different = 0;    ///< not equal, or outside the bound
+  double worst = 0;              ///< largest |y - ref| / (2^-24 * bound)
+  std::string first;             ///< the first difference, for the message
+};
+
+/// Outputs filled with a pattern that no test computes, so that what is left alone is seen.
+inline std::map<std::string, AnyBuffer> poisoned_outputs(const Pipeline &pipeline, const Problem &problem) {
+  std::map<std::string, AnyBuffer> outputs;
+  for (const Argument &a : pipeline.signature()) {
+    if (a.kind == Argument::Kind::InputTensor || a.kind == Argument::Kind::Scalar) continue;
+    AnyBuffer buffer(a.type, problem.outputs.at(a.name));
+    std::memset(buffer.data(), 0xA5, static_cast<std::size_t>(buffer.size() * a.type.bytes()));
+    outputs.emplace(a.name, buffer);
+  }
+  return outputs;
+}
+
+inline ir::TensorArgument tensor_argument(const AnyBuffer &b) { return {b.data(), b.extents(), b.strides()}; }
+
+inline CallArgument scalar_argument(Type type, double value) {
+  if (type == float32) return CallArgument(static_cast<float>(value));
+  if (type == int32) return CallArgument(static_cast<std::int32_t>(value));
+  if (type == int64) return CallArgument(static_cast<std::int64_t>(value));
+  return CallArgument(value);
+}
+
+inline void run(const Pipeline &pipeline, const Problem &problem, Engine engine, const Target &target,
+                const std::map<std::string, AnyBuffer> &outputs) {
+  if (engine == Engine::TileInterpreter) {
+    const ir::Module module = lower::lower(pipeline, target);
+    std::vector<ir::TensorArgument> in, out;
+    std::vector<double> scalars;
+    for (const Argument &a : pipeline.signature()) {
+      if (a.kind == Argument::Kind::InputTensor) in.push_back(tensor_argument(problem.inputs.at(a.name)));
+      else if (a.kind == Argument::Kind::Scalar) scalars.push_back(problem.scalars.at(a.name));
+      else out.push_back(tensor_argument(outputs.at(a.name)));
+    }
+    ir::interpret(module, in, scalars, out);
+    return;
+  }
+  const Callable callable = pipeline.compile(target);
+  std::vector<CallArgument> arguments;
+  for (const Argument &a : pipeline.signature()) {
+    if (a.kind == Argument::Kind::InputTensor) arguments.push_back(CallArgument(problem.inputs.at(a.name)));
+    else if (a.kind == Argument::Kind::Scalar) arguments.push_back(scalar_argument(a.type, problem.scalars.at(a.name)));
+    else arguments.push_back(CallArgument(outputs.at(a.name)));
+  }
+  callable.call(arguments);
+}
+
+/// `exact`: bytes are equal, which small integers give in any order of summation. Otherwise the bound of the reference
+/// holds with factor `c` (Reference::bounded).
+inline Comparison compare(const std::map<std::string, AnyBuffer> &got, const std::map<std::string, AnyBuffer> &expected,
+                          const std::map<std::string, AnyBuffer> &bounds, bool exact, double c) {
+  Comparison result;
+  for (const auto &[name, reference] : expected) {
+    const AnyBuffer &ours = got.at(name);
+    const auto bound = bounds.find(name);
+    for_each_coordinate(reference.extents(), [&, name = name](const Shape &at) {
+      ++result.elements;
+      const double y = ours.number(at), r = reference.number(at);
+      std::int64_t offset = 0;
+      for (std::size_t d = 0; d < at.size(); ++d) offset += at[d] * reference.stride(static_cast<int>(d));
+      const auto bytes = static_cast<std::size_t>(reference.type().bytes());
+      const bool same = std::memcmp(static_cast<const char *>(ours.data()) + offset * reference.type().bytes(),
+                                    static_cast<const char *>(reference.data()) + offset * reference.type().bytes(), bytes) == 0;
+      if (same || (std::isnan(y) && std::isnan(r))) return;
+      double allowed = 0;
+      if (!exact && bound != bounds.end()) {
+        allowed = std::ldexp(bound->second.number(at), -24);
+        if (allowed > 0) result.worst = std::max(result.worst, std::abs(y - r) / allowed);
+      }
+      if (y == r || std::abs(y - r) <= c * allowed) return;
+      if (result.different++ == 0) {
+        result.first = name + to_string(at) + " is " + std::to_string(y) + ", not " + std::to_string(r) +
+                       " (allowed difference " + std::to_string(c * allowed) + ")";
+      }
+    });
+  }
+  return result;
+}
+
+inline Comparison check(const Pipeline &pipeline, const Problem &problem, Engine engine, bool exact, double c = 64,
+                        const Target &target = Target()) {
+  const std::map<std::string, AnyBuffer> expected = poisoned_outputs(pipeline, problem), got = poisoned_outputs(pipeline, problem);
+  std::map<std::string, AnyBuffer> bounds;
+  Reference reference(pipeline, problem.inputs, problem.scalars);
+  reference.run(expected, &bounds);
+  run(pipeline, problem, engine, target, got);
+  return compare(got, expected, bounds, exact, c);
+}
+
+/// Numbers of `type`: integers in [-3, 3] (exact sums) or reals in [-1, 1), a share `zeros` of them 0.
+inline AnyBuffer random_values(Type type, const Shape &extents, std::mt19937 &generator, bool integers, double zeros = 0) {
+  AnyBuffer b(type, extents);
+  std::uniform_real_distribution<double> unit(0, 1);
+  for_each_coordinate(extents, [&](const Shape &at) {
+    const double u = unit(generator), v = integers || !type.is_float() ? std::floor(u * 7) - 3 : 2 * u - 1;
+    const double value = unit(generator) < zeros ? 0 : v;
+    b.set_number(at, type.is_uint() || type.is_bool() ? std::abs(value) : value);
+  });
+  return b;
+}
+
+}  // namespace pit::test
