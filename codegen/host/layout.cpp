@@ -2,7 +2,6 @@
 
 #include <algorithm>
 
-#include "atoms.h"
 #include "codegen/ir/mutator.h"
 
 namespace pit::host {
@@ -95,7 +94,8 @@ std::unordered_map<const StorageNode *, TileLayout> choose_layouts(const ir::Stm
       }
       if (possible) {
         layout = panels;
-        layout.panel_columns = select_atom(layout.stored, machine, mmas.front()->atom).columns;
+        layout.atom = &select_atom(layout.stored, machine, mmas.front()->atom);
+        layout.panel_columns = layout.atom->columns;
       }
     }
     layouts.emplace(storage, layout);

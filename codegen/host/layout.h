@@ -4,6 +4,7 @@
 #include <unordered_map>
 #include <vector>
 
+#include "atoms.h"
 #include "codegen/ir/ir.h"
 #include "machine.h"
 
@@ -24,6 +25,7 @@ MmaRoles roles_of(const ir::Mma &mma);
 struct TileLayout {
   Type stored;            ///< element type in memory: the tile's, or wider
   int panel_columns = 0;  ///< 0 = row-major
+  const Atom *atom = nullptr;  ///< that reads the panels
   int column_dimension = -1;
   std::vector<int> k_dimensions{}, batch_dimensions{};
 };

@@ -1,6 +1,7 @@
 #include "pack.h"
 
 #include "conversions.h"
+#include "transpose.h"
 
 namespace pit::host {
 
@@ -64,10 +65,36 @@ llvm::Function *pack_columns_function(llvm::Module &module, const Machine &machi
   Value *column_stride = unit == UnitStride::Column ? static_cast<Value *>(b.getInt64(1)) : f->getArg(3);
   Value *width = b.getInt64(static_cast<std::uint64_t>(atom.columns));
   llvm::Type *element = memory_type(context, atom.type);
+  llvm::AllocaInst *buffer = nullptr;
+  if (unit == UnitStride::Row) {
+    buffer = b.CreateAlloca(llvm::ArrayType::get(element, static_cast<std::uint64_t>(atom.columns * kTurnBlock)));
+    buffer->setAlignment(llvm::Align(64));
+  }
   Value *panels = b.CreateUDiv(b.CreateAdd(columns, b.CreateSub(width, b.getInt64(1))), width);
   emit_loop(b, panels, [&](Value *panel) {
     Value *first = b.CreateNSWMul(panel, width);
     Value *rest = b.CreateNSWSub(columns, first);
+    if (unit == UnitStride::Row) {
+      // Columns lie along k: through the buffer.
+      Value *count = b.CreateBinaryIntrinsic(llvm::Intrinsic::smin, rest, width);
+      Value *size = b.getInt64(kTurnBlock);
+      Value *blocks = b.CreateSDiv(b.CreateNSWAdd(k, b.getInt64(kTurnBlock - 1)), size);
+      emit_loop(b, blocks, [&](Value *block) {
+        Value *first_k = b.CreateNSWMul(block, size);
+        Value *count_k = b.CreateBinaryIntrinsic(llvm::Intrinsic::smin, b.CreateNSWSub(k, first_k), size);
+        emit_loop(b, count, [&](Value *j) {
+          Value *row = b.CreateNSWAdd(first_k, b.CreateNSWMul(b.CreateNSWAdd(first, j), column_stride));
+          Value *target = b.CreateNSWMul(j, size);
+          emit_loop(b, count_k, [&](Value *l) {
+            Value *v = load_widened(b, machine, atom, from, source, b.CreateNSWAdd(row, l));
+            b.CreateAlignedStore(v, b.CreateInBoundsGEP(element, buffer, b.CreateNSWAdd(target, l)), llvm::Align(1));
+          });
+        });
+        Value *target = b.CreateNSWMul(b.CreateNSWAdd(b.CreateNSWMul(panel, k), first_k), width);
+        b.CreateCall(transpose_function(module, atom, make), {b.CreateInBoundsGEP(element, to, target), buffer, count_k});
+      });
+      return;
+    }
     const auto fill = [&](Value *count) {
       emit_loop(b, k, [&](Value *l) {
         Value *row = b.CreateNSWAdd(b.CreateNSWMul(l, k_stride), b.CreateNSWMul(first, column_stride));

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <functional>
+#include <optional>
 #include <vector>
 
 #include "generator.h"
@@ -32,6 +33,8 @@ class TileNest {
   void reduce(std::size_t depth);
   void iterate(std::size_t depth);
   void iterate_panels(std::size_t depth, int columns);
+  void prepare_turning();
+  void iterate_turning(std::size_t depth);
   bool depends(const Expr &e, std::size_t depth) const;
   void preload(const Expr &e, std::size_t depth);
   int panel_columns(const VarPtr &axis) const;
@@ -43,6 +46,15 @@ class TileNest {
   Expr value_;
   Body body_;
   bool reducing_ = false;
+
+  /// A store into panels whose source lies along k: panels are filled through a small buffer, which is then turned.
+  struct Turning {
+    VarPtr column, k;
+    llvm::Value *buffer = nullptr, *row = nullptr;        // `row`: of the buffer, the column of the panel
+    llvm::Value *first_k = nullptr, *count_k = nullptr;   // the part of k that is in the buffer
+    llvm::Value *place = nullptr;                         // in the row
+  };
+  std::optional<Turning> turning_;
 };
 
 }  // namespace pit::host
