@@ -16,8 +16,9 @@ std::string atoms_text(const ir::Module &module, const Target &target) {
       const host::MmaRoles roles = host::roles_of(*mma);
       const auto layout = layouts.find(roles.right.tile.get());
       const bool packed = layout != layouts.end() && layout->second.panel_columns > 0;
-      text += mma->accumulator.tile->name + " += " + mma->a.tile->name + " * " + mma->b.tile->name + "\n  atom: " +
-              atom.name + (packed ? "; " + roles.right.tile->name + " is packed as it is read" : "") + "\n";
+      text += mma->accumulator.tile->name + " += " + mma->a.tile->name + " * " + mma->b.tile->name +
+              "\n  atom: " + atom.name +
+              (packed ? "; " + roles.right.tile->name + " is packed as it is read" : "") + "\n";
     }
     return true;
   });

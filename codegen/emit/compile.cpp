@@ -15,7 +15,8 @@ namespace {
 
 void refuse_cuda(const Target &target) {
   if (target.is_cuda()) {
-    throw CompileError("target " + target.to_string() + ": this build has no CUDA back end; use a host target, such as \"host\"",
+    throw CompileError("target " + target.to_string() +
+                           ": this build has no CUDA back end; use a host target, such as \"host\"",
                        std::source_location::current());
   }
 }
@@ -43,16 +44,19 @@ bool is_elementwise(const Pipeline &pipeline) {
   const FuncNode &f = *pipeline.outputs().front();
   if (!f.is_pure() || f.types.size() != 1) return false;
   const auto only = [&](const Expr &e) { return reads_only_at(e, f.args); };
-  return std::ranges::all_of(f.definitions.front().values, only) && std::ranges::all_of(f.predicates, only);
+  return std::ranges::all_of(f.definitions.front().values, only) &&
+         std::ranges::all_of(f.predicates, only);
 }
 
 template <class T>
 void reorder(std::vector<T> *list, const std::vector<T> &order) {
-  internal_check(std::ranges::is_permutation(*list, order), "the module has other inputs than the signature");
+  internal_check(std::ranges::is_permutation(*list, order),
+                 "the module has other inputs than the signature");
   *list = order;
 }
 
-Callable compile_for_host(const Pipeline &pipeline, std::vector<Argument> signature, const Target &target) {
+Callable compile_for_host(const Pipeline &pipeline, std::vector<Argument> signature,
+                          const Target &target) {
   refuse_cuda(target);
   emit::StepTimer timer(pipeline.name());
   ir::Module module = lower::lower(pipeline, target);
@@ -86,7 +90,8 @@ Callable Pipeline::compile(const std::vector<std::string> &inputs, const Target 
     if (is_input(a)) known += (known.empty() ? "" : ", ") + a.name;
   }
   const auto refuse = [&](const std::string &problem) {
-    throw CompileError("pipeline " + name() + ": compile(inputs) " + problem + "; name each of these once: " + known,
+    throw CompileError("pipeline " + name() + ": compile(inputs) " + problem +
+                           "; name each of these once: " + known,
                        std::source_location::current());
   };
   std::vector<Argument> ordered;
@@ -97,8 +102,10 @@ Callable Pipeline::compile(const std::vector<std::string> &inputs, const Target 
     if (std::ranges::any_of(ordered, named)) refuse("names '" + input + "' twice");
     ordered.push_back(*it);
   }
-  if (ordered.size() != static_cast<std::size_t>(std::ranges::count_if(arguments, is_input))) refuse("leaves inputs out");
-  std::ranges::copy_if(arguments, std::back_inserter(ordered), [](const Argument &a) { return !is_input(a); });
+  if (ordered.size() != static_cast<std::size_t>(std::ranges::count_if(arguments, is_input)))
+    refuse("leaves inputs out");
+  std::ranges::copy_if(arguments, std::back_inserter(ordered),
+                       [](const Argument &a) { return !is_input(a); });
   return compile_for_host(*this, std::move(ordered), target);
 }
 

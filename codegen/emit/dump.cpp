@@ -12,7 +12,8 @@ namespace pit::emit {
 namespace {
 
 std::string environment(const char *name) {
-  const char *value = std::getenv(name);  // NOLINT(concurrency-mt-unsafe): nothing here changes the environment
+  const char *value =
+      std::getenv(name);  // NOLINT(concurrency-mt-unsafe): nothing here changes the environment
   return value ? value : "";
 }
 
@@ -36,7 +37,9 @@ void write_dump(const std::string &file_name, const std::string &text) {
 }
 
 StepTimer::StepTimer(std::string name)
-    : name_(std::move(name)), on_(environment("PIT_TIME") == "1"), last_(std::chrono::steady_clock::now()) {}
+    : name_(std::move(name)),
+      on_(environment("PIT_TIME") == "1"),
+      last_(std::chrono::steady_clock::now()) {}
 
 void StepTimer::step_ends(const char *step) {
   const auto now = std::chrono::steady_clock::now();

@@ -34,7 +34,8 @@ void check(llvm::Error error) {
   if (error) throw InternalError("linking generated code: " + llvm::toString(std::move(error)));
 }
 
-// The process's linker. It lives as long as the process, so that functions may be released at any time before its end.
+// The process's linker. It lives as long as the process, so that functions may be released at any
+// time before its end.
 class Linker {
  public:
   static Linker &instance() {
@@ -46,7 +47,8 @@ class Linker {
   orc::SymbolMap runtime_symbols() {
     orc::SymbolMap symbols;
     const auto add = [&](const char *name, auto *function) {
-      symbols[jit_->mangleAndIntern(name)] = {orc::ExecutorAddr::fromPtr(function), llvm::JITSymbolFlags::Exported};
+      symbols[jit_->mangleAndIntern(name)] = {orc::ExecutorAddr::fromPtr(function),
+                                              llvm::JITSymbolFlags::Exported};
     };
     add("pit_parallel_for", &pit_parallel_for);
     add("pit_workspace", &pit_workspace);
@@ -96,7 +98,9 @@ class Linker {
     return check(jit_->lookup(library, symbol)).toPtr<pit_function>();
   }
 
-  void unlink(orc::JITDylib &library) { llvm::consumeError(jit_->getExecutionSession().removeJITDylib(library)); }
+  void unlink(orc::JITDylib &library) {
+    llvm::consumeError(jit_->getExecutionSession().removeJITDylib(library));
+  }
 
  private:
   Linker() {
@@ -122,7 +126,8 @@ struct JitFunction::Library {
   orc::JITDylib *library;
 };
 
-JitFunction::JitFunction(const ir::Module &module, const host::Machine &machine, const host::Variant &variant) {
+JitFunction::JitFunction(const ir::Module &module, const host::Machine &machine,
+                         const host::Variant &variant) {
   StepTimer timer(module.name);
   host::GeneratedModule generated = host::generate(module, machine, variant);
   timer.step_ends("LLVM code generation");

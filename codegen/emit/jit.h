@@ -14,9 +14,9 @@ namespace pit::emit {
 /// One function of generated code, ready to be called. The code lives as long as this object.
 class JitFunction {
  public:
-  /// Generates, optimises and links `module`. `machine` may have features that this CPU lacks: then the function must
-  /// not be called.
-  /// PIT_TIME=1 prints what the steps took; PIT_DUMP=llvm, asm or all writes NAME.llvm.ll and NAME.s to PIT_DUMP_DIR.
+  /// Generates, optimises and links `module`. `machine` may have features that this CPU lacks: then
+  /// the function must not be called. PIT_TIME=1 prints what the steps took; PIT_DUMP=llvm, asm or
+  /// all writes NAME.llvm.ll and NAME.s to PIT_DUMP_DIR.
   JitFunction(const ir::Module &module, const host::Machine &machine, const host::Variant &variant);
   ~JitFunction();
   JitFunction(const JitFunction &) = delete;

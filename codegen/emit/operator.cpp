@@ -18,7 +18,9 @@ namespace {
 class Code {
  public:
   Code(ir::Module module, host::Machine machine)
-      : module_(std::move(module)), machine_(std::move(machine)), usual_(host::row_major_variant(module_)) {
+      : module_(std::move(module)),
+        machine_(std::move(machine)),
+        usual_(host::row_major_variant(module_)) {
     usual_code_ = find(usual_);
   }
 
@@ -44,7 +46,8 @@ class Code {
 class Cache {
  public:
   static Cache &instance() {
-    static auto *cache = new Cache;  // NOLINT: never destroyed, as the linker that its code belongs to
+    static auto *cache =
+        new Cache;  // NOLINT: never destroyed, as the linker that its code belongs to
     return *cache;
   }
 
@@ -93,24 +96,28 @@ std::string with_values(const std::string &message, const std::int64_t *values) 
 }
 
 std::string message_of(const pit_call &call, const std::vector<std::string> &messages) {
-  const std::string index = call.index_name ? std::string("sparse index '") + call.index_name + "': " : "";
+  const std::string index =
+      call.index_name ? std::string("sparse index '") + call.index_name + "': " : "";
   switch (call.status) {
     case PIT_ERROR_CAPACITY:
       return with_values(index + "{0} entries are needed and the capacity is {1}", call.values);
-    case PIT_ERROR_MEMORY: return with_values("no memory for a workspace of {0} bytes", call.values);
-    default: break;
+    case PIT_ERROR_MEMORY:
+      return with_values("no memory for a workspace of {0} bytes", call.values);
+    default:
+      break;
   }
   if (call.check >= 0 && static_cast<std::size_t>(call.check) < messages.size()) {
     return with_values(messages[static_cast<std::size_t>(call.check)], call.values);
   }
-  return with_values(index + "the key {0} at position {1} is not a group; keys are 0 <= key < {2}, or -1 for none",
-                     call.values);
+  return with_values(
+      index + "the key {0} at position {1} is not a group; keys are 0 <= key < {2}, or -1 for none",
+      call.values);
 }
 
 class HostOperator final : public CompiledOperator {
  public:
-  HostOperator(OperatorInfo info, std::shared_ptr<const Code> code, std::size_t inputs, std::string missing,
-               std::vector<std::string> statistic_names)
+  HostOperator(OperatorInfo info, std::shared_ptr<const Code> code, std::size_t inputs,
+               std::string missing, std::vector<std::string> statistic_names)
       : CompiledOperator(std::move(info)),
         code_(std::move(code)),
         inputs_(inputs),
@@ -120,7 +127,8 @@ class HostOperator final : public CompiledOperator {
   void run(std::span<const DLTensor *const> tensors, std::span<const void *const> scalars,
            RunStatistics *statistics) const override {
     if (!missing_feature_.empty()) {
-      throw RuntimeError("operator " + name() + ": it was compiled for a CPU with " + missing_feature_ +
+      throw RuntimeError("operator " + name() + ": it was compiled for a CPU with " +
+                         missing_feature_ +
                          ", which this CPU has not; compile for the target \"host\"");
     }
     std::shared_ptr<const JitFunction> other;
@@ -150,7 +158,9 @@ class HostOperator final : public CompiledOperator {
     return -1;
   }
 
-  static const char *begin(const DLTensor &t) { return static_cast<const char *>(t.data) + t.byte_offset; }
+  static const char *begin(const DLTensor &t) {
+    return static_cast<const char *>(t.data) + t.byte_offset;
+  }
 
   // Outputs overlap inputs only whole: see Callable.
   bool overlap(std::span<const DLTensor *const> tensors) const {
@@ -177,21 +187,29 @@ class HostOperator final : public CompiledOperator {
     return variant;
   }
 
-  void add_statistics(const pit_call &call, const JitFunction &function, RunStatistics *statistics) const {
+  void add_statistics(const pit_call &call, const JitFunction &function,
+                      RunStatistics *statistics) const {
     for (std::size_t i = 0; i < function.stages().size() && i < PIT_MAX_STAGES; ++i) {
       const auto &[stage, kind] = function.stages()[i];
       const double us = static_cast<double>(call.stage_nanoseconds[i]) / 1000;
       statistics->stages.emplace_back(stage, us);
       switch (kind) {
-        case ir::StageKind::Check: statistics->check_us += us; break;
-        case ir::StageKind::Index: statistics->index_us += us; break;
-        case ir::StageKind::Compute: statistics->compute_us += us; break;
+        case ir::StageKind::Check:
+          statistics->check_us += us;
+          break;
+        case ir::StageKind::Index:
+          statistics->index_us += us;
+          break;
+        case ir::StageKind::Compute:
+          statistics->compute_us += us;
+          break;
       }
     }
     for (std::size_t i = 0; i < statistic_names_.size() && i < PIT_MAX_STAGES; ++i) {
       statistics->statistics.emplace_back(statistic_names_[i], call.statistics[i]);
     }
-    statistics->peak_workspace_bytes = std::max(statistics->peak_workspace_bytes, call.peak_workspace_bytes);
+    statistics->peak_workspace_bytes =
+        std::max(statistics->peak_workspace_bytes, call.peak_workspace_bytes);
   }
 
   std::shared_ptr<const Code> code_;
@@ -202,11 +220,12 @@ class HostOperator final : public CompiledOperator {
 
 }  // namespace
 
-std::shared_ptr<const CompiledOperator> make_host_operator(OperatorInfo info, const ir::Module &module,
+std::shared_ptr<const CompiledOperator> make_host_operator(OperatorInfo info,
+                                                           const ir::Module &module,
                                                            const Target &target) {
-  return std::make_shared<const HostOperator>(std::move(info), Cache::instance().find(module, target),
-                                              module.inputs.size(), host::missing_feature(target),
-                                              module.statistic_names);
+  return std::make_shared<const HostOperator>(
+      std::move(info), Cache::instance().find(module, target), module.inputs.size(),
+      host::missing_feature(target), module.statistic_names);
 }
 
 }  // namespace pit::emit

@@ -31,16 +31,17 @@ std::unique_ptr<llvm::TargetMachine> target_machine(const host::Machine &machine
   const llvm::Target *target = llvm::TargetRegistry::lookupTarget(triple, error);
   internal_check(target != nullptr, "LLVM has no target " + machine.triple + ": " + error);
   llvm::TargetOptions options;
-  return std::unique_ptr<llvm::TargetMachine>(target->createTargetMachine(
-      triple, machine.cpu, machine.features, options, llvm::Reloc::PIC_, llvm::CodeModel::Small,
-      llvm::CodeGenOptLevel::Default, true));
+  return std::unique_ptr<llvm::TargetMachine>(
+      target->createTargetMachine(triple, machine.cpu, machine.features, options, llvm::Reloc::PIC_,
+                                  llvm::CodeModel::Small, llvm::CodeGenOptLevel::Default, true));
 }
 
 void emit_file(llvm::Module &module, const host::Machine &machine, llvm::raw_pwrite_stream &to,
                llvm::CodeGenFileType type) {
   const auto target = target_machine(machine);
   llvm::legacy::PassManager passes;
-  internal_check(!target->addPassesToEmitFile(passes, to, nullptr, type), "LLVM cannot emit this kind of file");
+  internal_check(!target->addPassesToEmitFile(passes, to, nullptr, type),
+                 "LLVM cannot emit this kind of file");
   passes.run(module);
 }
 

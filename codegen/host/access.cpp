@@ -15,13 +15,16 @@ std::optional<std::int64_t> growth(const Expr &e, const VarPtr &v) {
   if (!a || !b) return {};
   std::int64_t factor = 0;
   switch (binary->op) {
-    case BinaryOp::Add: return *a + *b;
-    case BinaryOp::Sub: return *a - *b;
+    case BinaryOp::Add:
+      return *a + *b;
+    case BinaryOp::Sub:
+      return *a - *b;
     case BinaryOp::Mul:
       if (is_const_int(binary->b, &factor)) return *a * factor;
       if (is_const_int(binary->a, &factor)) return *b * factor;
       return {};
-    default: return {};
+    default:
+      return {};
   }
 }
 
@@ -31,7 +34,8 @@ Movement movement(const std::vector<Expr> &indices, const VarPtr &v, int unit_di
     const auto step = growth(indices[d], v);
     if (!step) return Movement::Irregular;
     if (*step == 0) continue;
-    const bool unit = static_cast<int>(d) == unit_dimension && *step == 1 && result == Movement::None;
+    const bool unit =
+        static_cast<int>(d) == unit_dimension && *step == 1 && result == Movement::None;
     result = unit ? Movement::Unit : Movement::Strided;
   }
   return result;

@@ -15,23 +15,20 @@ struct Level {
 
 // Blocks leave registers for one row of b and a broadcast: 32 registers with AVX-512, else 16.
 constexpr Level kLevels[] = {
-    {"avx512", 64, 8, 2, 2},
-    {"avx512", 64, 12, 2, 2},
-    {"avx512", 64, 14, 2, 2},
-    {"avx2", 32, 6, 2, 2},
-    {"avx2", 32, 4, 2, 2},
-    {"sse41", 16, 4, 2, 1},
+    {"avx512", 64, 8, 2, 2}, {"avx512", 64, 12, 2, 2}, {"avx512", 64, 14, 2, 2},
+    {"avx2", 32, 6, 2, 2},   {"avx2", 32, 4, 2, 2},    {"sse41", 16, 4, 2, 1},
 };
 
-constexpr Type kTypes[] = {float32, float64, int32, int64, uint32, uint64, int16, uint16, int8, uint8};
+constexpr Type kTypes[] = {float32, float64, int32,  int64, uint32,
+                           uint64,  int16,   uint16, int8,  uint8};
 
 std::vector<Atom> make_table() {
   std::vector<Atom> table;
   for (const Type type : kTypes) {
     for (const Level &level : kLevels) {
       const int columns = level.vectors * level.vector_bytes / type.bytes();
-      table.push_back({std::string(level.feature) + "." + to_string(type) + "." + std::to_string(level.rows) + "x" +
-                           std::to_string(columns),
+      table.push_back({std::string(level.feature) + "." + to_string(type) + "." +
+                           std::to_string(level.rows) + "x" + std::to_string(columns),
                        type, level.rows, columns, level.vector_bytes, level.feature,
                        level.rows * level.vectors / level.issue});
     }
@@ -50,9 +47,7 @@ const std::vector<Atom> &atoms() {
   return table;
 }
 
-Type compute_type(Type type) {
-  return type.is_float() && type.bits == 16 ? float32 : type;
-}
+Type compute_type(Type type) { return type.is_float() && type.bits == 16 ? float32 : type; }
 
 const Atom &select_atom(Type type, const Machine &machine, const std::string &name) {
   const Type compute = compute_type(type);
@@ -63,8 +58,8 @@ const Atom &select_atom(Type type, const Machine &machine, const std::string &na
     names += (names.empty() ? "" : ", ") + atom.name;
   }
   if (name.empty()) throw InternalError("no atom multiplies " + to_string(type));
-  throw CompileError("atom '" + name + "': the target has no such atom for sums of " + to_string(type) +
-                         "; it has " + names,
+  throw CompileError("atom '" + name + "': the target has no such atom for sums of " +
+                         to_string(type) + "; it has " + names,
                      std::source_location::current());
 }
 

@@ -47,7 +47,8 @@ Value *narrow_bfloat16(const Bits &t, Value *v) {
   return b.CreateTrunc(b.CreateLShr(result, 16), t.i16());
 }
 
-// With the exponent and fraction moved to their places the value is too small by 2^112, denormals included.
+// With the exponent and fraction moved to their places the value is too small by 2^112, denormals
+// included.
 Value *widen_float16(const Bits &t, Value *v) {
   IRBuilderBase &b = t.b;
   Value *bits = b.CreateZExt(v, t.i32());
@@ -55,7 +56,8 @@ Value *widen_float16(const Bits &t, Value *v) {
   Value *magnitude = b.CreateShl(b.CreateAnd(bits, t.word(0x7fff)), 13);
   Value *scaled = b.CreateFMul(t.as_float(magnitude), llvm::ConstantFP::get(t.f32(), 0x1p112));
   Value *special = b.CreateICmpUGE(magnitude, t.word(0x0f800000));
-  Value *result = b.CreateSelect(special, b.CreateOr(magnitude, t.word(0x7f800000)), t.as_bits(scaled));
+  Value *result =
+      b.CreateSelect(special, b.CreateOr(magnitude, t.word(0x7f800000)), t.as_bits(scaled));
   return t.as_float(b.CreateOr(result, sign));
 }
 
@@ -64,7 +66,8 @@ Value *narrow_float16(const Bits &t, Value *v) {
   Value *bits = t.as_bits(v);
   Value *sign = b.CreateAnd(b.CreateLShr(bits, 16), t.word(0x8000));
   Value *magnitude = b.CreateAnd(bits, t.word(0x7fffffff));
-  // Normal results: rebias and round by addition; a carry into the exponent is right, up to infinity.
+  // Normal results: rebias and round by addition; a carry into the exponent is right, up to
+  // infinity.
   Value *odd = b.CreateAnd(b.CreateLShr(magnitude, 13), t.word(1));
   Value *normal = b.CreateLShr(b.CreateAdd(b.CreateAdd(magnitude, t.word(0xc8000fffU)), odd), 13);
   // Denormal results: adding 0.5 puts the last place of the result in the last place of the sum.
@@ -74,13 +77,14 @@ Value *narrow_float16(const Bits &t, Value *v) {
   // 65520 and more is infinity.
   result = b.CreateSelect(b.CreateICmpUGE(magnitude, t.word(0x477ff000)), t.word(0x7c00), result);
   // NaN stays NaN.
-  result = b.CreateSelect(b.CreateICmpUGT(magnitude, t.word(0x7f800000)),
-                          b.CreateOr(t.word(0x7e00), b.CreateAnd(b.CreateLShr(magnitude, 13), t.word(0x3ff))), result);
+  result = b.CreateSelect(
+      b.CreateICmpUGT(magnitude, t.word(0x7f800000)),
+      b.CreateOr(t.word(0x7e00), b.CreateAnd(b.CreateLShr(magnitude, 13), t.word(0x3ff))), result);
   return b.CreateTrunc(b.CreateOr(result, sign), t.i16());
 }
 
-// Rounds a double towards the float whose last bit is odd, unless it is exact: a second rounding to fewer bits
-// then gives what one rounding would.
+// Rounds a double towards the float whose last bit is odd, unless it is exact: a second rounding to
+// fewer bits then gives what one rounding would.
 Value *round_to_odd(const Bits &t, Value *v) {
   IRBuilderBase &b = t.b;
   Value *near = b.CreateFPTrunc(v, t.f32());
@@ -93,9 +97,7 @@ Value *round_to_odd(const Bits &t, Value *v) {
   return t.as_float(b.CreateSelect(inexact, b.CreateOr(below, t.word(1)), bits));
 }
 
-bool is_16_bit_float(Type type) {
-  return type.is_float() && type.bits == 16;
-}
+bool is_16_bit_float(Type type) { return type.is_float() && type.bits == 16; }
 
 }  // namespace
 
@@ -110,7 +112,8 @@ llvm::Type *memory_type(llvm::LLVMContext &context, Type type) {
   return llvm::Type::getIntNTy(context, type.bits);
 }
 
-llvm::Value *from_memory(llvm::IRBuilderBase &b, const Machine &machine, Type type, llvm::Value *v) {
+llvm::Value *from_memory(llvm::IRBuilderBase &b, const Machine &machine, Type type,
+                         llvm::Value *v) {
   const Bits t(b, v);
   if (type.is_bool()) return b.CreateICmpNE(v, llvm::ConstantInt::get(v->getType(), 0));
   if (type == bfloat16) return widen_bfloat16(t, v);
@@ -132,7 +135,8 @@ llvm::Value *to_memory(llvm::IRBuilderBase &b, const Machine &machine, Type type
   return v;
 }
 
-llvm::Value *convert(llvm::IRBuilderBase &b, const Machine &machine, Type from, Type to, llvm::Value *v) {
+llvm::Value *convert(llvm::IRBuilderBase &b, const Machine &machine, Type from, Type to,
+                     llvm::Value *v) {
   llvm::Type *target = like(v, register_type(b.getContext(), to));
   if (to.is_bool()) {
     llvm::Value *zero = llvm::Constant::getNullValue(v->getType());
@@ -156,8 +160,9 @@ llvm::Value *convert(llvm::IRBuilderBase &b, const Machine &machine, Type from, 
     return from == float64 && to != float64 ? b.CreateFPTrunc(v, target) : b.CreateFPExt(v, target);
   }
   if (from.is_float()) {
-    return b.CreateIntrinsic(to.is_int() ? llvm::Intrinsic::fptosi_sat : llvm::Intrinsic::fptoui_sat,
-                             {target, v->getType()}, {v});
+    return b.CreateIntrinsic(
+        to.is_int() ? llvm::Intrinsic::fptosi_sat : llvm::Intrinsic::fptoui_sat,
+        {target, v->getType()}, {v});
   }
   return from.is_int() ? b.CreateSExtOrTrunc(v, target) : b.CreateZExtOrTrunc(v, target);
 }

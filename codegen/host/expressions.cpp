@@ -9,14 +9,15 @@ namespace pit::host {
 
 namespace {
 
-using llvm::Intrinsic::ID;
 using llvm::Value;
+using llvm::Intrinsic::ID;
 
 // Cheap and without effect when its value is not wanted.
 bool may_be_speculated(const Expr &e, int *budget) {
   if (--*budget < 0) return false;
   switch (e->kind) {
-    case ExprKind::Load: return false;
+    case ExprKind::Load:
+      return false;
     case ExprKind::Unary: {
       const UnaryOp op = e.as<Unary>()->op;
       if (op == UnaryOp::Exp || op == UnaryOp::Log || op == UnaryOp::Tanh || op == UnaryOp::Erf ||
@@ -30,7 +31,8 @@ bool may_be_speculated(const Expr &e, int *budget) {
       if (op == BinaryOp::Div || op == BinaryOp::Mod || op == BinaryOp::Pow) return false;
       break;
     }
-    default: break;
+    default:
+      break;
   }
   for (const Expr &operand : operands(e)) {
     if (!may_be_speculated(operand, budget)) return false;
@@ -44,8 +46,8 @@ bool may_be_speculated(const Expr &e) {
 }
 
 bool is_leaf(const Expr &e) {
-  return e->kind == ExprKind::IntImm || e->kind == ExprKind::FloatImm || e->kind == ExprKind::Variable ||
-         e->kind == ExprKind::Param || e->kind == ExprKind::Extent;
+  return e->kind == ExprKind::IntImm || e->kind == ExprKind::FloatImm ||
+         e->kind == ExprKind::Variable || e->kind == ExprKind::Param || e->kind == ExprKind::Extent;
 }
 
 }  // namespace
@@ -69,27 +71,38 @@ llvm::Value *Generator::compute(const Expr &e) {
   llvm::Type *type = register_type(context_, e.type());
   switch (e->kind) {
     case ExprKind::IntImm:
-      return llvm::ConstantInt::get(type, static_cast<std::uint64_t>(e.as<IntImm>()->value), true, true);
-    case ExprKind::FloatImm: return llvm::ConstantFP::get(type, e.as<FloatImm>()->value);
+      return llvm::ConstantInt::get(type, static_cast<std::uint64_t>(e.as<IntImm>()->value), true,
+                                    true);
+    case ExprKind::FloatImm:
+      return llvm::ConstantFP::get(type, e.as<FloatImm>()->value);
     case ExprKind::Variable: {
       const auto it = env_.variables.find(e.as<Variable>()->var.get());
-      internal_check(it != env_.variables.end(), "variable '" + e.as<Variable>()->var->name + "' has no value here");
+      internal_check(it != env_.variables.end(),
+                     "variable '" + e.as<Variable>()->var->name + "' has no value here");
       return it->second;
     }
     case ExprKind::Param: {
       const auto it = env_.parameters.find(e.as<ParamRef>()->param.get());
-      internal_check(it != env_.parameters.end(), "parameter '" + e.as<ParamRef>()->param->name + "' is not bound");
+      internal_check(it != env_.parameters.end(),
+                     "parameter '" + e.as<ParamRef>()->param->name + "' is not bound");
       return it->second;
     }
     case ExprKind::Extent:
-      return storage(e.as<Extent>()->storage).extents.at(static_cast<std::size_t>(e.as<Extent>()->dimension));
-    case ExprKind::Load: return load(e.as<Load>()->storage, address(e.as<Load>()->storage, e.as<Load>()->indices));
-    case ExprKind::Unary: return compute(*e.as<Unary>());
-    case ExprKind::Binary: return compute(*e.as<Binary>());
-    case ExprKind::Select: return compute(*e.as<Select>());
-    case ExprKind::Cast: return convert(b, machine_, e.as<Cast>()->a.type(), e.type(), value(e.as<Cast>()->a));
+      return storage(e.as<Extent>()->storage)
+          .extents.at(static_cast<std::size_t>(e.as<Extent>()->dimension));
+    case ExprKind::Load:
+      return load(e.as<Load>()->storage, address(e.as<Load>()->storage, e.as<Load>()->indices));
+    case ExprKind::Unary:
+      return compute(*e.as<Unary>());
+    case ExprKind::Binary:
+      return compute(*e.as<Binary>());
+    case ExprKind::Select:
+      return compute(*e.as<Select>());
+    case ExprKind::Cast:
+      return convert(b, machine_, e.as<Cast>()->a.type(), e.type(), value(e.as<Cast>()->a));
     case ExprKind::Call:
-    case ExprKind::IndexQuery: break;
+    case ExprKind::IndexQuery:
+      break;
   }
   throw InternalError("an expression of the language reached the back end: " + to_string(e));
 }
@@ -100,26 +113,37 @@ llvm::Value *Generator::compute(const Unary &e) {
   const bool is_float = type.is_float();
   const auto intrinsic = [&](ID id) { return b.CreateUnaryIntrinsic(id, a); };
   switch (e.op) {
-    case UnaryOp::Neg: return is_float ? b.CreateFNeg(a) : b.CreateNeg(a);
-    case UnaryOp::Not: return b.CreateNot(a);
+    case UnaryOp::Neg:
+      return is_float ? b.CreateFNeg(a) : b.CreateNeg(a);
+    case UnaryOp::Not:
+      return b.CreateNot(a);
     case UnaryOp::Abs:
       if (is_float) return intrinsic(llvm::Intrinsic::fabs);
       return type.is_int() ? b.CreateBinaryIntrinsic(llvm::Intrinsic::abs, a, b.getFalse()) : a;
-    case UnaryOp::Sqrt: return intrinsic(llvm::Intrinsic::sqrt);
-    case UnaryOp::Rsqrt: return b.CreateFDiv(llvm::ConstantFP::get(a->getType(), 1), intrinsic(llvm::Intrinsic::sqrt));
-    case UnaryOp::Floor: return is_float ? intrinsic(llvm::Intrinsic::floor) : a;
-    case UnaryOp::Ceil: return is_float ? intrinsic(llvm::Intrinsic::ceil) : a;
-    case UnaryOp::Round: return is_float ? intrinsic(llvm::Intrinsic::roundeven) : a;
-    case UnaryOp::IsNan: return is_float ? b.CreateFCmpUNO(a, a) : b.getFalse();
+    case UnaryOp::Sqrt:
+      return intrinsic(llvm::Intrinsic::sqrt);
+    case UnaryOp::Rsqrt:
+      return b.CreateFDiv(llvm::ConstantFP::get(a->getType(), 1), intrinsic(llvm::Intrinsic::sqrt));
+    case UnaryOp::Floor:
+      return is_float ? intrinsic(llvm::Intrinsic::floor) : a;
+    case UnaryOp::Ceil:
+      return is_float ? intrinsic(llvm::Intrinsic::ceil) : a;
+    case UnaryOp::Round:
+      return is_float ? intrinsic(llvm::Intrinsic::roundeven) : a;
+    case UnaryOp::IsNan:
+      return is_float ? b.CreateFCmpUNO(a, a) : b.getFalse();
     case UnaryOp::IsFinite:
       if (!is_float) return b.getTrue();
-      return b.CreateFCmpOLT(intrinsic(llvm::Intrinsic::fabs), llvm::ConstantFP::getInfinity(a->getType()));
-    default: return emit_function(b, e.op, a);
+      return b.CreateFCmpOLT(intrinsic(llvm::Intrinsic::fabs),
+                             llvm::ConstantFP::getInfinity(a->getType()));
+    default:
+      return emit_function(b, e.op, a);
   }
 }
 
 // then_value or else_value, whichever the condition chooses; the other is not computed.
-llvm::Value *Generator::either(llvm::Value *condition, llvm::Type *type, const std::function<llvm::Value *()> &then_value,
+llvm::Value *Generator::either(llvm::Value *condition, llvm::Type *type,
+                               const std::function<llvm::Value *()> &then_value,
                                const std::function<llvm::Value *()> &else_value) {
   Value *results[2];
   llvm::BasicBlock *ends[2];
@@ -183,7 +207,8 @@ llvm::Value *Generator::compute(const Binary &e) {
   if (e.op == BinaryOp::And || e.op == BinaryOp::Or) {
     Value *a = value(e.a);
     const bool is_and = e.op == BinaryOp::And;
-    if (may_be_speculated(e.b)) return is_and ? b.CreateAnd(a, value(e.b)) : b.CreateOr(a, value(e.b));
+    if (may_be_speculated(e.b))
+      return is_and ? b.CreateAnd(a, value(e.b)) : b.CreateOr(a, value(e.b));
     const auto second = [&] { return value(e.b); };
     if (is_and) return either(a, b.getInt1Ty(), second, [&]() -> Value * { return b.getFalse(); });
     return either(a, b.getInt1Ty(), [&]() -> Value * { return b.getTrue(); }, second);
@@ -191,46 +216,69 @@ llvm::Value *Generator::compute(const Binary &e) {
   Value *x = value(e.a), *y = value(e.b);
   const bool is_float = type.is_float(), is_signed = type.is_int();
   switch (e.op) {
-    case BinaryOp::Add: return is_float ? b.CreateFAdd(x, y) : b.CreateAdd(x, y);
-    case BinaryOp::Sub: return is_float ? b.CreateFSub(x, y) : b.CreateSub(x, y);
-    case BinaryOp::Mul: return is_float ? b.CreateFMul(x, y) : b.CreateMul(x, y);
-    case BinaryOp::Div: return is_float ? b.CreateFDiv(x, y) : divide(e, x, y);
+    case BinaryOp::Add:
+      return is_float ? b.CreateFAdd(x, y) : b.CreateAdd(x, y);
+    case BinaryOp::Sub:
+      return is_float ? b.CreateFSub(x, y) : b.CreateSub(x, y);
+    case BinaryOp::Mul:
+      return is_float ? b.CreateFMul(x, y) : b.CreateMul(x, y);
+    case BinaryOp::Div:
+      return is_float ? b.CreateFDiv(x, y) : divide(e, x, y);
     case BinaryOp::Mod:
       internal_check(!is_float, "remainder of floats");
       return divide(e, x, y);
-    case BinaryOp::Min: return combine(Combiner::Min, type, x, y, false);
-    case BinaryOp::Max: return combine(Combiner::Max, type, x, y, false);
-    case BinaryOp::Pow: return emit_pow(b, x, y);
-    case BinaryOp::BitAnd: return b.CreateAnd(x, y);
-    case BinaryOp::BitOr: return b.CreateOr(x, y);
-    case BinaryOp::BitXor: return b.CreateXor(x, y);
+    case BinaryOp::Min:
+      return combine(Combiner::Min, type, x, y, false);
+    case BinaryOp::Max:
+      return combine(Combiner::Max, type, x, y, false);
+    case BinaryOp::Pow:
+      return emit_pow(b, x, y);
+    case BinaryOp::BitAnd:
+      return b.CreateAnd(x, y);
+    case BinaryOp::BitOr:
+      return b.CreateOr(x, y);
+    case BinaryOp::BitXor:
+      return b.CreateXor(x, y);
     case BinaryOp::Shl:
     case BinaryOp::Shr: {
       // Beyond the width nothing is left, but for the sign of a right shift.
       Value *most = llvm::ConstantInt::get(y->getType(), type.bits - 1U);
       Value *inside = b.CreateICmpULE(y, most);
-      if (e.op == BinaryOp::Shr && is_signed) return b.CreateAShr(x, b.CreateSelect(inside, y, most));
+      if (e.op == BinaryOp::Shr && is_signed)
+        return b.CreateAShr(x, b.CreateSelect(inside, y, most));
       Value *count = b.CreateAnd(y, most);
       Value *shifted = e.op == BinaryOp::Shl ? b.CreateShl(x, count) : b.CreateLShr(x, count);
       return b.CreateSelect(inside, shifted, llvm::ConstantInt::get(x->getType(), 0));
     }
-    case BinaryOp::Eq: return is_float ? b.CreateFCmpOEQ(x, y) : b.CreateICmpEQ(x, y);
-    case BinaryOp::Ne: return is_float ? b.CreateFCmpUNE(x, y) : b.CreateICmpNE(x, y);
+    case BinaryOp::Eq:
+      return is_float ? b.CreateFCmpOEQ(x, y) : b.CreateICmpEQ(x, y);
+    case BinaryOp::Ne:
+      return is_float ? b.CreateFCmpUNE(x, y) : b.CreateICmpNE(x, y);
     case BinaryOp::Lt:
-      return is_float ? b.CreateFCmpOLT(x, y) : is_signed ? b.CreateICmpSLT(x, y) : b.CreateICmpULT(x, y);
+      return is_float    ? b.CreateFCmpOLT(x, y)
+             : is_signed ? b.CreateICmpSLT(x, y)
+                         : b.CreateICmpULT(x, y);
     case BinaryOp::Le:
-      return is_float ? b.CreateFCmpOLE(x, y) : is_signed ? b.CreateICmpSLE(x, y) : b.CreateICmpULE(x, y);
+      return is_float    ? b.CreateFCmpOLE(x, y)
+             : is_signed ? b.CreateICmpSLE(x, y)
+                         : b.CreateICmpULE(x, y);
     case BinaryOp::Gt:
-      return is_float ? b.CreateFCmpOGT(x, y) : is_signed ? b.CreateICmpSGT(x, y) : b.CreateICmpUGT(x, y);
+      return is_float    ? b.CreateFCmpOGT(x, y)
+             : is_signed ? b.CreateICmpSGT(x, y)
+                         : b.CreateICmpUGT(x, y);
     case BinaryOp::Ge:
-      return is_float ? b.CreateFCmpOGE(x, y) : is_signed ? b.CreateICmpSGE(x, y) : b.CreateICmpUGE(x, y);
+      return is_float    ? b.CreateFCmpOGE(x, y)
+             : is_signed ? b.CreateICmpSGE(x, y)
+                         : b.CreateICmpUGE(x, y);
     case BinaryOp::And:
-    case BinaryOp::Or: break;
+    case BinaryOp::Or:
+      break;
   }
   throw InternalError("unknown operator");
 }
 
-llvm::Value *Generator::combine(Combiner combiner, Type type, llvm::Value *a, llvm::Value *v, bool reassociate) {
+llvm::Value *Generator::combine(Combiner combiner, Type type, llvm::Value *a, llvm::Value *v,
+                                bool reassociate) {
   const llvm::IRBuilderBase::FastMathFlagGuard guard(b);
   llvm::FastMathFlags flags = b.getFastMathFlags();
   flags.setAllowReassoc(reassociate);
@@ -251,19 +299,25 @@ llvm::Value *Generator::combine(Combiner combiner, Type type, llvm::Value *a, ll
                                     : (min ? llvm::Intrinsic::umin : llvm::Intrinsic::umax);
         return b.CreateBinaryIntrinsic(id, a, v);
       }
-      // The order of the two zeros is not said; with NaN left to the other operand one instruction does it.
-      if (const auto *constant = llvm::dyn_cast<llvm::ConstantFP>(v); constant && !constant->isNaN()) {
+      // The order of the two zeros is not said; with NaN left to the other operand one instruction
+      // does it.
+      if (const auto *constant = llvm::dyn_cast<llvm::ConstantFP>(v);
+          constant && !constant->isNaN()) {
         Value *better = min ? b.CreateFCmpOLT(v, a) : b.CreateFCmpOGT(v, a);
         return b.CreateSelect(better, v, a);
       }
       flags.setAllowReassoc(false);
       flags.setNoSignedZeros(true);
       b.setFastMathFlags(flags);
-      return b.CreateBinaryIntrinsic(min ? llvm::Intrinsic::minimum : llvm::Intrinsic::maximum, a, v);
+      return b.CreateBinaryIntrinsic(min ? llvm::Intrinsic::minimum : llvm::Intrinsic::maximum, a,
+                                     v);
     }
-    case Combiner::And: return b.CreateAnd(a, v);
-    case Combiner::Or: return b.CreateOr(a, v);
-    default: throw InternalError("a Store has the combiner " + to_string(combiner));
+    case Combiner::And:
+      return b.CreateAnd(a, v);
+    case Combiner::Or:
+      return b.CreateOr(a, v);
+    default:
+      throw InternalError("a Store has the combiner " + to_string(combiner));
   }
 }
 

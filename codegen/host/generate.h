@@ -16,9 +16,11 @@ class Module;
 
 namespace pit::host {
 
-/// What generated code takes for granted about the memory of its tensors. Code is right only for calls that keep it.
+/// What generated code takes for granted about the memory of its tensors. Code is right only for
+/// calls that keep it.
 struct Variant {
-  /// For each input, then each output: the dimension whose stride is 1 (or whose extent is at most 1), or -1.
+  /// For each input, then each output: the dimension whose stride is 1 (or whose extent is at most
+  /// 1), or -1.
   std::vector<int> unit_dimension;
   /// False: no output shares memory with an input.
   bool outputs_overlap_inputs = false;
@@ -29,7 +31,8 @@ struct Variant {
 /// The variant for compact row-major tensors.
 Variant row_major_variant(const ir::Module &module);
 
-/// An LLVM module with one external function `symbol` of type pit_function, and what its calls report.
+/// An LLVM module with one external function `symbol` of type pit_function, and what its calls
+/// report.
 struct GeneratedModule {
   GeneratedModule();
   GeneratedModule(GeneratedModule &&) noexcept;
@@ -44,8 +47,8 @@ struct GeneratedModule {
   std::vector<std::pair<std::string, ir::StageKind>> stages;
 };
 
-/// Tensors and scalars of the function come in the order of module.inputs, module.outputs and module.scalars.
-/// CompileError for an unknown atom. The result is not optimised.
+/// Tensors and scalars of the function come in the order of module.inputs, module.outputs and
+/// module.scalars. CompileError for an unknown atom. The result is not optimised.
 GeneratedModule generate(const ir::Module &module, const Machine &machine, const Variant &variant);
 
 }  // namespace pit::host

@@ -24,15 +24,18 @@ llvm::Value *Generator::field(llvm::Value *structure, std::size_t offset) {
   return b.CreateConstInBoundsGEP1_64(b.getInt8Ty(), structure, offset);
 }
 
-llvm::FunctionCallee Generator::runtime(const char *name, llvm::Type *result, std::vector<llvm::Type *> parameters) {
+llvm::FunctionCallee Generator::runtime(const char *name, llvm::Type *result,
+                                        std::vector<llvm::Type *> parameters) {
   auto callee = llvm_.getOrInsertFunction(name, llvm::FunctionType::get(result, parameters, false));
   llvm::cast<llvm::Function>(callee.getCallee())->setDoesNotThrow();
   return callee;
 }
 
-llvm::Function *Generator::make_function(llvm::FunctionType *type, const std::string &name, bool external) {
+llvm::Function *Generator::make_function(llvm::FunctionType *type, const std::string &name,
+                                         bool external) {
   auto *function = llvm::Function::Create(
-      type, external ? llvm::Function::ExternalLinkage : llvm::Function::InternalLinkage, name, llvm_);
+      type, external ? llvm::Function::ExternalLinkage : llvm::Function::InternalLinkage, name,
+      llvm_);
   function->addFnAttr(llvm::Attribute::NoUnwind);
   function->addFnAttr("target-cpu", machine_.cpu);
   if (!machine_.features.empty()) function->addFnAttr("target-features", machine_.features);
@@ -55,7 +58,8 @@ void Generator::make_alias_scopes() {
   llvm::MDNode *domain = metadata.createAnonymousAliasScopeDomain("storages");
   std::vector<llvm::MDNode *> scopes;
   for (const StorageNode *s : storages) {
-    const bool shared = variant_.outputs_overlap_inputs && !scopes.empty() && scopes.size() < tensors;
+    const bool shared =
+        variant_.outputs_overlap_inputs && !scopes.empty() && scopes.size() < tensors;
     scopes.push_back(shared ? scopes.front() : metadata.createAnonymousAliasScope(domain, s->name));
   }
   for (std::size_t i = 0; i < storages.size(); ++i) {
@@ -63,22 +67,27 @@ void Generator::make_alias_scopes() {
     for (llvm::MDNode *scope : scopes) {
       if (scope != scopes[i] && !llvm::is_contained(others, scope)) others.push_back(scope);
     }
-    alias_scopes_[storages[i]] = {llvm::MDNode::get(context_, {scopes[i]}), llvm::MDNode::get(context_, others)};
+    alias_scopes_[storages[i]] = {llvm::MDNode::get(context_, {scopes[i]}),
+                                  llvm::MDNode::get(context_, others)};
   }
   for (const StoragePtr &s : module_.inputs) is_input_[s.get()] = true;
 }
 
 // Null strides mean compact and row-major.
-StorageValue Generator::bind_tensor(llvm::Value *tensor, const StoragePtr &storage, int unit_dimension) {
+StorageValue Generator::bind_tensor(llvm::Value *tensor, const StoragePtr &storage,
+                                    int unit_dimension) {
   llvm::Type *pointer = b.getPtrTy();
   StorageValue v;
   v.stored = storage->type;
-  v.alignment = static_cast<unsigned>(std::max(1, std::min(storage->alignment, storage->type.bytes())));
+  v.alignment =
+      static_cast<unsigned>(std::max(1, std::min(storage->alignment, storage->type.bytes())));
   v.unit_dimension = unit_dimension;
   llvm::Value *data = b.CreateLoad(pointer, field(tensor, offsetof(DLTensor, data)), storage->name);
-  llvm::Value *byte_offset = b.CreateLoad(b.getInt64Ty(), field(tensor, offsetof(DLTensor, byte_offset)));
+  llvm::Value *byte_offset =
+      b.CreateLoad(b.getInt64Ty(), field(tensor, offsetof(DLTensor, byte_offset)));
   v.base = b.CreateInBoundsGEP(b.getInt8Ty(), data, byte_offset);
-  if (storage->alignment > 1) b.CreateAlignmentAssumption(llvm_.getDataLayout(), v.base, storage->alignment);
+  if (storage->alignment > 1)
+    b.CreateAlignmentAssumption(llvm_.getDataLayout(), v.base, storage->alignment);
   llvm::Value *shape = b.CreateLoad(pointer, field(tensor, offsetof(DLTensor, shape)));
   llvm::Value *given = b.CreateLoad(pointer, field(tensor, offsetof(DLTensor, strides)));
   llvm::Value *compact = b.CreateIsNull(given);
@@ -94,7 +103,8 @@ StorageValue Generator::bind_tensor(llvm::Value *tensor, const StoragePtr &stora
     size = b.CreateMul(size, v.extents[d]);
     if (d < storage->declared_strides.size() && storage->declared_strides[d] >= 0) {
       v.strides[d] = i64(storage->declared_strides[d]);
-      if (storage->declared_strides[d] == 1 && v.unit_dimension < 0) v.unit_dimension = static_cast<int>(d);
+      if (storage->declared_strides[d] == 1 && v.unit_dimension < 0)
+        v.unit_dimension = static_cast<int>(d);
     }
     if (static_cast<int>(d) == v.unit_dimension) v.strides[d] = i64(1);
   }
@@ -104,7 +114,8 @@ StorageValue Generator::bind_tensor(llvm::Value *tensor, const StoragePtr &stora
 void Generator::emit_entry() {
   llvm::Type *pointer = b.getPtrTy();
   auto *function =
-      make_function(llvm::FunctionType::get(b.getInt32Ty(), {pointer, pointer, pointer}, false), result_.symbol, true);
+      make_function(llvm::FunctionType::get(b.getInt32Ty(), {pointer, pointer, pointer}, false),
+                    result_.symbol, true);
   b.SetInsertPoint(llvm::BasicBlock::Create(context_, "entry", function));
   env_.call = function->getArg(0);
   std::size_t place = 0;
@@ -120,7 +131,8 @@ void Generator::emit_entry() {
   for (std::size_t i = 0; i < module_.scalars.size(); ++i) {
     const ParamPtr &p = module_.scalars[i];
     llvm::Value *at = b.CreateLoad(pointer, field(function->getArg(2), 8 * i));
-    llvm::Value *bits = b.CreateAlignedLoad(memory_type(context_, p->type), at, llvm::Align(1), p->name);
+    llvm::Value *bits =
+        b.CreateAlignedLoad(memory_type(context_, p->type), at, llvm::Align(1), p->name);
     env_.parameters[p.get()] = from_memory(b, machine_, p->type, bits);
   }
   if (module_.statistics) {
@@ -134,7 +146,8 @@ void Generator::emit_entry() {
     env_.storages[module_.statistics.get()] = v;
   }
   emit(module_.body);
-  auto *status = b.CreateAlignedLoad(b.getInt32Ty(), field(env_.call, offsetof(pit_call, status)), llvm::Align(4));
+  auto *status = b.CreateAlignedLoad(b.getInt32Ty(), field(env_.call, offsetof(pit_call, status)),
+                                     llvm::Align(4));
   status->setAtomic(llvm::AtomicOrdering::Monotonic);
   b.CreateRet(status);
 }

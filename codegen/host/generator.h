@@ -1,8 +1,9 @@
 // The state of code generation, shared by the files that emit its parts:
 //   generator.cpp    the module and its entry          expressions.cpp  scalar values
-//   statements.cpp   statements without axes           storages.cpp     addresses, loads and stores, workspaces
-//   loops.cpp        loops, serial and parallel        tile_nest.cpp    the loop nest of a statement with axes
-//   mma.cpp          Mma; micro_kernel.cpp, pack.cpp   its inner functions
+//   statements.cpp   statements without axes           storages.cpp     addresses, loads and
+//   stores, workspaces loops.cpp        loops, serial and parallel        tile_nest.cpp    the loop
+//   nest of a statement with axes mma.cpp          Mma; micro_kernel.cpp, pack.cpp   its inner
+//   functions
 #pragma once
 
 #include <llvm/IR/IRBuilder.h>
@@ -20,14 +21,15 @@
 
 namespace pit::host {
 
-/// A storage as generated code sees it. Element i is at base + (i[0] * strides[0] + ...) elements of type `stored`.
+/// A storage as generated code sees it. Element i is at base + (i[0] * strides[0] + ...) elements
+/// of type `stored`.
 struct StorageValue {
   Type stored;
   llvm::Value *base = nullptr;
   std::vector<llvm::Value *> extents, strides;  // i64
   std::vector<Expr> extent_expressions;         // of an Allocate
   int unit_dimension = -1;
-  unsigned alignment = 1;  // of an element
+  unsigned alignment = 1;              // of an element
   const TileLayout *panels = nullptr;  // then `strides` hold for all but the column dimension
   llvm::Value *panel_stride = nullptr;
 };
@@ -61,7 +63,8 @@ enum class LoopStyle { Plain, Unrolled, NotVectorized };
 
 class Generator {
  public:
-  Generator(const ir::Module &module, const Machine &machine, const Variant &variant, GeneratedModule &result);
+  Generator(const ir::Module &module, const Machine &machine, const Variant &variant,
+            GeneratedModule &result);
   void emit_module();
 
  private:
@@ -73,7 +76,8 @@ class Generator {
   void emit_entry();
   StorageValue bind_tensor(llvm::Value *tensor, const StoragePtr &storage, int unit_dimension);
   llvm::Function *make_function(llvm::FunctionType *type, const std::string &name, bool external);
-  llvm::FunctionCallee runtime(const char *name, llvm::Type *result, std::vector<llvm::Type *> parameters);
+  llvm::FunctionCallee runtime(const char *name, llvm::Type *result,
+                               std::vector<llvm::Type *> parameters);
   void make_alias_scopes();
 
   // statements.cpp
@@ -98,9 +102,11 @@ class Generator {
   llvm::Value *compute(const Binary &e);
   llvm::Value *compute(const Select &e);
   llvm::Value *divide(const Binary &e, llvm::Value *a, llvm::Value *b);
-  llvm::Value *either(llvm::Value *condition, llvm::Type *type, const std::function<llvm::Value *()> &then_value,
+  llvm::Value *either(llvm::Value *condition, llvm::Type *type,
+                      const std::function<llvm::Value *()> &then_value,
                       const std::function<llvm::Value *()> &else_value);
-  llvm::Value *combine(Combiner combiner, Type type, llvm::Value *a, llvm::Value *b, bool reassociate);
+  llvm::Value *combine(Combiner combiner, Type type, llvm::Value *a, llvm::Value *b,
+                       bool reassociate);
 
   // storages.cpp
   StorageValue &storage(const StoragePtr &s);
@@ -116,7 +122,8 @@ class Generator {
   std::optional<std::int64_t> static_bytes_of(const ir::Allocate &s);
   bool evaluable(const Expr &e);
   void with_workspace(llvm::Value *bytes, const std::function<void(llvm::Value *)> &body);
-  /// Reserves the memory of what `statements` allocate, as far as its size is known here, for the time of `body`.
+  /// Reserves the memory of what `statements` allocate, as far as its size is known here, for the
+  /// time of `body`.
   void with_reservations(const ir::Stmt &statements, const Body &body);
 
   // mma.cpp
@@ -129,11 +136,14 @@ class Generator {
   llvm::AllocaInst *local(llvm::Type *type, const char *name, unsigned alignment = 0);
   void when(llvm::Value *condition, const Body &then_body, const Body &else_body = {});
   /// for i in [0, extent).
-  void loop(llvm::Value *extent, const std::string &name, LoopStyle style, const std::function<void(llvm::Value *)> &body);
+  void loop(llvm::Value *extent, const std::string &name, LoopStyle style,
+            const std::function<void(llvm::Value *)> &body);
   void parallel(const ir::For &s);
-  Environment captured(const std::vector<ir::Stmt> &statements, const std::vector<Expr> &expressions) const;
+  Environment captured(const std::vector<ir::Stmt> &statements,
+                       const std::vector<Expr> &expressions) const;
 
-  /// A scope in which values of expressions are remembered; `fresh` scopes do not see what is outside.
+  /// A scope in which values of expressions are remembered; `fresh` scopes do not see what is
+  /// outside.
   class Memo {
    public:
     explicit Memo(Generator &g, bool fresh = false);
@@ -166,8 +176,8 @@ class Generator {
   std::unordered_map<const StorageNode *, AliasScope> alias_scopes_;
   std::unordered_map<const StorageNode *, bool> is_input_;
   std::unordered_map<const VarNode *, std::int64_t> axis_bounds_;  // of every axis of the module
-  std::int64_t stack_bytes_ = 0;  // of the current function
-  int bodies_ = 0;                // functions of parallel loops
+  std::int64_t stack_bytes_ = 0;                                   // of the current function
+  int bodies_ = 0;                                                 // functions of parallel loops
 };
 
 }  // namespace pit::host

@@ -71,7 +71,8 @@ MmaRoles roles_of(const ir::Mma &mma) {
   return {mma.a, mma.b, mma.m, mma.n};
 }
 
-std::unordered_map<const StorageNode *, TileLayout> choose_layouts(const ir::Stmt &body, const Machine &machine) {
+std::unordered_map<const StorageNode *, TileLayout> choose_layouts(const ir::Stmt &body,
+                                                                   const Machine &machine) {
   std::unordered_map<const StorageNode *, TileLayout> layouts;
   for (const auto &[storage, use] : find_uses(body)) {
     if (storage->space != Space::Tile || use.other || !use.stored) continue;
@@ -81,7 +82,8 @@ std::unordered_map<const StorageNode *, TileLayout> choose_layouts(const ir::Stm
     TileLayout layout;
     layout.stored = compute_type(mmas.front()->accumulator.tile->type);
     const bool agree = std::ranges::all_of(mmas, [&](const ir::Mma *mma) {
-      return compute_type(mma->accumulator.tile->type) == layout.stored && mma->atom == mmas.front()->atom;
+      return compute_type(mma->accumulator.tile->type) == layout.stored &&
+             mma->atom == mmas.front()->atom;
     });
     if (!agree) continue;
     if (use.left.empty()) {
@@ -89,7 +91,8 @@ std::unordered_map<const StorageNode *, TileLayout> choose_layouts(const ir::Stm
       bool possible = sort_dimensions(*mmas.front(), &panels);
       for (const ir::Mma *mma : mmas) {
         TileLayout same = layout;
-        possible = possible && sort_dimensions(*mma, &same) && same.column_dimension == panels.column_dimension &&
+        possible = possible && sort_dimensions(*mma, &same) &&
+                   same.column_dimension == panels.column_dimension &&
                    same.k_dimensions == panels.k_dimensions;
       }
       if (possible) {

@@ -27,9 +27,10 @@ llvm::MDNode *loop_metadata(llvm::LLVMContext &context, LoopStyle style) {
   add("llvm.loop.mustprogress");
   if (style == LoopStyle::Unrolled) add("llvm.loop.unroll.enable");
   if (style == LoopStyle::NotVectorized) {
-    list.push_back(llvm::MDNode::get(
-        context, {llvm::MDString::get(context, "llvm.loop.vectorize.width"),
-                  llvm::ConstantAsMetadata::get(llvm::ConstantInt::get(llvm::Type::getInt32Ty(context), 1))}));
+    list.push_back(
+        llvm::MDNode::get(context, {llvm::MDString::get(context, "llvm.loop.vectorize.width"),
+                                    llvm::ConstantAsMetadata::get(llvm::ConstantInt::get(
+                                        llvm::Type::getInt32Ty(context), 1))}));
     add("llvm.loop.unroll.disable");
   }
   llvm::MDNode *node = llvm::MDNode::getDistinct(context, list);
@@ -101,7 +102,8 @@ void Generator::loop(Value *extent, const std::string &name, LoopStyle style,
 }
 
 // The part of the environment that `statements` and `expressions` use.
-Environment Generator::captured(const std::vector<ir::Stmt> &statements, const std::vector<Expr> &expressions) const {
+Environment Generator::captured(const std::vector<ir::Stmt> &statements,
+                                const std::vector<Expr> &expressions) const {
   Environment used;
   const auto copy = [](const auto &from, auto &to, const auto *key) {
     if (const auto it = from.find(key); it != from.end()) to.insert(*it);
@@ -113,7 +115,8 @@ Environment Generator::captured(const std::vector<ir::Stmt> &statements, const s
   const auto use_expression = [&](const Expr &e) {
     walk(e, [&](const Expr &part) {
       if (const auto *v = part.as<Variable>()) copy(env_.variables, used.variables, v->var.get());
-      if (const auto *p = part.as<ParamRef>()) copy(env_.parameters, used.parameters, p->param.get());
+      if (const auto *p = part.as<ParamRef>())
+        copy(env_.parameters, used.parameters, p->param.get());
       if (const auto *x = part.as<Extent>()) use_storage(x->storage);
       if (const auto *l = part.as<Load>()) use_storage(l->storage);
       return true;
@@ -134,12 +137,14 @@ Environment Generator::captured(const std::vector<ir::Stmt> &statements, const s
           for (const VarPtr &v : operand->axes) use_axis(v);
         }
       } else if (const auto *place = s.as<ir::IndexPlace>()) {
-        for (const StoragePtr &p : {place->marks, place->mark_offsets, place->first, place->offsets, place->counts,
-                                    place->coordinates, place->position, place->full}) {
+        for (const StoragePtr &p :
+             {place->marks, place->mark_offsets, place->first, place->offsets, place->counts,
+              place->coordinates, place->position, place->full}) {
           use_storage(p);
         }
       } else if (const auto *sort = s.as<ir::IndexSort>()) {
-        for (const StoragePtr &p : {sort->keys, sort->offsets, sort->counts, sort->coordinates, sort->position}) {
+        for (const StoragePtr &p :
+             {sort->keys, sort->offsets, sort->counts, sort->coordinates, sort->position}) {
           use_storage(p);
         }
       } else if (const auto *prefix = s.as<ir::Prefix>()) {
@@ -152,8 +157,9 @@ Environment Generator::captured(const std::vector<ir::Stmt> &statements, const s
   return used;
 }
 
-// Perfectly nested parallel loops are one loop. Its body becomes a function that runs a chunk of the iterations; the
-// number of chunks does not depend on the number of threads. What the body uses travels in a structure.
+// Perfectly nested parallel loops are one loop. Its body becomes a function that runs a chunk of
+// the iterations; the number of chunks does not depend on the number of threads. What the body uses
+// travels in a structure.
 void Generator::parallel(const ir::For &s) {
   std::vector<const ir::For *> nest{&s};
   while (const auto *inner = nest.back()->body.as<ir::For>()) {
@@ -177,7 +183,8 @@ void Generator::parallel(const ir::For &s) {
   Environment inside = captured({nest.back()->body}, {});
   inside.call = env_.call;
   inside.in_parallel = true;
-  // Every value that is not a constant gets a field; the function's own copy of the environment reads them.
+  // Every value that is not a constant gets a field; the function's own copy of the environment
+  // reads them.
   std::vector<Value **> places;
   std::vector<Value *> fields;
   const auto visit = [&](Value *&v) {
@@ -207,20 +214,24 @@ void Generator::parallel(const ir::For &s) {
   }
   auto *closure_type = llvm::StructType::get(context_, types);
   Value *closure = local(closure_type, "closure");
-  for (unsigned i = 0; i < fields.size(); ++i) b.CreateStore(fields[i], b.CreateStructGEP(closure_type, closure, i));
+  for (unsigned i = 0; i < fields.size(); ++i)
+    b.CreateStore(fields[i], b.CreateStructGEP(closure_type, closure, i));
 
   llvm::Type *pointer = b.getPtrTy();
-  auto *function = make_function(llvm::FunctionType::get(b.getVoidTy(), {pointer, b.getInt64Ty()}, false),
-                                 result_.symbol + ".loop" + std::to_string(bodies_++) + "." + s.var->name, false);
-  b.CreateCall(runtime("pit_parallel_for", b.getVoidTy(), {pointer, b.getInt64Ty(), pointer, pointer}),
-               {env_.call, chunks, function, closure});
+  auto *function = make_function(
+      llvm::FunctionType::get(b.getVoidTy(), {pointer, b.getInt64Ty()}, false),
+      result_.symbol + ".loop" + std::to_string(bodies_++) + "." + s.var->name, false);
+  b.CreateCall(
+      runtime("pit_parallel_for", b.getVoidTy(), {pointer, b.getInt64Ty(), pointer, pointer}),
+      {env_.call, chunks, function, closure});
 
   const llvm::IRBuilderBase::InsertPointGuard guard(b);
   const Memo memo(*this, true);
   b.SetInsertPoint(BasicBlock::Create(context_, "entry", function));
   std::vector<Value *> loaded;
   for (unsigned i = 0; i < fields.size(); ++i) {
-    loaded.push_back(b.CreateLoad(types[i], b.CreateStructGEP(closure_type, function->getArg(0), i), fields[i]->getName()));
+    loaded.push_back(b.CreateLoad(types[i], b.CreateStructGEP(closure_type, function->getArg(0), i),
+                                  fields[i]->getName()));
   }
   for (Value **place : places) *place = loaded[number.at(*place)];
   std::swap(env_, inside);
@@ -233,7 +244,8 @@ void Generator::parallel(const ir::For &s) {
       for (std::size_t d = nest.size(); d-- > 0;) {
         Value *position = d == 0 ? rest : b.CreateURem(rest, extents[d]);
         if (d > 0) rest = b.CreateUDiv(rest, extents[d]);
-        env_.variables[nest[d]->var.get()] = b.CreateNSWAdd(minima[d], position, nest[d]->var->name);
+        env_.variables[nest[d]->var.get()] =
+            b.CreateNSWAdd(minima[d], position, nest[d]->var->name);
       }
       emit(nest.back()->body);
     });
@@ -247,7 +259,8 @@ void Generator::emit(const ir::For &s) {
   if (is_parallel(s.loop_kind) && machine_.threads) return parallel(s);
   const auto run = [&] {
     Value *min = index(s.min);
-    const LoopStyle style = s.loop_kind == ir::ForKind::Unrolled ? LoopStyle::Unrolled : LoopStyle::Plain;
+    const LoopStyle style =
+        s.loop_kind == ir::ForKind::Unrolled ? LoopStyle::Unrolled : LoopStyle::Plain;
     loop(index(s.extent), s.var->name, style, [&](Value *i) {
       env_.variables[s.var.get()] = b.CreateNSWAdd(min, i, s.var->name);
       emit(s.body);

@@ -34,7 +34,9 @@ class Arithmetic {
   Value *copysign(Value *magnitude, Value *sign) {
     return b.CreateBinaryIntrinsic(llvm::Intrinsic::copysign, magnitude, sign);
   }
-  Value *to_bits(Value *x) { return b.CreateBitCast(x, b.getIntNTy(x->getType()->getScalarSizeInBits())); }
+  Value *to_bits(Value *x) {
+    return b.CreateBitCast(x, b.getIntNTy(x->getType()->getScalarSizeInBits()));
+  }
   Value *to_float(Value *x) { return b.CreateBitCast(x, b.getFloatTy()); }
   // coefficients[0] + coefficients[1] * x + ...
   Value *polynomial(Value *x, std::span<const float> coefficients) {
@@ -48,7 +50,8 @@ class Arithmetic {
 
 constexpr float kInfinity = std::numeric_limits<float>::infinity();
 
-// x = n ln 2 + r; e^r by a polynomial; times 2^n in two steps, so that results may be denormal or overflow.
+// x = n ln 2 + r; e^r by a polynomial; times 2^n in two steps, so that results may be denormal or
+// overflow.
 Value *emit_exp(Arithmetic a, Value *x) {
   IRBuilderBase &b = a.b;
   // Beyond these bounds the result no longer changes. Ordered comparisons let NaN through.
@@ -66,7 +69,9 @@ Value *emit_exp(Arithmetic a, Value *x) {
   p = b.CreateFAdd(p, a.number(x, 1));
   Value *half = b.CreateAShr(n, 1);
   Value *rest = b.CreateSub(n, half);
-  const auto power = [&](Value *e) { return a.to_float(b.CreateShl(b.CreateAdd(e, b.getInt32(127)), 23)); };
+  const auto power = [&](Value *e) {
+    return a.to_float(b.CreateShl(b.CreateAdd(e, b.getInt32(127)), 23));
+  };
   return b.CreateFMul(b.CreateFMul(p, power(half)), power(rest));
 }
 
@@ -80,8 +85,9 @@ Value *emit_log(Arithmetic a, Value *x) {
   Value *exponent = b.CreateAShr(b.CreateSub(bits, b.getInt32(0x3f3504f3)), 23);
   Value *f = b.CreateFSub(a.to_float(b.CreateSub(bits, b.CreateShl(exponent, 23))), a.number(x, 1));
   Value *e = b.CreateFAdd(b.CreateSIToFP(exponent, b.getFloatTy()), bias);
-  constexpr float kP[] = {0.3333333135f, -0.2499999702f, 0.2000071555f,  -0.1666780263f, 0.1424905807f,
-                          -0.1242568716f, 0.1168541983f, -0.1147973388f, 0.06971611828f};
+  constexpr float kP[] = {0.3333333135f,  -0.2499999702f, 0.2000071555f,
+                          -0.1666780263f, 0.1424905807f,  -0.1242568716f,
+                          0.1168541983f,  -0.1147973388f, 0.06971611828f};
   Value *square = b.CreateFMul(f, f);
   Value *tail = b.CreateFMul(b.CreateFMul(square, f), a.polynomial(f, kP));
   tail = a.fma(e, -0.000212194440055, tail);
@@ -97,7 +103,8 @@ Value *emit_tanh(Arithmetic a, Value *x) {
   IRBuilderBase &b = a.b;
   Value *t = a.absolute(x);
   Value *square = b.CreateFMul(x, x);
-  constexpr float kP[] = {-0.3333332837f, 0.1333276927f, -0.05385090783f, 0.02099717967f, -0.006096714176f};
+  constexpr float kP[] = {-0.3333332837f, 0.1333276927f, -0.05385090783f, 0.02099717967f,
+                          -0.006096714176f};
   Value *small = a.fma(b.CreateFMul(square, x), a.polynomial(square, kP), x);
   Value *e = emit_exp(a, b.CreateFAdd(t, t));
   Value *quotient = b.CreateFDiv(a.number(x, 2), b.CreateFAdd(e, a.number(x, 1)));
@@ -115,8 +122,9 @@ Value *emit_erf(Arithmetic a, Value *x) {
   Value *small = a.fma(x, a.polynomial(square, kP), x);
   // erf(4) is 1 in float.
   Value *bounded = b.CreateSelect(b.CreateFCmpOGT(t, a.number(x, 4)), a.number(x, 4), t);
-  constexpr float kQ[] = {-0.0003297181975f, 1.130300403f,     0.6316507459f,   0.1103202105f,    -0.02661641128f,
-                          0.004858971108f,   -0.0006287887809f, 5.238356607e-5f, -2.338841114e-6f, 3.34194965e-8f};
+  constexpr float kQ[] = {-0.0003297181975f, 1.130300403f,    0.6316507459f,     0.1103202105f,
+                          -0.02661641128f,   0.004858971108f, -0.0006287887809f, 5.238356607e-5f,
+                          -2.338841114e-6f,  3.34194965e-8f};
   Value *complement = emit_exp(a, b.CreateFNeg(a.polynomial(bounded, kQ)));
   Value *large = a.copysign(b.CreateFSub(a.number(x, 1), complement), x);
   return b.CreateSelect(b.CreateFCmpOLT(t, a.number(x, 0.875)), small, large);
@@ -132,18 +140,21 @@ struct Reduced {
 Reduced reduce_moderate(Arithmetic a, Value *t) {
   IRBuilderBase &b = a.b;
   Value *wide = b.CreateFPExt(t, b.getDoubleTy());
-  Value *q = a.unary(llvm::Intrinsic::roundeven, b.CreateFMul(wide, a.number(wide, 0.63661977236758134308)));
+  Value *q = a.unary(llvm::Intrinsic::roundeven,
+                     b.CreateFMul(wide, a.number(wide, 0.63661977236758134308)));
   Value *r = wide;
-  for (const double piece : {0x1.921fb4p+0, 0x1.4442dp-24, 0x1.846988p-48, 0x1.8cc514p-72}) r = a.fma(q, -piece, r);
+  for (const double piece : {0x1.921fb4p+0, 0x1.4442dp-24, 0x1.846988p-48, 0x1.8cc514p-72})
+    r = a.fma(q, -piece, r);
   return {b.CreateFPToSI(q, b.getInt32Ty()), b.CreateFPTrunc(r, b.getFloatTy())};
 }
 
-// |x| = m 2^j, m an integer: x * 2/pi modulo 4 is m times a window of the bits of 2/pi, in fixed point.
+// |x| = m 2^j, m an integer: x * 2/pi modulo 4 is m times a window of the bits of 2/pi, in fixed
+// point.
 Reduced reduce_large(Arithmetic a, Value *t) {
   IRBuilderBase &b = a.b;
   llvm::Type *i64 = b.getInt64Ty();
-  constexpr std::uint64_t kTwoOverPi[] = {0xa2f9836e4e441529, 0xfc2757d1f534ddc0, 0xdb6295993c439041,
-                                          0xfe5163abdebbc561};
+  constexpr std::uint64_t kTwoOverPi[] = {0xa2f9836e4e441529, 0xfc2757d1f534ddc0,
+                                          0xdb6295993c439041, 0xfe5163abdebbc561};
   const auto word = [&](int i) -> Value * { return b.getInt64(kTwoOverPi[i]); };
   Value *bits = b.CreateZExt(a.to_bits(t), i64);
   Value *m = b.CreateOr(b.CreateAnd(bits, b.getInt64(0x7fffff)), b.getInt64(0x800000));
@@ -210,13 +221,20 @@ llvm::Value *emit_function(llvm::IRBuilderBase &b, UnaryOp op, llvm::Value *x) {
   const bool single = x->getType()->isFloatTy();
   const Arithmetic a(b);
   switch (op) {
-    case UnaryOp::Exp: return single ? emit_exp(a, x) : call_library(b, "exp", {x});
-    case UnaryOp::Log: return single ? emit_log(a, x) : call_library(b, "log", {x});
-    case UnaryOp::Tanh: return single ? emit_tanh(a, x) : call_library(b, "tanh", {x});
-    case UnaryOp::Erf: return single ? emit_erf(a, x) : call_library(b, "erf", {x});
-    case UnaryOp::Sin: return single ? emit_sine(a, x, false) : call_library(b, "sin", {x});
-    case UnaryOp::Cos: return single ? emit_sine(a, x, true) : call_library(b, "cos", {x});
-    default: throw InternalError("not a mathematical function");
+    case UnaryOp::Exp:
+      return single ? emit_exp(a, x) : call_library(b, "exp", {x});
+    case UnaryOp::Log:
+      return single ? emit_log(a, x) : call_library(b, "log", {x});
+    case UnaryOp::Tanh:
+      return single ? emit_tanh(a, x) : call_library(b, "tanh", {x});
+    case UnaryOp::Erf:
+      return single ? emit_erf(a, x) : call_library(b, "erf", {x});
+    case UnaryOp::Sin:
+      return single ? emit_sine(a, x, false) : call_library(b, "sin", {x});
+    case UnaryOp::Cos:
+      return single ? emit_sine(a, x, true) : call_library(b, "cos", {x});
+    default:
+      throw InternalError("not a mathematical function");
   }
 }
 

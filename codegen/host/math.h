@@ -1,7 +1,7 @@
 // Mathematical functions as straight-line LLVM code, so that the loop vectoriser can widen them.
 //
-// float32 results are within 2 units in the last place; infinities, NaN, overflow and denormal numbers follow the C
-// library. float64 goes through the C library.
+// float32 results are within 2 units in the last place; infinities, NaN, overflow and denormal
+// numbers follow the C library. float64 goes through the C library.
 #pragma once
 
 #include <llvm/IR/IRBuilder.h>

@@ -23,7 +23,8 @@ llvm::FunctionType *type_of_kernel(llvm::LLVMContext &context, bool with_rows) {
 // One register block: rows x atom.columns sums over k.
 class Kernel {
  public:
-  Kernel(llvm::Function *function, const Machine &machine, const Atom &atom, Type accumulator, int rows)
+  Kernel(llvm::Function *function, const Machine &machine, const Atom &atom, Type accumulator,
+         int rows)
       : f_(function),
         machine_(machine),
         atom_(atom),
@@ -44,13 +45,16 @@ class Kernel {
     element_ = register_type(f_->getContext(), atom_.type);
     vector_ = llvm::FixedVectorType::get(element_, static_cast<unsigned>(atom_.lanes()));
     std::vector<Value *> row_offsets;
-    for (int r = 0; r < rows_; ++r) row_offsets.push_back(b.CreateMul(f_->getArg(2), b.getInt64(static_cast<std::uint64_t>(r))));
+    for (int r = 0; r < rows_; ++r)
+      row_offsets.push_back(b.CreateMul(f_->getArg(2), b.getInt64(static_cast<std::uint64_t>(r))));
     b.CreateCondBr(b.CreateICmpSGT(f_->getArg(0), b.getInt64(0)), loop, end);
     multiply(entry, loop, end, row_offsets);
     b.SetInsertPoint(end);
     auto *full = BasicBlock::Create(f_->getContext(), "full", f_);
     auto *edge = BasicBlock::Create(f_->getContext(), "edge", f_);
-    b.CreateCondBr(b.CreateICmpSGE(f_->getArg(8), b.getInt64(static_cast<std::uint64_t>(atom_.columns))), full, edge);
+    b.CreateCondBr(
+        b.CreateICmpSGE(f_->getArg(8), b.getInt64(static_cast<std::uint64_t>(atom_.columns))), full,
+        edge);
     b.SetInsertPoint(full);
     add_to_memory(false);
     b.SetInsertPoint(edge);
@@ -58,7 +62,8 @@ class Kernel {
   }
 
  private:
-  void multiply(BasicBlock *entry, BasicBlock *loop, BasicBlock *end, const std::vector<Value *> &row_offsets) {
+  void multiply(BasicBlock *entry, BasicBlock *loop, BasicBlock *end,
+                const std::vector<Value *> &row_offsets) {
     Value *zero = llvm::Constant::getNullValue(vector_);
     b.SetInsertPoint(loop);
     auto *k = b.CreatePHI(b.getInt64Ty(), 2, "left");
@@ -75,13 +80,15 @@ class Kernel {
     const llvm::Align alignment(static_cast<std::uint64_t>(atom_.type.bytes()));
     std::vector<Value *> columns;
     for (int j = 0; j < vectors_; ++j) {
-      Value *at = b.CreateConstInBoundsGEP1_64(element_, row, static_cast<std::uint64_t>(j * atom_.lanes()));
+      Value *at = b.CreateConstInBoundsGEP1_64(element_, row,
+                                               static_cast<std::uint64_t>(j * atom_.lanes()));
       columns.push_back(b.CreateAlignedLoad(vector_, at, alignment, "columns"));
     }
     std::vector<Value *> next;
     for (int r = 0; r < rows_; ++r) {
       Value *at = b.CreateInBoundsGEP(element_, a, row_offsets[static_cast<std::size_t>(r)]);
-      Value *broadcast = b.CreateVectorSplat(vector_->getElementCount(), b.CreateAlignedLoad(element_, at, alignment));
+      Value *broadcast = b.CreateVectorSplat(vector_->getElementCount(),
+                                             b.CreateAlignedLoad(element_, at, alignment));
       for (int j = 0; j < vectors_; ++j) {
         next.push_back(multiply_add(broadcast, columns[static_cast<std::size_t>(j)],
                                     sums[static_cast<std::size_t>(r * vectors_ + j)]));
@@ -103,7 +110,8 @@ class Kernel {
   }
 
   Value *multiply_add(Value *x, Value *y, Value *sum) {
-    if (element_->isFloatingPointTy()) return b.CreateIntrinsic(llvm::Intrinsic::fmuladd, {vector_}, {x, y, sum});
+    if (element_->isFloatingPointTy())
+      return b.CreateIntrinsic(llvm::Intrinsic::fmuladd, {vector_}, {x, y, sum});
     return b.CreateAdd(sum, b.CreateMul(x, y));
   }
 
@@ -114,21 +122,25 @@ class Kernel {
     const llvm::Align alignment(static_cast<std::uint64_t>(accumulator_.bytes()));
     std::vector<Value *> masks;
     for (int j = 0; masked && j < vectors_; ++j) {
-      Value *left = b.CreateSub(f_->getArg(8), b.getInt64(static_cast<std::uint64_t>(j * atom_.lanes())));
+      Value *left =
+          b.CreateSub(f_->getArg(8), b.getInt64(static_cast<std::uint64_t>(j * atom_.lanes())));
       llvm::SmallVector<std::uint32_t, 64> lanes;
       for (int i = 0; i < atom_.lanes(); ++i) lanes.push_back(static_cast<std::uint32_t>(i));
       Value *numbers = llvm::ConstantDataVector::get(f_->getContext(), lanes);
-      Value *bound = b.CreateVectorSplat(vector_->getElementCount(), b.CreateTrunc(left, b.getInt32Ty()));
+      Value *bound =
+          b.CreateVectorSplat(vector_->getElementCount(), b.CreateTrunc(left, b.getInt32Ty()));
       masks.push_back(b.CreateICmpSLT(numbers, bound));
     }
     for (int r = 0; r < rows_; ++r) {
-      Value *row = b.CreateInBoundsGEP(memory, f_->getArg(6),
-                                       b.CreateMul(f_->getArg(7), b.getInt64(static_cast<std::uint64_t>(r))));
+      Value *row = b.CreateInBoundsGEP(
+          memory, f_->getArg(6),
+          b.CreateMul(f_->getArg(7), b.getInt64(static_cast<std::uint64_t>(r))));
       for (int j = 0; j < vectors_; ++j) {
-        Value *at = b.CreateConstInBoundsGEP1_64(memory, row, static_cast<std::uint64_t>(j * atom_.lanes()));
-        Value *old = masked ? static_cast<Value *>(b.CreateMaskedLoad(memory_vector, at, alignment,
-                                                                      masks[static_cast<std::size_t>(j)],
-                                                                      llvm::Constant::getNullValue(memory_vector)))
+        Value *at = b.CreateConstInBoundsGEP1_64(memory, row,
+                                                 static_cast<std::uint64_t>(j * atom_.lanes()));
+        Value *old = masked ? static_cast<Value *>(b.CreateMaskedLoad(
+                                  memory_vector, at, alignment, masks[static_cast<std::size_t>(j)],
+                                  llvm::Constant::getNullValue(memory_vector)))
                             : b.CreateAlignedLoad(memory_vector, at, alignment);
         Value *total = totals_[static_cast<std::size_t>(r * vectors_ + j)];
         Value *c = from_memory(b, machine_, accumulator_, old);
@@ -157,8 +169,8 @@ class Kernel {
 
 }  // namespace
 
-llvm::Function *rows_function(llvm::Module &module, const Machine &machine, const Atom &atom, Type accumulator,
-                              const FunctionMaker &make) {
+llvm::Function *rows_function(llvm::Module &module, const Machine &machine, const Atom &atom,
+                              Type accumulator, const FunctionMaker &make) {
   const std::string name = "pit.mma." + atom.name + "." + to_string(accumulator);
   if (llvm::Function *made = module.getFunction(name)) return made;
   llvm::LLVMContext &context = module.getContext();
@@ -171,10 +183,12 @@ llvm::Function *rows_function(llvm::Module &module, const Machine &machine, cons
   function->addFnAttr(llvm::Attribute::NoInline);
   llvm::IRBuilder<> b(BasicBlock::Create(context, "entry", function));
   Value *m = function->getArg(0), *a = function->getArg(2), *c = function->getArg(7);
-  llvm::Type *element = register_type(context, atom.type), *memory = memory_type(context, accumulator);
+  llvm::Type *element = register_type(context, atom.type),
+             *memory = memory_type(context, accumulator);
   BasicBlock *before = b.GetInsertBlock();
   for (const int height : heights) {
-    llvm::Function *kernel = make(type_of_kernel(context, false), name + ".rows" + std::to_string(height));
+    llvm::Function *kernel =
+        make(type_of_kernel(context, false), name + ".rows" + std::to_string(height));
     kernel->addFnAttr(llvm::Attribute::NoInline);
     Kernel(kernel, machine, atom, accumulator, height).emit();
     auto *head = BasicBlock::Create(context, "rows", function);
@@ -197,8 +211,10 @@ llvm::Function *rows_function(llvm::Module &module, const Machine &machine, cons
     arguments[6] = c_now;
     b.CreateCall(kernel, arguments);
     left->addIncoming(b.CreateSub(left, count), body);
-    a_now->addIncoming(b.CreateInBoundsGEP(element, a_now, b.CreateMul(function->getArg(3), count)), body);
-    c_now->addIncoming(b.CreateInBoundsGEP(memory, c_now, b.CreateMul(function->getArg(8), count)), body);
+    a_now->addIncoming(b.CreateInBoundsGEP(element, a_now, b.CreateMul(function->getArg(3), count)),
+                       body);
+    c_now->addIncoming(b.CreateInBoundsGEP(memory, c_now, b.CreateMul(function->getArg(8), count)),
+                       body);
     b.CreateBr(head);
     b.SetInsertPoint(next);
     m = left, a = a_now, c = c_now, before = next;

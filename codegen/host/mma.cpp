@@ -27,13 +27,18 @@ struct MmaAxis {
   std::vector<VarPtr> axes;
   Value *extent = nullptr;
   std::int64_t bound = 1;  // 0 = not known
-  Value *left = nullptr, *right = nullptr, *accumulator = nullptr;  // strides; null: the operand does not hold it
+  Value *left = nullptr, *right = nullptr,
+        *accumulator = nullptr;  // strides; null: the operand does not hold it
 };
 
 class MmaEmitter {
  public:
   MmaEmitter(Generator &g, const ir::Mma &s)
-      : g_(g), b(g.b), s_(s), roles_(roles_of(s)), atom_(select_atom(s.accumulator.tile->type, g.machine_, s.atom)) {
+      : g_(g),
+        b(g.b),
+        s_(s),
+        roles_(roles_of(s)),
+        atom_(select_atom(s.accumulator.tile->type, g.machine_, s.atom)) {
     left_ = &g.storage(roles_.left.tile);
     right_ = &g.storage(roles_.right.tile);
     accumulator_ = &g.storage(s.accumulator.tile);
@@ -74,7 +79,8 @@ class MmaEmitter {
     if (s_.accumulator.axes.empty()) return false;
     const VarPtr &last = s_.accumulator.axes.back();
     const auto *stride = llvm::dyn_cast<llvm::ConstantInt>(accumulator_->strides.back());
-    return stride && stride->isOne() && std::ranges::find(roles_.columns, last) != roles_.columns.end();
+    return stride && stride->isOne() &&
+           std::ranges::find(roles_.columns, last) != roles_.columns.end();
   }
 
   // As the definition says, with the loops of a Store.
@@ -86,22 +92,26 @@ class MmaEmitter {
       return cast(type, make_load(operand.tile, indices));
     };
     std::vector<VarPtr> axes = s_.batch;
-    for (const auto *list : {&s_.m, &s_.n, &s_.k}) axes.insert(axes.end(), list->begin(), list->end());
+    for (const auto *list : {&s_.m, &s_.n, &s_.k})
+      axes.insert(axes.end(), list->begin(), list->end());
     std::vector<Expr> indices;
     for (const VarPtr &v : s_.accumulator.axes) indices.push_back(make_variable(v));
-    const ir::Stmt loops = ir::make<ir::Store>(axes, std::vector<Expr>{}, s_.accumulator.tile, indices, Combiner::Sum,
-                                               element(s_.a) * element(s_.b));
+    const ir::Stmt loops =
+        ir::make<ir::Store>(axes, std::vector<Expr>{}, s_.accumulator.tile, indices, Combiner::Sum,
+                            element(s_.a) * element(s_.b));
     g_.emit(loops);
   }
 
-  // --- axes ---------------------------------------------------------------------------------------------------------
+  // --- axes
+  // ---------------------------------------------------------------------------------------------------------
 
   static int dimension_of(const ir::TileOperand &operand, const VarPtr &v) {
     const auto it = std::ranges::find(operand.axes, v);
     return it == operand.axes.end() ? -1 : static_cast<int>(it - operand.axes.begin());
   }
 
-  static Value *stride(const ir::TileOperand &operand, const StorageValue &v, const VarPtr &axis, Value *one) {
+  static Value *stride(const ir::TileOperand &operand, const StorageValue &v, const VarPtr &axis,
+                       Value *one) {
     const int d = dimension_of(operand, axis);
     if (d < 0) return nullptr;
     if (v.panels && d == v.panels->column_dimension) return one;
@@ -109,7 +119,8 @@ class MmaEmitter {
   }
 
   // True when stepping `outer` once is stepping `inner` through its whole extent.
-  bool nested_in(const ir::TileOperand &operand, const StorageValue &v, const VarPtr &outer, const VarPtr &inner) const {
+  bool nested_in(const ir::TileOperand &operand, const StorageValue &v, const VarPtr &outer,
+                 const VarPtr &inner) const {
     const int x = dimension_of(operand, outer), y = dimension_of(operand, inner);
     if (x < 0 && y < 0) return true;
     if (x < 0 || y < 0 || v.extent_expressions.empty()) return false;
@@ -136,13 +147,19 @@ class MmaEmitter {
       const int d = dimension_of(s_.accumulator, v);
       return d >= 0 ? d : dimension_of(roles_.left, v);
     };
-    std::ranges::stable_sort(order, [&](const VarPtr &x, const VarPtr &y) { return place(x) < place(y); });
+    std::ranges::stable_sort(order,
+                             [&](const VarPtr &x, const VarPtr &y) { return place(x) < place(y); });
     std::vector<MmaAxis> merged;
     for (const VarPtr &v : order) {
       const AxisValue &axis = g_.env_.axes.at(v.get());
-      MmaAxis next{{v}, axis.extent, axis.bound, stride(roles_.left, *left_, v, g_.i64(1)),
-                   stride(roles_.right, *right_, v, g_.i64(1)), stride(s_.accumulator, *accumulator_, v, g_.i64(1))};
-      const bool joins = !merged.empty() && nested_in(roles_.left, *left_, merged.back().axes.back(), v) &&
+      MmaAxis next{{v},
+                   axis.extent,
+                   axis.bound,
+                   stride(roles_.left, *left_, v, g_.i64(1)),
+                   stride(roles_.right, *right_, v, g_.i64(1)),
+                   stride(s_.accumulator, *accumulator_, v, g_.i64(1))};
+      const bool joins = !merged.empty() &&
+                         nested_in(roles_.left, *left_, merged.back().axes.back(), v) &&
                          nested_in(roles_.right, *right_, merged.back().axes.back(), v) &&
                          nested_in(s_.accumulator, *accumulator_, merged.back().axes.back(), v);
       if (!joins) {
@@ -179,11 +196,13 @@ class MmaEmitter {
     return chosen;
   }
 
-  // --- loops --------------------------------------------------------------------------------------------------------
+  // --- loops
+  // --------------------------------------------------------------------------------------------------------
 
   Value *step(const StorageValue &v, Value *base, Value *count, Value *stride) {
     if (!stride) return base;
-    return b.CreateInBoundsGEP(memory_type(g_.context_, v.stored), base, b.CreateNSWMul(count, stride));
+    return b.CreateInBoundsGEP(memory_type(g_.context_, v.stored), base,
+                               b.CreateNSWMul(count, stride));
   }
 
   void over_outer(std::size_t i, Value *left, Value *right, Value *accumulator) {
@@ -203,7 +222,8 @@ class MmaEmitter {
     Value *blocks = b.CreateSDiv(b.CreateNSWAdd(extent, g_.i64(block - 1)), size);
     g_.loop(blocks, name, LoopStyle::NotVectorized, [&](Value *i) {
       Value *first = b.CreateNSWMul(i, size);
-      body(first, b.CreateBinaryIntrinsic(llvm::Intrinsic::smin, size, b.CreateNSWSub(extent, first)));
+      body(first,
+           b.CreateBinaryIntrinsic(llvm::Intrinsic::smin, size, b.CreateNSWSub(extent, first)));
     });
   }
 
@@ -212,7 +232,9 @@ class MmaEmitter {
       const auto *constant = llvm::dyn_cast<llvm::ConstantInt>(v);
       return constant && constant->isOne();
     };
-    return is_one(column_stride) ? UnitStride::Column : is_one(row_stride) ? UnitStride::Row : UnitStride::None;
+    return is_one(column_stride) ? UnitStride::Column
+           : is_one(row_stride)  ? UnitStride::Row
+                                 : UnitStride::None;
   }
 
   void over_blocks(Value *left, Value *right, Value *accumulator) {
@@ -230,42 +252,49 @@ class MmaEmitter {
       Value *right_k = step(*right_, right, k_first, k_.right);
       const std::int64_t column_block = pack_right ? kBlockColumns : INT64_MAX;
       const std::int64_t column_bound = pack_right ? columns_.bound : 1;
-      over(columns_.extent, column_block, column_bound, "n.block", [&](Value *n_first, Value *n_count) {
-        Value *panels_base = right_k, *panel_stride = width, *k_stride = k_.right;
-        if (right_->panels) {
-          panel_stride = right_->panel_stride;
-        } else if (pack_right) {
-          Value *from = step(*right_, right_k, n_first, columns_.right);
-          b.CreateCall(pack_columns_function(g_.llvm_, g_.machine_, atom_, right_->stored,
-                                             unit(k_.right, columns_.right), make),
-                       {packed_, from, k_.right, columns_.right, k_count, n_count});
-          panels_base = packed_;
-          panel_stride = b.CreateNSWMul(k_count, width);
-          k_stride = width;
-        }
-        over(rows_.extent, pack_left ? kBlockRows : INT64_MAX, pack_left ? rows_.bound : 1, "m.block",
-             [&](Value *m_first, Value *m_count) {
-          Value *from = step(*left_, left_k, m_first, rows_.left);
-          Value *row_stride = rows_.left, *left_k_stride = k_.left;
-          if (pack_left) {
-            Value *to = b.CreateInBoundsGEP(b.getInt8Ty(), packed_, g_.i64(g_.packed_right_bytes(s_)));
-            b.CreateCall(pack_rows_function(g_.llvm_, g_.machine_, atom_, left_->stored, unit(rows_.left, k_.left), make),
-                         {to, from, rows_.left, k_.left, m_count, k_count});
-            from = to;
-            row_stride = g_.i64(kBlockK);
-            left_k_stride = g_.i64(1);
-          }
-          Value *c_rows = step(*accumulator_, accumulator, m_first, rows_.accumulator);
-          Value *panels = b.CreateSDiv(b.CreateNSWAdd(n_count, g_.i64(atom_.columns - 1)), width);
-          g_.loop(panels, "panel", LoopStyle::NotVectorized, [&](Value *panel) {
-            Value *column = b.CreateNSWMul(panel, width);
-            Value *at = b.CreateInBoundsGEP(element, panels_base, b.CreateNSWMul(panel, panel_stride));
-            Value *c = step(*accumulator_, c_rows, b.CreateNSWAdd(n_first, column), g_.i64(1));
-            b.CreateCall(rows, {m_count, k_count, from, row_stride, left_k_stride, at, k_stride, c, rows_.accumulator,
-                                b.CreateNSWSub(n_count, column)});
-          });
-        });
-      });
+      over(columns_.extent, column_block, column_bound, "n.block",
+           [&](Value *n_first, Value *n_count) {
+             Value *panels_base = right_k, *panel_stride = width, *k_stride = k_.right;
+             if (right_->panels) {
+               panel_stride = right_->panel_stride;
+             } else if (pack_right) {
+               Value *from = step(*right_, right_k, n_first, columns_.right);
+               b.CreateCall(pack_columns_function(g_.llvm_, g_.machine_, atom_, right_->stored,
+                                                  unit(k_.right, columns_.right), make),
+                            {packed_, from, k_.right, columns_.right, k_count, n_count});
+               panels_base = packed_;
+               panel_stride = b.CreateNSWMul(k_count, width);
+               k_stride = width;
+             }
+             over(rows_.extent, pack_left ? kBlockRows : INT64_MAX, pack_left ? rows_.bound : 1,
+                  "m.block", [&](Value *m_first, Value *m_count) {
+                    Value *from = step(*left_, left_k, m_first, rows_.left);
+                    Value *row_stride = rows_.left, *left_k_stride = k_.left;
+                    if (pack_left) {
+                      Value *to = b.CreateInBoundsGEP(b.getInt8Ty(), packed_,
+                                                      g_.i64(g_.packed_right_bytes(s_)));
+                      b.CreateCall(pack_rows_function(g_.llvm_, g_.machine_, atom_, left_->stored,
+                                                      unit(rows_.left, k_.left), make),
+                                   {to, from, rows_.left, k_.left, m_count, k_count});
+                      from = to;
+                      row_stride = g_.i64(kBlockK);
+                      left_k_stride = g_.i64(1);
+                    }
+                    Value *c_rows = step(*accumulator_, accumulator, m_first, rows_.accumulator);
+                    Value *panels =
+                        b.CreateSDiv(b.CreateNSWAdd(n_count, g_.i64(atom_.columns - 1)), width);
+                    g_.loop(panels, "panel", LoopStyle::NotVectorized, [&](Value *panel) {
+                      Value *column = b.CreateNSWMul(panel, width);
+                      Value *at = b.CreateInBoundsGEP(element, panels_base,
+                                                      b.CreateNSWMul(panel, panel_stride));
+                      Value *c =
+                          step(*accumulator_, c_rows, b.CreateNSWAdd(n_first, column), g_.i64(1));
+                      b.CreateCall(
+                          rows, {m_count, k_count, from, row_stride, left_k_stride, at, k_stride, c,
+                                 rows_.accumulator, b.CreateNSWSub(n_count, column)});
+                    });
+                  });
+           });
     });
   }
 
@@ -290,7 +319,8 @@ bool Generator::packs_right(const ir::Mma &s) const {
   for (const VarPtr &v : roles.rows) rows *= axis_bound(v);
   const bool contiguous = roles.right.tile->space == Space::Tile && !roles.right.axes.empty() &&
                           roles.right.axes.back() == s.accumulator.axes.back();
-  return !(rows > 0 && rows <= kFew && contiguous && stored == compute_type(s.accumulator.tile->type));
+  return !(rows > 0 && rows <= kFew && contiguous &&
+           stored == compute_type(s.accumulator.tile->type));
 }
 
 std::int64_t Generator::packed_right_bytes(const ir::Mma &s) const {
@@ -311,8 +341,6 @@ std::int64_t Generator::pack_bytes(const ir::Mma &s) const {
   return packed_right_bytes(s) + rows;
 }
 
-void Generator::emit(const ir::Mma &s) {
-  MmaEmitter(*this, s).emit();
-}
+void Generator::emit(const ir::Mma &s) { MmaEmitter(*this, s).emit(); }
 
 }  // namespace pit::host

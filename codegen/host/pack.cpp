@@ -28,9 +28,11 @@ void emit_loop(llvm::IRBuilder<> &b, Value *extent, const Body &body) {
   b.SetInsertPoint(end);
 }
 
-llvm::Function *make_pack(llvm::LLVMContext &context, const std::string &name, const FunctionMaker &make) {
+llvm::Function *make_pack(llvm::LLVMContext &context, const std::string &name,
+                          const FunctionMaker &make) {
   llvm::Type *word = llvm::Type::getInt64Ty(context), *pointer = llvm::PointerType::get(context, 0);
-  auto *type = llvm::FunctionType::get(llvm::Type::getVoidTy(context), {pointer, pointer, word, word, word, word}, false);
+  auto *type = llvm::FunctionType::get(llvm::Type::getVoidTy(context),
+                                       {pointer, pointer, word, word, word, word}, false);
   llvm::Function *function = make(type, name);
   function->addFnAttr(llvm::Attribute::NoInline);
   function->addParamAttr(0, llvm::Attribute::NoAlias);
@@ -43,18 +45,20 @@ const char *suffix(UnitStride unit) {
 }
 
 // Element (i, j) of a source with two strides, widened.
-Value *load_widened(llvm::IRBuilder<> &b, const Machine &machine, const Atom &atom, Type from, Value *source,
-                    Value *offset) {
+Value *load_widened(llvm::IRBuilder<> &b, const Machine &machine, const Atom &atom, Type from,
+                    Value *source, Value *offset) {
   llvm::Type *memory = memory_type(b.getContext(), from);
-  Value *bits = b.CreateAlignedLoad(memory, b.CreateInBoundsGEP(memory, source, offset), llvm::Align(1));
+  Value *bits =
+      b.CreateAlignedLoad(memory, b.CreateInBoundsGEP(memory, source, offset), llvm::Align(1));
   Value *v = convert(b, machine, from, atom.type, from_memory(b, machine, from, bits));
   return to_memory(b, machine, atom.type, v);
 }
 
 }  // namespace
 
-llvm::Function *pack_columns_function(llvm::Module &module, const Machine &machine, const Atom &atom, Type from,
-                                      UnitStride unit, const FunctionMaker &make) {
+llvm::Function *pack_columns_function(llvm::Module &module, const Machine &machine,
+                                      const Atom &atom, Type from, UnitStride unit,
+                                      const FunctionMaker &make) {
   const std::string name = "pit.pack.columns." + to_string(from) + "." + atom.name + suffix(unit);
   if (llvm::Function *made = module.getFunction(name)) return made;
   llvm::LLVMContext &context = module.getContext();
@@ -62,12 +66,14 @@ llvm::Function *pack_columns_function(llvm::Module &module, const Machine &machi
   llvm::IRBuilder<> b(BasicBlock::Create(context, "entry", f));
   Value *to = f->getArg(0), *source = f->getArg(1), *k = f->getArg(4), *columns = f->getArg(5);
   Value *k_stride = unit == UnitStride::Row ? static_cast<Value *>(b.getInt64(1)) : f->getArg(2);
-  Value *column_stride = unit == UnitStride::Column ? static_cast<Value *>(b.getInt64(1)) : f->getArg(3);
+  Value *column_stride =
+      unit == UnitStride::Column ? static_cast<Value *>(b.getInt64(1)) : f->getArg(3);
   Value *width = b.getInt64(static_cast<std::uint64_t>(atom.columns));
   llvm::Type *element = memory_type(context, atom.type);
   llvm::AllocaInst *buffer = nullptr;
   if (unit == UnitStride::Row) {
-    buffer = b.CreateAlloca(llvm::ArrayType::get(element, static_cast<std::uint64_t>(atom.columns * kTurnBlock)));
+    buffer = b.CreateAlloca(
+        llvm::ArrayType::get(element, static_cast<std::uint64_t>(atom.columns * kTurnBlock)));
     buffer->setAlignment(llvm::Align(64));
   }
   Value *panels = b.CreateUDiv(b.CreateAdd(columns, b.CreateSub(width, b.getInt64(1))), width);
@@ -81,27 +87,34 @@ llvm::Function *pack_columns_function(llvm::Module &module, const Machine &machi
       Value *blocks = b.CreateSDiv(b.CreateNSWAdd(k, b.getInt64(kTurnBlock - 1)), size);
       emit_loop(b, blocks, [&](Value *block) {
         Value *first_k = b.CreateNSWMul(block, size);
-        Value *count_k = b.CreateBinaryIntrinsic(llvm::Intrinsic::smin, b.CreateNSWSub(k, first_k), size);
+        Value *count_k =
+            b.CreateBinaryIntrinsic(llvm::Intrinsic::smin, b.CreateNSWSub(k, first_k), size);
         emit_loop(b, count, [&](Value *j) {
-          Value *row = b.CreateNSWAdd(first_k, b.CreateNSWMul(b.CreateNSWAdd(first, j), column_stride));
+          Value *row =
+              b.CreateNSWAdd(first_k, b.CreateNSWMul(b.CreateNSWAdd(first, j), column_stride));
           Value *target = b.CreateNSWMul(j, size);
           emit_loop(b, count_k, [&](Value *l) {
             Value *v = load_widened(b, machine, atom, from, source, b.CreateNSWAdd(row, l));
-            b.CreateAlignedStore(v, b.CreateInBoundsGEP(element, buffer, b.CreateNSWAdd(target, l)), llvm::Align(1));
+            b.CreateAlignedStore(v, b.CreateInBoundsGEP(element, buffer, b.CreateNSWAdd(target, l)),
+                                 llvm::Align(1));
           });
         });
         Value *target = b.CreateNSWMul(b.CreateNSWAdd(b.CreateNSWMul(panel, k), first_k), width);
-        b.CreateCall(transpose_function(module, atom, make), {b.CreateInBoundsGEP(element, to, target), buffer, count_k});
+        b.CreateCall(transpose_function(module, atom, make),
+                     {b.CreateInBoundsGEP(element, to, target), buffer, count_k});
       });
       return;
     }
     const auto fill = [&](Value *count) {
       emit_loop(b, k, [&](Value *l) {
-        Value *row = b.CreateNSWAdd(b.CreateNSWMul(l, k_stride), b.CreateNSWMul(first, column_stride));
+        Value *row =
+            b.CreateNSWAdd(b.CreateNSWMul(l, k_stride), b.CreateNSWMul(first, column_stride));
         Value *target = b.CreateNSWMul(b.CreateNSWAdd(b.CreateNSWMul(panel, k), l), width);
         emit_loop(b, count, [&](Value *j) {
-          Value *v = load_widened(b, machine, atom, from, source, b.CreateNSWAdd(row, b.CreateNSWMul(j, column_stride)));
-          b.CreateAlignedStore(v, b.CreateInBoundsGEP(element, to, b.CreateNSWAdd(target, j)), llvm::Align(1));
+          Value *v = load_widened(b, machine, atom, from, source,
+                                  b.CreateNSWAdd(row, b.CreateNSWMul(j, column_stride)));
+          b.CreateAlignedStore(v, b.CreateInBoundsGEP(element, to, b.CreateNSWAdd(target, j)),
+                               llvm::Align(1));
         });
       });
     };
@@ -121,8 +134,8 @@ llvm::Function *pack_columns_function(llvm::Module &module, const Machine &machi
   return f;
 }
 
-llvm::Function *pack_rows_function(llvm::Module &module, const Machine &machine, const Atom &atom, Type from,
-                                   UnitStride unit, const FunctionMaker &make) {
+llvm::Function *pack_rows_function(llvm::Module &module, const Machine &machine, const Atom &atom,
+                                   Type from, UnitStride unit, const FunctionMaker &make) {
   const std::string name = "pit.pack.rows." + to_string(from) + "." + atom.name + suffix(unit);
   if (llvm::Function *made = module.getFunction(name)) return made;
   llvm::LLVMContext &context = module.getContext();
@@ -136,8 +149,10 @@ llvm::Function *pack_rows_function(llvm::Module &module, const Machine &machine,
     Value *row = b.CreateNSWMul(i, row_stride);
     Value *target = b.CreateNSWMul(i, b.getInt64(kBlockK));
     emit_loop(b, f->getArg(5), [&](Value *l) {
-      Value *v = load_widened(b, machine, atom, from, source, b.CreateNSWAdd(row, b.CreateNSWMul(l, k_stride)));
-      b.CreateAlignedStore(v, b.CreateInBoundsGEP(element, to, b.CreateNSWAdd(target, l)), llvm::Align(1));
+      Value *v = load_widened(b, machine, atom, from, source,
+                              b.CreateNSWAdd(row, b.CreateNSWMul(l, k_stride)));
+      b.CreateAlignedStore(v, b.CreateInBoundsGEP(element, to, b.CreateNSWAdd(target, l)),
+                           llvm::Align(1));
     });
   });
   b.CreateRetVoid();

@@ -13,9 +13,10 @@ namespace pit::host {
 namespace {
 
 void run(std::int64_t n, pit_loop_body body, void *closure) {
-  tbb::parallel_for(tbb::blocked_range<std::int64_t>(0, n), [&](const tbb::blocked_range<std::int64_t> &range) {
-    for (std::int64_t i = range.begin(); i < range.end(); ++i) body(closure, i);
-  });
+  tbb::parallel_for(tbb::blocked_range<std::int64_t>(0, n),
+                    [&](const tbb::blocked_range<std::int64_t> &range) {
+                      for (std::int64_t i = range.begin(); i < range.end(); ++i) body(closure, i);
+                    });
 }
 
 // Arenas are kept: making one for each loop costs more than a small loop.

@@ -7,8 +7,8 @@
 
 namespace pit::host {
 
-/// A pit_parallel_hook: the iterations run on oneTBB's workers, as many threads at once as pit_threads() says. May be
-/// called from several threads, and from inside a body.
+/// A pit_parallel_hook: the iterations run on oneTBB's workers, as many threads at once as
+/// pit_threads() says. May be called from several threads, and from inside a body.
 void tbb_parallel_for(void *user, std::int64_t n, pit_loop_body body, void *closure);
 
 }  // namespace pit::host

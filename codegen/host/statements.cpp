@@ -28,16 +28,26 @@ void Generator::emit(const ir::Stmt &s) {
       if (node->else_body.defined()) else_body = [this, node] { emit(node->else_body); };
       return when(value(node->condition), [&] { emit(node->then_body); }, else_body);
     }
-    case ir::StmtKind::For: return emit(*s.as<ir::For>());
-    case ir::StmtKind::Axes: return emit(*s.as<ir::Axes>());
-    case ir::StmtKind::Allocate: return emit(*s.as<ir::Allocate>());
-    case ir::StmtKind::Store: return emit(*s.as<ir::Store>());
-    case ir::StmtKind::Mma: return emit(*s.as<ir::Mma>());
-    case ir::StmtKind::Check: return emit(*s.as<ir::Check>());
-    case ir::StmtKind::IndexPlace: return emit(*s.as<ir::IndexPlace>());
-    case ir::StmtKind::IndexSort: return emit(*s.as<ir::IndexSort>());
-    case ir::StmtKind::Prefix: return emit(*s.as<ir::Prefix>());
-    case ir::StmtKind::Stage: return emit(*s.as<ir::Stage>());
+    case ir::StmtKind::For:
+      return emit(*s.as<ir::For>());
+    case ir::StmtKind::Axes:
+      return emit(*s.as<ir::Axes>());
+    case ir::StmtKind::Allocate:
+      return emit(*s.as<ir::Allocate>());
+    case ir::StmtKind::Store:
+      return emit(*s.as<ir::Store>());
+    case ir::StmtKind::Mma:
+      return emit(*s.as<ir::Mma>());
+    case ir::StmtKind::Check:
+      return emit(*s.as<ir::Check>());
+    case ir::StmtKind::IndexPlace:
+      return emit(*s.as<ir::IndexPlace>());
+    case ir::StmtKind::IndexSort:
+      return emit(*s.as<ir::IndexSort>());
+    case ir::StmtKind::Prefix:
+      return emit(*s.as<ir::Prefix>());
+    case ir::StmtKind::Stage:
+      return emit(*s.as<ir::Stage>());
   }
 }
 
@@ -48,9 +58,7 @@ void Generator::emit(const ir::Axes &s) {
   emit(s.body);
 }
 
-void Generator::emit(const ir::Store &s) {
-  TileNest(*this, s.axes, s.guards).store(s);
-}
+void Generator::emit(const ir::Store &s) { TileNest(*this, s.axes, s.guards).store(s); }
 
 // Calls pit_report with the message's number and values.
 void Generator::report(const ir::Check &s) {
@@ -94,27 +102,31 @@ Value *pointer_or_null(llvm::IRBuilder<> &b, const StorageValue *v) {
 
 void Generator::emit(const ir::IndexPlace &s) {
   llvm::Type *pointer = b.getPtrTy(), *word = b.getInt64Ty();
-  const auto at = [&](const StoragePtr &p) { return pointer_or_null(b, p ? &storage(p) : nullptr); };
+  const auto at = [&](const StoragePtr &p) {
+    return pointer_or_null(b, p ? &storage(p) : nullptr);
+  };
   std::vector<llvm::Type *> types{pointer, pointer, pointer, pointer, pointer};
   types.insert(types.end(), 5, word);
   types.insert(types.end(), 5, pointer);
   b.CreateCall(runtime("pit_index_place", word, types),
-               {env_.call, b.CreateGlobalString(s.index_name), at(s.marks), at(s.mark_offsets), at(s.first),
-                index(s.groups), s.length.defined() ? index(s.length) : i64(0), index(s.micro), i64(s.align),
-                storage(s.coordinates).extents.at(0), at(s.offsets), at(s.counts), at(s.coordinates), at(s.position),
-                at(s.full)});
+               {env_.call, b.CreateGlobalString(s.index_name), at(s.marks), at(s.mark_offsets),
+                at(s.first), index(s.groups), s.length.defined() ? index(s.length) : i64(0),
+                index(s.micro), i64(s.align), storage(s.coordinates).extents.at(0), at(s.offsets),
+                at(s.counts), at(s.coordinates), at(s.position), at(s.full)});
 }
 
 void Generator::emit(const ir::IndexSort &s) {
   llvm::Type *pointer = b.getPtrTy(), *word = b.getInt64Ty();
-  const auto at = [&](const StoragePtr &p) { return pointer_or_null(b, p ? &storage(p) : nullptr); };
+  const auto at = [&](const StoragePtr &p) {
+    return pointer_or_null(b, p ? &storage(p) : nullptr);
+  };
   std::vector<llvm::Type *> types{pointer, pointer, pointer};
   types.insert(types.end(), 4, word);
   types.insert(types.end(), 4, pointer);
   b.CreateCall(runtime("pit_index_sort", word, types),
-               {env_.call, b.CreateGlobalString(s.index_name), at(s.keys), index(s.length), index(s.groups),
-                i64(s.align), storage(s.coordinates).extents.at(0), at(s.offsets), at(s.counts), at(s.coordinates),
-                at(s.position)});
+               {env_.call, b.CreateGlobalString(s.index_name), at(s.keys), index(s.length),
+                index(s.groups), i64(s.align), storage(s.coordinates).extents.at(0), at(s.offsets),
+                at(s.counts), at(s.coordinates), at(s.position)});
 }
 
 void Generator::emit(const ir::Prefix &s) {
@@ -127,12 +139,14 @@ void Generator::emit(const ir::Stage &s) {
   const std::size_t number = result_.stages.size();
   result_.stages.emplace_back(s.name, s.stage_kind);
   llvm::Type *i32 = b.getInt32Ty(), *i64_type = b.getInt64Ty();
-  auto *status = b.CreateAlignedLoad(i32, field(env_.call, offsetof(pit_call, status)), llvm::Align(4));
+  auto *status =
+      b.CreateAlignedLoad(i32, field(env_.call, offsetof(pit_call, status)), llvm::Align(4));
   status->setAtomic(llvm::AtomicOrdering::Monotonic);
   when(b.CreateICmpEQ(status, b.getInt32(PIT_OK)), [&] {
     if (number >= PIT_MAX_STAGES) return emit(s.body);
     const auto clock = runtime("pit_nanoseconds", i64_type, {});
-    Value *timed = b.CreateICmpNE(b.CreateLoad(i32, field(env_.call, offsetof(pit_call, profile))), b.getInt32(0));
+    Value *timed = b.CreateICmpNE(b.CreateLoad(i32, field(env_.call, offsetof(pit_call, profile))),
+                                  b.getInt32(0));
     llvm::AllocaInst *start = local(i64_type, "start");
     b.CreateStore(i64(0), start);
     when(timed, [&] { b.CreateStore(b.CreateCall(clock), start); });

@@ -12,7 +12,8 @@ namespace {
 
 using llvm::Value;
 
-// Vectors and register blocks may be read a little beyond the end of a tile; what is read there is not used.
+// Vectors and register blocks may be read a little beyond the end of a tile; what is read there is
+// not used.
 constexpr std::int64_t kSlack = 512;
 constexpr std::int64_t kCacheLine = 64;
 // What one function keeps on the stack; the rest is a workspace.
@@ -20,7 +21,8 @@ constexpr std::int64_t kMostStack = 128 << 10;
 
 // True when the value in a register is already rounded to e's type.
 bool is_rounded(const Expr &e) {
-  if (const auto *select = e.as<Select>()) return is_rounded(select->true_value) && is_rounded(select->false_value);
+  if (const auto *select = e.as<Select>())
+    return is_rounded(select->true_value) && is_rounded(select->false_value);
   return e->kind == ExprKind::Load || e->kind == ExprKind::Cast || e->kind == ExprKind::FloatImm ||
          e->kind == ExprKind::Param;
 }
@@ -28,13 +30,20 @@ bool is_rounded(const Expr &e) {
 llvm::AtomicRMWInst::BinOp atomic_operation(Combiner combiner, Type type) {
   using Rmw = llvm::AtomicRMWInst;
   switch (combiner) {
-    case Combiner::Sum: return type.is_float() ? Rmw::FAdd : Rmw::Add;
-    case Combiner::Min: return type.is_float() ? Rmw::BAD_BINOP : type.is_int() ? Rmw::Min : Rmw::UMin;
-    case Combiner::Max: return type.is_float() ? Rmw::BAD_BINOP : type.is_int() ? Rmw::Max : Rmw::UMax;
-    case Combiner::And: return Rmw::And;
-    case Combiner::Or: return Rmw::Or;
-    case Combiner::Assign: return Rmw::Xchg;
-    default: return Rmw::BAD_BINOP;
+    case Combiner::Sum:
+      return type.is_float() ? Rmw::FAdd : Rmw::Add;
+    case Combiner::Min:
+      return type.is_float() ? Rmw::BAD_BINOP : type.is_int() ? Rmw::Min : Rmw::UMin;
+    case Combiner::Max:
+      return type.is_float() ? Rmw::BAD_BINOP : type.is_int() ? Rmw::Max : Rmw::UMax;
+    case Combiner::And:
+      return Rmw::And;
+    case Combiner::Or:
+      return Rmw::Or;
+    case Combiner::Assign:
+      return Rmw::Xchg;
+    default:
+      return Rmw::BAD_BINOP;
   }
 }
 
@@ -60,8 +69,10 @@ llvm::Value *Generator::address(const StoragePtr &s, const std::vector<Expr> &in
       continue;
     }
     const auto *variable = indices[d].as<Variable>();
-    const auto position = variable ? env_.panel_positions.find(variable->var.get()) : env_.panel_positions.end();
-    if (position != env_.panel_positions.end() && position->second.columns == v.panels->panel_columns) {
+    const auto position =
+        variable ? env_.panel_positions.find(variable->var.get()) : env_.panel_positions.end();
+    if (position != env_.panel_positions.end() &&
+        position->second.columns == v.panels->panel_columns) {
       add_scaled(position->second.panel, v.panel_stride);
       add(position->second.lane);
     } else {
@@ -80,14 +91,16 @@ void Generator::describe_access(llvm::Instruction *access, const StorageNode *s)
   if (it == alias_scopes_.end()) return;
   access->setMetadata(llvm::LLVMContext::MD_alias_scope, it->second.own);
   access->setMetadata(llvm::LLVMContext::MD_noalias, it->second.others);
-  if (!variant_.outputs_overlap_inputs && llvm::isa<llvm::LoadInst>(access) && is_input_.contains(s)) {
+  if (!variant_.outputs_overlap_inputs && llvm::isa<llvm::LoadInst>(access) &&
+      is_input_.contains(s)) {
     access->setMetadata(llvm::LLVMContext::MD_invariant_load, llvm::MDNode::get(context_, {}));
   }
 }
 
 llvm::Value *Generator::load(const StoragePtr &s, llvm::Value *address) {
   const StorageValue &v = storage(s);
-  auto *access = b.CreateAlignedLoad(memory_type(context_, v.stored), address, llvm::Align(v.alignment), s->name);
+  auto *access = b.CreateAlignedLoad(memory_type(context_, v.stored), address,
+                                     llvm::Align(v.alignment), s->name);
   describe_access(access, s.get());
   Value *element = from_memory(b, machine_, v.stored, access);
   // A wider element holds a number of the tile's own type.
@@ -97,12 +110,14 @@ llvm::Value *Generator::load(const StoragePtr &s, llvm::Value *address) {
 void Generator::store(const StoragePtr &s, llvm::Value *address, llvm::Value *v) {
   const StorageValue &to = storage(s);
   if (!(to.stored == s->type)) v = convert(b, machine_, s->type, to.stored, v);
-  auto *access = b.CreateAlignedStore(to_memory(b, machine_, to.stored, v), address, llvm::Align(to.alignment));
+  auto *access = b.CreateAlignedStore(to_memory(b, machine_, to.stored, v), address,
+                                      llvm::Align(to.alignment));
   describe_access(access, s.get());
 }
 
 // Stores the value v of e, rounded to the storage's type even where its memory is wider.
-void Generator::store_rounded(const StoragePtr &s, llvm::Value *address, const Expr &e, llvm::Value *v) {
+void Generator::store_rounded(const StoragePtr &s, llvm::Value *address, const Expr &e,
+                              llvm::Value *v) {
   const Type type = s->type;
   if (!(storage(s).stored == type) && type.is_float() && type.bits == 16 && !is_rounded(e)) {
     v = from_memory(b, machine_, type, to_memory(b, machine_, type, v));
@@ -110,14 +125,17 @@ void Generator::store_rounded(const StoragePtr &s, llvm::Value *address, const E
   store(s, address, v);
 }
 
-// Elements of tensors are taken to be aligned here: the machine has no atomic access that crosses cache lines.
+// Elements of tensors are taken to be aligned here: the machine has no atomic access that crosses
+// cache lines.
 void Generator::update_atomically(const ir::Store &s, llvm::Value *address, llvm::Value *v) {
   const Type type = s.storage->type;
   const llvm::Align alignment(static_cast<std::uint64_t>(type.bytes()));
   const auto operation = atomic_operation(s.combiner, type);
-  const bool direct = operation != llvm::AtomicRMWInst::BAD_BINOP && !(type.is_float() && type.bits == 16);
+  const bool direct =
+      operation != llvm::AtomicRMWInst::BAD_BINOP && !(type.is_float() && type.bits == 16);
   if (direct) {
-    b.CreateAtomicRMW(operation, address, to_memory(b, machine_, type, v), alignment, llvm::AtomicOrdering::Monotonic);
+    b.CreateAtomicRMW(operation, address, to_memory(b, machine_, type, v), alignment,
+                      llvm::AtomicOrdering::Monotonic);
     return;
   }
   llvm::Type *word = b.getIntNTy(type.bits);
@@ -134,18 +152,21 @@ void Generator::update_atomically(const ir::Store &s, llvm::Value *address, llvm
   llvm::Type *memory = memory_type(context_, type);
   Value *old = from_memory(b, machine_, type, b.CreateBitCast(old_bits, memory));
   Value *updated = to_memory(b, machine_, type, combine(s.combiner, type, old, v, false));
-  auto *exchange = b.CreateAtomicCmpXchg(address, old_bits, b.CreateBitCast(updated, word), alignment,
-                                         llvm::AtomicOrdering::Monotonic, llvm::AtomicOrdering::Monotonic);
+  auto *exchange =
+      b.CreateAtomicCmpXchg(address, old_bits, b.CreateBitCast(updated, word), alignment,
+                            llvm::AtomicOrdering::Monotonic, llvm::AtomicOrdering::Monotonic);
   old_bits->addIncoming(b.CreateExtractValue(exchange, 0), b.GetInsertBlock());
   b.CreateCondBr(b.CreateExtractValue(exchange, 1), done, retry);
   b.SetInsertPoint(done);
 }
 
-// --- memory of Allocate ---------------------------------------------------------------------------------------------
+// --- memory of Allocate
+// ---------------------------------------------------------------------------------------------
 
 // max(v, 0); a constant stays one.
 llvm::Value *Generator::not_negative(llvm::Value *v) {
-  if (const auto *constant = llvm::dyn_cast<llvm::ConstantInt>(v)) return constant->isNegative() ? i64(0) : v;
+  if (const auto *constant = llvm::dyn_cast<llvm::ConstantInt>(v))
+    return constant->isNegative() ? i64(0) : v;
   return b.CreateBinaryIntrinsic(llvm::Intrinsic::smax, v, i64(0));
 }
 
@@ -189,13 +210,15 @@ llvm::Value *Generator::bytes_of(const ir::Allocate &s) {
   Value *elements = i64(1);
   if (v.panels) {
     Value *columns = v.extents[static_cast<std::size_t>(v.panels->column_dimension)];
-    Value *panels = b.CreateUDiv(b.CreateAdd(columns, i64(v.panels->panel_columns - 1)), i64(v.panels->panel_columns));
+    Value *panels = b.CreateUDiv(b.CreateAdd(columns, i64(v.panels->panel_columns - 1)),
+                                 i64(v.panels->panel_columns));
     elements = b.CreateNSWMul(panels, v.panel_stride);
   } else {
     for (Value *e : v.extents) elements = b.CreateNSWMul(elements, e);
   }
   const std::int64_t slack = s.storage->space == Space::Tile ? kSlack : 0;
-  Value *bytes = b.CreateNSWAdd(b.CreateNSWMul(elements, i64(v.stored.bytes())), i64(slack + kCacheLine - 1));
+  Value *bytes =
+      b.CreateNSWAdd(b.CreateNSWMul(elements, i64(v.stored.bytes())), i64(slack + kCacheLine - 1));
   return b.CreateAnd(bytes, i64(-kCacheLine));
 }
 
@@ -213,9 +236,12 @@ bool Generator::evaluable(const Expr &e) {
   bool possible = true;
   walk(e, [&](const Expr &part) {
     if (part.as<Load>()) possible = false;
-    if (const auto *v = part.as<Variable>()) possible = possible && env_.variables.contains(v->var.get());
-    if (const auto *x = part.as<Extent>()) possible = possible && env_.storages.contains(x->storage.get());
-    if (const auto *p = part.as<ParamRef>()) possible = possible && env_.parameters.contains(p->param.get());
+    if (const auto *v = part.as<Variable>())
+      possible = possible && env_.variables.contains(v->var.get());
+    if (const auto *x = part.as<Extent>())
+      possible = possible && env_.storages.contains(x->storage.get());
+    if (const auto *p = part.as<ParamRef>())
+      possible = possible && env_.parameters.contains(p->param.get());
     return possible;
   });
   return possible;
@@ -230,7 +256,8 @@ void Generator::with_workspace(llvm::Value *bytes, const std::function<void(llvm
   when(b.CreateIsNotNull(memory), [&] {
     b.CreateAlignmentAssumption(llvm_.getDataLayout(), memory, kCacheLine);
     body(memory);
-    b.CreateCall(runtime("pit_workspace_release", b.getVoidTy(), {pointer, pointer}), {env_.call, memory});
+    b.CreateCall(runtime("pit_workspace_release", b.getVoidTy(), {pointer, pointer}),
+                 {env_.call, memory});
   });
 }
 
@@ -243,13 +270,15 @@ void Generator::with_reservations(const ir::Stmt &statements, const Body &body) 
   ir::walk_statements(statements, [&](const ir::Stmt &s) {
     if (env_.reserved.contains(s.get())) return true;
     if (const auto *loop = s.as<ir::For>()) {
-      const bool parallel = loop->loop_kind == ir::ForKind::Parallel || loop->loop_kind == ir::ForKind::GpuBlock;
+      const bool parallel =
+          loop->loop_kind == ir::ForKind::Parallel || loop->loop_kind == ir::ForKind::GpuBlock;
       return !(parallel && machine_.threads);
     }
     std::optional<std::int64_t> size;
     Value *bytes = nullptr;
     if (const auto *allocate = s.as<ir::Allocate>()) {
-      if (!std::ranges::all_of(allocate->extents, [&](const Expr &e) { return evaluable(e); })) return true;
+      if (!std::ranges::all_of(allocate->extents, [&](const Expr &e) { return evaluable(e); }))
+        return true;
       size = static_bytes_of(*allocate);
       bytes = size ? i64(*size) : bytes_of(*allocate);
     } else if (const auto *mma = s.as<ir::Mma>()) {
@@ -261,8 +290,9 @@ void Generator::with_reservations(const ir::Stmt &statements, const Body &body) 
     }
     if (size && stack_bytes_ + *size <= kMostStack) {
       stack_bytes_ += *size;
-      env_.reserved[s.get()] = local(llvm::ArrayType::get(b.getInt8Ty(), static_cast<std::uint64_t>(*size)),
-                                     "reserved", kCacheLine);
+      env_.reserved[s.get()] =
+          local(llvm::ArrayType::get(b.getInt8Ty(), static_cast<std::uint64_t>(*size)), "reserved",
+                kCacheLine);
     } else {
       parts.push_back({s.get(), bytes});
     }

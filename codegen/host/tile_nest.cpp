@@ -15,10 +15,14 @@ using llvm::Value;
 // What a unit-stride, invariant, strided or irregular access is worth in the innermost loop.
 int worth(Movement m) {
   switch (m) {
-    case Movement::None: return 1;
-    case Movement::Unit: return 3;
-    case Movement::Strided: return -2;
-    case Movement::Irregular: return -3;
+    case Movement::None:
+      return 1;
+    case Movement::Unit:
+      return 3;
+    case Movement::Strided:
+      return -2;
+    case Movement::Irregular:
+      return -3;
   }
   return 0;
 }
@@ -34,7 +38,8 @@ bool is_load_free(const Expr &e) {
 
 }  // namespace
 
-// The axis along which most accesses are contiguous becomes the innermost; the others keep their order.
+// The axis along which most accesses are contiguous becomes the innermost; the others keep their
+// order.
 void TileNest::choose_order(const ir::Store &s) {
   std::size_t best = order_.size();
   int best_score = 0;
@@ -80,7 +85,8 @@ void TileNest::run(Body body) {
   start();
 }
 
-// Extents read no axis. Once all are known to be positive, what is moved out of a loop is certain to be wanted.
+// Extents read no axis. Once all are known to be positive, what is moved out of a loop is certain
+// to be wanted.
 void TileNest::start() {
   if (order_.empty()) return level(0);
   Value *some = nullptr;
@@ -109,7 +115,8 @@ void TileNest::preload(const Expr &e, std::size_t depth) {
     return;
   }
   if (const auto *select = e.as<Select>()) return preload(select->condition, depth);
-  if (const auto *binary = e.as<Binary>(); binary && (binary->op == BinaryOp::And || binary->op == BinaryOp::Or)) {
+  if (const auto *binary = e.as<Binary>();
+      binary && (binary->op == BinaryOp::And || binary->op == BinaryOp::Or)) {
     return preload(binary->a, depth);
   }
   for (const Expr &operand : operands(e)) preload(operand, depth);
@@ -148,7 +155,8 @@ void TileNest::level(std::size_t depth) {
       const bool trivial = is_load_free(select->true_value) && is_load_free(select->false_value);
       if (!trivial) {
         g_.when(
-            g_.value(select->condition), [&] { side(select->true_value); }, [&] { side(select->false_value); });
+            g_.value(select->condition), [&] { side(select->true_value); },
+            [&] { side(select->false_value); });
         return;
       }
     }
@@ -162,7 +170,8 @@ int TileNest::panel_columns(const VarPtr &axis) const {
   if (!store_) return 0;
   const TileLayout *panels = g_.storage(store_->storage).panels;
   if (!panels) return 0;
-  const auto *variable = store_->indices[static_cast<std::size_t>(panels->column_dimension)].as<Variable>();
+  const auto *variable =
+      store_->indices[static_cast<std::size_t>(panels->column_dimension)].as<Variable>();
   return variable && variable->var == axis ? panels->panel_columns : 0;
 }
 
@@ -185,7 +194,8 @@ void TileNest::iterate(std::size_t depth) {
   });
 }
 
-// A loop over the panels and one over the columns of a panel, whose number is a constant but for the last panel.
+// A loop over the panels and one over the columns of a panel, whose number is a constant but for
+// the last panel.
 void TileNest::iterate_panels(std::size_t depth, int columns) {
   const VarPtr &axis = order_[depth];
   llvm::IRBuilder<> &b = g_.b;
@@ -211,17 +221,19 @@ void TileNest::iterate_panels(std::size_t depth, int columns) {
   g_.env_.panel_positions.erase(axis.get());
 }
 
-// When the innermost loop runs along k of a tile in panels, the two loops over columns and k become blocks that go
-// through a buffer.
+// When the innermost loop runs along k of a tile in panels, the two loops over columns and k become
+// blocks that go through a buffer.
 void TileNest::prepare_turning() {
   const TileLayout *panels = g_.storage(store_->storage).panels;
-  if (!panels || !guards_.empty() || store_->combiner != Combiner::Assign || order_.size() < 2) return;
+  if (!panels || !guards_.empty() || store_->combiner != Combiner::Assign || order_.size() < 2)
+    return;
   const auto variable_at = [&](int dimension) -> VarPtr {
     const auto *v = store_->indices[static_cast<std::size_t>(dimension)].as<Variable>();
     return v && std::ranges::find(order_, v->var) != order_.end() ? v->var : nullptr;
   };
   const VarPtr column = variable_at(panels->column_dimension), k = order_.back();
-  const bool along_k = !panels->k_dimensions.empty() && variable_at(panels->k_dimensions.back()) == k;
+  const bool along_k =
+      !panels->k_dimensions.empty() && variable_at(panels->k_dimensions.back()) == k;
   if (!column || !along_k || column == k) return;
   order_.erase(std::ranges::find(order_, column));
   order_.insert(order_.end() - 1, column);
@@ -238,35 +250,43 @@ void TileNest::iterate_turning(std::size_t depth) {
   };
   llvm::Function *turn = transpose_function(g_.llvm_, *target.panels->atom, make);
   Turning &t = *turning_;
-  t.buffer = g_.local(llvm::ArrayType::get(element, static_cast<std::uint64_t>(columns * kTurnBlock)), "turned", 64);
+  t.buffer =
+      g_.local(llvm::ArrayType::get(element, static_cast<std::uint64_t>(columns * kTurnBlock)),
+               "turned", 64);
   const VarNode *column = t.column.get(), *k = t.k.get();
   Value *extent = g_.env_.axes.at(column).extent, *extent_k = g_.env_.axes.at(k).extent;
   const auto blocks = [&](Value *count, Value *size) {
     return b.CreateSDiv(b.CreateNSWAdd(count, b.CreateNSWSub(size, g_.i64(1))), size);
   };
   Value *width = g_.i64(columns), *depth_of_block = g_.i64(kTurnBlock);
-  g_.loop(blocks(extent, width), t.column->name + ".panel", LoopStyle::NotVectorized, [&](Value *panel) {
-    Value *first = b.CreateNSWMul(panel, width);
-    Value *lanes = b.CreateBinaryIntrinsic(llvm::Intrinsic::smin, b.CreateNSWSub(extent, first), width);
-    g_.loop(blocks(extent_k, depth_of_block), t.k->name + ".block", LoopStyle::NotVectorized, [&](Value *block) {
-      t.first_k = b.CreateNSWMul(block, depth_of_block);
-      t.count_k = b.CreateBinaryIntrinsic(llvm::Intrinsic::smin, b.CreateNSWSub(extent_k, t.first_k), depth_of_block);
-      g_.loop(lanes, t.column->name, LoopStyle::NotVectorized, [&](Value *lane) {
-        t.row = lane;
-        g_.env_.variables[column] = b.CreateNSWAdd(first, lane);
-        level(depth + 1);
+  g_.loop(
+      blocks(extent, width), t.column->name + ".panel", LoopStyle::NotVectorized,
+      [&](Value *panel) {
+        Value *first = b.CreateNSWMul(panel, width);
+        Value *lanes =
+            b.CreateBinaryIntrinsic(llvm::Intrinsic::smin, b.CreateNSWSub(extent, first), width);
+        g_.loop(blocks(extent_k, depth_of_block), t.k->name + ".block", LoopStyle::NotVectorized,
+                [&](Value *block) {
+                  t.first_k = b.CreateNSWMul(block, depth_of_block);
+                  t.count_k = b.CreateBinaryIntrinsic(
+                      llvm::Intrinsic::smin, b.CreateNSWSub(extent_k, t.first_k), depth_of_block);
+                  g_.loop(lanes, t.column->name, LoopStyle::NotVectorized, [&](Value *lane) {
+                    t.row = lane;
+                    g_.env_.variables[column] = b.CreateNSWAdd(first, lane);
+                    level(depth + 1);
+                  });
+                  g_.env_.variables[column] = first;
+                  g_.env_.panel_positions[column] = {panel, g_.i64(0), columns};
+                  g_.env_.variables[k] = t.first_k;
+                  b.CreateCall(turn,
+                               {g_.address(store_->storage, store_->indices), t.buffer, t.count_k});
+                  g_.env_.panel_positions.erase(column);
+                });
       });
-      g_.env_.variables[column] = first;
-      g_.env_.panel_positions[column] = {panel, g_.i64(0), columns};
-      g_.env_.variables[k] = t.first_k;
-      b.CreateCall(turn, {g_.address(store_->storage, store_->indices), t.buffer, t.count_k});
-      g_.env_.panel_positions.erase(column);
-    });
-  });
 }
 
-// Every loop from here on is reduced into one element, which stays in a register meanwhile. With guards the element
-// is touched only if they held once.
+// Every loop from here on is reduced into one element, which stays in a register meanwhile. With
+// guards the element is touched only if they held once.
 void TileNest::reduce(std::size_t depth) {
   llvm::IRBuilder<> &b = g_.b;
   const ir::Store &s = *store_;
@@ -276,13 +296,15 @@ void TileNest::reduce(std::size_t depth) {
   llvm::AllocaInst *sum = g_.local(register_t, "sum");
   llvm::AllocaInst *held = guarded ? g_.local(b.getInt8Ty(), "held") : nullptr;
   // -0 is the number that every sum leaves as it is.
-  Value *start = s.combiner == Combiner::Sum && type.is_float() ? llvm::ConstantFP::getNegativeZero(register_t)
-                                                                : g_.value(identity_of(s.combiner, type));
+  Value *start = s.combiner == Combiner::Sum && type.is_float()
+                     ? llvm::ConstantFP::getNegativeZero(register_t)
+                     : g_.value(identity_of(s.combiner, type));
   b.CreateStore(start, sum);
   if (guarded) b.CreateStore(b.getInt8(0), held);
   const Body outer_body = std::exchange(body_, [&] {
     if (guarded) b.CreateStore(b.getInt8(1), held);
-    b.CreateStore(g_.combine(s.combiner, type, b.CreateLoad(register_t, sum), g_.value(value_), true), sum);
+    b.CreateStore(
+        g_.combine(s.combiner, type, b.CreateLoad(register_t, sum), g_.value(value_), true), sum);
   });
   reducing_ = true;
   level(depth);
@@ -306,9 +328,11 @@ void TileNest::innermost() {
   const ir::Store &s = *store_;
   Value *v = g_.value(value_);
   if (turning_) {
-    Value *place = g_.b.CreateNSWAdd(g_.b.CreateNSWMul(turning_->row, g_.i64(kTurnBlock)), turning_->place);
+    Value *place =
+        g_.b.CreateNSWAdd(g_.b.CreateNSWMul(turning_->row, g_.i64(kTurnBlock)), turning_->place);
     llvm::Type *element = memory_type(g_.context_, g_.storage(s.storage).stored);
-    return g_.store_rounded(s.storage, g_.b.CreateInBoundsGEP(element, turning_->buffer, place), value_, v);
+    return g_.store_rounded(s.storage, g_.b.CreateInBoundsGEP(element, turning_->buffer, place),
+                            value_, v);
   }
   Value *at = g_.address(s.storage, s.indices);
   if (s.atomic && g_.env_.in_parallel) {
@@ -316,7 +340,8 @@ void TileNest::innermost() {
   } else if (s.combiner == Combiner::Assign) {
     g_.store_rounded(s.storage, at, value_, v);
   } else {
-    g_.store(s.storage, at, g_.combine(s.combiner, s.storage->type, g_.load(s.storage, at), v, true));
+    g_.store(s.storage, at,
+             g_.combine(s.combiner, s.storage->type, g_.load(s.storage, at), v, true));
   }
 }
 

@@ -9,9 +9,9 @@
 
 namespace pit::host {
 
-/// Emits loops over axes in an order of its own choice. Guards are tested in their order, each as far out as the axes
-/// it reads allow; what does not change in the inner loops is loaded outside of them; a select whose condition does not
-/// change becomes a branch outside of them.
+/// Emits loops over axes in an order of its own choice. Guards are tested in their order, each as
+/// far out as the axes it reads allow; what does not change in the inner loops is loaded outside of
+/// them; a select whose condition does not change becomes a branch outside of them.
 class TileNest {
  public:
   using Body = std::function<void()>;
@@ -47,12 +47,13 @@ class TileNest {
   Body body_;
   bool reducing_ = false;
 
-  /// A store into panels whose source lies along k: panels are filled through a small buffer, which is then turned.
+  /// A store into panels whose source lies along k: panels are filled through a small buffer, which
+  /// is then turned.
   struct Turning {
     VarPtr column, k;
-    llvm::Value *buffer = nullptr, *row = nullptr;        // `row`: of the buffer, the column of the panel
-    llvm::Value *first_k = nullptr, *count_k = nullptr;   // the part of k that is in the buffer
-    llvm::Value *place = nullptr;                         // in the row
+    llvm::Value *buffer = nullptr, *row = nullptr;  // `row`: of the buffer, the column of the panel
+    llvm::Value *first_k = nullptr, *count_k = nullptr;  // the part of k that is in the buffer
+    llvm::Value *place = nullptr;                        // in the row
   };
   std::optional<Turning> turning_;
 };

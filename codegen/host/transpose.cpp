@@ -9,8 +9,8 @@ namespace {
 using llvm::BasicBlock;
 using llvm::Value;
 
-// Interleaving row i with row i + n/2, for all i, log2(n) times turns n rows of n numbers into columns: each step moves
-// one bit of the row number to the front of the column number.
+// Interleaving row i with row i + n/2, for all i, log2(n) times turns n rows of n numbers into
+// columns: each step moves one bit of the row number to the front of the column number.
 std::vector<Value *> turn(llvm::IRBuilder<> &b, std::vector<Value *> rows) {
   const int n = static_cast<int>(rows.size());
   llvm::SmallVector<int, 64> low, high;
@@ -64,14 +64,17 @@ class Transpose {
     Value *offset = b.CreateNSWAdd(b.CreateNSWMul(l, number(atom_.columns)), column);
     return b.CreateInBoundsGEP(element_, f_->getArg(0), offset);
   }
-  llvm::Align alignment() const { return llvm::Align(static_cast<std::uint64_t>(atom_.type.bytes())); }
+  llvm::Align alignment() const {
+    return llvm::Align(static_cast<std::uint64_t>(atom_.type.bytes()));
+  }
 
   void turn_block(Value *first) {
     const int n = atom_.lanes();
     auto *vector = llvm::FixedVectorType::get(element_, static_cast<unsigned>(n));
     for (int group = 0; group < atom_.columns; group += n) {
       std::vector<Value *> rows;
-      for (int j = 0; j < n; ++j) rows.push_back(b.CreateAlignedLoad(vector, from(number(group + j), first), alignment()));
+      for (int j = 0; j < n; ++j)
+        rows.push_back(b.CreateAlignedLoad(vector, from(number(group + j), first), alignment()));
       rows = turn(b, std::move(rows));
       for (int l = 0; l < n; ++l) {
         Value *at = to(b.CreateNSWAdd(first, number(l)), number(group));
@@ -82,8 +85,8 @@ class Transpose {
 
   // Numbers whole <= l < k, one by one.
   void copy_rest(Value *whole) {
-    BasicBlock *before = b.GetInsertBlock(), *row = add("row"), *column = add("column"), *row_end = add("row.end"),
-               *end = add("end");
+    BasicBlock *before = b.GetInsertBlock(), *row = add("row"), *column = add("column"),
+               *row_end = add("row.end"), *end = add("end");
     Value *k = f_->getArg(2);
     b.CreateCondBr(b.CreateICmpSLT(whole, k), row, end);
     b.SetInsertPoint(row);
@@ -93,7 +96,8 @@ class Transpose {
     b.SetInsertPoint(column);
     auto *j = b.CreatePHI(b.getInt64Ty(), 2);
     j->addIncoming(number(0), row);
-    b.CreateAlignedStore(b.CreateAlignedLoad(element_, from(j, l), alignment()), to(l, j), alignment());
+    b.CreateAlignedStore(b.CreateAlignedLoad(element_, from(j, l), alignment()), to(l, j),
+                         alignment());
     Value *next_j = b.CreateNSWAdd(j, number(1));
     j->addIncoming(next_j, column);
     b.CreateCondBr(b.CreateICmpSLT(next_j, number(atom_.columns)), column, row_end);
@@ -113,13 +117,16 @@ class Transpose {
 
 }  // namespace
 
-llvm::Function *transpose_function(llvm::Module &module, const Atom &atom, const FunctionMaker &make) {
+llvm::Function *transpose_function(llvm::Module &module, const Atom &atom,
+                                   const FunctionMaker &make) {
   const std::string name = "pit.transpose." + atom.name;
   if (llvm::Function *made = module.getFunction(name)) return made;
   llvm::LLVMContext &context = module.getContext();
   llvm::Type *pointer = llvm::PointerType::get(context, 0);
-  llvm::Function *f = make(llvm::FunctionType::get(llvm::Type::getVoidTy(context),
-                                                   {pointer, pointer, llvm::Type::getInt64Ty(context)}, false), name);
+  llvm::Function *f =
+      make(llvm::FunctionType::get(llvm::Type::getVoidTy(context),
+                                   {pointer, pointer, llvm::Type::getInt64Ty(context)}, false),
+           name);
   f->addFnAttr(llvm::Attribute::NoInline);
   f->addParamAttr(0, llvm::Attribute::NoAlias);
   f->addParamAttr(1, llvm::Attribute::NoAlias);

@@ -11,7 +11,8 @@ using namespace ir;  // NOLINT
 Module map_module(Type type, Type result, const std::function<Expr(Expr)> &op) {
   Module module;
   module.name = "map";
-  const StoragePtr x = make_storage("X", type, 1, Space::Tensor), y = make_storage("Y", result, 1, Space::Tensor);
+  const StoragePtr x = make_storage("X", type, 1, Space::Tensor),
+                   y = make_storage("Y", result, 1, Space::Tensor);
   module.inputs = {x};
   module.outputs = {y};
   const VarPtr i = make_axis_variable("i");
@@ -22,8 +23,8 @@ Module map_module(Type type, Type result, const std::function<Expr(Expr)> &op) {
   return module;
 }
 
-std::vector<double> apply(Type type, Type result, const std::function<Expr(Expr)> &op, const std::vector<double> &xs,
-                          const std::string &target) {
+std::vector<double> apply(Type type, Type result, const std::function<Expr(Expr)> &op,
+                          const std::vector<double> &xs, const std::string &target) {
   const Module module = map_module(type, result, op);
   std::vector<TestTensor> inputs{TestTensor(type, {static_cast<std::int64_t>(xs.size())})};
   std::vector<TestTensor> outputs{TestTensor(result, {static_cast<std::int64_t>(xs.size())})};
@@ -31,13 +32,17 @@ std::vector<double> apply(Type type, Type result, const std::function<Expr(Expr)
   const emit::JitFunction function(module, machine_of(Target(target)), row_major_variant(module));
   REQUIRE(call(function, module, inputs, {}, outputs).status == PIT_OK);
   std::vector<double> ys;
-  for (std::size_t i = 0; i < xs.size(); ++i) ys.push_back(outputs[0].get(static_cast<std::int64_t>(i)));
+  for (std::size_t i = 0; i < xs.size(); ++i)
+    ys.push_back(outputs[0].get(static_cast<std::int64_t>(i)));
   return ys;
 }
 
 std::vector<double> floats_of_all_sizes() {
-  std::vector<double> xs{0.0, -0.0, INFINITY, -INFINITY, NAN, 1, -1, 0.5, 88.7, 88.8, -87.4, -100, -103.9, -104, 1e-45, 1.17549435e-38,
-                         3.4028235e38, -3.4028235e38, 0.70710677, 1.4142135, 0.99999994, 1.0000001, 0.625, 9.1, 1073741824.0, 1073741760.0};
+  std::vector<double> xs{
+      0.0,       -0.0,           INFINITY,     -INFINITY,     NAN,         1,         -1,
+      0.5,       88.7,           88.8,         -87.4,         -100,        -103.9,    -104,
+      1e-45,     1.17549435e-38, 3.4028235e38, -3.4028235e38, 0.70710677,  1.4142135, 0.99999994,
+      1.0000001, 0.625,          9.1,          1073741824.0,  1073741760.0};
   std::mt19937 random(5);
   for (int i = 0; i < 20000; ++i) {
     const float any = std::bit_cast<float>(static_cast<std::uint32_t>(random()));
@@ -56,7 +61,8 @@ double error_in_ulps(double found, double exact) {
   const auto nearest = static_cast<float>(exact);
   if (std::isnan(exact)) return std::isnan(found) ? 0 : 1e9;
   if (std::isinf(nearest) || std::isinf(found)) {
-    return static_cast<double>(nearest) == found || std::abs(found) == 3.4028234663852886e38 ? 0 : 1e9;
+    return static_cast<double>(nearest) == found || std::abs(found) == 3.4028234663852886e38 ? 0
+                                                                                             : 1e9;
   }
   const double size = std::max(std::abs(static_cast<double>(nearest)), 1.1754943508222875e-38);
   const double ulp = std::ldexp(1.0, std::ilogb(size) - 23);
@@ -113,7 +119,8 @@ TEST_CASE("16-bit floats widen exactly and narrow to nearest even") {
     CAPTURE(target);
     for (const Type half : {float16, bfloat16}) {
       // All 65536 numbers through float and back.
-      const Module module = map_module(half, float32, [](const Expr &x) { return cast(float32, x); });
+      const Module module =
+          map_module(half, float32, [](const Expr &x) { return cast(float32, x); });
       const Module back = map_module(float32, half, [&](const Expr &x) { return cast(half, x); });
       std::vector<TestTensor> bits{TestTensor(half, {65536})}, wide{TestTensor(float32, {65536})};
       for (std::uint32_t i = 0; i < 65536; ++i) {
@@ -136,10 +143,14 @@ TEST_CASE("16-bit floats widen exactly and narrow to nearest even") {
       std::mt19937_64 random(7);
       for (int i = 0; i < 20000; ++i) {
         xs.push_back(std::bit_cast<float>(static_cast<std::uint32_t>(random())));
-        xs.push_back(std::ldexp(1.0 + static_cast<double>(random() % 4096) / 2048.0, static_cast<int>(random() % 44) - 28));
+        xs.push_back(std::ldexp(1.0 + static_cast<double>(random() % 4096) / 2048.0,
+                                static_cast<int>(random() % 44) - 28));
       }
-      for (const double x : {65519.0, 65520.0, 65536.0, 3.39e38, 3.4028235e38, 5.96e-8, 2.98e-8, 2.99e-8}) xs.push_back(x);
-      const std::vector<double> ys = apply(float32, half, [&](const Expr &x) { return cast(half, x); }, xs, target);
+      for (const double x :
+           {65519.0, 65520.0, 65536.0, 3.39e38, 3.4028235e38, 5.96e-8, 2.98e-8, 2.99e-8})
+        xs.push_back(x);
+      const std::vector<double> ys =
+          apply(float32, half, [&](const Expr &x) { return cast(half, x); }, xs, target);
       wrong = 0;
       for (std::size_t i = 0; i < xs.size(); ++i) {
         const double e = round_to(half, static_cast<double>(static_cast<float>(xs[i])));
@@ -148,8 +159,9 @@ TEST_CASE("16-bit floats widen exactly and narrow to nearest even") {
       CHECK(wrong == 0);
     }
     // A double just above the middle of two bfloat16 rounds up, which two roundings would not.
-    const std::vector<double> tie = apply(float64, bfloat16, [](const Expr &x) { return cast(bfloat16, x); },
-                                          {1.00390625 + 1e-12, 1.00390625, 1.00390625 - 1e-12}, target);
+    const std::vector<double> tie = apply(
+        float64, bfloat16, [](const Expr &x) { return cast(bfloat16, x); },
+        {1.00390625 + 1e-12, 1.00390625, 1.00390625 - 1e-12}, target);
     CHECK(tie == std::vector<double>{1.0078125, 1.0, 1.0});
   }
 }

@@ -27,10 +27,12 @@ Module multiply(const Case &test) {
   Module module;
   module.name = "multiply";
   const StoragePtr a = tensor("A", test.operand, 2), b = tensor("B", test.operand, 2);
-  const StoragePtr c = tensor("C", test.accumulator, 2), start = tensor("start", test.accumulator, 2);
+  const StoragePtr c = tensor("C", test.accumulator, 2),
+                   start = tensor("start", test.accumulator, 2);
   module.inputs = {a, b, start};
   module.outputs = {c};
-  const VarPtr m = make_axis_variable("m"), n = make_axis_variable("n"), k = make_axis_variable("k");
+  const VarPtr m = make_axis_variable("m"), n = make_axis_variable("n"),
+               k = make_axis_variable("k");
   const StoragePtr ta = make_storage("a", test.operand, 2, Space::Tile);
   const StoragePtr tb = make_storage("b", test.operand, 2, Space::Tile);
   const StoragePtr tc = make_storage("c", test.accumulator, 2, Space::Tile);
@@ -49,25 +51,30 @@ Module multiply(const Case &test) {
     for (const VarPtr &v : axes) list.push_back(v == m ? em : v == n ? en : ek);
     return list;
   };
-  const auto axes_a = turn(test.a, {m, k}), axes_b = turn(test.b, {k, n}), axes_c = turn(test.c, {m, n});
+  const auto axes_a = turn(test.a, {m, k}), axes_b = turn(test.b, {k, n}),
+             axes_c = turn(test.c, {m, n});
   std::vector<Stmt> body{
-      make<Store>(std::vector<VarPtr>{m, k}, std::vector<Expr>{}, ta, indices(axes_a), Combiner::Assign,
-                  make_load(a, {at(m), at(k)})),
-      make<Store>(std::vector<VarPtr>{k, n}, std::vector<Expr>{}, tb, indices(axes_b), Combiner::Assign,
-                  make_load(b, {at(k), at(n)})),
-      make<Store>(std::vector<VarPtr>{m, n}, std::vector<Expr>{}, tc, indices(axes_c), Combiner::Assign,
-                  make_load(start, {at(m), at(n)})),
-      make<Mma>(std::vector<VarPtr>{}, std::vector<VarPtr>{m}, std::vector<VarPtr>{n}, std::vector<VarPtr>{k},
-                TileOperand{tc, axes_c}, TileOperand{ta, axes_a}, TileOperand{tb, axes_b}, test.atom),
-      make<Store>(std::vector<VarPtr>{m, n}, std::vector<Expr>{}, c, std::vector<Expr>{at(m), at(n)},
-                  Combiner::Assign, make_load(tc, indices(axes_c)))};
+      make<Store>(std::vector<VarPtr>{m, k}, std::vector<Expr>{}, ta, indices(axes_a),
+                  Combiner::Assign, make_load(a, {at(m), at(k)})),
+      make<Store>(std::vector<VarPtr>{k, n}, std::vector<Expr>{}, tb, indices(axes_b),
+                  Combiner::Assign, make_load(b, {at(k), at(n)})),
+      make<Store>(std::vector<VarPtr>{m, n}, std::vector<Expr>{}, tc, indices(axes_c),
+                  Combiner::Assign, make_load(start, {at(m), at(n)})),
+      make<Mma>(std::vector<VarPtr>{}, std::vector<VarPtr>{m}, std::vector<VarPtr>{n},
+                std::vector<VarPtr>{k}, TileOperand{tc, axes_c}, TileOperand{ta, axes_a},
+                TileOperand{tb, axes_b}, test.atom),
+      make<Store>(std::vector<VarPtr>{m, n}, std::vector<Expr>{}, c,
+                  std::vector<Expr>{at(m), at(n)}, Combiner::Assign,
+                  make_load(tc, indices(axes_c)))};
   if (test.read_tiles_again) {
-    body.push_back(make<Store>(std::vector<VarPtr>{m, k, n}, std::vector<Expr>{}, c, std::vector<Expr>{at(m), at(n)},
-                               Combiner::Max, cast(test.accumulator, make_load(ta, indices(axes_a)) +
-                                                                         make_load(tb, indices(axes_b)))));
+    body.push_back(make<Store>(
+        std::vector<VarPtr>{m, k, n}, std::vector<Expr>{}, c, std::vector<Expr>{at(m), at(n)},
+        Combiner::Max,
+        cast(test.accumulator, make_load(ta, indices(axes_a)) + make_load(tb, indices(axes_b)))));
   }
   Stmt s = make_block(std::move(body));
-  s = make<Axes>(std::vector<AxisBinding>{{m, em, test.m}, {n, en, test.n <= 3 ? test.n : 0}, {k, ek, 0}}, s);
+  s = make<Axes>(
+      std::vector<AxisBinding>{{m, em, test.m}, {n, en, test.n <= 3 ? test.n : 0}, {k, ek, 0}}, s);
   s = make<Allocate>(tc, extents(axes_c), s);
   s = make<Allocate>(tb, extents(axes_b), s);
   s = make<Allocate>(ta, extents(axes_a), s);
@@ -78,21 +85,30 @@ Module multiply(const Case &test) {
 void run(const Case &test) {
   std::mt19937 random(static_cast<unsigned>(test.m * 31 + test.n * 7 + test.k));
   const auto low = test.operand.is_uint() ? 0 : -3;
-  std::vector<TestTensor> inputs{TestTensor(test.operand, {test.m, test.k}).fill_random(random, low, 3),
-                                 TestTensor(test.operand, {test.k, test.n}).fill_random(random, low, 3),
-                                 TestTensor(test.accumulator, {test.m, test.n}).fill_random(random, low, 3)};
+  std::vector<TestTensor> inputs{
+      TestTensor(test.operand, {test.m, test.k}).fill_random(random, low, 3),
+      TestTensor(test.operand, {test.k, test.n}).fill_random(random, low, 3),
+      TestTensor(test.accumulator, {test.m, test.n}).fill_random(random, low, 3)};
   std::vector<TestTensor> outputs{TestTensor(test.accumulator, {test.m, test.n})};
   CAPTURE(test.m);
   CAPTURE(test.n);
   CAPTURE(test.k);
   CAPTURE(to_string(test.operand));
   CAPTURE(to_string(test.accumulator));
-  check_against_interpreter(multiply(test), inputs, {}, outputs, test.accumulator.bits == 16 ? 0.02 : 0);
+  check_against_interpreter(multiply(test), inputs, {}, outputs,
+                            test.accumulator.bits == 16 ? 0.02 : 0);
 }
 
 TEST_CASE("an Mma of ragged sizes gives the interpreter's result") {
-  for (const auto &[m, n, k] : std::vector<std::array<std::int64_t, 3>>{
-           {1, 1, 1}, {8, 32, 16}, {1, 40, 5}, {3, 70, 9}, {13, 33, 17}, {15, 64, 0}, {0, 5, 5}, {31, 1, 20}, {20, 3, 7}}) {
+  for (const auto &[m, n, k] : std::vector<std::array<std::int64_t, 3>>{{1, 1, 1},
+                                                                        {8, 32, 16},
+                                                                        {1, 40, 5},
+                                                                        {3, 70, 9},
+                                                                        {13, 33, 17},
+                                                                        {15, 64, 0},
+                                                                        {0, 5, 5},
+                                                                        {31, 1, 20},
+                                                                        {20, 3, 7}}) {
     run({m, n, k, float32, float32});
   }
 }
@@ -104,18 +120,20 @@ TEST_CASE("an Mma larger than its cache blocks gives the interpreter's result") 
 }
 
 TEST_CASE("an Mma takes operands of every type") {
-  for (const auto &[operand, accumulator] : std::vector<std::pair<Type, Type>>{{bfloat16, float32},
-                                                                               {float16, float32},
-                                                                               {float64, float64},
-                                                                               {float32, float64},
-                                                                               {int8, int32},
-                                                                               {uint8, int32},
-                                                                               {int16, int64},
-                                                                               {uint8, uint32},
-                                                                               {bfloat16, bfloat16},
-                                                                               {float16, float16}}) {
+  for (const auto &[operand, accumulator] :
+       std::vector<std::pair<Type, Type>>{{bfloat16, float32},
+                                          {float16, float32},
+                                          {float64, float64},
+                                          {float32, float64},
+                                          {int8, int32},
+                                          {uint8, int32},
+                                          {int16, int64},
+                                          {uint8, uint32},
+                                          {bfloat16, bfloat16},
+                                          {float16, float16}}) {
     run({10, 37, 11, operand, accumulator});
-    run({10, 37, 11, operand, accumulator, Order::Straight, Order::Straight, Order::Straight, true});
+    run({10, 37, 11, operand, accumulator, Order::Straight, Order::Straight, Order::Straight,
+         true});
   }
 }
 

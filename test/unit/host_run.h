@@ -31,7 +31,8 @@ struct TestTensor {
       for (std::size_t d = extents.size(); d-- > 1;) strides[d - 1] = strides[d] * extents[d];
     }
     std::int64_t size = 1;
-    for (std::size_t d = 0; d < extents.size(); ++d) size += std::max<std::int64_t>(extents[d] - 1, 0) * strides[d];
+    for (std::size_t d = 0; d < extents.size(); ++d)
+      size += std::max<std::int64_t>(extents[d] - 1, 0) * strides[d];
     bytes.resize(static_cast<std::size_t>(size * type.bytes()));
   }
 
@@ -84,8 +85,9 @@ struct HostRun {
 };
 
 /// Calls the function; scalars are converted to their types.
-inline HostRun call(const emit::JitFunction &function, const ir::Module &module, std::vector<TestTensor> &inputs,
-                    const std::vector<double> &scalars, std::vector<TestTensor> &outputs) {
+inline HostRun call(const emit::JitFunction &function, const ir::Module &module,
+                    std::vector<TestTensor> &inputs, const std::vector<double> &scalars,
+                    std::vector<TestTensor> &outputs) {
   std::vector<DLTensor> tensors;
   for (auto *list : {&inputs, &outputs}) {
     for (TestTensor &t : *list) {
@@ -101,7 +103,8 @@ inline HostRun call(const emit::JitFunction &function, const ir::Module &module,
   for (const DLTensor &t : tensors) pointers.push_back(&t);
   std::vector<TestTensor> scalar_memory;
   for (std::size_t i = 0; i < scalars.size(); ++i) {
-    scalar_memory.emplace_back(module.scalars[i]->type, std::vector<std::int64_t>{1}).set(0, scalars[i]);
+    scalar_memory.emplace_back(module.scalars[i]->type, std::vector<std::int64_t>{1})
+        .set(0, scalars[i]);
   }
   std::vector<const void *> scalar_pointers;
   for (TestTensor &t : scalar_memory) scalar_pointers.push_back(t.bytes.data());
@@ -116,7 +119,8 @@ inline HostRun call(const emit::JitFunction &function, const ir::Module &module,
   return run;
 }
 
-inline Variant variant_for(const std::vector<TestTensor> &inputs, const std::vector<TestTensor> &outputs) {
+inline Variant variant_for(const std::vector<TestTensor> &inputs,
+                           const std::vector<TestTensor> &outputs) {
   Variant variant;
   for (const auto *list : {&inputs, &outputs}) {
     for (const TestTensor &t : *list) {
@@ -141,11 +145,11 @@ inline const std::vector<std::string> &tested_targets() {
   return targets;
 }
 
-/// Runs the module by the interpreter and, for every target, by the JIT; outputs agree within `tolerance` (relative to
-/// 1 + |expected|). Outputs keep what the interpreter wrote.
+/// Runs the module by the interpreter and, for every target, by the JIT; outputs agree within
+/// `tolerance` (relative to 1 + |expected|). Outputs keep what the interpreter wrote.
 inline void check_against_interpreter(const ir::Module &module, std::vector<TestTensor> inputs,
-                                      const std::vector<double> &scalars, std::vector<TestTensor> &outputs,
-                                      double tolerance = 0) {
+                                      const std::vector<double> &scalars,
+                                      std::vector<TestTensor> &outputs, double tolerance = 0) {
   std::vector<TestTensor> expected = outputs;
   std::vector<ir::TensorArgument> in, out;
   for (TestTensor &t : inputs) in.push_back(t.argument());
@@ -153,7 +157,8 @@ inline void check_against_interpreter(const ir::Module &module, std::vector<Test
   ir::interpret(module, in, scalars, out);
   for (const std::string &target : tested_targets()) {
     INFO("target ", target);
-    const emit::JitFunction function(module, machine_of(Target(target)), variant_for(inputs, outputs));
+    const emit::JitFunction function(module, machine_of(Target(target)),
+                                     variant_for(inputs, outputs));
     std::vector<TestTensor> found = outputs;
     const HostRun run = call(function, module, inputs, scalars, found);
     REQUIRE(run.status == PIT_OK);
