@@ -235,7 +235,7 @@ struct Check final : StmtNode {
 };
 
 /// Turns marks into a sparse index, groups in parallel, coordinates ascending (see design.md
-/// section 5). Group g's candidates are marks[start(g) + j], 0 <= j < length(g), where start = g *
+/// The sparse index). Group g's candidates are marks[start(g) + j], 0 <= j < length(g), where start = g *
 /// length without `mark_offsets` and mark_offsets[g] with it (then length(g) = mark_offsets[g+1] -
 /// mark_offsets[g]). A mark is uint8: bit 0 = any iteration of the micro-tile passes, bit 1 = some
 /// iteration fails. Writes, for kept candidates j in order: coordinates[e] = first(g) + j * micro

@@ -31,6 +31,10 @@ class Collector {
   const std::function<void(const Access &)> &visit_;
   int definition_ = 0;
 
+  bool is_own(const PlannedDefinition &def) const {
+    return !site_.definitions.empty() && &def >= &site_.definitions.front() && &def <= &site_.definitions.back();
+  }
+
   static bool holds(const PlannedDefinition &def, const VarPtr &v) {
     for (const Expr &arg : def.args) {
       if (uses(arg, v)) return true;
@@ -58,7 +62,17 @@ class Collector {
       guards.push_back(predicate);
     }
     if (def.number > 0) {
-      for (const Expr &arg : def.args) expression(here(arg), loops, guards);
+      std::vector<Expr> args;
+      for (const Expr &arg : def.args) {
+        args.push_back(here(arg));
+        expression(args.back(), loops, guards);
+      }
+      if (is_own(def)) {
+        Access access = at(loops, guards, args);
+        access.stage = plan_.stage_of.at(site_.func.get());
+        access.own = access.is_store = true;
+        visit_(access);
+      }
     }
     for (const Expr &value : def.values) expression(here(value), loops, guards);
   }
@@ -90,11 +104,12 @@ class Collector {
       visit_(access);
     } else if (const Call *call = e.as<Call>()) {
       PlannedStage *stage = plan_.stage(*call);
-      if (stage == &site_) return;  // an update reading its own Func: inside its region by definition
       Access access = at(loops, guards, call->args);
       access.stage = stage;
       access.component = call->component;
+      access.own = stage == &site_;
       visit_(access);
+      if (access.own) return;
       if (stage->level == Level::Root || stage->level == Level::With) return;
       std::vector<Expr> args;
       for (const Expr &arg : call->args) args.push_back(to_int64(arg));

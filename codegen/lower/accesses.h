@@ -22,6 +22,8 @@ struct Access {
   StoragePtr tensor;                        ///< a tensor, or
   PlannedStage *stage = nullptr;            ///< a stage
   int component = 0;
+  bool own = false;                         ///< of `site` itself by one of its updates: a read, or a store
+  bool is_store = false;
   std::vector<Expr> indices;
   std::vector<AccessLoop> loops;            ///< outermost first
   std::vector<Expr> guards;                 ///< conjuncts, tested before

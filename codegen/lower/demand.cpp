@@ -33,7 +33,7 @@ class Demand {
     for (const auto &site : plan_->stages) {
       if (site->level != Level::Root && site->level != Level::With) continue;
       for_each_access(*plan_, *site, [&](const Access &access) {
-        if (access.stage == &stage) visit(access);
+        if (access.stage == &stage && !access.own) visit(access);
       });
     }
   }

@@ -115,6 +115,7 @@ Expr Emitter::lower(const Expr &e) {
   for (const TileContext &tile : tiles_) {
     // Inside a tile of a keyed group the key is the group.
     if (tile.key.defined() && equal(e, tile.key)) return cast(e.type(), tile.group);
+    if (tile.operand.defined() && equal(e, tile.operand)) return tile.packed;
   }
   if (const Load *load = e.as<Load>()) return lower_load(*load);
   std::vector<Expr> ops = operands(e);

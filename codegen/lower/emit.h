@@ -43,6 +43,7 @@ class Emitter {
     std::vector<VarPtr> vars;      ///< the variables of its axis and group ...
     std::vector<Expr> values;      ///< ... and their values here
     Expr key, group;               ///< what the key is here, and the loop variable that equals it
+    Expr operand, packed;          ///< the access whose values the index stores, and where they are
   };
   /// Variables and axes that statements see.
   struct Scope {
@@ -133,6 +134,9 @@ class Emitter {
   static const PlannedStage *root_of(const PlannedStage *stage);
   void need_indices_of(const PlannedStage &stage);
   void need_index(IndexPlan *index);
+  void emit_given_checks(const IndexPlan &index);
+  static ir::Stmt offsets_check(const StoragePtr &offsets, const Expr &groups, const Expr &first, const Expr &last,
+                                const std::string &name);
   void allocate_index(IndexPlan *index);
   ir::Stmt emit_marks(IndexPlan *index);
   ir::Stmt emit_ragged_starts(IndexPlan *index);
@@ -142,6 +146,7 @@ class Emitter {
   static void check_covers(const Expr &value, std::int64_t micro, const Scope &scope, const std::function<void()> &fail);
   static Expr negative_is_out_of_range(const Expr &key);
   ir::Stmt emit_keys(IndexPlan *index, const StoragePtr &keys);
+  static Expr stored_access(const IndexPlan &index);
   ir::Stmt emit_values(IndexPlan *index);
   ir::Stmt emit_marks_in_producer(PlannedStage *stage, const Scope &scope, const VarPtr &loop);
   ir::Stmt place_index(IndexPlan *index);

@@ -136,6 +136,15 @@ void Emitter::emit_checks(const PlannedStage &stage, bool of_inputs_only) {
       if (access.tensor) {
         extent = make_extent(access.tensor, static_cast<int>(d));
         name = "input '" + access.tensor->name + "'";
+      } else if (access.own) {
+        const Variable *plain = access.indices[d].as<Variable>();
+        if (plain && plain->var == access.stage->func->args[d]) continue;
+        // A store outside what is needed of an intermediate Func is skipped where it happens.
+        if (access.is_store && !access.stage->is_output && reads_data(access.indices[d])) continue;
+        low_limit = access.stage->region[d].min;
+        extent = access.stage->region[d].extent;
+        name = access.stage->is_output ? "output '" + access.stage->name() + "'" : "'" + access.stage->name() + "'";
+        if (access.is_store) name += ", stored by an update,";
       } else {
         if (!access.stage->declared_bounds.contains(access.stage->func->args[d].get())) continue;
         low_limit = access.stage->region[d].min;

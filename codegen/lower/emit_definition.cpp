@@ -22,6 +22,12 @@ constexpr std::int64_t kLargestLane = 512;
 
 Expr constant(std::int64_t c) { return make_int(int64, c); }
 
+/// The value varies with the lane; the lane over entries is behind the coordinate.
+bool uses_lane(const Expr &value, const Dim &lane, const PitLoop &pit) {
+  if (uses(value, lane.var)) return true;
+  return pit.coordinate && uses(value, pit.coordinate) && pit.entry_lane == lane.var;
+}
+
 }  // namespace
 
 Stmt Emitter::emit_stage_at_root(PlannedStage *stage) {
@@ -180,6 +186,17 @@ void Emitter::choose_lanes(Job &job) {
   }
   if (vectorized && job.level >= 0) job.level = static_cast<int>(outer.size()) - 1;
   job.loops = outer.size() + inner.size();
+  // Lanes in the order of the Func's dimensions, reductions behind them: rows before columns.
+  auto place = [&](const Dim &lane) {
+    const auto &args = job.stage->func->args;
+    for (std::size_t i = 0; i < args.size(); ++i) {
+      for (std::size_t k = 0; k < job.scope.from.size(); ++k) {
+        if (job.scope.from[k] == args[i] && uses_lane(job.scope.to[k], lane, job.nest.pit)) return i;
+      }
+    }
+    return args.size();
+  };
+  std::stable_sort(lanes.begin(), lanes.end(), [&](const Dim &a, const Dim &b) { return place(a) < place(b); });
   dims = std::move(outer);
   dims.insert(dims.end(), inner.begin(), inner.end());
   dims.insert(dims.end(), lanes.begin(), lanes.end());
@@ -202,6 +219,10 @@ void Emitter::check_lanes(const Job &job) const {
 /// Loops of a pit_tile at root run in parallel where no two of their iterations share an element, unless the
 /// schedule says itself which loops are parallel.
 void Emitter::choose_parallel(Job &job) {
+  // Iterations of a reduction meet in one element: on a CPU they keep their order, atomic() or not.
+  for (Dim &dim : job.nest.dims) {
+    if (dim.reduction && dim.kind != ir::ForKind::Unrolled) dim.kind = ir::ForKind::Serial;
+  }
   if (job.stage->level != Level::Root || !job.nest.has_pit) return;
   std::vector<Dim> &dims = job.nest.dims;
   for (std::size_t i = 0; i <= static_cast<std::size_t>(job.level); ++i) {
@@ -352,9 +373,21 @@ Stmt Emitter::emit_pit_tile(Job &job, std::size_t i) {
     for (const VarPtr &part : index.axis_parts) add_context(part);
     for (const GroupVar &gv : index.group) add_context(gv.var);
   }
-  if (index.key.defined()) {
-    context.key = substitute(index.key, job.scope.from, job.scope.to);
+  if (index.key.defined() || index.segment_offsets) {
+    const Expr &key = index.key.defined() ? index.key : index.node->group;
+    context.key = substitute(key, job.scope.from, job.scope.to);
     context.group = make_variable(group);
+  }
+  if (index.values) {
+    const Expr access = stored_access(index);
+    context.operand = substitute(access, job.scope.from, job.scope.to);
+    Expr lane = constant(0);
+    if (!index.group.empty()) {
+      const GroupVar &rows = index.group[0];
+      lane = to_expr(linearize(substitute(make_variable(rows.var), job.scope.from, job.scope.to) - rows.range.min -
+                               pit.group * constant(rows.micro)));
+    }
+    context.packed = make_load(index.values, {here, lane});
   }
   tiles_.push_back(context);
   const Dim dim = job.nest.dims[i];

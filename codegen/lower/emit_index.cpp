@@ -23,14 +23,28 @@ Stmt set(const StoragePtr &storage, const Expr &index, Combiner combiner, const 
 }  // namespace
 
 void Emitter::need_index(IndexPlan *index) {
-  if (index->built || index->kind == IndexKind::Range) return;
+  if (index->built) return;
+  if (index->kind == IndexKind::Range) {
+    index->built = true;
+    if (!index->segment_offsets) return;
+    append(ir::make<ir::Stage>(index->name(), ir::StageKind::Check,
+                               ir::make<ir::Check>(std::vector<VarPtr>{}, std::vector<Expr>{}, index->groups >= constant(0),
+                                                   "input '" + index->segment_offsets->name + "' is empty; it must have one element more than there are segments",
+                                                   std::vector<Expr>{})));
+    append(offsets_check(index->segment_offsets, index->groups, index->axis_range.min,
+                         index->axis_range.min + index->axis_range.extent, "index " + index->name() + ": "));
+    return;
+  }
   if (index->mark_stage) {
     // Placed behind the producer, which comes first because the predicate reads it.
     internal_check(index->built, "index " + index->name() + " is used before the Func that marks it");
     return;
   }
   index->built = true;
-  if (index->kind == IndexKind::Given) return;
+  if (index->kind == IndexKind::Given) {
+    emit_given_checks(*index);
+    return;
+  }
   allocate_index(index);
   if (index->kind == IndexKind::Keyed) {
     const StoragePtr keys = ir::make_storage(index->name() + ".keys", int64, 1, Space::Heap);
@@ -47,6 +61,60 @@ void Emitter::need_index(IndexPlan *index) {
     append_allocation(index->values, {entries, constant(index->group.empty() ? 1 : index->group.back().micro)});
     append(ir::make<ir::Stage>(index->name(), ir::StageKind::Index, emit_values(index)));
   }
+}
+
+/// Lists from outside: offsets ascend from 0, one a group and the end; coordinates lie in the domain.
+void Emitter::emit_given_checks(const IndexPlan &index) {
+  const StoragePtr &offsets = index.offsets, &coordinates = index.coordinates;
+  const std::string name = "index " + index.name() + ": ";
+  auto check = [](const Expr &condition, const std::string &message, std::vector<Expr> values) {
+    return ir::make<ir::Check>(std::vector<VarPtr>{}, std::vector<Expr>{}, condition, message, std::move(values));
+  };
+  append(ir::make<ir::Stage>(
+      index.name(), ir::StageKind::Check,
+      check(make_extent(offsets, 0) == index.groups + constant(1),
+            name + "input '" + offsets->name + "' must have one element more than the {0} groups; it has {1}",
+            {index.groups, make_extent(offsets, 0)})));
+  append(offsets_check(offsets, index.groups, constant(0), {}, name));
+  append(ir::make<ir::Stage>(
+      index.name(), ir::StageKind::Check,
+      check(index_load(offsets, index.groups) <= make_extent(coordinates, 0),
+            name + "input '" + offsets->name + "' ends at {0}, but input '" + coordinates->name + "' has {1} elements",
+            {index_load(offsets, index.groups), make_extent(coordinates, 0)})));
+  const VarPtr e = ir::make_loop_variable("e");
+  const Expr coordinate = index_load(coordinates, make_variable(e));
+  const Expr low = lower_expr(index.axis_range.min, {}), end = low + lower_expr(index.axis_range.extent, {});
+  append(ir::make<ir::Stage>(
+      index.name(), ir::StageKind::Check,
+      ir::make<ir::For>(e, constant(0), index_load(offsets, index.groups), ir::ForKind::Serial,
+                        check(coordinate >= low && coordinate < end,
+                              name + "input '" + coordinates->name + "' holds {0} at position {1}; coordinates of " +
+                                  index.axis->name + " are from {2} to {3} - 1",
+                              {coordinate, make_variable(e), low, end}))));
+}
+
+/// offsets[0] = first, offsets ascend, and end at `last` when it is defined.
+Stmt Emitter::offsets_check(const StoragePtr &offsets, const Expr &groups, const Expr &first, const Expr &last,
+                            const std::string &name) {
+  const VarPtr g = ir::make_loop_variable("g");
+  const std::vector<VarPtr> none;
+  const std::vector<Expr> always;
+  const Expr here = index_load(offsets, make_variable(g)), next = index_load(offsets, make_variable(g) + constant(1));
+  std::vector<Stmt> stmts{
+      ir::make<ir::Check>(none, always, index_load(offsets, constant(0)) == first,
+                          name + "input '" + offsets->name + "' starts with {0}; it must start with {1}",
+                          std::vector<Expr>{index_load(offsets, constant(0)), first}),
+      ir::make<ir::For>(g, constant(0), groups, ir::ForKind::Serial,
+                        ir::make<ir::Check>(none, always, here <= next,
+                                            name + "input '" + offsets->name + "' falls from {0} to {1} at position {2}",
+                                            std::vector<Expr>{here, next, make_variable(g)}))};
+  if (last.defined()) {
+    stmts.push_back(ir::make<ir::Check>(none, always, index_load(offsets, groups) == last,
+                                        name + "input '" + offsets->name + "' ends with {0}; its segments must cover all {1} positions",
+                                        std::vector<Expr>{index_load(offsets, groups), last}));
+  }
+  return ir::make<ir::Stage>(offsets->name, ir::StageKind::Check,
+                             ir::make<ir::If>(groups >= constant(0), ir::make_block(stmts)));
 }
 
 void Emitter::allocate_index(IndexPlan *index) {
@@ -294,21 +362,26 @@ Expr Emitter::negative_is_out_of_range(const Expr &key) {
   return select(key == constant(-1), constant(-2), key);
 }
 
+/// A(group variable, axis) or A(axis, group variable): found in the predicates, which read it.
+Expr Emitter::stored_access(const IndexPlan &index) {
+  Expr access;
+  for (const Expr &p : index.predicates) {
+    walk(p, [&](const Expr &node) {
+      const Load *load = node.as<Load>();
+      if (load && load->storage == index.node->stored_values && !access.defined()) access = node;
+      return !access.defined();
+    });
+  }
+  return access;
+}
+
 /// values[entry][lane] = the operand at the entry's coordinate, one strip of rows a group.
 Stmt Emitter::emit_values(IndexPlan *index) {
   const StoragePtr &operand = index->node->stored_values;
   Scope scope;
   Expr number;
   return for_groups(*index, &scope, &number, [&]() -> Stmt {
-    // A(group variable, axis) or A(axis, group variable): found in the predicates, which read it.
-    Expr access;
-    for (const Expr &p : index->predicates) {
-      walk(p, [&](const Expr &node) {
-        const Load *load = node.as<Load>();
-        if (load && load->storage == operand && !access.defined()) access = node;
-        return !access.defined();
-      });
-    }
+    const Expr access = stored_access(*index);
     if (!access.defined() || index->micro != 1 || index->group.size() > 1 || index->axis_parts.size() != 1) {
       throw CompileError("index " + index->name() + ".store_values(" + operand->name +
                              "): the predicate must read " + operand->name +

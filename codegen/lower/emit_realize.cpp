@@ -254,6 +254,10 @@ Stmt Emitter::realize(Job &job, std::vector<PlannedStage *> producers, std::size
 Stmt Emitter::with_inner_calls(const std::vector<Expr> &exprs, const Scope &scope, const std::function<Stmt()> &body) {
   std::vector<std::pair<PlannedStage *, std::vector<Expr>>> calls;
   auto visit = [&](auto &&self, const Expr &e) -> void {
+    // The key of a tile is its group: nothing to compute.
+    for (const TileContext &tile : tiles_) {
+      if (tile.key.defined() && equal(e, tile.key)) return;
+    }
     for (const Expr &operand : operands(e)) self(self, operand);
     const Call *call = e.as<Call>();
     if (!call || plan_->stage(*call)->level != Level::Innermost || realized_.contains(plan_->stage(*call))) return;

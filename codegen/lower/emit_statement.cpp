@@ -85,6 +85,12 @@ Stmt Emitter::store(PlannedStage *stage, const PlannedDefinition &def, int compo
     Expr missing;
     indices = root_indices(*stage, args, &missing);
     if (missing.defined()) conditions.push_back(!missing);
+    for (std::size_t i = 0; i < args.size() && def.number > 0 && !stage->is_output; ++i) {
+      if (!reads_data(def.args[i])) continue;
+      // Elements that nobody needs have no storage.
+      const Range &range = stage->region[i];
+      conditions.push_back(args[i] >= range.min && args[i] < range.min + range.extent);
+    }
   }
   std::vector<VarPtr> axes;
   for (const ir::AxisBinding &axis : scope.axes) {

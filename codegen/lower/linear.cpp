@@ -102,7 +102,12 @@ Expr uniform_quotient(const Expr &e, std::int64_t divisor, const std::vector<ir:
   std::int64_t unit = std::gcd(divisor, base.constant);
   for (const Linear::Term &term : base.terms) unit = std::gcd(unit, term.coefficient);
   if (span >= unit) return {};
-  return to_expr(base) / divisor_expr;
+  bool whole = base.constant % divisor == 0;
+  for (const Linear::Term &term : base.terms) whole &= term.coefficient % divisor == 0;
+  if (!whole) return to_expr(base) / divisor_expr;
+  base.constant /= divisor;
+  for (Linear::Term &term : base.terms) term.coefficient /= divisor;
+  return to_expr(base);
 }
 
 }  // namespace pit::lower

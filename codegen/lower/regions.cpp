@@ -74,11 +74,12 @@ class Regions {
     for (const auto &site : plan_->stages) {
       if (site->level != Level::Root && site->level != Level::With) continue;
       for_each_access(*plan_, *site, [&](const Access &access) {
-        if (access.stage != stage) return;
+        if (access.stage != stage || access.own) return;
         include(*stage, access, used, &needed);
         used = true;
       });
     }
+    include_own_accesses(*stage, &needed);
     for (std::size_t i = 0; i < rank; ++i) {
       const VarPtr &v = stage->func->args[i];
       if (auto bound = stage->declared_bounds.find(v.get()); bound != stage->declared_bounds.end()) {
@@ -117,6 +118,23 @@ class Regions {
         all.high = merge(all.high, here.high, [](const Expr &a, const Expr &b) { return max(a, b); });
       }
     }
+  }
+
+  /// What updates read and store of their own Func belongs to the region as well, where its range is known.
+  void include_own_accesses(const PlannedStage &stage, std::vector<Interval> *needed) {
+    for_each_access(*plan_, stage, [&](const Access &access) {
+      if (!access.own) return;
+      const VariableRanges ranges = ranges_of(access);
+      for (std::size_t i = 0; i < needed->size(); ++i) {
+        const Variable *plain = access.indices[i].as<Variable>();
+        if (plain && plain->var == stage.func->args[i]) continue;
+        const Interval here = interval_of(access.indices[i], ranges, *plan_, true);
+        if (!here.bounded() || calls_a_stage(here)) continue;
+        Interval &all = (*needed)[i];
+        all.low = merge(all.low, here.low, [](const Expr &a, const Expr &b) { return min(a, b); });
+        all.high = merge(all.high, here.high, [](const Expr &a, const Expr &b) { return max(a, b); });
+      }
+    });
   }
 
   static Expr merge(const Expr &a, const Expr &b, Expr (*combine_two)(const Expr &, const Expr &)) {
