@@ -1,8 +1,8 @@
 // Lesson 1: the first operator. Funcs, variables, domains, `where`; compiling and calling.
 //
-// An operator in pit is written twice: once as an algorithm, which says *what* every element is, and
-// once as a schedule, which says *how* to compute it. This lesson has no schedule at all. Everything
-// then runs as plain loops, which are shown beside the code and checked against it.
+// An operator in pit is written twice: once as an algorithm, which says *what* every element is,
+// and once as a schedule, which says *how* to compute it. This lesson has no schedule at all.
+// Everything then runs as plain loops, which are shown beside the code and checked against it.
 #include <pit/pit.h>
 
 #include <cstdio>
@@ -12,8 +12,9 @@ using namespace pit;
 int main() {
   // --- 1. A pure Func ---------------------------------------------------------------------------
   //
-  // A TensorParam is an input: an element type, a rank and a name. Its extents and strides are those
-  // of the buffer that a call brings. A Var is a dimension. A Func is a value at every coordinate.
+  // A TensorParam is an input: an element type, a rank and a name. Its extents and strides are
+  // those of the buffer that a call brings. A Var is a dimension. A Func is a value at every
+  // coordinate.
   Var x("x"), y("y");
   TensorParam image(float32, 2, "image"), bias(float32, 1, "bias");
   Func bright("bright");
@@ -73,8 +74,8 @@ int main() {
 
   // --- 3. `where` is a guard --------------------------------------------------------------------
   //
-  // Nothing of an iteration is evaluated before its predicates hold. So an index that is data may be
-  // out of range wherever a predicate says so: -1 here means "no neighbour".
+  // Nothing of an iteration is evaluated before its predicates hold. So an index that is data may
+  // be out of range wherever a predicate says so: -1 here means "no neighbour".
   TensorParam value(float32, 1, "value"), neighbour(int32, 2, "neighbour");
   RDom n(0, neighbour.extent(1), "n");
   n.where(neighbour(x, n) >= 0);
