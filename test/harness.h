@@ -53,28 +53,50 @@ inline CallArgument scalar_argument(Type type, double value) {
   return CallArgument(value);
 }
 
-inline void run(const Pipeline &pipeline, const Problem &problem, Engine engine, const Target &target,
-                const std::map<std::string, AnyBuffer> &outputs) {
-  if (engine == Engine::TileInterpreter) {
-    const ir::Module module = lower::lower(pipeline, target);
+/// A pipeline made ready once for an engine, to run on problems of any size.
+class Runner {
+ public:
+  Runner(const Pipeline &pipeline, Engine engine, const Target &target = Target()) : signature_(pipeline.signature()) {
+    if (engine == Engine::TileInterpreter) module_ = lower::lower(pipeline, target);
+    else callable_ = pipeline.compile(target);
+  }
+
+  void operator()(const Problem &problem, const std::map<std::string, AnyBuffer> &outputs) const {
+    if (callable_.defined()) {
+      callable_.call(arguments(problem, outputs));
+      return;
+    }
     std::vector<ir::TensorArgument> in, out;
     std::vector<double> scalars;
-    for (const Argument &a : pipeline.signature()) {
+    for (const Argument &a : signature_) {
       if (a.kind == Argument::Kind::InputTensor) in.push_back(tensor_argument(problem.inputs.at(a.name)));
       else if (a.kind == Argument::Kind::Scalar) scalars.push_back(problem.scalars.at(a.name));
       else out.push_back(tensor_argument(outputs.at(a.name)));
     }
-    ir::interpret(module, in, scalars, out);
-    return;
+    ir::interpret(module_, in, scalars, out);
   }
-  const Callable callable = pipeline.compile(target);
-  std::vector<CallArgument> arguments;
-  for (const Argument &a : pipeline.signature()) {
-    if (a.kind == Argument::Kind::InputTensor) arguments.push_back(CallArgument(problem.inputs.at(a.name)));
-    else if (a.kind == Argument::Kind::Scalar) arguments.push_back(scalar_argument(a.type, problem.scalars.at(a.name)));
-    else arguments.push_back(CallArgument(outputs.at(a.name)));
+
+  /// Compiled code only: the arguments of a call, and the operator to call with them.
+  std::vector<CallArgument> arguments(const Problem &problem, const std::map<std::string, AnyBuffer> &outputs) const {
+    std::vector<CallArgument> arguments;
+    for (const Argument &a : signature_) {
+      if (a.kind == Argument::Kind::InputTensor) arguments.push_back(CallArgument(problem.inputs.at(a.name)));
+      else if (a.kind == Argument::Kind::Scalar) arguments.push_back(scalar_argument(a.type, problem.scalars.at(a.name)));
+      else arguments.push_back(CallArgument(outputs.at(a.name)));
+    }
+    return arguments;
   }
-  callable.call(arguments);
+  const Callable &callable() const { return callable_; }
+
+ private:
+  std::vector<Argument> signature_;
+  ir::Module module_;
+  Callable callable_;
+};
+
+inline void run(const Pipeline &pipeline, const Problem &problem, Engine engine, const Target &target,
+                const std::map<std::string, AnyBuffer> &outputs) {
+  Runner(pipeline, engine, target)(problem, outputs);
 }
 
 /// `exact`: bytes are equal, which small integers give in any order of summation. Otherwise the bound of the reference
@@ -88,11 +110,8 @@ inline Comparison compare(const std::map<std::string, AnyBuffer> &got, const std
     for_each_coordinate(reference.extents(), [&, name = name](const Shape &at) {
       ++result.elements;
       const double y = ours.number(at), r = reference.number(at);
-      std::int64_t offset = 0;
-      for (std::size_t d = 0; d < at.size(); ++d) offset += at[d] * reference.stride(static_cast<int>(d));
       const auto bytes = static_cast<std::size_t>(reference.type().bytes());
-      const bool same = std::memcmp(static_cast<const char *>(ours.data()) + offset * reference.type().bytes(),
-                                    static_cast<const char *>(reference.data()) + offset * reference.type().bytes(), bytes) == 0;
+      const bool same = std::memcmp(ours.address(at), reference.address(at), bytes) == 0;
       if (same || (std::isnan(y) && std::isnan(r))) return;
       double allowed = 0;
       if (!exact && bound != bounds.end()) {
