@@ -10,7 +10,7 @@
 using namespace pit;
 
 int main() {
-  // --- 1. A pure Func ---------------------------------------------------------------------------
+  // --- 1. A pure Func ---
   //
   // A TensorParam is an input: an element type, a rank and a name. Its extents and strides are
   // those of the buffer that a call brings. A Var is a dimension. A Func is a value at every
@@ -49,7 +49,7 @@ int main() {
   brighten(in.transposed(), b.sliced(0, 0, 3), narrow);
   if (narrow(2, 1) != in(1, 2) + b(1)) return 2;
 
-  // --- 2. A reduction ---------------------------------------------------------------------------
+  // --- 2. A reduction ---
   //
   // An RDom is a domain that an update definition runs over. The first `+=` of an undefined Func
   // starts it from the sum's identity, 0.
@@ -72,7 +72,7 @@ int main() {
     if (sums(i) != expected) return 3;
   }
 
-  // --- 3. `where` is a guard --------------------------------------------------------------------
+  // --- 3. `where` is a guard ---
   //
   // Nothing of an iteration is evaluated before its predicates hold. So an index that is data may
   // be out of range wherever a predicate says so: -1 here means "no neighbour".
@@ -91,7 +91,7 @@ int main() {
               static_cast<double>(gathered(1)), static_cast<double>(gathered(2)));
   if (gathered(0) != 1010 || gathered(1) != 100 || gathered(2) != 0) return 4;
 
-  // --- 4. What is wrong is said -----------------------------------------------------------------
+  // --- 4. What is wrong is said ---
   //
   // An index out of range where the predicates do hold is an error of the data. It is found before
   // anything is written; the message names the tensor, the index and the place.
@@ -114,7 +114,7 @@ int main() {
     std::printf("refused: %s\n", error.what());
   }
 
-  // --- 5. The meaning, without a compiler -------------------------------------------------------
+  // --- 5. The meaning, without a compiler ---
   //
   // The reference evaluates the definitions themselves, element by element. It is slow, and it is
   // what every compiled result of this project is compared with.

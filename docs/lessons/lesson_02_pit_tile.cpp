@@ -49,8 +49,7 @@ int main() {
   Buffer<std::int32_t, 1> offsets({M / 4 + 1}), coordinates({M / 4 * K}), count({1});
   RunStatistics statistics = spmm.measured(a, b, c, offsets, coordinates, count);
 
-  // --- What pit_tile means, as plain loops
-  // --------------------------------------------------------
+  // --- What pit_tile means, as plain loops ---
   const int strips = M / 4;
   std::vector<std::vector<int>> list(strips);
   for (int g = 0; g < strips; ++g) {  // the index: columns with any non-zero in rows 4g ... 4g + 3
@@ -98,8 +97,7 @@ int main() {
   std::printf("\n");
   if (count(0) != kept || offsets(strips) != kept) return 3;
 
-  // --- How much is wasted
-  // -------------------------------------------------------------------------
+  // --- How much is wasted ---
   //
   // *Fill* is the share of the kept iterations that pass the predicate. Higher micro-tiles make for
   // better tiles and fewer lists; narrower ones for a better fill. Which is best depends on the
@@ -111,8 +109,7 @@ int main() {
   }
   std::printf("fill = %d / %d\n", passing, 4 * kept);
 
-  // --- What the compiler says
-  // ---------------------------------------------------------------------
+  // --- What the compiler says ---
   //
   // explain() names the rule, why it is legal, how the index is built, and whether anything is
   // masked.
@@ -121,8 +118,7 @@ int main() {
   if (text.find("associative and commutative") == std::string::npos) return 6;
   if (text.find("mask: none") == std::string::npos) return 7;
 
-  // --- What is not legal
-  // --------------------------------------------------------------------------
+  // --- What is not legal ---
   //
   // An update by `=` depends on its order: the last one wins. It has no PIT axis. The error comes
   // at the line of the directive and says what would be legal.
