@@ -23,6 +23,13 @@ ir::Module Emitter::run() {
   for (const FuncPtr &output : plan_->pipeline->outputs()) {
     for (const StoragePtr &storage : plan_->stage_of.at(output.get())->storages) module.outputs.push_back(storage);
   }
+  for (const IndexPtr &output : plan_->pipeline->output_indices()) {
+    IndexPlan *index = plan_->index_of.at(identity_of(output));
+    auto tensor = [&](const char *part) { return ir::make_storage(index->name() + "." + part, int32, 1, Space::Tensor); };
+    index->output_offsets = tensor("offsets");
+    index->output_coordinates = tensor("coordinates");
+    index->output_count = tensor("count");
+  }
   statistics_ = ir::make_storage("statistics", float64, 1, Space::Heap);
   emit_input_checks();
   for (const auto &stage : plan_->stages) {
@@ -36,12 +43,7 @@ ir::Module Emitter::run() {
   emit_output_indices();
   for (const IndexPtr &index : plan_->pipeline->output_indices()) {
     IndexPlan *planned = plan_->index_of.at(identity_of(index));
-    for (const char *part : {"offsets", "coordinates", "count"}) {
-      const std::string name = planned->name() + "." + part;
-      for (const StoragePtr &storage : output_index_storages_) {
-        if (storage->name == name) module.outputs.push_back(storage);
-      }
-    }
+    module.outputs.insert(module.outputs.end(), {planned->output_offsets, planned->output_coordinates, planned->output_count});
   }
   emit_statistics();
   if (!statistic_names_.empty()) {

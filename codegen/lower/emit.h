@@ -19,6 +19,8 @@ class Emitter {
  public:
   explicit Emitter(Plan *plan) : plan_(plan) {}
   ir::Module run();
+  /// Storages whose sums the schedule gave an atom.
+  const std::map<const StorageNode *, std::string> &atoms() const { return atoms_; }
 
  private:
   // --- what expressions are lowered with ----------------------------------------------------------------------------
@@ -64,6 +66,7 @@ class Emitter {
   };
 
   Plan *plan_;
+  std::map<const StorageNode *, std::string> atoms_;
   std::map<const PlannedStage *, Realization> realized_;
   struct InnerCall {
     const PlannedStage *stage;
@@ -154,7 +157,7 @@ class Emitter {
   static Expr kept_of(const IndexPlan &index);
   static ir::Stmt count_kept(const IndexPlan &index);
   void emit_output_indices();
-  std::vector<StoragePtr> output_index_storages_;
+  void emit_room_checks(const IndexPlan &index);
   void emit_statistics();
 
   // --- checks (emit_checks.cpp) ---------------------------------------------------------------------------------------
@@ -165,7 +168,8 @@ class Emitter {
   ir::Stmt emit_output_shapes();
   void check_compact_shape(const PlannedStage &stage, std::vector<ir::Stmt> *stmts);
   void check_index(const Access &access, std::size_t dimension, const std::string &name, const Expr &low_limit,
-                   const Expr &extent, bool of_inputs_only, std::set<std::string> *seen);
+                   const Expr &extent, bool of_inputs_only);
+  std::set<std::string> checked_;  ///< checks that are there already
   /// Dimensions of tensors whose index only predicates keep in range: lanes that fail them must not load.
   std::set<std::pair<const StorageNode *, int>> narrowed_;
   static bool free_of(const std::vector<AccessLoop> &loops, const Expr &e);

@@ -58,8 +58,9 @@ std::vector<Expr> relevant_guards(const Access &access, const Expr &index) {
 }  // namespace
 
 void Emitter::emit_input_checks() {
-  std::vector<Stmt> stmts{emit_output_shapes()};
-  append(ir::make<ir::Stage>("shapes", ir::StageKind::Check, ir::make_block(stmts)));
+  if (const Stmt shapes = emit_output_shapes(); shapes.defined()) {
+    append(ir::make<ir::Stage>("shapes", ir::StageKind::Check, shapes));
+  }
   for (const auto &stage : plan_->stages) {
     if (stage->level == Level::Root || stage->level == Level::With) emit_checks(*stage, true);
   }
@@ -100,7 +101,7 @@ Stmt Emitter::emit_output_shapes() {
                " but differ in its extent");
     }
   }
-  return ir::make_block(stmts);
+  return stmts.empty() ? Stmt() : ir::make_block(stmts);
 }
 
 /// The offsets in the micro-tile are as large as the micro-tile.
@@ -125,7 +126,6 @@ void Emitter::check_compact_shape(const PlannedStage &stage, std::vector<Stmt> *
 
 /// Appends a stage of checks for each access of `stage` that needs one: of inputs alone, or those that read a stage.
 void Emitter::emit_checks(const PlannedStage &stage, bool of_inputs_only) {
-  std::set<std::string> seen;
   for_each_access(*plan_, stage, [&](const Access &access) {
     if (!access.tensor && !access.stage) return;
     const std::size_t rank = access.indices.size();
@@ -151,13 +151,13 @@ void Emitter::emit_checks(const PlannedStage &stage, bool of_inputs_only) {
         extent = access.stage->region[d].extent;
         name = "'" + access.stage->name() + "' (as declared by bound)";
       }
-      check_index(access, d, name, low_limit, extent, of_inputs_only, &seen);
+      check_index(access, d, name, low_limit, extent, of_inputs_only);
     }
   });
 }
 
 void Emitter::check_index(const Access &access, std::size_t dimension, const std::string &name, const Expr &low_limit,
-                          const Expr &extent, bool of_inputs_only, std::set<std::string> *seen) {
+                          const Expr &extent, bool of_inputs_only) {
   const Expr &index = access.indices[dimension];
   const std::vector<Expr> guards = relevant_guards(access, index);
   std::vector<Expr> with_guards = guards;
@@ -198,7 +198,7 @@ void Emitter::check_index(const Access &access, std::size_t dimension, const std
   std::string key = name + std::to_string(dimension) + to_string(index);
   for (const AccessLoop &loop : loops) key += "|" + loop.var->name + to_string(loop.range.min) + ":" + to_string(loop.range.extent);
   for (const Expr &g : guards) key += "&" + to_string(g);
-  if (!seen->insert(key).second) return;
+  if (!checked_.insert(key).second) return;
 
   Scope scope;
   std::vector<VarPtr> variables;

@@ -73,7 +73,9 @@ Stmt Emitter::emit_stage_at_root(PlannedStage *stage) {
   }
   append(ir::make<ir::Stage>(stage->name(), ir::StageKind::Compute, ir::make_block(stmts)));
   for (const auto &index : plan_->indices) {
-    if (index->mark_stage == stage) append(place_index(index.get()));
+    if (index->mark_stage != stage) continue;
+    append(place_index(index.get()));
+    emit_room_checks(*index);
   }
   return {};
 }

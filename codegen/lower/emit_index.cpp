@@ -56,6 +56,7 @@ void Emitter::need_index(IndexPlan *index) {
     append(ir::make<ir::Stage>(index->name(), ir::StageKind::Index, ir::make_block({emit_marks(index)})));
     append(place_index(index));
   }
+  emit_room_checks(*index);
   if (index->values) {
     const Expr entries = index_load(index->offsets, index->groups);
     append_allocation(index->values, {entries, constant(index->group.empty() ? 1 : index->group.back().micro)});
@@ -127,6 +128,13 @@ void Emitter::allocate_index(IndexPlan *index) {
   const Expr candidates = index->kind == IndexKind::Keyed   ? index->length
                           : index->data_dependent_range ? make_load(index->starts, {index->groups})
                                                         : index->groups * index->length;
+  if (!index->node->capacity.defined()) {
+    append(ir::make<ir::Stage>(
+        index->name(), ir::StageKind::Check,
+        ir::make<ir::Check>(std::vector<VarPtr>{}, std::vector<Expr>{}, candidates < make_int(int64, std::int64_t{1} << 31),
+                            "index " + index->name() + " has {0} candidate micro-tiles, more than 2^31 - 1: declare how many it may keep with capacity(n), or use larger micro-tiles",
+                            std::vector<Expr>{candidates})));
+  }
   append_allocation(index->offsets, {index->groups + constant(1)});
   append_allocation(index->counts, {index->groups});
   if (index->kept) append_allocation(index->kept, {constant(1)});
@@ -351,7 +359,8 @@ Stmt Emitter::emit_keys(IndexPlan *index, const StoragePtr &keys) {
       return ir::make<ir::If>(lower_expr(index->predicates[i], scope), body(i + 1));
     });
   };
-  const Stmt inside = ir::make_block({set(keys, position, Combiner::Assign, constant(-1)), body(0)});
+  Stmt inside = body(0);
+  if (!index->predicates.empty()) inside = ir::make_block({set(keys, position, Combiner::Assign, constant(-1)), inside});
   const Stmt lanes = ir::make<ir::For>(lane, constant(0), min(constant(kStrip), index->length - make_variable(strip) * constant(kStrip)),
                                        ir::ForKind::Serial, inside);
   return ir::make<ir::For>(strip, constant(0), (index->length + constant(kStrip - 1)) / constant(kStrip), ir::ForKind::Parallel, lanes);
@@ -474,27 +483,35 @@ Stmt Emitter::emit_marks_in_producer(PlannedStage *stage, const Scope &scope, co
   return ir::make_block(stmts);
 }
 
+/// Outputs in the order of an index must have room for its entries: said before anything is stored.
+void Emitter::emit_room_checks(const IndexPlan &index) {
+  std::vector<Stmt> stmts;
+  const Expr total = index_load(index.offsets, index.groups);
+  auto check = [&](const Expr &condition, const std::string &message, std::vector<Expr> values) {
+    stmts.push_back(ir::make<ir::Check>(std::vector<VarPtr>{}, std::vector<Expr>{}, condition, "index " + index.name() + message, std::move(values)));
+  };
+  if (index.output_offsets) {
+    const Expr room = make_extent(index.output_coordinates, 0), groups = make_extent(index.output_offsets, 0);
+    check(room >= total, " has {0} entries, but output '" + index.output_coordinates->name + "' has room for {1}; give it more", {total, room});
+    check(groups == index.groups + constant(1), " has {0} groups, so output '" + index.output_offsets->name + "' needs one element more; it has {1}",
+          {index.groups, groups});
+    check(make_extent(index.output_count, 0) >= constant(1), ": output '" + index.output_count->name + "' needs one element", {});
+  }
+  for (const auto &stage : plan_->stages) {
+    if (stage->compact != &index || !stage->is_output) continue;
+    const Expr room = make_extent(stage->storages.at(0), 0);
+    check(room >= total, " has {0} entries, but output '" + stage->storages[0]->name + "', kept in its order, has room for {1}; give it more", {total, room});
+  }
+  if (!stmts.empty()) append(ir::make<ir::Stage>(index.name() + ".room", ir::StageKind::Check, ir::make_block(stmts)));
+}
+
 /// Lists that are outputs are copied to the caller's buffers.
 void Emitter::emit_output_indices() {
   for (const IndexPtr &output : plan_->pipeline->output_indices()) {
     IndexPlan *index = plan_->index_of.at(identity_of(output));
     need_index(index);
-    auto tensor = [&](const char *part) {
-      output_index_storages_.push_back(ir::make_storage(index->name() + "." + part, int32, 1, Space::Tensor));
-      return output_index_storages_.back();
-    };
-    const StoragePtr offsets = tensor("offsets"), coordinates = tensor("coordinates"), count = tensor("count");
+    const StoragePtr &offsets = index->output_offsets, &coordinates = index->output_coordinates, &count = index->output_count;
     const Expr total = index_load(index->offsets, index->groups), kept = kept_of(*index);
-    append(ir::make<ir::Stage>(
-        index->name() + ".room", ir::StageKind::Check,
-        ir::make_block({
-            ir::make<ir::Check>(std::vector<VarPtr>{}, std::vector<Expr>{}, make_extent(coordinates, 0) >= total,
-                                "index " + index->name() + " has {0} entries, but the output for its coordinates has room for {1}",
-                                std::vector<Expr>{total, make_extent(coordinates, 0)}),
-            ir::make<ir::Check>(std::vector<VarPtr>{}, std::vector<Expr>{}, make_extent(offsets, 0) == index->groups + constant(1),
-                                "index " + index->name() + " has {0} groups, so the output for its offsets needs {0} + 1 elements; it has {1}",
-                                std::vector<Expr>{index->groups, make_extent(offsets, 0)}),
-        })));
     const VarPtr g = ir::make_loop_variable("g"), e = ir::make_loop_variable("e");
     auto copy = [&](const VarPtr &v, const Expr &n, const StoragePtr &to, const StoragePtr &from) {
       return ir::make<ir::For>(v, constant(0), n, ir::ForKind::Serial,

@@ -109,6 +109,7 @@ Stmt Emitter::store(PlannedStage *stage, const PlannedDefinition &def, int compo
     if ((d.kind == DirectiveKind::SRead || d.kind == DirectiveKind::SWrite) && !d.ints.empty()) {
       vector_bytes = static_cast<int>(d.ints[0]);
     }
+    if (d.kind == DirectiveKind::Atom) atoms_[storage.get()] = d.text;
   }
   std::vector<Expr> outside, inside;
   for (const Expr &c : conditions) (reads_axis(c, scope.axes) ? inside : outside).push_back(c);

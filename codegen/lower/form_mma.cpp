@@ -14,9 +14,61 @@ bool contains(const std::vector<VarPtr> &list, const VarPtr &v) {
 }
 
 class FormMma final : public ir::Mutator {
+ public:
+  explicit FormMma(const AtomChoices &atoms) : atoms_(atoms) {}
+
  private:
+  const AtomChoices &atoms_;
   using Mutator::visit;
   std::vector<ir::AxisBinding> axes_;
+
+  /// An operand tile of the Mma just formed, which the next statement of the block may use again.
+  struct Operand {
+    Expr value;
+    ir::TileOperand tile;
+  };
+  std::vector<Operand> reusable_;
+  std::vector<Stmt> formed_;  ///< statements of the last Mma, inside the allocations of its tiles
+  std::vector<std::pair<StoragePtr, std::vector<VarPtr>>> formed_tiles_;
+  bool has_formed_ = false;
+
+  /// Neighbouring sums in a block share the operands that they have in common: one gather, several accumulators.
+  Stmt visit(const ir::Block &block, const Stmt &) override {
+    std::vector<Stmt> result;
+    for (const Stmt &child : block.stmts) {
+      const bool sum = child.as<ir::Store>() && child.as<ir::Store>()->combiner == Combiner::Sum;
+      if (!sum) flush(&result);
+      in_block_ = sum;
+      const Stmt rebuilt = mutate(child);
+      in_block_ = false;
+      if (sum && has_new_) {
+        has_new_ = false;
+        continue;  // kept in formed_
+      }
+      flush(&result);
+      result.push_back(rebuilt);
+    }
+    flush(&result);
+    return ir::make_block(result);
+  }
+  bool in_block_ = false, has_new_ = false;
+
+  void flush(std::vector<Stmt> *result) {
+    if (has_formed_) result->push_back(with_tiles(ir::make_block(formed_), formed_tiles_));
+    formed_.clear();
+    formed_tiles_.clear();
+    reusable_.clear();
+    has_formed_ = false;
+  }
+
+  Stmt with_tiles(Stmt body, const std::vector<std::pair<StoragePtr, std::vector<VarPtr>>> &tiles) const {
+    for (auto it = tiles.rbegin(); it != tiles.rend(); ++it) {
+      std::vector<Expr> extents;
+      for (const VarPtr &v : it->second) extents.push_back(allocation_extent(v));
+      body = ir::make<ir::Allocate>(it->first, extents, body);
+    }
+    return body;
+  }
 
   Stmt visit(const ir::Axes &node, const Stmt &self) override {
     const std::size_t before = axes_.size();
@@ -190,11 +242,16 @@ class FormMma final : public ir::Mutator {
     auto operand = [&](const std::vector<Expr> &factors, const std::vector<VarPtr> &axes, const char *name) {
       Expr value = product(factors);
       if (const Cast *c = value.as<Cast>(); c && widens(c->a.type(), c->type)) value = c->a;
+      for (const Operand &known : reusable_) {
+        if (in_block_ && known.tile.axes == axes && equal(known.value, value)) return known.tile;
+      }
       const StoragePtr tile = ir::make_storage(operand_name(value, name), value.type(), static_cast<int>(axes.size()), Space::Tile);
       tiles.push_back({tile, axes});
       stmts.push_back(ir::make<ir::Store>(axes, std::vector<Expr>{}, tile, plain(axes), Combiner::Assign, value, false,
                                           store.vector_bytes));
-      return ir::TileOperand{tile, axes};
+      const ir::TileOperand made{tile, axes};
+      if (in_block_) reusable_.push_back({value, made});
+      return made;
     };
     const ir::TileOperand a = operand(left, a_axes, "left"), b = operand(right, b_axes, "right");
     ir::TileOperand accumulator{store.storage, {}};
@@ -209,7 +266,8 @@ class FormMma final : public ir::Mutator {
       stmts.push_back(ir::make<ir::Store>(c_axes, std::vector<Expr>{}, accumulator.tile, plain(c_axes), Combiner::Assign,
                                           make_zero(store.storage->type)));
     }
-    stmts.push_back(ir::make<ir::Mma>(batch, m, n, k, accumulator, a, b));
+    const auto atom = atoms_.find(store.storage.get());
+    stmts.push_back(ir::make<ir::Mma>(batch, m, n, k, accumulator, a, b, atom == atoms_.end() ? "" : atom->second));
     if (!direct) {
       // Guards over kept axes alone still say which elements may be touched.
       std::vector<Expr> guards;
@@ -221,13 +279,22 @@ class FormMma final : public ir::Mutator {
       stmts.push_back(ir::make<ir::Store>(c_axes, guards, store.storage, store.indices, Combiner::Sum,
                                           make_load(accumulator.tile, plain(c_axes)), false, store.vector_bytes));
     }
-    Stmt result = ir::make_block(stmts);
-    for (auto it = tiles.rbegin(); it != tiles.rend(); ++it) {
-      std::vector<Expr> extents;
-      for (const VarPtr &v : it->second) extents.push_back(allocation_extent(v));
-      result = ir::make<ir::Allocate>(it->first, extents, result);
-    }
-    return result;
+    std::erase_if(reusable_, [&](const Operand &known) { return reads(known.value, store.storage); });
+    if (!in_block_) return with_tiles(ir::make_block(stmts), tiles);
+    formed_.insert(formed_.end(), stmts.begin(), stmts.end());
+    formed_tiles_.insert(formed_tiles_.end(), tiles.begin(), tiles.end());
+    has_formed_ = has_new_ = true;
+    return {};
+  }
+
+  static bool reads(const Expr &value, const StoragePtr &storage) {
+    bool found = false;
+    walk(value, [&](const Expr &node) {
+      const Load *load = node.as<Load>();
+      found |= load && load->storage == storage;
+      return !found;
+    });
+    return found;
   }
 
   /// An operand is named after the tensor that it holds.
@@ -258,9 +325,9 @@ class FormMma final : public ir::Mutator {
 
 }  // namespace
 
-ir::Module form_mma(const ir::Module &module) {
+ir::Module form_mma(const ir::Module &module, const AtomChoices &atoms) {
   ir::Module result = module;
-  result.body = FormMma()(module.body);
+  result.body = FormMma(atoms)(module.body);
   return result;
 }
 

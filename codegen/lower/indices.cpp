@@ -302,6 +302,7 @@ class IndexPlanner {
     static const char *const kKinds[] = {"list built from the predicate", "positions sorted by key",
                                          "contiguous range, nothing to build", "given by the caller"};
     std::string text = kKinds[static_cast<int>(index_->kind)];
+    if (index_->key.defined()) text += " " + to_string(index_->node->group);
     for (const Expr &p : index_->predicates) text += "; " + to_string(p);
     if (!index_->group.empty()) text += "; one list for each";
     for (const GroupVar &g : index_->group) {

@@ -38,7 +38,9 @@ class Passes {
 
   void dump(const ir::Module &module, const std::string &pass) const {
     const char *wanted = std::getenv("PIT_DUMP");
-    if (!wanted || (std::string(wanted) != "all" && wanted != pass)) return;
+    if (!wanted) return;
+    const std::string words = "," + std::string(wanted) + ",";
+    if (words != ",all," && words.find("," + pass + ",") == std::string::npos) return;
     const char *folder = std::getenv("PIT_DUMP_DIR");
     const std::string path = std::string(folder ? folder : ".") + "/" + module.name + "." + std::to_string(number_) + "." +
                              pass + ".pit";
@@ -58,8 +60,9 @@ ir::Module lower(const Pipeline &pipeline, const Target &target, std::vector<Exp
   plan_indices(&plan);
   check_legality(plan);
   Passes passes;
-  ir::Module module = passes.run("emit", [&] { return Emitter(&plan).run(); });
-  module = passes.run("mma", [&] { return form_mma(module); });
+  Emitter emitter(&plan);
+  ir::Module module = passes.run("emit", [&] { return emitter.run(); });
+  module = passes.run("mma", [&] { return form_mma(module, emitter.atoms()); });
   return module;
 }
 

@@ -99,6 +99,7 @@ struct IndexPlan {
   Expr length;                          ///< candidates of a group (in micro-tiles); undefined when data-dependent
   StoragePtr counts, offsets, coordinates, position, full, values, kept, starts;  ///< kept: entries without padding; starts: mark_offsets of ragged candidates
   StoragePtr first;                     ///< first coordinate of each group, when it differs between groups
+  StoragePtr output_offsets, output_coordinates, output_count;  ///< of an index that is an output
   StoragePtr marks;                     ///< kept when marked in a producer
   bool wants_position = false, wants_full = false;
   PlannedStage *mark_stage = nullptr;   ///< compute_at(F, v)

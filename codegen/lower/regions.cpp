@@ -5,6 +5,7 @@
 #include "accesses.h"
 #include "dsl/error.h"
 #include "interval.h"
+#include "linear.h"
 
 namespace pit::lower {
 namespace {
@@ -100,8 +101,10 @@ class Regions {
       // All slots of a top_k up to the last one asked for are computed together.
       const bool slot = stage->is_top_k() && i + 1 == rank;
       const Expr low = slot ? make_int(int64, 0) : plan_->name_value(prefix + ".min", needed[i].low);
+      const Expr extent = to_expr(linearize(needed[i].high - low + make_int(int64, 1)));
+      const bool never_negative = extent.as<Extent>() != nullptr;
       stage->region.push_back(
-          {low, plan_->name_value(prefix + ".extent", max(needed[i].high - low + make_int(int64, 1), make_int(int64, 0)))});
+          {low, plan_->name_value(prefix + ".extent", never_negative ? extent : max(extent, make_int(int64, 0)))});
     }
   }
 
