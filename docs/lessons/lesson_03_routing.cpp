@@ -22,11 +22,12 @@ int main() {
   Y(t, f) = max(Sum(t, f), 0);
   Y.where(expert(t) >= 0);  // tokens without an expert have no value: their rows are left alone
 
-  //   before   for t: for f: if expert(t) >= 0: Y(t, f) = max(sum of X(t, c) * W(expert(t), c, f),
-  //   0) after    sort the tokens by expert                                 // the sparse index
+  //   before   for t: for f: if expert(t) >= 0:
+  //              Y(t, f) = max(sum of X(t, c) * W(expert(t), c, f), 0)
+  //   after    sort the tokens by expert                            // the sparse index
   //            for g in experts: for tile of 8 of its tokens: for 16 of f:
-  //              S = X(the 8 tokens, :) * W(g, :, the 16 of f)           // one dense product
-  //              Y(the 8 tokens, the 16 of f) = max(S, 0)                // scattered back
+  //              S = X(the 8 tokens, :) * W(g, :, the 16 of f)      // one dense product
+  //              Y(the 8 tokens, the 16 of f) = max(S, 0)           // scattered back
   //
   // Inside a tile the key *is* g: W(g, ...) is one matrix for all, X(t, ...) is gathered. The sum
   // is computed at the tile of its consumer, so it never exists as a whole.
