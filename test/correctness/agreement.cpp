@@ -109,7 +109,7 @@ void check_agreement(const Agreement &agreement) {
       check_engine(Engine::TileInterpreter, agreement.targets.front());
       for (const Target &target : agreement.targets) check_engine(Engine::Compiled, target);
     } catch (const std::exception &e) {
-      FAIL_CHECK(e.what());
+      FAIL_CHECK(std::string(e.what()));
     }
   }
 }
