@@ -8,6 +8,7 @@
 
 #include "accesses.h"
 #include "dsl/error.h"
+#include "interval.h"
 
 namespace pit::lower {
 namespace {
@@ -63,18 +64,6 @@ class Demand {
       if (stage.func->predicates[i].same_as(p)) return stage.definitions.at(0).predicates.at(i);
     }
     return p;
-  }
-
-  static Expr without_casts(const Expr &e) {
-    return rewrite(e, [](const Expr &node) {
-      const Cast *c = node.as<Cast>();
-      return c && c->type == int64 && c->a.type().is_integral() ? c->a : node;
-    });
-  }
-
-  /// Widening of coordinates to int64 does not count.
-  static bool same_condition(const Expr &a, const Expr &b) {
-    return equal(a, b) || to_string(without_casts(a)) == to_string(without_casts(b));
   }
 
   void restrict(PlannedStage *stage) {

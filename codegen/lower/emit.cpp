@@ -31,6 +31,7 @@ ir::Module Emitter::run() {
     index->output_count = tensor("count");
   }
   statistics_ = ir::make_storage("statistics", float64, 1, Space::Heap);
+  want_full_bits();
   emit_input_checks();
   for (const auto &stage : plan_->stages) {
     if (stage->level != Level::Root) continue;
@@ -57,6 +58,31 @@ ir::Module Emitter::run() {
   }
   module.body = body.defined() ? body : ir::make<ir::Block>(std::vector<Stmt>{});
   return module;
+}
+
+/// Indices of tiles that need masks also say which of their micro-tiles need none.
+void Emitter::want_full_bits() {
+  for (const auto &stage : plan_->stages) {
+    for (const PlannedDefinition &def : stage->definitions) {
+      auto look = [&](const std::vector<Directive> &directives) {
+        for (const Directive &d : directives) {
+          if (d.kind != DirectiveKind::PitTile) continue;
+          IndexPlan *index = plan_->index_of.at(identity_of(d.index));
+          const bool own = index->stage == stage.get() && index->definition == def.number;
+          if (!own || index->kind != IndexKind::List || index->mark_stage) continue;
+          const bool tested = !residual_predicates(*stage, def, *index, false).empty();
+          std::int64_t extent = 0;
+          const bool tail = index->micro > 1 && !(is_const_int(index->axis_range.extent, &extent) && extent % index->micro == 0);
+          if (!tested && !tail) continue;
+          index->full_means_all_pass = index->full_means_all_pass || tested;
+          index->wants_full = true;
+          index->full = ir::make_storage(index->name() + ".full", uint8, 1, Space::Heap);
+        }
+      };
+      look(def.directives);
+      for (const auto &[condition, directives] : def.specializations) look(directives);
+    }
+  }
 }
 
 /// The stage at root inside which `stage` is computed.

@@ -99,10 +99,16 @@ class Emitter {
   ir::Stmt emit_inside(Job &job, int i);
   ir::Stmt emit_body(Job &job);
   void choose_lanes(Job &job);
+  bool sums_along_innermost(const Job &job) const;
   void check_lanes(const Job &job) const;
   void choose_parallel(Job &job);
   bool realizes_here(const Job &job, const Dim &dim) const;
-  std::vector<Expr> residual_predicates(const Job &job);
+  std::vector<Expr> residual_predicates(const PlannedStage &stage, const PlannedDefinition &def, const IndexPlan &index,
+                                        bool explain) const;
+  static void refresh_lanes(Job &job);
+  ir::Stmt emit_tile(Job &job, std::size_t i, const Scope &loops, const Expr &group, const Expr &count, const Expr &entry,
+                     bool all_full);
+  void want_full_bits();
 
   // --- stages inside others (emit_realize.cpp) ------------------------------------------------------------------------
 
@@ -144,7 +150,11 @@ class Emitter {
   ir::Stmt emit_marks(IndexPlan *index);
   ir::Stmt emit_ragged_starts(IndexPlan *index);
   ir::Stmt emit_factor(const IndexPlan &index, const std::vector<Expr> &factors, std::size_t f, const Scope &group_scope,
-                       const Expr &extent, const StoragePtr &marks, const Expr &at);
+                       const Expr &extent, const StoragePtr &marks, const Expr &at, const StoragePtr &partial);
+  ir::Stmt emit_factor_by_position(const IndexPlan &index, const std::vector<Expr> &tested, Scope scope,
+                                   std::vector<ir::AxisBinding> axes, std::vector<VarPtr> order, const Expr &low,
+                                   const Expr &extent, const StoragePtr &marks, const Expr &at, const StoragePtr &partial);
+  static void set_axis_value(const IndexPlan &index, const Expr &low, const Expr &position, Scope *scope);
   static std::int64_t common_divisor(const std::vector<Expr> &exprs, const VarPtr &v, std::int64_t micro);
   static void check_covers(const Expr &value, std::int64_t micro, const Scope &scope, const std::function<void()> &fail);
   static Expr negative_is_out_of_range(const Expr &key);

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 
-#include "dsl/analysis/annihilation.h"
 #include "dsl/error.h"
 #include "dsl/loop_names.h"
 #include "emit.h"
@@ -119,7 +118,8 @@ Stmt Emitter::emit_definition(PlannedStage *stage, const PlannedDefinition &def,
   job.scope.to = job.nest.to;
   choose_lanes(job);
   choose_parallel(job);
-  job.predicates = residual_predicates(job);
+  job.predicates = job.nest.has_pit ? residual_predicates(*stage, def, *job.nest.pit.index, plan_->explanation != nullptr)
+                                    : def.predicates;
   const std::size_t tiles = tiles_.size();
   Stmt result = job.level < 0 ? emit_inside(job, -1) : emit_loops(job, 0);
   tiles_.resize(tiles);
@@ -136,15 +136,17 @@ void Emitter::choose_lanes(Job &job) {
     vectorized |= dims[i].vectorize;
   }
   const bool tile_mode = job.level >= 0 || job.scope.in_tile;
+  const bool vector_sum = !tile_mode && sums_along_innermost(job);
   const bool permutable = job.def->number == 0 || is_permutable(job.def->combiner);
   std::vector<Dim> outer, inner, lanes;
   bool reduction_lane = false;
   for (std::size_t i = dims.size(); i-- > 0;) {
     Dim dim = dims[i];
     const bool inside = static_cast<int>(i) > job.level;
+    const bool lanes_here = tile_mode || (vector_sum && i + 1 == dims.size());
     if (dim.lane || dim.vectorize) {
       dim.lane = true;
-    } else if (inside && tile_mode && permutable && dim.kind != ir::ForKind::Parallel &&
+    } else if (inside && lanes_here && permutable && dim.kind != ir::ForKind::Parallel &&
                dim.kind != ir::ForKind::GpuBlock) {
       if (!dim.reduction || (dim.maximum != 0 && dim.maximum <= kLargestLane)) {
         dim.lane = true;
@@ -205,6 +207,32 @@ void Emitter::choose_lanes(Job &job) {
   check_lanes(job);
 }
 
+/// A reduction whose innermost loop runs along it and needs no inline reduction of its own: its terms are summed as a
+/// vector, as reassociation allows.
+bool Emitter::sums_along_innermost(const Job &job) const {
+  const PlannedDefinition &def = *job.def;
+  const std::vector<Dim> &dims = job.nest.dims;
+  if (def.number == 0 || !is_permutable(def.combiner) || dims.empty()) return false;
+  if (!dims.back().reduction || dims.back().kind != ir::ForKind::Serial) return false;
+  bool plain = true;
+  auto look = [&](const Expr &e) {
+    walk(e, [&](const Expr &node) {
+      const Call *call = node.as<Call>();
+      plain &= !call || plan_->stage(*call)->level == Level::Root;
+      return plain;
+    });
+  };
+  for (const Expr &e : def.values) look(e);
+  for (const Expr &e : def.predicates) look(e);
+  for (std::size_t i = 0; i < job.scope.from.size(); ++i) {
+    // An element that moves with the loop is not a sum along it.
+    for (const Expr &arg : def.args) {
+      if (uses(arg, job.scope.from[i]) && uses(job.scope.to[i], dims.back().var)) return false;
+    }
+  }
+  return plain;
+}
+
 void Emitter::check_lanes(const Job &job) const {
   for (const Dim &dim : job.nest.dims) {
     if (!dim.extent.defined()) continue;
@@ -241,46 +269,6 @@ void Emitter::choose_parallel(Job &job) {
   }
 }
 
-/// The conjuncts that still have to be tested inside the nest.
-std::vector<Expr> Emitter::residual_predicates(const Job &job) {
-  std::vector<Expr> rest;
-  const std::string name = definition_name(*job.stage->func, job.def->number);
-  if (!job.nest.has_pit) return job.def->predicates;
-  const IndexPlan &index = *job.nest.pit.index;
-  bool single = index.micro == 1 && index.covered.empty() && index.kind != IndexKind::Given;
-  for (const GroupVar &g : index.group) single &= g.micro == 1;
-  for (const Expr &p : job.def->predicates) {
-    const bool listed = std::any_of(index.predicates.begin(), index.predicates.end(),
-                                    [&](const Expr &q) { return equal(p, q) || to_string(p) == to_string(q); });
-    if (!(single && listed)) rest.push_back(p);
-  }
-  if (rest.empty()) {
-    plan_->explain(name, "mask", "none: every listed position passes the predicate");
-    return rest;
-  }
-  bool data_dependent = false;
-  for (const Expr &value : job.def->values) {
-    walk(value, [&](const Expr &node) {
-      if (const Load *load = node.as<Load>()) {
-        for (const Expr &i : load->indices) data_dependent |= reads_data(i);
-      }
-      return !data_dependent;
-    });
-  }
-  DefinitionData inlined = *job.def->source;
-  inlined.values = job.def->values;
-  inlined.args = job.def->args;
-  inlined.predicates = job.def->predicates;
-  if (!job.def->has(DirectiveKind::Strict) && !data_dependent && job.def->number > 0 && annihilates(inlined, rest)) {
-    plan_->explain(name, "mask", "none: where the predicate fails the contribution is the combiner's identity");
-    return {};
-  }
-  std::string text;
-  for (const Expr &p : rest) text += (text.empty() ? "" : " && ") + to_string(p);
-  plan_->explain(name, "mask", "tested inside the tile: " + text);
-  return rest;
-}
-
 /// Loop i and what is inside; behind the loops the statement.
 Stmt Emitter::emit_loops(Job &job, std::size_t i) {
   if (i >= job.loops) return emit_body(job);
@@ -288,119 +276,6 @@ Stmt Emitter::emit_loops(Job &job, std::size_t i) {
   if (job.nest.has_pit && dim.var == job.nest.pit.tile_var) return emit_pit_tile(job, i);
   Expr extent = lower_expr(dim.extent, job.scope);
   return ir::make<ir::For>(dim.var, constant(0), extent, dim.kind, emit_inside(job, static_cast<int>(i)));
-}
-
-/// e with all axes in scope at 0.
-Expr Emitter::at_first_lane(const Expr &e, const Job &job) {
-  std::vector<VarPtr> axes;
-  std::vector<Expr> zeros;
-  for (const ir::AxisBinding &axis : job.scope.axes) {
-    axes.push_back(axis.var);
-    zeros.push_back(constant(0));
-  }
-  for (std::size_t k = job.loops; k < job.nest.dims.size(); ++k) {
-    axes.push_back(job.nest.dims[k].var);
-    zeros.push_back(constant(0));
-  }
-  return substitute(e, axes, zeros);
-}
-
-Stmt Emitter::emit_pit_tile(Job &job, std::size_t i) {
-  const PitLoop &pit = job.nest.pit;
-  const IndexPlan &index = *pit.index;
-  const std::int64_t entries = pit.tile_entries;
-  // Bounds of the axis are those of the first row of the micro-tile: the index is one list for all of its rows.
-  Scope loops = job.scope;
-  for (Expr &to : loops.to) to = at_first_lane(to, job);
-  loops.axes.clear();
-  const VarPtr group = ir::make_let_variable("group", int64), first = ir::make_let_variable("first", int64),
-               count = ir::make_let_variable("count", int64), entry = ir::make_let_variable("entry", int64);
-  const Expr g = make_variable(group), tile = make_variable(pit.tile_var);
-  Expr first_value = constant(0), count_value;
-  if (index.segment_offsets) {
-    first_value = index_load(index.segment_offsets, g);
-    count_value = index_load(index.segment_offsets, g + constant(1)) - first_value;
-  } else if (index.kind == IndexKind::Range) {
-    count_value = (lower_expr(index.axis_range.extent, loops) + constant(index.micro - 1)) / constant(index.micro);
-  } else {
-    first_value = index_load(index.offsets, g);
-    count_value = index.counts ? index_load(index.counts, g) : index_load(index.offsets, g + constant(1)) - first_value;
-  }
-  // The lane over entries is as long as the tile is full.
-  for (Dim &dim : job.nest.dims) {
-    if (pit.entry_lane && dim.var == pit.entry_lane) {
-      dim.extent = min(constant(entries), make_variable(count) - tile * constant(entries));
-    }
-  }
-  Expr here = make_variable(entry);
-  if (pit.entry_lane) here = here + make_variable(pit.entry_lane);
-  Expr coordinate;
-  std::function<Stmt(Stmt)> define_coordinate = [](const Stmt &s) { return s; };
-  if (index.segment_offsets) {
-    coordinate = here;
-  } else if (index.kind == IndexKind::Range) {
-    coordinate = here * constant(index.micro) + lower_expr(index.axis_range.min, loops);
-  } else if (!pit.entry_lane) {
-    const VarPtr at = ir::make_let_variable(index.axis->name, int64);
-    const Expr value = index_load(index.coordinates, here);
-    coordinate = make_variable(at);
-    define_coordinate = [at, value](const Stmt &s) { return ir::make<ir::Let>(at, value, s); };
-  } else {
-    const StoragePtr tile_coordinates = ir::make_storage(index.axis->name + ".coordinates", int32, 1, Space::Tile);
-    const Expr value = cast(int32, make_load(index.coordinates, {here}));
-    coordinate = to_int64(make_load(tile_coordinates, {make_variable(pit.entry_lane)}));
-    const VarPtr lane = pit.entry_lane;
-    define_coordinate = [=](const Stmt &s) {
-      const Stmt fill = ir::make<ir::Store>(std::vector<VarPtr>{lane}, std::vector<Expr>{}, tile_coordinates,
-                                            std::vector<Expr>{make_variable(lane)}, Combiner::Assign, value);
-      return ir::make<ir::Allocate>(tile_coordinates, std::vector<Expr>{make_int(int64, entries)},
-                                    ir::make_block({fill, s}));
-    };
-  }
-  for (Expr &to : job.scope.to) to = substitute(to, {pit.coordinate}, {coordinate});
-  for (Expr &guard : job.nest.guards) guard = substitute(guard, {pit.coordinate}, {coordinate});
-  TileContext context;
-  context.index = &index;
-  auto add_context = [&](const VarPtr &v) {
-    for (std::size_t k = 0; k < job.scope.from.size(); ++k) {
-      if (job.scope.from[k] != v) continue;
-      context.vars.push_back(v);
-      context.values.push_back(job.scope.to[k]);
-    }
-  };
-  bool single = index.micro == 1 && (index.offsets || index.segment_offsets);
-  for (const GroupVar &gv : index.group) single &= gv.micro == 1;
-  if (single) {
-    context.entry = here;
-    for (const VarPtr &part : index.axis_parts) add_context(part);
-    for (const GroupVar &gv : index.group) add_context(gv.var);
-  }
-  if (index.key.defined() || index.segment_offsets) {
-    const Expr &key = index.key.defined() ? index.key : index.node->group;
-    context.key = substitute(key, job.scope.from, job.scope.to);
-    context.group = make_variable(group);
-  }
-  if (index.values) {
-    const Expr access = stored_access(index);
-    context.operand = substitute(access, job.scope.from, job.scope.to);
-    Expr lane = constant(0);
-    if (!index.group.empty()) {
-      const GroupVar &rows = index.group[0];
-      lane = to_expr(linearize(substitute(make_variable(rows.var), job.scope.from, job.scope.to) - rows.range.min -
-                               pit.group * constant(rows.micro)));
-    }
-    context.packed = make_load(index.values, {here, lane});
-  }
-  tiles_.push_back(context);
-  const Dim dim = job.nest.dims[i];
-  job.define_coordinate = define_coordinate;
-  Stmt inside = emit_inside(job, static_cast<int>(i));
-  inside = ir::make<ir::Let>(entry, make_variable(first) + tile * constant(entries), inside);
-  const Expr tiles = (make_variable(count) + constant(entries - 1)) / constant(entries);
-  Stmt loop = ir::make<ir::For>(pit.tile_var, constant(0), tiles, dim.kind, inside);
-  loop = ir::make<ir::Let>(count, substitute(count_value, {first}, {make_variable(first)}), loop);
-  loop = ir::make<ir::Let>(first, first_value, loop);
-  return ir::make<ir::Let>(group, lower_expr(pit.group, loops), loop);
 }
 
 /// The body of loop i (-1: outside all loops): lanes are declared at the innermost loop that has stages or is a tile.

@@ -1,7 +1,6 @@
-// Building sparse indices: marks or keys from the predicates, then the lists.
+// Building sparse indices: storages, keys, lists, outputs. Marks are in emit_marks.cpp.
 
 #include <algorithm>
-#include <numeric>
 
 #include "dsl/error.h"
 #include "emit.h"
@@ -141,6 +140,7 @@ void Emitter::allocate_index(IndexPlan *index) {
   Expr capacity = candidates + index->groups * pad;
   if (index->node->capacity.defined()) capacity = lower_expr(to_int64(index->node->capacity), {});
   append_allocation(index->coordinates, {max(capacity, constant(0))});
+  if (index->full) append_allocation(index->full, {max(capacity, constant(0))});
   if (index->position) append_allocation(index->position, {candidates});
   if (index->marks) append_allocation(index->marks, {candidates});
   if (index->marks && index->mark_stage) {
@@ -210,145 +210,13 @@ Stmt Emitter::emit_ragged_starts(IndexPlan *index) {
       ir::make_block({loops, ir::make<ir::Prefix>(index->starts, lengths, index->groups)}));
 }
 
-/// marks[g][j] bit 0: some iteration of micro-tile j passes. The operand is read once: rows outside, positions inside.
-/// A conjunction is marked factor by factor and the marks intersected, so that a factor only costs what it reads.
-Stmt Emitter::emit_marks(IndexPlan *index) {
-  Scope scope;
-  Expr number;
-  return for_groups(*index, &scope, &number, [&] {
-    const Expr start = index->data_dependent_range ? make_load(index->starts, {number}) : number * index->length;
-    const Expr extent = max(lower_expr(index->axis_range.extent, scope), constant(0));
-    const Expr length = index->data_dependent_range ? (extent + constant(index->micro - 1)) / constant(index->micro) : index->length;
-    auto whole = [&](const StoragePtr &storage, const Expr &at, const std::function<Expr(const Expr &)> &value) {
-      const VarPtr j = ir::make_axis_variable("j");
-      return ir::make<ir::Axes>(std::vector<ir::AxisBinding>{{j, length, 0}},
-                                ir::make<ir::Store>(std::vector<VarPtr>{j}, std::vector<Expr>{}, storage,
-                                                    std::vector<Expr>{at + make_variable(j)}, Combiner::Assign,
-                                                    value(make_variable(j))));
-    };
-    if (index->predicates.empty()) return whole(index->marks, start, [](const Expr &) { return make_int(uint8, 1); });
-    std::vector<Stmt> stmts;
-    // The first factor marks in place, the others beside and are intersected.
-    StoragePtr beside;
-    for (std::size_t f = 0; f < index->predicates.size(); ++f) {
-      if (f == 1) beside = ir::make_storage(index->name() + ".factor", uint8, 1, Space::Heap);
-      const StoragePtr &target = f == 0 ? index->marks : beside;
-      const Expr at = f == 0 ? start : constant(0);
-      stmts.push_back(whole(target, at, [](const Expr &) { return make_int(uint8, 0); }));
-      stmts.push_back(emit_factor(*index, index->predicates, f, scope, extent, target, at));
-      if (f > 0) {
-        stmts.push_back(whole(index->marks, start, [&](const Expr &j) {
-          return make_load(index->marks, {start + j}) & make_load(beside, {j});
-        }));
-      }
-    }
-    Stmt result = ir::make_block(stmts);
-    return beside ? ir::make<ir::Allocate>(beside, std::vector<Expr>{length}, result) : result;
-  });
-}
-
-/// marks[at + j] |= predicate, over the iterations of all micro-tiles j of one group that the factor tells apart.
-Stmt Emitter::emit_factor(const IndexPlan &index, const std::vector<Expr> &factors, std::size_t f, const Scope &group_scope,
-                          const Expr &extent, const StoragePtr &marks, const Expr &at) {
-  Scope scope = group_scope;
-  // Factors before this one guard what this one may read when it reads data at a place that is data.
-  std::vector<Expr> tested{factors[f]};
-  bool guarded = false;
-  walk(factors[f], [&](const Expr &node) {
-    if (const Load *load = node.as<Load>()) {
-      for (const Expr &i : load->indices) guarded |= reads_data(i);
-    }
-    return !guarded;
-  });
-  if (guarded) tested.assign(factors.begin(), factors.begin() + static_cast<std::ptrdiff_t>(f) + 1);
-  std::vector<ir::AxisBinding> axes;
-  std::vector<VarPtr> order;
-  std::vector<Expr> tails;
-  auto add_axis = [&](const std::string &name, const Expr &count, std::int64_t maximum) {
-    axes.push_back({ir::make_axis_variable(name), count, maximum});
-    order.push_back(axes.back().var);
-    return make_variable(order.back());
-  };
-  auto step_of = [&](const VarPtr &v, std::int64_t micro) { return common_divisor(tested, v, micro); };
-  for (std::size_t i = 0; i < index.group.size(); ++i) {
-    const GroupVar &g = index.group[i];
-    if (g.micro == 1) continue;
-    bool used = false;
-    for (const Expr &p : tested) used |= uses(p, g.var);
-    if (!used) continue;
-    // The factor sees the variable only in blocks of `step`.
-    const std::int64_t step = step_of(g.var, g.micro);
-    const Expr first = scope.to[i];
-    const Expr valid = min(constant(g.micro), g.range.min + g.range.extent - first);
-    const Expr lane = add_axis(g.var->name, (valid + constant(step - 1)) / constant(step), g.micro / step);
-    scope.to[i] = first + lane * constant(step);
-  }
-  for (const ReductionDim &dim : index.covered) {
-    bool used = false;
-    for (const Expr &p : tested) used |= uses(p, dim.var);
-    if (!used) continue;
-    const Expr low = lower_expr(to_int64(dim.min), scope), count = lower_expr(to_int64(dim.extent), scope);
-    std::int64_t c = 0;
-    const Expr lane = add_axis(dim.var->name, count, is_const_int(count, &c) ? c : 0);
-    scope.from.push_back(dim.var);
-    scope.to.push_back(low + lane);
-  }
-  const Expr low = lower_expr(index.axis_range.min, scope);
-  const Expr j = add_axis(index.axis->name, (extent + constant(index.micro - 1)) / constant(index.micro), 0);
-  Expr axis = j;
-  if (index.micro > 1) {
-    const std::int64_t step = index.axis_parts.size() == 1 ? step_of(index.axis, index.micro) : 1;
-    const Expr lane = add_axis(index.axis->name + ".micro", constant(index.micro / step), index.micro / step);
-    axis = j * constant(index.micro) + lane * constant(step);
-    tails.push_back(axis < extent);
-  }
-  if (index.axis_parts.size() == 1) {
-    scope.from.push_back(index.axis);
-    scope.to.push_back(low + axis);
-  } else {
-    Expr rest = axis;
-    std::vector<Expr> values(index.axis_parts.size());
-    for (std::size_t i = index.axis_parts.size(); i-- > 0;) {
-      const Range &range = index.axis_part_ranges[i];
-      values[i] = range.min + (i == 0 ? rest : rest % range.extent);
-      rest = rest / range.extent;
-    }
-    for (std::size_t i = 0; i < values.size(); ++i) {
-      scope.from.push_back(index.axis_parts[i]);
-      scope.to.push_back(values[i]);
-    }
-  }
-  scope.axes = axes;
-  scope.in_tile = true;
-  const Stmt marked = with_inner_calls(tested, scope, [&] {
-    Expr condition;
-    for (const Expr &p : tested) {
-      const Expr lowered = lower_expr(p, scope);
-      condition = condition.defined() ? condition && lowered : lowered;
-    }
-    return ir::make<ir::Store>(order, tails, marks, std::vector<Expr>{at + j}, Combiner::Max,
-                               select(condition, make_int(uint8, 1), make_int(uint8, 0)));
-  });
-  return ir::make<ir::Axes>(axes, marked);
-}
-
 /// keys[p] = the group of position p, or -1 where a predicate fails.
 Stmt Emitter::emit_keys(IndexPlan *index, const StoragePtr &keys) {
   constexpr std::int64_t kStrip = 4096;
   const VarPtr strip = ir::make_loop_variable("strip"), lane = ir::make_loop_variable("p");
   const Expr position = make_variable(strip) * constant(kStrip) + make_variable(lane);
   Scope scope;
-  Expr rest = position;
-  std::vector<Expr> values(index->axis_parts.size());
-  for (std::size_t i = index->axis_parts.size(); i-- > 0;) {
-    const Range &range = index->axis_part_ranges[i];
-    values[i] = range.min + (i == 0 ? rest : rest % range.extent);
-    rest = rest / range.extent;
-  }
-  for (std::size_t i = 0; i < values.size(); ++i) {
-    scope.from.push_back(index->axis_parts[i]);
-    scope.to.push_back(values[i]);
-  }
+  set_axis_value(*index, index->axis_range.min, position, &scope);
   std::function<Stmt(std::size_t)> body = [&](std::size_t i) -> Stmt {
     if (i == index->predicates.size()) {
       return with_inner_calls({index->key}, scope, [&] {
@@ -419,70 +287,6 @@ Stmt Emitter::emit_values(IndexPlan *index) {
   });
 }
 
-/// Marks of the indices that are computed at this loop of their producer, from the values just stored.
-Stmt Emitter::emit_marks_in_producer(PlannedStage *stage, const Scope &scope, const VarPtr &loop) {
-  std::vector<Stmt> stmts;
-  for (const auto &owned : plan_->indices) {
-    IndexPlan *index = owned.get();
-    if (index->mark_stage != stage || index->mark_loop != loop) continue;
-    const Call *read = nullptr;
-    for (const Expr &p : index->predicates) {
-      walk(p, [&](const Expr &node) {
-        const Call *call = node.as<Call>();
-        if (call && call->func == stage->func.get()) read = call;
-        return true;
-      });
-    }
-    auto fail = [&](const std::string &why) {
-      throw CompileError("index " + index->name() + ".compute_at(" + stage->name() + ", " + loop->name + "): " + why,
-                         index->node->where);
-    };
-    if (!read || index->predicates.size() != 1 || index->axis_parts.size() != 1 || !index->covered.empty()) {
-      fail("the index must have one predicate, and it must read " + stage->name() + " at the axis and the group");
-    }
-    // The predicate's coordinates are the producer's Vars in the order in which it is read.
-    std::vector<VarPtr> names;
-    std::vector<Expr> values;
-    for (std::size_t i = 0; i < read->args.size(); ++i) {
-      Expr arg = read->args[i];
-      while (const Cast *c = arg.as<Cast>()) arg = c->a;
-      const Variable *v = arg.as<Variable>();
-      if (!v) fail("argument " + to_string(read->args[i]) + " of " + stage->name() + " is not a variable");
-      for (std::size_t k = 0; k < scope.from.size(); ++k) {
-        if (scope.from[k] != stage->func->args[i]) continue;
-        names.push_back(v->var);
-        values.push_back(scope.to[k]);
-      }
-    }
-    auto value_of = [&](const VarPtr &v) {
-      const auto it = std::find(names.begin(), names.end(), v);
-      if (it == names.end()) fail(v->name + " is not a coordinate of " + stage->name());
-      return values[static_cast<std::size_t>(it - names.begin())];
-    };
-    Expr number = constant(0);
-    for (const GroupVar &g : index->group) {
-      const Expr value = value_of(g.var) - g.range.min;
-      check_covers(value, g.micro, scope, [&] { fail("the tile of " + stage->name() + " must cover whole micro-tiles: the tile of " + g.var->name + " is not a multiple of " + std::to_string(g.micro)); });
-      number = number * g.groups + value / constant(g.micro);
-    }
-    const Expr position = value_of(index->axis) - index->axis_range.min;
-    check_covers(position, index->micro, scope, [&] { fail("the tile of " + stage->name() + " must cover whole micro-tiles of " + index->axis->name); });
-    const Expr at = number * index->length + position / constant(index->micro);
-    Scope inside;
-    inside.from = names;
-    inside.to = values;
-    inside.axes = scope.axes;
-    std::vector<VarPtr> axes;
-    for (const ir::AxisBinding &axis : scope.axes) {
-      if (uses(at, axis.var)) axes.push_back(axis.var);
-    }
-    const Expr condition = lower_expr(index->predicates[0], inside);
-    stmts.push_back(ir::make<ir::Store>(axes, std::vector<Expr>{}, index->marks, std::vector<Expr>{at}, Combiner::Max,
-                                        select(condition, make_int(uint8, 1), make_int(uint8, 0))));
-  }
-  return ir::make_block(stmts);
-}
-
 /// Outputs in the order of an index must have room for its entries: said before anything is stored.
 void Emitter::emit_room_checks(const IndexPlan &index) {
   std::vector<Stmt> stmts;
@@ -537,49 +341,6 @@ void Emitter::emit_statistics() {
            &stmts);
   }
   if (!stmts.empty()) append(ir::make<ir::Stage>("statistics", ir::StageKind::Index, ir::make_block(stmts)));
-}
-
-/// The largest step of which every use of v is v / (a multiple of it), dividing `micro`; 1 when v is used otherwise.
-std::int64_t Emitter::common_divisor(const std::vector<Expr> &exprs, const VarPtr &v, std::int64_t micro) {
-  std::int64_t step = micro;
-  auto visit = [&](auto &&self, const Expr &e) -> void {
-    std::int64_t c = 0;
-    const Binary *b = e.as<Binary>();
-    if (b && b->op == BinaryOp::Div && is_const_int(b->b, &c) && c > 0) {
-      Expr a = b->a;
-      while (const Cast *cast_node = a.as<Cast>()) a = cast_node->a;
-      if (const Variable *used = a.as<Variable>(); used && used->var == v) {
-        step = std::gcd(step, c);
-        return;
-      }
-    }
-    if (const Variable *used = e.as<Variable>(); used && used->var == v) step = 1;
-    for (const Expr &operand : operands(e)) self(self, operand);
-  };
-  for (const Expr &e : exprs) visit(visit, e);
-  return step;
-}
-
-/// `value` runs over whole multiples of `micro` in the scope's axes.
-void Emitter::check_covers(const Expr &value, std::int64_t micro, const Scope &scope, const std::function<void()> &fail) {
-  if (micro == 1) return;
-  Linear base = linearize(value);
-  std::int64_t span = 1;
-  for (auto it = base.terms.begin(); it != base.terms.end();) {
-    const Variable *v = it->value.as<Variable>();
-    const auto axis = std::find_if(scope.axes.begin(), scope.axes.end(), [&](const ir::AxisBinding &a) { return v && a.var == v->var; });
-    if (axis == scope.axes.end()) {
-      ++it;
-      continue;
-    }
-    // A dimension that the tile holds whole covers all its micro-tiles.
-    if (axis->maximum == 0) return;
-    span += it->coefficient * (axis->maximum - 1);
-    it = base.terms.erase(it);
-  }
-  bool aligned = span % micro == 0 && base.constant % micro == 0;
-  for (const Linear::Term &term : base.terms) aligned &= term.coefficient % micro == 0;
-  if (!aligned) fail();
 }
 
 }  // namespace pit::lower

@@ -132,6 +132,16 @@ class Intervals {
 
 Expr to_int64(const Expr &e) { return e.type() == int64 ? e : cast(int64, e); }
 
+bool same_condition(const Expr &a, const Expr &b) {
+  auto narrow = [](const Expr &e) {
+    return rewrite(e, [](const Expr &node) {
+      const Cast *c = node.as<Cast>();
+      return c && c->type == int64 && c->a.type().is_integral() ? c->a : node;
+    });
+  };
+  return equal(a, b) || equal(narrow(a), narrow(b));
+}
+
 bool reads_data(const Expr &e) {
   bool reads = false;
   walk(e, [&](const Expr &node) {

@@ -25,6 +25,9 @@ Interval interval_of(const Expr &e, const VariableRanges &ranges, const Plan &pl
 /// e as int64.
 Expr to_int64(const Expr &e);
 
+/// Equal conditions, up to the widening of coordinates to int64.
+bool same_condition(const Expr &a, const Expr &b);
+
 /// Whether e reads a storage or calls a stage.
 bool reads_data(const Expr &e);
 

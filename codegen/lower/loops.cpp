@@ -255,7 +255,7 @@ class NestBuilder {
     if (index.stage == &stage_ && index.definition == def_.number) return;
     for (const Expr &p : index.predicates) {
       const bool known = std::any_of(def_.predicates.begin(), def_.predicates.end(),
-                                     [&](const Expr &q) { return equal(p, q) || to_string(p) == to_string(q); });
+                                     [&](const Expr &q) { return same_condition(p, q); });
       if (!known) {
         fail(d, "index " + index.name() + " lists only iterations with " + to_string(p) + ", but " + stage_.name() +
                     " is needed elsewhere too; use an index of " + stage_.name() + " itself");
@@ -382,7 +382,7 @@ class NestBuilder {
   void add_pit_lanes(const Dim &axis, const IndexPlan &index, std::vector<Dim> *lanes) {
     PitLoop &pit = nest_.pit;
     pit.coordinate = ir::make_let_variable(axis.name->name + ".coordinate", int64);
-    Expr value = named(pit.coordinate);
+    const Expr value = named(pit.coordinate);
     if (pit.tile_entries > 1) {
       Dim lane;
       lane.name = pit.entry_lane = ir::make_axis_variable(axis.name->name);
@@ -399,14 +399,9 @@ class NestBuilder {
       lane.reduction = axis.reduction;
       lane.lane = true;
       lanes->push_back(lane);
-      value = value + named(pit.micro_lane);
       std::int64_t extent = 0;
       if (!is_const_int(index.axis_range.extent, &extent) || extent % index.micro != 0) {
-        // The last micro-tile may reach past the domain: its lanes there are masked, and stay on the last position so that
-        // what is computed for them reads nothing outside.
-        const Expr end = in_counters(index.axis_range.min + index.axis_range.extent);
-        nest_.guards.push_back(value < end);
-        value = min(value, end - constant(1));
+        pit.end = in_counters(index.axis_range.min + index.axis_range.extent);
       }
     }
     // Coordinates of an index are absolute; a loop counts from the minimum.
@@ -462,6 +457,7 @@ class NestBuilder {
     PitLoop &pit = nest_.pit;
     if (!nest_.has_pit) return;
     pit.group = final_form(pit.group);
+    pit.end = final_form(pit.end);
     for (const Dim &dim : nest_.dims) {
       if (dim.name == pit.tile_name) pit.tile_var = dim.var;
       if (pit.entry_lane && dim.name == pit.entry_lane) pit.entry_lane = dim.var;

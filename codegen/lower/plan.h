@@ -101,7 +101,9 @@ struct IndexPlan {
   StoragePtr first;                     ///< first coordinate of each group, when it differs between groups
   StoragePtr output_offsets, output_coordinates, output_count;  ///< of an index that is an output
   StoragePtr marks;                     ///< kept when marked in a producer
-  bool wants_position = false, wants_full = false;
+  bool wants_position = false;
+  bool wants_full = false;              ///< tiles of full micro-tiles run without masks
+  bool full_means_all_pass = false;     ///< full: every iteration passes; else: the micro-tile lies inside the domain
   PlannedStage *mark_stage = nullptr;   ///< compute_at(F, v)
   VarPtr mark_loop;
   bool built = false;

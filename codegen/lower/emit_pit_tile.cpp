@@ -1,0 +1,235 @@
+// The loop over the tiles of a sparse index: coordinates, the group's key, masks only where a micro-tile is partial.
+
+#include <algorithm>
+
+#include "dsl/analysis/annihilation.h"
+#include "dsl/error.h"
+#include "dsl/loop_names.h"
+#include "emit.h"
+#include "interval.h"
+#include "job.h"
+#include "linear.h"
+
+namespace pit::lower {
+
+using ir::Stmt;
+
+namespace {
+
+Expr constant(std::int64_t c) { return make_int(int64, c); }
+
+}  // namespace
+
+/// The conjuncts that still have to be tested inside the nest.
+std::vector<Expr> Emitter::residual_predicates(const PlannedStage &stage, const PlannedDefinition &def,
+                                               const IndexPlan &index, bool explain) const {
+  std::vector<Expr> rest;
+  const std::string name = definition_name(*stage.func, def.number);
+  bool single = index.micro == 1 && index.covered.empty() && index.kind != IndexKind::Given;
+  for (const GroupVar &g : index.group) single &= g.micro == 1;
+  for (const Expr &p : def.predicates) {
+    const bool listed = std::any_of(index.predicates.begin(), index.predicates.end(),
+                                    [&](const Expr &q) { return same_condition(p, q); });
+    if (!(single && listed)) rest.push_back(p);
+  }
+  if (rest.empty()) {
+    if (explain) plan_->explain(name, "mask", "none: every listed position passes the predicate");
+    return rest;
+  }
+  bool data_dependent = false;
+  for (const Expr &value : def.values) {
+    walk(value, [&](const Expr &node) {
+      if (const Load *load = node.as<Load>()) {
+        for (const Expr &i : load->indices) data_dependent |= reads_data(i);
+      }
+      return !data_dependent;
+    });
+  }
+  DefinitionData inlined = *def.source;
+  inlined.values = def.values;
+  inlined.args = def.args;
+  inlined.predicates = def.predicates;
+  if (!def.has(DirectiveKind::Strict) && !data_dependent && def.number > 0 && annihilates(inlined, rest)) {
+    if (explain) plan_->explain(name, "mask", "none: where the predicate fails the contribution is the combiner's identity");
+    return {};
+  }
+  std::string text;
+  for (const Expr &p : rest) text += (text.empty() ? "" : " && ") + to_string(p);
+  const std::string where = index.full ? "tested in tiles with a partial micro-tile: " : "tested inside the tile: ";
+  if (explain) plan_->explain(name, "mask", where + text);
+  return rest;
+}
+
+/// e with all axes in scope at 0.
+Expr Emitter::at_first_lane(const Expr &e, const Job &job) {
+  std::vector<VarPtr> axes;
+  std::vector<Expr> zeros;
+  for (const ir::AxisBinding &axis : job.scope.axes) {
+    axes.push_back(axis.var);
+    zeros.push_back(constant(0));
+  }
+  for (std::size_t k = job.loops; k < job.nest.dims.size(); ++k) {
+    axes.push_back(job.nest.dims[k].var);
+    zeros.push_back(constant(0));
+  }
+  return substitute(e, axes, zeros);
+}
+
+Stmt Emitter::emit_pit_tile(Job &job, std::size_t i) {
+  const PitLoop &pit = job.nest.pit;
+  const IndexPlan &index = *pit.index;
+  const std::int64_t entries = pit.tile_entries;
+  // Bounds of the axis are those of the first row of the micro-tile: the index is one list for all of its rows.
+  Scope loops = job.scope;
+  for (Expr &to : loops.to) to = at_first_lane(to, job);
+  loops.axes.clear();
+  const VarPtr group = ir::make_let_variable("group", int64), first = ir::make_let_variable("first", int64),
+               count = ir::make_let_variable("count", int64), entry = ir::make_let_variable("entry", int64);
+  const Expr g = make_variable(group), tile = make_variable(pit.tile_var);
+  Expr first_value = constant(0), count_value;
+  if (index.segment_offsets) {
+    first_value = index_load(index.segment_offsets, g);
+    count_value = index_load(index.segment_offsets, g + constant(1)) - first_value;
+  } else if (index.kind == IndexKind::Range) {
+    count_value = (lower_expr(index.axis_range.extent, loops) + constant(index.micro - 1)) / constant(index.micro);
+  } else {
+    first_value = index_load(index.offsets, g);
+    count_value = index.counts ? index_load(index.counts, g) : index_load(index.offsets, g + constant(1)) - first_value;
+  }
+  const bool masked = index.full && (!job.predicates.empty() || pit.end.defined());
+  const Dim dim = job.nest.dims[i];
+  Job unmasked = job;
+  Stmt inside = emit_tile(job, i, loops, g, make_variable(count), make_variable(entry), false);
+  if (masked) {
+    // Tiles whose micro-tiles pass everywhere need no mask.
+    refresh_lanes(unmasked);
+    unmasked.predicates.clear();
+    const Stmt whole = emit_tile(unmasked, i, loops, g, make_variable(count), make_variable(entry), true);
+    const StoragePtr full = ir::make_storage("full", boolean, 0, Space::Tile);
+    const VarPtr e = ir::make_axis_variable("e");
+    const std::vector<Expr> none;
+    const Stmt all = ir::make<ir::Axes>(
+        std::vector<ir::AxisBinding>{{e, min(constant(entries), make_variable(count) - tile * constant(entries)), entries}},
+        ir::make<ir::Store>(std::vector<VarPtr>{e}, none, full, none, Combiner::And,
+                            make_load(index.full, {make_variable(entry) + make_variable(e)}) != make_int(uint8, 0)));
+    inside = ir::make<ir::Allocate>(
+        full, none,
+        ir::make_block({ir::make<ir::Store>(std::vector<VarPtr>{}, none, full, none, Combiner::Assign, Expr(true)), all,
+                        ir::make<ir::If>(make_load(full, {}), whole, inside)}));
+  }
+  inside = ir::make<ir::Let>(entry, make_variable(first) + tile * constant(entries), inside);
+  const Expr tiles = (make_variable(count) + constant(entries - 1)) / constant(entries);
+  Stmt loop = ir::make<ir::For>(pit.tile_var, constant(0), tiles, dim.kind, inside);
+  loop = ir::make<ir::Let>(count, substitute(count_value, {first}, {make_variable(first)}), loop);
+  loop = ir::make<ir::Let>(first, first_value, loop);
+  return ir::make<ir::Let>(group, lower_expr(pit.group, loops), loop);
+}
+
+/// Lanes of its own for a second copy of what is inside a tile's loop.
+void Emitter::refresh_lanes(Job &job) {
+  PitLoop &pit = job.nest.pit;
+  for (std::size_t k = static_cast<std::size_t>(job.level) + 1; k < job.nest.dims.size(); ++k) {
+    Dim &dim = job.nest.dims[k];
+    const VarPtr old = dim.var;
+    dim.var = dim.lane ? ir::make_axis_variable(old->name) : ir::make_loop_variable(old->name);
+    const Expr fresh = make_variable(dim.var);
+    auto change = [&](Expr &e) {
+      if (e.defined()) e = substitute(e, {old}, {fresh});
+    };
+    for (Expr &to : job.scope.to) change(to);
+    for (Expr &guard : job.nest.guards) change(guard);
+    for (Dim &other : job.nest.dims) change(other.extent);
+    change(pit.end);
+    if (pit.entry_lane == old) pit.entry_lane = dim.var;
+    if (pit.micro_lane == old) pit.micro_lane = dim.var;
+  }
+}
+
+/// What is inside the loop over tiles. `all_full`: every iteration of its micro-tiles passes.
+Stmt Emitter::emit_tile(Job &job, std::size_t i, const Scope &loops, const Expr &group, const Expr &count,
+                        const Expr &entry, bool all_full) {
+  const PitLoop &pit = job.nest.pit;
+  const IndexPlan &index = *pit.index;
+  const std::int64_t entries = pit.tile_entries;
+  const std::size_t tiles_before = tiles_.size();
+  // The lane over entries is as long as the tile is full.
+  for (Dim &dim : job.nest.dims) {
+    if (pit.entry_lane && dim.var == pit.entry_lane) {
+      dim.extent = min(constant(entries), count - make_variable(pit.tile_var) * constant(entries));
+    }
+  }
+  Expr here = entry;
+  if (pit.entry_lane) here = here + make_variable(pit.entry_lane);
+  Expr coordinate;
+  std::function<Stmt(Stmt)> define_coordinate = [](const Stmt &s) { return s; };
+  if (index.segment_offsets) {
+    coordinate = here;
+  } else if (index.kind == IndexKind::Range) {
+    coordinate = here * constant(index.micro) + lower_expr(index.axis_range.min, loops);
+  } else if (!pit.entry_lane) {
+    const VarPtr at = ir::make_let_variable(index.axis->name, int64);
+    const Expr value = index_load(index.coordinates, here);
+    coordinate = make_variable(at);
+    define_coordinate = [at, value](const Stmt &s) { return ir::make<ir::Let>(at, value, s); };
+  } else {
+    const StoragePtr tile_coordinates = ir::make_storage(index.axis->name + ".coordinates", int32, 1, Space::Tile);
+    const Expr value = cast(int32, make_load(index.coordinates, {here}));
+    coordinate = to_int64(make_load(tile_coordinates, {make_variable(pit.entry_lane)}));
+    const VarPtr lane = pit.entry_lane;
+    define_coordinate = [=](const Stmt &s) {
+      const Stmt fill = ir::make<ir::Store>(std::vector<VarPtr>{lane}, std::vector<Expr>{}, tile_coordinates,
+                                            std::vector<Expr>{make_variable(lane)}, Combiner::Assign, value);
+      return ir::make<ir::Allocate>(tile_coordinates, std::vector<Expr>{make_int(int64, entries)},
+                                    ir::make_block({fill, s}));
+    };
+  }
+  if (pit.micro_lane) coordinate = coordinate + make_variable(pit.micro_lane);
+  if (pit.end.defined() && !all_full) {
+    // The last micro-tile may reach past the domain: its lanes there are masked, and stay on the last position so that
+    // what is computed for them reads nothing outside.
+    const Expr end = lower_expr(pit.end, loops);
+    job.nest.guards.push_back(coordinate < end);
+    coordinate = min(coordinate, end - constant(1));
+  }
+  for (Expr &to : job.scope.to) to = substitute(to, {pit.coordinate}, {coordinate});
+  for (Expr &guard : job.nest.guards) guard = substitute(guard, {pit.coordinate}, {coordinate});
+  TileContext context;
+  context.index = &index;
+  auto add_context = [&](const VarPtr &v) {
+    for (std::size_t k = 0; k < job.scope.from.size(); ++k) {
+      if (job.scope.from[k] != v) continue;
+      context.vars.push_back(v);
+      context.values.push_back(job.scope.to[k]);
+    }
+  };
+  bool single = index.micro == 1 && (index.offsets || index.segment_offsets);
+  for (const GroupVar &gv : index.group) single &= gv.micro == 1;
+  if (single) {
+    context.entry = here;
+    for (const VarPtr &part : index.axis_parts) add_context(part);
+    for (const GroupVar &gv : index.group) add_context(gv.var);
+  }
+  if (index.key.defined() || index.segment_offsets) {
+    const Expr &key = index.key.defined() ? index.key : index.node->group;
+    context.key = substitute(key, job.scope.from, job.scope.to);
+    context.group = group;
+  }
+  if (index.values) {
+    const Expr access = stored_access(index);
+    context.operand = substitute(access, job.scope.from, job.scope.to);
+    Expr lane = constant(0);
+    if (!index.group.empty()) {
+      const GroupVar &rows = index.group[0];
+      lane = to_expr(linearize(substitute(make_variable(rows.var), job.scope.from, job.scope.to) - rows.range.min -
+                               pit.group * constant(rows.micro)));
+    }
+    context.packed = make_load(index.values, {here, lane});
+  }
+  tiles_.push_back(context);
+  job.define_coordinate = define_coordinate;
+  const Stmt result = emit_inside(job, static_cast<int>(i));
+  tiles_.resize(tiles_before);
+  return result;
+}
+
+}  // namespace pit::lower
