@@ -1,0 +1,272 @@
+// Random algorithms: chains of one to three Funcs.
+#include <algorithm>
+#include <cmath>
+
+#include "expressions.h"
+
+namespace pit::fuzz {
+
+namespace {
+
+class Algorithm {
+ public:
+  explicit Algorithm(Choices *choices) : choices_(*choices), expressions_(choices, &program_) {}
+
+  DrawnProgram run() {
+    const std::int64_t funcs = choices_.between(1, 3);
+    for (std::int64_t i = 0; i < funcs; ++i) one_func(i + 1 == funcs);
+    choose_outputs();
+    return std::move(program_);
+  }
+
+ private:
+  struct Names {
+    std::vector<Var> vars;
+    Shape extents;
+    Scope scope;
+  };
+
+  Names names(std::int64_t least_rank) {
+    Names n;
+    const std::int64_t rank = choices_.between(least_rank, 3);
+    for (std::int64_t d = 0; d < rank; ++d) {
+      n.vars.emplace_back(expressions_.name("v"));
+      n.extents.push_back(expressions_.size());
+      n.scope.variables.push_back({n.vars.back(), n.extents.back()});
+    }
+    return n;
+  }
+
+  static std::vector<Expr> args_of(const Names &n) { return {n.vars.begin(), n.vars.end()}; }
+
+  void one_func(bool last) {
+    static const std::vector<Type> sums = {float32, float32, float32, float32, int32, int64, float64, uint8, int16};
+    Names n = names(1);
+    DrawnFunc f{Func(expressions_.name("F")), n.vars, n.extents};
+    switch (choices_.weighted({25, 45, 8, 8, 6, 8})) {
+      case 0:
+        pure(&f, n);
+        break;
+      case 1:
+        updates(&f, n, choices_.pick(sums), 1);
+        break;
+      case 2:
+        updates(&f, n, choices_.pick(sums), 2);
+        break;
+      case 3:
+        softmax(&f, n);
+        break;
+      case 4:
+        top(&f);
+        break;
+      default:
+        self_update(&f, n, choices_.pick(sums));
+        break;
+    }
+    if (last && choices_.chance(30)) {
+      Scope scope;
+      for (std::size_t d = 0; d < f.vars.size(); ++d) scope.variables.push_back({f.vars[d], f.extents[d]});
+      f.func.where(predicate(&scope, choices_.pick(scope.variables)));
+      f.restricted = true;
+    }
+    program_.funcs.push_back(std::move(f));
+  }
+
+  // A predicate that reads `v`; what it proves joins the scope.
+  Expr predicate(Scope *scope, const IndexTerm &v) {
+    const auto guard = [&]() {
+      const std::int64_t n = expressions_.size();
+      const Expr key = expressions_.load(*scope, choices_.pick(std::vector<Type>{int32, int8, int64}), Content::Key, n, &v);
+      scope->proved.push_back({key, n});
+      return key >= 0;
+    };
+    if (choices_.chance(25)) return guard();
+    const Expr first = expressions_.condition(*scope, 1, &v);
+    if (!choices_.chance(25)) return first;
+    return choices_.chance(30) ? first && guard() : first && expressions_.condition(*scope, 1, &v);
+  }
+
+  Type stored_type(const Value &v) {
+    static const std::vector<Type> types = {float32, bfloat16, float16, int32, int8};
+    return choices_.chance(60) ? v.e.type() : choices_.pick(types);
+  }
+
+  Value stored(const Scope &scope, Type type, double terms) {
+    return expressions_.as_type(expressions_.value(scope, 2), type, terms);
+  }
+
+  void pure(DrawnFunc *f, const Names &n) {
+    const Value v = expressions_.value(n.scope, 3);
+    const Value first = expressions_.as_type(v, stored_type(v), 1);
+    f->bound = first.bound;
+    if (choices_.chance(15)) {
+      const Value second = stored(n.scope, float32, 1);
+      f->bound = std::max(f->bound, second.bound);
+      f->func(args_of(n)) = Tuple(first.e, second.e);
+      return;
+    }
+    f->func(args_of(n)) = first.e;
+  }
+
+  // Domains with predicates; their variables and what is proved join the scope.
+  void domains(Scope *scope) {
+    const int count = choices_.weighted({10, 75, 15});
+    for (int i = 0; i < count; ++i) {
+      const std::size_t before = scope->variables.size();
+      RDom r = expressions_.domain(scope, i > 0);
+      if (i > 0 && choices_.chance(50)) continue;
+      const std::int64_t predicates = choices_.between(0, 2);
+      for (std::int64_t p = 0; p < predicates; ++p) {
+        const std::size_t dimension = before + choices_.below(static_cast<std::uint32_t>(r.dimensions()));
+        const IndexTerm v = scope->variables[dimension];
+        r.where(predicate(scope, v));
+      }
+    }
+  }
+
+  void updates(DrawnFunc *f, const Names &n, Type type, int count) {
+    const bool tuple = choices_.chance(10);
+    const int combiner = choices_.weighted({70, 10, 10, 10});
+    // Sums of sums stay below what float32 holds exactly.
+    const double terms = kMostTerms * kMostTerms * count;
+    double start = 0;
+    if (choices_.chance(40)) {
+      const Value v = stored(n.scope, type, 4);
+      start = v.bound;
+      if (tuple) {
+        f->func(args_of(n)) = Tuple(v.e, make_zero(type));
+      } else {
+        f->func(args_of(n)) = v.e;
+      }
+    }
+    for (int i = 0; i < count; ++i) {
+      Scope scope = n.scope;
+      domains(&scope);
+      std::vector<Expr> args = args_of(n);
+      if (choices_.chance(20)) place_elsewhere(f, scope, &args);
+      FuncRef lhs = f->func(args);
+      Value v = stored(scope, type, terms);
+      f->bound = start + v.bound * terms;
+      if (tuple) {
+        lhs += Tuple(v.e, stored(scope, type, terms).e);
+        f->bound = HUGE_VAL;
+      } else if (combiner == 0) {
+        lhs += v.e;
+      } else if (combiner == 1) {
+        const Expr sign = select(v.e > make_zero(type), make_const(type, 1), make_const(type, type.is_uint() ? 3 : -1));
+        lhs *= sign;
+        f->bound = HUGE_VAL;
+      } else {
+        // Before its first update a Func of these combiners needs a value of its own.
+        if (!f->func.defined()) f->func(args_of(n)) = make_zero(type);
+        if (combiner == 2) {
+          lhs = max(Expr(lhs), v.e);
+        } else {
+          lhs = min(Expr(lhs), v.e);
+        }
+        f->bound = std::max(start, v.bound);
+      }
+    }
+    if (type.is_integral()) f->bound = HUGE_VAL;
+    if (f->bound > 1 << 22) f->infinite = true;
+  }
+
+  // One argument of an update that is not the Func's own Var.
+  void place_elsewhere(DrawnFunc *f, const Scope &scope, std::vector<Expr> *args) {
+    const std::size_t d = choices_.below(static_cast<std::uint32_t>(args->size()));
+    const std::int64_t extent = f->extents[d];
+    // Only other variables: the Var itself would leave the iteration without a range.
+    Scope others;
+    for (const IndexTerm &t : scope.variables) {
+      const Variable *v = t.e.as<Variable>();
+      if (!v || v->var != f->vars[d].node()) others.variables.push_back(t);
+    }
+    others.proved = scope.proved;
+    if (others.variables.empty()) return;
+    // A Func is defined with its Vars before it is written elsewhere.
+    if (!f->func.defined()) return;
+    (*args)[d] = choices_.chance(60) ? expressions_.load(others, int32, Content::Index, extent)
+                                     : expressions_.index(others, extent, 0).e;
+    f->scattered = true;
+  }
+
+  void self_update(DrawnFunc *f, const Names &n, Type type) {
+    const Value start = stored(n.scope, type, 1);
+    f->func(args_of(n)) = start.e;
+    Scope scope = n.scope;
+    domains(&scope);
+    const Expr self = Expr(f->func(args_of(n)));
+    const Value v = stored(scope, type, 1);
+    f->func(args_of(n)) = clamp(self * make_const(type, 2) + v.e, make_const(type, 0), make_const(type, 9));
+    f->bound = std::max(start.bound, 9.0);
+    if (type.is_integral()) f->infinite = true;
+  }
+
+  void softmax(DrawnFunc *f, const Names &n) {
+    program_.exact = false;
+    const std::int64_t count = choices_.between(1, 2);
+    for (std::int64_t i = 0; i < count; ++i) {
+      Scope scope = n.scope;
+      domains(&scope);
+      const Expr score = expressions_.as_type(expressions_.value(scope, 2), float32, 1 << 20).e;
+      f->func(args_of(n)) += softmax_term(score, stored(scope, float32, 1 << 20).e);
+    }
+    f->softmax = true;
+  }
+
+  void top(DrawnFunc *f) {
+    Names n = names(1);
+    Var slot(expressions_.name("slot"));
+    const std::int64_t slots = choices_.between(1, 3);
+    f->vars = n.vars;
+    f->vars.push_back(slot);
+    f->extents = n.extents;
+    f->extents.push_back(slots);
+    Scope scope = n.scope;
+    const std::int64_t candidates = std::max<std::int64_t>(expressions_.size(), slots);
+    RDom r(0, make_int(int64, candidates), expressions_.name("r"));
+    scope.variables.push_back({r, candidates});
+    const bool sparse = choices_.chance(30);
+    if (sparse) r.where(predicate(&scope, scope.variables.back()));
+    const Value key = stored(scope, choices_.chance(30) ? int32 : float32, 1);
+    std::vector<Expr> args(f->vars.begin(), f->vars.end());
+    f->func(args) = top_k(r, key.e, slot);
+    f->infinite = true;
+    if (!sparse) {
+      f->key_component = 1;
+      f->key_limit = candidates;
+    }
+  }
+
+  void choose_outputs() {
+    const std::size_t last = program_.funcs.size() - 1;
+    std::vector<std::size_t> outputs{last};
+    if (last > 0 && choices_.chance(10)) outputs.push_back(last - 1);
+    for (const std::size_t o : outputs) {
+      // What the caller asks for may be less than what there is, even nothing.
+      DrawnFunc &f = program_.funcs[o];
+      Shape extents = f.extents;
+      if (!f.scattered && o == last && choices_.chance(15)) {
+        const std::size_t d = choices_.below(static_cast<std::uint32_t>(extents.size()));
+        extents[d] = choices_.between(0, extents[d]);
+      }
+      program_.outputs.push_back(o);
+      program_.output_extents.push_back(extents);
+    }
+  }
+
+  Choices &choices_;
+  DrawnProgram program_;
+  Expressions expressions_;
+};
+
+}  // namespace
+
+DrawnProgram draw_program(Choices *choices) { return Algorithm(choices).run(); }
+
+Pipeline DrawnProgram::pipeline() const {
+  if (outputs.size() == 1) return Pipeline({funcs[outputs[0]].func}, {}, "fuzz");
+  return Pipeline({funcs[outputs[0]].func, funcs[outputs[1]].func}, {}, "fuzz");
+}
+
+}  // namespace pit::fuzz

@@ -1,0 +1,199 @@
+#include "case.h"
+
+#include <algorithm>
+#include <cstring>
+#include <exception>
+
+#include "codegen/ir/interpret.h"
+#include "codegen/ir/text.h"
+#include "codegen/lower/lower.h"
+#include "data.h"
+#include "test/harness.h"
+
+namespace pit::fuzz {
+
+const char *to_string(Outcome outcome) {
+  static constexpr const char *kNames[] = {"passed",      "refused algorithm", "invalid case", "wrong result",
+                                           "round trip",  "late refusal",      "data error",   "internal error",
+                                           "crash",       "timeout"};
+  return kNames[static_cast<std::size_t>(outcome)];
+}
+
+namespace {
+
+template <std::size_t N>
+void put(char (&to)[N], const std::string &text) {
+  const std::size_t n = std::min(text.size(), N - 1);
+  std::memcpy(to, text.data(), n);
+  to[n] = 0;
+}
+
+struct Failure {
+  Outcome outcome;
+  std::string message;
+};
+
+class Case {
+ public:
+  Case(Choices *choices, CaseRecord *record) : choices_(*choices), record_(*record) {}
+
+  void run() {
+    phase("algorithm");
+    program_ = draw_program(&choices_);
+    record_.exact = program_.exact;
+    show();
+    const Data data = draw_data(&choices_, program_);
+    for (const auto &[name, b] : data.inputs) problem_.inputs.emplace(name, b.view);
+    problem_.scalars = data.scalars;
+    allocate_outputs();
+    phase("lowering with no schedule");
+    lower::lower(program_.pipeline(), Target());
+    run_reference();
+    phase("schedule");
+    draw_schedule(
+        &choices_, &program_,
+        [&] {
+          show();
+          lower::lower(program_.pipeline(), Target());
+        },
+        &record_.steps);
+    show();
+    run_engines();
+  }
+
+ private:
+  void phase(const char *name) { put(record_.phase, name); }
+  void show() { put(record_.program, to_text(program_)); }
+
+  void allocate_outputs() {
+    const std::vector<Argument> signature = program_.pipeline().signature();
+    for (const Argument &a : signature) {
+      if (a.kind != Argument::Kind::OutputTensor) continue;
+      for (std::size_t i = 0; i < program_.outputs.size(); ++i) {
+        if (program_.funcs[program_.outputs[i]].func.func() != a.func) continue;
+        const GuardedBuffer b = allocate(&choices_, a.type, program_.output_extents[i]);
+        expected_.emplace(a.name, b);
+        expected_views_.emplace(a.name, b.view);
+      }
+    }
+  }
+
+  void run_reference() {
+    phase("reference");
+    Reference reference(program_.pipeline(), problem_.inputs, problem_.scalars);
+    reference.run(expected_views_, &bounds_);
+  }
+
+  void run_engines() {
+    const Pipeline pipeline = program_.pipeline();
+    phase("schedule text");
+    const Schedule schedule = pipeline.schedule();
+    record_.directives = static_cast<int>(schedule.directives.size());
+    const std::string text = schedule.to_string();
+    const Schedule parsed = Schedule::parse(pipeline, text);
+    if (!(parsed == schedule)) throw Failure{Outcome::RoundTrip, "the schedule reads back as\n" + parsed.to_string()};
+
+    phase("IR text");
+    const ir::Module module = lower::lower(pipeline, Target());
+    const std::string printed = ir::print(module);
+    const ir::Module again = ir::parse(printed);
+    if (ir::print(again) != printed) throw Failure{Outcome::RoundTrip, "the module reads back as\n" + ir::print(again)};
+    phase("lowering the saved schedule");
+    if (ir::print(lower::lower(pipeline.with(parsed), Target())) != printed) {
+      throw Failure{Outcome::RoundTrip, "the schedule that was saved gives another module"};
+    }
+    const bool from_text = choices_.chance(20);
+
+    static const std::vector<const char *> features = {"", "no_threads", "avx512", "avx2"};
+    Target target;
+    const std::string without = choices_.pick(features);
+    if (without == "no_threads") {
+      target = target.with(without);
+    } else if (!without.empty()) {
+      target = target.without(without);
+    }
+
+    phase("interpreter");
+    engine([&](const auto &outputs) { interpret(from_text ? again : module, pipeline, outputs); });
+    phase("compiled");
+    engine([&](const auto &outputs) { test::run(pipeline, problem_, test::Engine::Compiled, target, outputs); });
+  }
+
+  void interpret(const ir::Module &module, const Pipeline &pipeline, const std::map<std::string, AnyBuffer> &outputs) {
+    std::vector<ir::TensorArgument> in, out;
+    std::vector<double> scalars;
+    const std::vector<Argument> signature = pipeline.signature();
+    for (const Argument &a : signature) {
+      if (a.kind == Argument::Kind::InputTensor) {
+        in.push_back(test::tensor_argument(problem_.inputs.at(a.name)));
+      } else if (a.kind == Argument::Kind::Scalar) {
+        scalars.push_back(problem_.scalars.at(a.name));
+      } else {
+        out.push_back(test::tensor_argument(outputs.at(a.name)));
+      }
+    }
+    ir::interpret(module, in, scalars, out);
+  }
+
+  // Runs into poisoned memory of the same layout and compares, the surroundings included.
+  template <class Run>
+  void engine(const Run &run) {
+    std::map<std::string, GuardedBuffer> got;
+    std::map<std::string, AnyBuffer> views;
+    for (const auto &[name, b] : expected_) {
+      AnyBuffer memory(uint8, b.memory.extents());
+      memory.fill_bytes(0xA5);
+      const auto offset = static_cast<const char *>(b.view.data()) - static_cast<const char *>(b.memory.data());
+      const AnyBuffer view(static_cast<char *>(memory.data()) + offset, b.view.type(), b.view.extents(), b.view.strides());
+      got.emplace(name, GuardedBuffer{memory, view});
+      views.emplace(name, view);
+    }
+    run(views);
+    const test::Comparison c = test::compare(views, expected_views_, bounds_, program_.exact, 1024);
+    if (c.different > 0) {
+      throw Failure{Outcome::WrongResult, std::to_string(c.different) + " of " + std::to_string(c.elements) +
+                                              " elements are wrong: " + c.first};
+    }
+    for (const auto &[name, b] : got) {
+      const GuardedBuffer &wanted = expected_.at(name);
+      b.view.copy_from(wanted.view);
+      if (std::memcmp(b.memory.data(), wanted.memory.data(), static_cast<std::size_t>(b.memory.size())) != 0) {
+        throw Failure{Outcome::WrongResult, "bytes outside the output " + name + " were written"};
+      }
+    }
+  }
+
+  Choices &choices_;
+  CaseRecord &record_;
+  DrawnProgram program_;
+  test::Problem problem_;
+  std::map<std::string, GuardedBuffer> expected_;
+  std::map<std::string, AnyBuffer> expected_views_, bounds_;
+};
+
+}  // namespace
+
+void run_case(Choices *choices, CaseRecord *record) {
+  const auto end = [&](Outcome outcome, const std::string &message) {
+    put(record->message, message);
+    record->outcome = outcome;
+  };
+  const auto in_phase = [&](const char *name) { return std::strcmp(record->phase, name) == 0; };
+  try {
+    Case(choices, record).run();
+    end(Outcome::Passed, "");
+  } catch (const Failure &f) {
+    end(f.outcome, f.message);
+  } catch (const CompileError &e) {
+    const bool algorithm = in_phase("algorithm") || in_phase("lowering with no schedule");
+    end(algorithm ? Outcome::Refused : Outcome::LateRefusal, e.what());
+  } catch (const RuntimeError &e) {
+    end(in_phase("reference") ? Outcome::Invalid : Outcome::DataError, e.what());
+  } catch (const TooManyChoices &e) {
+    end(Outcome::Invalid, e.what());
+  } catch (const std::exception &e) {
+    end(Outcome::Internal, e.what());
+  }
+}
+
+}  // namespace pit::fuzz

@@ -1,0 +1,42 @@
+#include "choices.h"
+
+#include <algorithm>
+#include <numeric>
+
+namespace pit::fuzz {
+
+// SplitMix64 (Steele, Lea, Flood, 2014): the same numbers on every machine and standard library.
+std::uint64_t Choices::next() {
+  state_ += 0x9E3779B97F4A7C15U;
+  std::uint64_t z = state_;
+  z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9U;
+  z = (z ^ (z >> 27)) * 0x94D049BB133111EBU;
+  return z ^ (z >> 31);
+}
+
+std::uint32_t Choices::below(std::uint32_t n) {
+  if (n <= 1) return 0;
+  if (record_->count == kMostChoices) throw TooManyChoices();
+  std::uint32_t value = 0;
+  if (!replay_) {
+    value = static_cast<std::uint32_t>(next() % n);
+  } else if (used_ < given_.size()) {
+    value = std::min(given_[used_++], n - 1);
+  }
+  record_->values[record_->count++] = value;
+  return value;
+}
+
+int Choices::weighted(std::initializer_list<int> weights) {
+  auto left = static_cast<int>(below(
+      static_cast<std::uint32_t>(std::accumulate(weights.begin(), weights.end(), 0))));
+  int number = 0;
+  for (const int weight : weights) {
+    if (left < weight) return number;
+    left -= weight;
+    ++number;
+  }
+  throw std::logic_error("no weight is left");
+}
+
+}  // namespace pit::fuzz

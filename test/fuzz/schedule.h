@@ -1,0 +1,71 @@
+// Random schedules, step by step: a step that the library refuses is taken back.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "program.h"
+
+namespace pit::fuzz {
+
+/// What became of the steps of one kind.
+struct StepCounts {
+  std::uint32_t refused_at_call = 0, refused_by_lowering = 0, accepted = 0;
+};
+
+enum class Step : std::uint8_t {
+  Split, Tile, Fuse, Reorder, Parallel, Vectorize, Unroll, Gpu, Hints, ComputeRoot, ComputeAt, ComputeInline,
+  ComputeWith, PitTile, SharedIndex, StoreCompact, ReorderStorage, Strict, Atomic, Specialize
+};
+inline constexpr std::size_t kSteps = static_cast<std::size_t>(Step::Specialize) + 1;
+const char *to_string(Step step);
+using ScheduleCounts = std::array<StepCounts, kSteps>;
+
+/// Said of the Funcs of `program`. `try_lower` throws CompileError for what is illegal.
+void draw_schedule(Choices *choices, DrawnProgram *program, const std::function<void()> &try_lower, ScheduleCounts *counts);
+
+/// What steps are made of. A handle on a definition is a Definition; hidden Funcs have them too.
+class Steps {
+ public:
+  Steps(Choices *choices, DrawnProgram *program) : choices_(*choices), program_(*program) {}
+
+  void refresh();  ///< after the Funcs' directives have changed
+  /// Says the directives of a drawn step; CompileError when one is refused. False: there was nothing to say.
+  bool say(Step step);
+
+ private:
+  friend void draw_schedule(Choices *, DrawnProgram *, const std::function<void()> &, ScheduleCounts *);
+
+  // schedule_loops.cpp
+  bool say_loops(Step step, Definition d);
+  bool compute_at();
+  bool compute_level(Step step);
+  bool compute_with();
+  bool specialize();
+  // schedule_pit.cpp
+  bool pit_tile(bool shared);
+  bool store_compact();
+  IndexSpec draw_index(Definition *d);
+  Extents draw_dense(const Definition &d, const VarPtr &axis, const Extents &micro, const std::vector<VarPtr> &group);
+  void settings(SparseIndex *index);
+  void around_tile(Definition d, const Var &tile);
+
+  Definition any_definition();
+  std::vector<VarPtr> loops(const Definition &d) const;
+  Var fresh() { return Var("x" + std::to_string(loops_made_++)); }
+  std::int64_t factor() { return choices_.pick(std::vector<std::int64_t>{4, 1, 2, 3, 5, 8, 16, 32}); }
+  VarOrRVar loop(const VarPtr &v) const { return VarOrRVar(v); }
+
+  Choices &choices_;
+  DrawnProgram &program_;
+  std::vector<FuncPtr> funcs_;             ///< reachable, producers first
+  std::vector<Definition> definitions_;    ///< of all Funcs, then specializations
+  std::vector<Definition> specializations_;
+  int loops_made_ = 0;
+};
+
+}  // namespace pit::fuzz
