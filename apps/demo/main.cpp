@@ -1,0 +1,177 @@
+// Three operators with dynamic sparsity, timed against dense schedules and checked: see --help.
+#include <pit/pit.h>
+
+#include <sched.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+#include <fstream>
+#include <iostream>
+
+#include "cases.h"
+#include "measure.h"
+#include "options.h"
+#include "table.h"
+
+namespace pit::demo {
+
+namespace {
+
+// A line on standard error that says what is being done: on a terminal one that changes, else one a
+// case.
+class Progress {
+ public:
+  void start(const std::string &name) {
+    clear();
+    name_ = name;
+    if (!terminal_) std::cerr << "pit_demo: " << name << '\n';
+  }
+  void step(const std::string &what) {
+    if (!terminal_) return;
+    std::cerr << "\r\033[K" << name_ << ": " << what << " ..." << std::flush;
+    shown_ = true;
+  }
+  void clear() {
+    if (shown_) std::cerr << "\r\033[K" << std::flush;
+    shown_ = false;
+  }
+
+ private:
+  bool terminal_ = isatty(STDERR_FILENO) == 1, shown_ = false;
+  std::string name_;
+};
+
+// Keeps the process on `wanted` of the cores that it may use (0: all), which is how many threads
+// operators then run on. Returns their number.
+int use_cores(int wanted) {
+  cpu_set_t cores;
+  if (sched_getaffinity(0, sizeof cores, &cores) != 0) {
+    throw std::runtime_error(std::string("cannot ask for the cores: ") + std::strerror(errno));
+  }
+  const int available = CPU_COUNT(&cores);
+  if (wanted == 0) return available;
+  if (wanted > available) {
+    throw UsageError("--threads " + std::to_string(wanted) + ": there are " +
+                     std::to_string(available) + " cores");
+  }
+  int left = wanted;
+  for (int core = 0; core < CPU_SETSIZE; ++core) {
+    if (CPU_ISSET(core, &cores) && left-- <= 0) CPU_CLR(core, &cores);
+  }
+  if (sched_setaffinity(0, sizeof cores, &cores) != 0) {
+    throw std::runtime_error(std::string("cannot choose the cores: ") + std::strerror(errno));
+  }
+  return wanted;
+}
+
+std::vector<Case> chosen_cases(const std::string &pattern) {
+  std::vector<Case> chosen;
+  std::string names;
+  for (const Case &c : all_cases()) {
+    if (matches(pattern, c.name)) chosen.push_back(c);
+    names += "\n  " + c.name;
+  }
+  if (chosen.empty()) throw UsageError("no case matches '" + pattern + "'; the cases are" + names);
+  return chosen;
+}
+
+std::vector<std::string> names_of(const std::vector<Case> &cases) {
+  std::vector<std::string> names;
+  for (const Case &c : cases) names.push_back(c.name);
+  return names;
+}
+
+// Says what is wrong; returns whether all is right.
+bool judge(const Measurement &m) {
+  if (!m.sparse_error.wrong.empty()) {
+    std::cerr << "pit_demo: " << m.name << ": wrong result: " << m.sparse_error.wrong << '\n';
+  }
+  if (!m.dense_error.wrong.empty()) {
+    std::cerr << "pit_demo: " << m.name
+              << ": wrong result of the dense schedule: " << m.dense_error.wrong << '\n';
+  }
+  return m.sparse_error.wrong.empty() && m.dense_error.wrong.empty();
+}
+
+void summarise(std::ostream &out, const std::vector<Measurement> &measurements) {
+  std::size_t faster = 0, compared = 0;
+  int fewest = measurements.front().runs;
+  for (const Measurement &m : measurements) {
+    faster += m.speed_up() > 1;
+    compared += m.compared;
+    fewest = std::min(fewest, m.runs);
+  }
+  out << "\nsparse is faster than dense in " << faster << " of " << measurements.size()
+      << " cases; times are medians of at least " << fewest << " runs; errors are from " << compared
+      << " elements compared with the interpreter\n";
+}
+
+int run(const Options &options) {
+  const std::vector<Case> cases = chosen_cases(options.cases);
+  if (options.list) {
+    for (const Case &c : cases) std::cout << c.name << '\n';
+    return 0;
+  }
+  int threads = use_cores(options.threads);
+  if (options.target.has("no_threads")) threads = 1;
+
+  // Opened first: that a file cannot be written should not show after a minute of work.
+  const bool json_to_stdout = options.json == "-";
+  std::ofstream file;
+  if (!options.json.empty() && !json_to_stdout) {
+    file.open(options.json);
+    if (!file)
+      throw std::runtime_error("cannot write " + options.json + ": " + std::strerror(errno));
+  }
+
+  std::ostream &out = json_to_stdout ? std::cerr : std::cout;
+  out << "target " << options.target.to_string() << ", threads " << threads << ", seed "
+      << options.data.seed << "\n\n";
+  Table table(out, names_of(cases));
+  table.header();
+
+  Progress progress;
+  std::vector<Measurement> measurements;
+  bool right = true;
+  for (const Case &c : cases) {
+    progress.start(c.name);
+    progress.step("making data");
+    const Problem problem = c.make(options.data);
+    measurements.push_back(measure(c.name, problem, options.target,
+                                   [&](const std::string &what) { progress.step(what); }));
+    progress.clear();
+    table.row(measurements.back());
+    right = judge(measurements.back()) && right;
+  }
+  summarise(out, measurements);
+
+  if (!options.json.empty()) {
+    std::ostream &json = json_to_stdout ? std::cout : file;
+    write_json(json, measurements, threads);
+    json.flush();
+    if (!json) throw std::runtime_error("cannot write " + options.json);
+  }
+  return right ? 0 : 1;
+}
+
+}  // namespace
+
+}  // namespace pit::demo
+
+int main(int count, char **arguments) {
+  try {
+    const pit::demo::Options options = pit::demo::parse_options(count, arguments);
+    if (options.help) {
+      std::cout << pit::demo::help_text();
+      return 0;
+    }
+    return pit::demo::run(options);
+  } catch (const pit::demo::UsageError &error) {
+    std::cerr << "pit_demo: " << error.what() << "\nTry --help.\n";
+    return 2;
+  } catch (const std::exception &error) {
+    std::cerr << "\npit_demo: " << error.what() << '\n';
+    return 1;
+  }
+}

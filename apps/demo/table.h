@@ -1,0 +1,34 @@
+// What was measured, for people and for programs.
+#pragma once
+
+#include <ostream>
+#include <string>
+#include <vector>
+
+#include "measure.h"
+
+namespace pit::demo {
+
+/// A table with a line for every case, printed as the lines come. All columns have fixed widths.
+class Table {
+ public:
+  /// `names`: of all cases that will be shown.
+  Table(std::ostream &out, const std::vector<std::string> &names);
+
+  void header();
+  void row(const Measurement &measurement);
+
+ private:
+  std::ostream &out_;
+  std::size_t name_width_;
+};
+
+/// Writes a JSON array, one row a line: for every case a row of the system "pit", compared with
+/// "dense", and a row of the system "dense", compared with nothing (`vs` and `ratio` are null).
+/// `ratio` is the total time of `vs` / that of the row. Times are in microseconds.
+void write_json(std::ostream &out, const std::vector<Measurement> &measurements, int threads);
+
+/// `text` as a JSON string, quotes included.
+std::string json_string(const std::string &text);
+
+}  // namespace pit::demo
