@@ -32,7 +32,7 @@ TEST_CASE("structure - spmm gathers rows of B along k and masks nothing") {
   CHECK_TEXT(compute, R"(
     CHECK-NOT: select(
     CHECK-NOT: where
-    CHECK-NOT: if
+    CHECK-NOT: {{^ *if }}
   )");
 }
 
@@ -69,13 +69,16 @@ TEST_CASE("structure - the second matmul reads rows in expert order, the combine
     CHECK-SAME: position = [[POSITION:by_expert.position[^,)]*]]
   )");
   // The entries of a tile are neighbours in H: nothing is gathered and nothing is scattered.
-  CHECK_TEXT(stages(module, "compute Dn"), R"(
+  const std::string down = stages(module, "compute Dn");
+  CHECK_TEXT(down, R"(
     CHECK:      let [[ENTRY:[^ ]+]]: int64 = {{.*}} down * 128
     CHECK:      load {{.*}} = H{{\[}}[[ENTRY]] + {{[^,]+}},
     CHECK:      mma {{.*}}: %Acc[
     CHECK:      store {{.*}}: Dn{{\[}}[[ENTRY]] +
-    CHECK-NOT:  swrite
-    CHECK-NOT:  {{sread .*(H|W2)[[(]}}
+  )");
+  CHECK_TEXT(down, R"(
+    CHECK-NOT: sread
+    CHECK-NOT: swrite
   )");
   CHECK_TEXT(stages(module, "compute Y"), R"(
     CHECK: reduce_store Y[{{.*}} Dn[int64(by_expert.position{{.*}}[{{.*}} * 2 + {{.*}}]),
@@ -89,7 +92,8 @@ TEST_CASE("structure - no tile of a batch of sentences is over padding") {
     CHECK: index_place tokens(
   )");
   // The number of tiles is that of the listed tokens, and the extents do not come in.
-  CHECK_TEXT(stages(module, "compute H"), R"(
+  const std::string up = stages(module, "compute H");
+  CHECK_TEXT(up, R"(
     CHECK:     let [[COUNT:[^ ]+]]: int64 = int64(tokens.counts[
     CHECK:     one < ([[COUNT]] + 127) / 128 {
     CHECK:     [[BT:[^ ]+]] < min(128, [[COUNT]] - one * 128) max 128
@@ -97,16 +101,17 @@ TEST_CASE("structure - no tile of a batch of sentences is over padding") {
     CHECK:     X(int64(%[[AT]]{{\[}}[[BT]]]) / {{.*}}, int64(%[[AT]]{{\[}}[[BT]]]) % {{.*}},
     CHECK:     mma {{.*}}: %A1[
     CHECK:     store {{.*}}: H{{\[}}[[ENTRY:[^ ]+]] + [[BT]],
-    CHECK-NOT: len(
   )");
-  CHECK_TEXT(stages(module, "compute Out"), R"(
+  CHECK_TEXT(up, "CHECK-NOT: len(");
+  const std::string down = stages(module, "compute Out");
+  CHECK_TEXT(down, R"(
     CHECK:     let [[COUNT:[^ ]+]]: int64 = int64(tokens.counts[
     CHECK:     two < ([[COUNT]] + 127) / 128 {
     CHECK:     load {{.*}} = H[
     CHECK:     mma {{.*}}: %A2[
     CHECK:     swrite {{.*}}: Out[int64(%[[AT:[A-Za-z0-9_.$]+]][{{.*}}]) / {{.*}}
-    CHECK-NOT: len(
   )");
+  CHECK_TEXT(down, "CHECK-NOT: len(");
   // Rows of H have no padding either, and its producer's sum is never stored.
   CHECK_TEXT(module, R"(
     CHECK:     heap H: bfloat16[int64(tokens.offsets[{{.*}}]),

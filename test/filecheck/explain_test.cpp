@@ -1,0 +1,112 @@
+// What Pipeline::explain says of the programs: for every rule its proof, the kind of its index, and
+// whether anything is masked.
+#include <pit/pipeline.h>
+
+#include "lowered.h"
+
+namespace pit::test {
+namespace {
+
+struct Explained {
+  Pipeline (*build)(bool scheduled);
+  const char *checks;
+};
+
+TEST_CASE("explain - rule, proof, kind of index and mask of every program") {
+  const Explained cases[] = {
+      {build_spmm, R"(
+        CHECK:      index live
+        CHECK-NEXT: index: list built from the predicate; A(m, k) != 0.0; one list for each m/128
+        CHECK:      C.update(0)
+        CHECK:      rule: axis k, {{.*}}128 of m, dense 64 of k, index live
+        CHECK-NEXT: proof: k is reduced by +=, which is associative and commutative; separable accesses: A(m, k), B(k, n)
+        CHECK-NEXT: mask: none: {{.*}}identity
+      )"},
+      {build_moe, R"(
+        CHECK:     index by_expert
+        CHECK:     index: positions sorted by key
+        CHECK-DAG: rule: axis ts, {{.*}}dense 128 of ts x 128 of f, index by_expert
+        CHECK-DAG: rule: axis ts, {{.*}}dense 128 of ts x 256 of d, index by_expert
+        CHECK-DAG: proof: every iteration of ts writes elements of its own
+        CHECK-DAG: mask: none: every listed position passes the predicate
+      )"},
+      {build_encoder, R"(
+        CHECK-DAG: demand: needed only where t < {{.*}}len(b)
+        CHECK-DAG: index: list built from the predicate; t < {{.*}}len(b)
+        CHECK-DAG: rule: axis bt, {{.*}}dense 128 of bt x 256 of f, index tokens
+        CHECK-DAG: rule: axis bt, {{.*}}dense 128 of bt x 256 of d, index tokens
+        CHECK-DAG: proof: every iteration of bt writes elements of its own
+        CHECK-DAG: mask: none: every listed position passes the predicate
+        CHECK-NOT: mask: tested
+      )"},
+      {build_block_attention, R"(
+        CHECK:     index: list built from the predicate; mask(h, i / 64, j / 64) != 0; j <= i; one list for each h i/128
+        CHECK:     rule: axis j, micro-tile 64{{.*}}128 of i, dense 128 of j
+        CHECK:     proof: j is reduced by the softmax state, which is associative and commutative
+        CHECK:     mask: tested {{.*}}: mask(h, i / 64, j / 64) != 0 && j <= i
+      )"},
+      {build_vertical_slash_attention, R"(
+        CHECK-DAG: index: list built from the predicate; {{.*}}blk.y <= i; one list for each h i/64
+        CHECK-DAG: index: contiguous range, nothing to build; one list for each h i/64
+        CHECK-DAG: rule: axis blk.x, {{.*}}dense 2 of blk.x
+        CHECK-DAG: rule: axis col, {{.*}}dense 128 of col
+        CHECK-DAG: proof: col is reduced by the softmax state
+        CHECK-DAG: mask: tested {{.*}}blk.y <= i
+        CHECK-DAG: mask: none: every listed position passes the predicate
+      )"},
+      {build_sddmm, R"(
+        CHECK-DAG: index: list built from the predicate; {{.*}}; one list for each i/128
+        CHECK-DAG: index: list built from the predicate; {{.*}}; one list for each i/32
+        CHECK-DAG: rule: axis j, micro-tile 32{{.*}}dense 128 of i x 256 of j, index strips
+        CHECK-DAG: proof: every iteration of j writes elements of its own
+        CHECK-DAG: mask: tested {{.*}}: mask(i / 32, j / 32) != 0
+      )"},
+      {build_convolution, R"(
+        CHECK:     index: list built from the predicate; nbr(p, o) >= 0; one list for each p/128
+        CHECK:     rule: axis o, {{.*}}128 of p, dense 1 of o x 64 of ci
+        CHECK:     proof: o is reduced by +=, {{.*}}X(nbr(p, o), ci)
+        CHECK:     mask: tested {{.*}}: nbr(p, o) >= 0
+      )"},
+      {build_scatter_convolution, R"(
+        CHECK:     index: list built from the predicate; nbr(p, o) >= 0; one list for each o
+        CHECK:     rule: axis p, {{.*}}dense 128 of p x 64 of co x 64 of ci
+        CHECK-DAG: proof: every iteration of p writes elements of its own
+        CHECK-DAG: races:
+        CHECK-DAG: mask: none: every listed position passes the predicate
+      )"},
+      {build_opt, R"(
+        CHECK:     index active
+        CHECK:     index: list built from the predicate; H(t, r) != 0.0; one list for each t/64
+        CHECK:     A2.update(0)
+        CHECK:     rule: axis r, {{.*}}64 of t, dense 64 of r, index active
+        CHECK:     proof: r is reduced by +=, which is associative and commutative; separable accesses: H(t, r), W2(r, d)
+        CHECK:     mask: none: {{.*}}identity
+      )"},
+  };
+  CHECK(std::size(cases) == programs().size());
+  for (const Explained &c : cases) {
+    const Pipeline pipeline = c.build(true);
+    CAPTURE(pipeline.name());
+    CHECK_TEXT(pipeline.explain(), c.checks);
+  }
+}
+
+TEST_CASE("explain - the kernel of every matrix product is named") {
+  for (const Program &program : programs()) {
+    CAPTURE(program.name);
+    CHECK_TEXT(program.build(true).explain(), "CHECK: atom: {{[a-z0-9_]+\\.[a-z0-9.]+}}");
+  }
+}
+
+TEST_CASE("explain - without a schedule there is no rule to explain") {
+  for (const Program &program : programs()) {
+    CAPTURE(program.name);
+    CHECK_TEXT("explained: " + program.build(false).explain(), R"(
+      CHECK:     explained:
+      CHECK-NOT: {{rule|index|mask|atom}}:
+    )");
+  }
+}
+
+}  // namespace
+}  // namespace pit::test
