@@ -11,6 +11,7 @@
 #include "accesses.h"
 #include "emit.h"
 #include "interval.h"
+#include "dsl/loop_names.h"
 #include "linear.h"
 
 namespace pit::lower {
@@ -89,6 +90,16 @@ Stmt Emitter::emit_output_shapes() {
                  std::to_string(d));
       }
     }
+    for (std::size_t i = 0; i < stage->func->args.size() && stage->is_output && !stage->compact; ++i) {
+      if (!stage->declared_bounds.contains(stage->func->args[i].get())) continue;
+      const Range &range = stage->region[i];
+      const Expr actual = make_extent(stage->storages[0], static_cast<int>(i));
+      stmts.push_back(ir::make<ir::Check>(
+          std::vector<VarPtr>{}, std::vector<Expr>{}, range.min == constant(0) && range.extent == actual,
+          "output '" + stage->storages[0]->name + "' has extent {0} in dimension " + std::to_string(i) + ", but " + stage->name() +
+              ".bound declares " + stage->func->args[i]->name + " from {1} with extent {2}; an output starts at 0 and is covered whole",
+          std::vector<Expr>{actual, range.min, range.extent}));
+    }
     if (stage->is_output && stage->compact) check_compact_shape(*stage, &stmts);
     if (stage->level != Level::With) continue;
     for (std::size_t i = 0; i < stage->func->args.size(); ++i) {
@@ -144,7 +155,6 @@ void Emitter::emit_checks(const PlannedStage &stage, bool of_inputs_only) {
         low_limit = access.stage->region[d].min;
         extent = access.stage->region[d].extent;
         name = access.stage->is_output ? "output '" + access.stage->name() + "'" : "'" + access.stage->name() + "'";
-        if (access.is_store) name += ", stored by an update,";
       } else {
         if (!access.stage->declared_bounds.contains(access.stage->func->args[d].get())) continue;
         low_limit = access.stage->region[d].min;
@@ -200,6 +210,17 @@ void Emitter::check_index(const Access &access, std::size_t dimension, const std
   for (const Expr &g : guards) key += "&" + to_string(g);
   if (!checked_.insert(key).second) return;
 
+  const std::string who = definition_name(*access.site->func, access.definition) + (access.is_store ? " stores to " : " reads ") + name;
+  if (guards.empty() && surely.defined()) {
+    // The range alone decides.
+    append(ir::make<ir::Stage>(
+        access.site->name() + ".bounds", ir::StageKind::Check,
+        ir::make<ir::Check>(std::vector<VarPtr>{}, std::vector<Expr>{}, lower_expr(surely, {}),
+                            who + " at {0} to {1} in dimension " + std::to_string(dimension) + ", which goes from {2} to {3}",
+                            std::vector<Expr>{lower_expr(range.low, {}), lower_expr(range.high, {}), lower_expr(low_limit, {}),
+                                              lower_expr(low_limit + extent - constant(1), {})})));
+    return;
+  }
   Scope scope;
   std::vector<VarPtr> variables;
   std::vector<std::pair<Expr, std::string>> shown;
@@ -211,7 +232,7 @@ void Emitter::check_index(const Access &access, std::size_t dimension, const std
     scope.to.push_back(value);
     if (uses(index, loop.var) || shown.size() < 4) shown.push_back({scope.to.back(), loop.var->name});
   }
-  std::string message = name + " is indexed by {0} in dimension " + std::to_string(dimension) + ", whose extent is {1}";
+  std::string message = who + " at index {0} of dimension " + std::to_string(dimension) + ", whose extent is {1}";
   for (std::size_t i = 0; i < shown.size() && i < 5; ++i) {
     message += (i == 0 ? ", at " : ", ") + shown[i].second + " = {" + std::to_string(i + 2) + "}";
   }

@@ -5,6 +5,7 @@
 #include "dsl/error.h"
 #include "dsl/loop_names.h"
 #include "interval.h"
+#include "loops.h"
 
 namespace pit::lower {
 namespace {
@@ -82,6 +83,11 @@ class IndexPlanner {
     index_->axis_range = {index_->axis_parts.size() == 1 ? index_->axis_part_ranges[0].min : make_int(int64, 0),
                           extent};
     index_->micro = micro_extent(*index_->node, index_->axis);
+    for (const auto &[v, size] : index_->node->micro) {
+      if (size > kLargestTile) {
+        fail("a micro-tile of " + std::to_string(size) + " of " + v->name + " is larger than " + std::to_string(kLargestTile));
+      }
+    }
     for (const VarPtr &v : free_variables(index_->axis_range.min + index_->axis_range.extent)) {
       index_->data_dependent_range |= v->role == VarRole::Pure || v->role == VarRole::Reduction;
     }

@@ -133,13 +133,28 @@ class Intervals {
 Expr to_int64(const Expr &e) { return e.type() == int64 ? e : cast(int64, e); }
 
 bool same_condition(const Expr &a, const Expr &b) {
-  auto narrow = [](const Expr &e) {
-    return rewrite(e, [](const Expr &node) {
-      const Cast *c = node.as<Cast>();
-      return c && c->type == int64 && c->a.type().is_integral() ? c->a : node;
-    });
+  auto strip = [](Expr e) {
+    for (const Cast *c = e.as<Cast>(); c && c->type == int64 && c->a.type().is_integral(); c = e.as<Cast>()) e = c->a;
+    return e;
   };
-  return equal(a, b) || equal(narrow(a), narrow(b));
+  const Expr x = strip(a), y = strip(b);
+  if (equal(x, y)) return true;
+  std::int64_t p = 0, q = 0;
+  if (is_const_int(x, &p) && is_const_int(y, &q)) return p == q;
+  const std::vector<Expr> u = operands(x), v = operands(y);
+  if (x->kind != y->kind || u.empty() || u.size() != v.size()) return false;
+  if (const Binary *binary = x.as<Binary>(); binary && binary->op != y.as<Binary>()->op) return false;
+  if (const Unary *unary = x.as<Unary>(); unary && unary->op != y.as<Unary>()->op) return false;
+  if (const Load *load = x.as<Load>(); load && load->storage != y.as<Load>()->storage) return false;
+  if (const Cast *c = x.as<Cast>(); c && c->type != y.type()) return false;
+  if (const Call *call = x.as<Call>()) {
+    if (call->func != y.as<Call>()->func || call->component != y.as<Call>()->component) return false;
+  }
+  if (x->kind == ExprKind::IndexQuery) return false;
+  for (std::size_t i = 0; i < u.size(); ++i) {
+    if (!same_condition(u[i], v[i])) return false;
+  }
+  return true;
 }
 
 bool reads_data(const Expr &e) {

@@ -210,6 +210,9 @@ class NestBuilder {
     const Dim axis = nest_.dims[axis_at];
     nest_.dims.erase(nest_.dims.begin() + static_cast<std::ptrdiff_t>(axis_at));
 
+    for (const auto &[v, extent] : d.dense) {
+      if (extent > kLargestTile) fail(d, "a dense tile of " + std::to_string(extent) + " of " + v->name + " is larger than " + std::to_string(kLargestTile));
+    }
     std::int64_t dense = dense_of(d, index->axis);
     if (dense == 0) dense = index->micro;
     if (dense % index->micro != 0) {

@@ -7,6 +7,9 @@
 
 namespace pit::lower {
 
+/// The largest extent of a micro-tile or dense tile along one variable.
+inline constexpr std::int64_t kLargestTile = 65536;
+
 /// One loop or lane. Runs from 0.
 struct Dim {
   VarPtr name;               ///< the schedule's name

@@ -58,6 +58,8 @@ class Planner {
   Schedule schedule_;
   Plan *plan_;
   std::vector<FuncPtr> funcs_;
+  static constexpr int kMostInlinings = 20000;
+  mutable int inlinings_ = 0;  ///< into the definition under way
 
   bool is_output(const FuncNode &func) const {
     return std::any_of(pipeline_.outputs().begin(), pipeline_.outputs().end(),
@@ -74,6 +76,8 @@ class Planner {
 
   bool is_inlined(const FuncNode &func) const {
     if (func.inline_reduction || !func.is_pure() || is_output(func)) return false;
+    // Where a Func has no value cannot be seen any more once it is inlined.
+    if (!func.predicates.empty()) return false;
     const Directive *level = find(func, {DirectiveKind::ComputeAt, DirectiveKind::ComputeRoot,
                                          DirectiveKind::ComputeInline, DirectiveKind::StoreCompact,
                                          DirectiveKind::PitTile, DirectiveKind::ComputeWith,
@@ -95,6 +99,11 @@ class Planner {
     return rewrite(e, [&](const Expr &node) {
       const Call *call = node.as<Call>();
       if (!call || plan_->stage_of.contains(call->func)) return node;
+      if (++inlinings_ > kMostInlinings) {
+        throw CompileError(call->func->name + " would be inlined more than " + std::to_string(kMostInlinings) +
+                               " times into one definition; give it, or a Func that reads it, compute_root()",
+                           call->func->where);
+      }
       const DefinitionData &pure = call->func->definitions.at(0);
       std::vector<Expr> args;
       for (const Expr &arg : call->args) args.push_back(cast(int64, arg));
@@ -113,6 +122,7 @@ class Planner {
     for (std::size_t i = 0; i < func.definitions.size(); ++i) {
       const DefinitionData &source = func.definitions[i];
       PlannedDefinition def;
+      inlinings_ = 0;
       def.number = static_cast<int>(i);
       def.source = &source;
       def.args = inlined(source.args);
@@ -177,6 +187,12 @@ class Planner {
     stage->consumer = plan_->stage_of.at(consumer.get());
     stage->consumer_loop = at->vars.at(0);
     stage->where = at->where;
+    for (const PlannedStage *s = stage->consumer; s; s = s->consumer) {
+      if (s != stage) continue;
+      throw CompileError(func.name + "." + what + ": " + func.name + " and " + consumer->name +
+                             " are each computed inside the other; compute one of them at root",
+                         at->where);
+    }
     stage->consumer_definition =
         definition_with_loop(*consumer, stage->consumer_loop, schedule_.directives, at->other_definition);
     internal_check(stage->consumer_definition >= 0, "check_schedule let a missing loop pass");
