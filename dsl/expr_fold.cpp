@@ -83,8 +83,9 @@ Expr fold_identity(BinaryOp op, const Expr &a, const Expr &b) {
 }  // namespace
 
 Expr make_int(Type type, std::int64_t value) {
-  internal_check(type.is_integral() || type.is_bool(),
-                 "integer constant of type " + to_string(type));
+  if (!type.is_integral() && !type.is_bool()) {
+    throw InternalError("integer constant of type " + to_string(type));
+  }
   return Expr(std::make_shared<IntImm>(type, wrap(type, value)), {});
 }
 
@@ -101,20 +102,23 @@ Expr make_zero(Type type) { return make_const(type, 0); }
 Expr make_variable(const VarPtr &var) { return Expr(std::make_shared<Variable>(var), {}); }
 
 Expr make_load(const StoragePtr &storage, std::vector<Expr> indices) {
-  internal_check(static_cast<int>(indices.size()) == storage->rank,
-                 storage->name + " has rank " + std::to_string(storage->rank) +
-                     " and is loaded with " + std::to_string(indices.size()) + " indices");
+  if (static_cast<int>(indices.size()) != storage->rank) {
+    throw InternalError(storage->name + " has rank " + std::to_string(storage->rank) +
+                        " and is loaded with " + std::to_string(indices.size()) + " indices");
+  }
   for (Expr &index : indices) {
-    internal_check(index.defined() && index.type().is_integral(),
-                   "an index of " + storage->name + " is no integer");
+    if (!index.defined() || !index.type().is_integral()) {
+      throw InternalError("an index of " + storage->name + " is no integer");
+    }
     if (index.as<IntImm>() != nullptr) index = cast(int64, index);
   }
   return Expr(std::make_shared<Load>(storage, std::move(indices)), {});
 }
 
 Expr make_extent(const StoragePtr &storage, int dimension) {
-  internal_check(dimension >= 0 && dimension < storage->rank,
-                 storage->name + " has no dimension " + std::to_string(dimension));
+  if (dimension < 0 || dimension >= storage->rank) {
+    throw InternalError(storage->name + " has no dimension " + std::to_string(dimension));
+  }
   return Expr(std::make_shared<Extent>(storage, dimension), {});
 }
 
@@ -141,11 +145,15 @@ Expr make_unary(UnaryOp op, const Expr &a) {
 }
 
 Expr make_binary(BinaryOp op, const Expr &a, const Expr &b) {
-  internal_check(a.type() == b.type(), "operands of two types: " + to_string(a) + " is " +
-                                           to_string(a.type()) + ", " + to_string(b) + " is " +
-                                           to_string(b.type()));
-  internal_check(!is_logical(op) || a.type().is_bool(),
-                 "a logical operator on " + to_string(a.type()));
+  // The texts are made only when they are needed: printing the operands of every node built would
+  // make building a long expression quadratic.
+  if (a.type() != b.type()) {
+    throw InternalError("operands of two types: " + to_string(a) + " is " + to_string(a.type()) +
+                        ", " + to_string(b) + " is " + to_string(b.type()));
+  }
+  if (is_logical(op) && !a.type().is_bool()) {
+    throw InternalError("a logical operator on " + to_string(a.type()));
+  }
   Expr folded;
   if (is_constant(a) && is_constant(b)) {
     folded = fold_constants(op, a, b);

@@ -97,8 +97,9 @@ std::vector<Expr> operands(const Expr &e) {
 }
 
 Expr with_operands(const Expr &e, const std::vector<Expr> &ops) {
-  internal_check(ops.size() == operands(e).size(),
-                 "with_operands: wrong number of operands for " + to_string(e));
+  if (ops.size() != operands(e).size()) {
+    throw InternalError("with_operands: wrong number of operands for " + to_string(e));
+  }
   Expr result = e;
   switch (e->kind) {
     case ExprKind::IntImm:
