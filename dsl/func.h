@@ -15,6 +15,8 @@
 
 namespace pit {
 
+class Target;
+
 /// A pure variable: a dimension of a Func. Two Vars are the same only if copied from one another.
 class Var {
  public:
@@ -304,6 +306,10 @@ class Func : public Definition {
 
   const std::string &name() const;
   bool defined() const;
+
+  /// What the compiler does with the pipeline whose one output is this Func: Pipeline::explain.
+  std::string explain(const Target &target) const;
+  std::string explain() const;
 };
 
 // --- inline reductions: each makes a hidden Func over the free Vars of its operands -----------------------------

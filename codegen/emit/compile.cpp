@@ -122,4 +122,7 @@ std::string Pipeline::explain(const Target &target) const {
   return text + emit::atoms_text(module, target);
 }
 
+std::string Func::explain(const Target &target) const { return Pipeline({*this}).explain(target); }
+std::string Func::explain() const { return explain(Target()); }
+
 }  // namespace pit

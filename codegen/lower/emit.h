@@ -169,6 +169,7 @@ class Emitter {
   void emit_output_indices();
   void emit_room_checks(const IndexPlan &index);
   void emit_statistics();
+  ir::Stmt count_passing(const IndexPlan &index, const StoragePtr &passing);
 
   // --- checks (emit_checks.cpp) ---------------------------------------------------------------------------------------
 

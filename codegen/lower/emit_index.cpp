@@ -328,6 +328,38 @@ void Emitter::emit_output_indices() {
   }
 }
 
+/// passing[0] = the iterations of the domain for which the predicates hold: with what was kept it gives the fill.
+Stmt Emitter::count_passing(const IndexPlan &index, const StoragePtr &passing) {
+  Scope scope;
+  std::vector<std::pair<VarPtr, Expr>> loops;  // with extents
+  auto add_loop = [&](const std::string &name, const Range &range) {
+    const VarPtr v = ir::make_loop_variable(name);
+    const Expr low = lower_expr(to_int64(range.min), scope), extent = lower_expr(to_int64(range.extent), scope);
+    loops.push_back({v, extent});
+    return low + make_variable(v);
+  };
+  auto add_variable = [&](const VarPtr &v, const Range &range) {
+    const Expr value = add_loop(v->name, range);
+    scope.from.push_back(v);
+    scope.to.push_back(value);
+  };
+  for (const GroupVar &g : index.group) add_variable(g.var, g.range);
+  if (index.axis_parts.size() == 1) add_variable(index.axis, index.axis_range);
+  else for (std::size_t i = 0; i < index.axis_parts.size(); ++i) add_variable(index.axis_parts[i], index.axis_part_ranges[i]);
+  for (const ReductionDim &dim : index.covered) add_variable(dim.var, {dim.min, dim.extent});
+  std::function<Stmt(std::size_t)> tested = [&](std::size_t i) -> Stmt {
+    if (i == index.predicates.size()) return set(passing, constant(0), Combiner::Sum, constant(1));
+    return with_inner_calls({index.predicates[i]}, scope, [&] {
+      return ir::make<ir::If>(lower_expr(index.predicates[i], scope), tested(i + 1));
+    });
+  };
+  Stmt body = tested(0);
+  for (auto it = loops.rbegin(); it != loops.rend(); ++it) {
+    body = ir::make<ir::For>(it->first, constant(0), it->second, ir::ForKind::Serial, body);
+  }
+  return ir::make_block({set(passing, constant(0), Combiner::Assign, constant(0)), body});
+}
+
 void Emitter::emit_statistics() {
   std::vector<Stmt> stmts;
   for (const auto &owned : plan_->indices) {
@@ -339,6 +371,12 @@ void Emitter::emit_statistics() {
            : index.data_dependent_range ? make_load(index.starts, {index.groups})
                                         : index.groups * index.length,
            &stmts);
+    if (plan_->target->has("profile") && index.kind == IndexKind::List && !index.mark_stage) {
+      const StoragePtr passing = ir::make_storage(index.name() + ".passing", int64, 1, Space::Heap);
+      append_allocation(passing, {constant(1)});
+      append(ir::make<ir::Stage>(index.name() + ".passing", ir::StageKind::Check, count_passing(index, passing)));
+      record(index.name() + ".passing", make_load(passing, {constant(0)}), &stmts);
+    }
   }
   if (!stmts.empty()) append(ir::make<ir::Stage>("statistics", ir::StageKind::Index, ir::make_block(stmts)));
 }
