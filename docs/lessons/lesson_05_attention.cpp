@@ -59,7 +59,7 @@ int main() {
   //     state = (-inf, 0, 0) for 16 rows            // in the tile: P is never stored
   //     for jt: two listed blocks of 8 keys:
   //       S = scale * Q(16 queries) K(16 keys)^T    // dense
-  //       S = -inf where mask or causality fail     // inside a kept block some may
+  //       S = -inf where mask or causality fail     // only if a block of the tile is partial
   //       rescale the state to the new largest score
   //       add exp(S - largest) V(16 keys)           // dense
   //     O = weighted / sum, L = max + log(sum)
@@ -108,7 +108,7 @@ int main() {
   if (!(difference(o, plain_o) < 1e-5) || !(difference(l, plain_l) < 1e-5)) return 1;
   if (o(0, 17, 3) != 0 || l(0, 17) != -INFINITY) return 2;  // a row with no key
   for (const auto &[name, value] : statistics.statistics) {
-    std::printf("%s = %g\n", name.c_str(), value);
+    std::printf("%s = %g\n", name.c_str(), value);  // blocks that were computed, of all
   }
   std::printf("%s", attention.explain().c_str());
 
