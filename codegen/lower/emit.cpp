@@ -133,7 +133,7 @@ Expr Emitter::index_load(const StoragePtr &storage, const Expr &i) { return to_i
 
 Expr Emitter::lower_expr(const Expr &e, const Scope &scope) {
   const bool before = guard_data_;
-  guard_data_ = !scope.axes.empty();
+  guard_data_ = always_guard_data_ || !scope.axes.empty();
   const Expr result = lower(without_uniform_divisions(substitute(e, scope.from, scope.to), scope.axes));
   guard_data_ = before;
   return result;

@@ -181,6 +181,9 @@ class Emitter {
   void check_index(const Access &access, std::size_t dimension, const std::string &name, const Expr &low_limit,
                    const Expr &extent, bool of_inputs_only);
   std::set<std::string> checked_;  ///< checks that are there already
+  StoragePtr emit_coarse_check(const Access &access, const Expr &index, const std::vector<AccessLoop> &all,
+                               const Expr &low_limit, const Expr &extent);
+  bool always_guard_data_ = false;
   /// Dimensions of tensors whose index only predicates keep in range: lanes that fail them must not load.
   std::set<std::pair<const StorageNode *, int>> narrowed_;
   static bool free_of(const std::vector<AccessLoop> &loops, const Expr &e);

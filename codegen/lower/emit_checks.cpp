@@ -259,7 +259,67 @@ void Emitter::check_index(const Access &access, std::size_t dimension, const std
                              i == 0 && loops.size() > 1 ? ir::ForKind::Parallel : ir::ForKind::Serial, body);
   }
   if (surely.defined()) body = ir::make<ir::If>(!lower_expr(surely, {}), body);
+  if (const StoragePtr fine = emit_coarse_check(access, index, loops, low_limit, extent)) {
+    body = ir::make<ir::If>(make_load(fine, {constant(0)}) == make_int(uint8, 0), body);
+  }
   append(ir::make<ir::Stage>(access.site->name() + ".bounds", ir::StageKind::Check, body));
+}
+
+/// When the data of an index varies with fewer iterations than the index and its predicates (block_offset(i / 64) + lane),
+/// its range is tested first without predicates, once for each datum. Returns where 1 stands if all is in range; null when
+/// that would test as many iterations as the exact check.
+StoragePtr Emitter::emit_coarse_check(const Access &access, const Expr &index, const std::vector<AccessLoop> &all,
+                                      const Expr &low_limit, const Expr &extent) {
+  std::vector<Expr> data;
+  auto find_data = [&](auto &&self, const Expr &e) -> void {
+    if (e->kind == ExprKind::Load || e->kind == ExprKind::Call) data.push_back(e);
+    else for (const Expr &operand : operands(e)) self(self, operand);
+  };
+  find_data(find_data, index);
+  if (data.empty()) return {};
+  const std::vector<AccessLoop> loops = needed_loops(access.loops, data);
+  std::vector<Expr> readers = data;
+  for (const AccessLoop &loop : loops) readers.insert(readers.end(), {loop.range.min, loop.range.extent});
+  Scope scope;
+  std::vector<std::pair<VarPtr, Expr>> counters;
+  bool fewer = loops.size() < all.size();
+  for (const AccessLoop &loop : loops) {
+    const std::int64_t step = is_zero(loop.range.min) ? common_divisor(readers, loop.var, kLargestTile) : 1;
+    fewer |= step > 1;
+    const VarPtr v = ir::make_loop_variable(loop.var->name);
+    const Expr low = substitute(loop.range.min, scope.from, scope.to);
+    counters.push_back({v, (substitute(loop.range.extent, scope.from, scope.to) + constant(step - 1)) / constant(step)});
+    scope.from.push_back(loop.var);
+    scope.to.push_back(low + make_variable(v) * constant(step));
+  }
+  VariableRanges ranges;
+  for (const AccessLoop &loop : needed_loops(access.loops, {index})) {
+    const bool counted = std::any_of(loops.begin(), loops.end(), [&](const AccessLoop &l) { return l.var == loop.var; });
+    if (counted) continue;
+    if (reads_data(loop.range.min) || reads_data(loop.range.extent) || !free_of(access.loops, loop.range.min + loop.range.extent)) return {};
+    ranges[loop.var.get()] = {loop.range.min, loop.range.min + loop.range.extent - constant(1)};
+  }
+  const Interval range = interval_of(index, ranges, *plan_, true);
+  if (!fewer || !range.bounded()) return {};
+  const StoragePtr fine = ir::make_storage(access.site->name() + ".in_range", uint8, 1, Space::Heap);
+  append_allocation(fine, {constant(1)});
+  auto set = [&](int value) {
+    return ir::make<ir::Store>(std::vector<VarPtr>{}, std::vector<Expr>{}, fine, std::vector<Expr>{constant(0)}, Combiner::Assign, make_int(uint8, value));
+  };
+  // Without its predicates a datum may stand for nothing: loads at data test their index.
+  const Scope nowhere = scope;
+  const bool before = always_guard_data_;
+  always_guard_data_ = true;
+  Stmt body = with_inner_calls({range.low, range.high}, nowhere, [&] {
+    const Expr low = lower_expr(range.low, nowhere), high = lower_expr(range.high, nowhere), limit = lower_expr(low_limit, {});
+    return ir::make<ir::If>(!(low >= limit && high < limit + lower_expr(extent, {})), set(0));
+  });
+  for (std::size_t i = counters.size(); i-- > 0;) {
+    body = ir::make<ir::For>(counters[i].first, constant(0), lower_expr(counters[i].second, {}), ir::ForKind::Serial, body);
+  }
+  always_guard_data_ = before;
+  append(ir::make<ir::Stage>(access.site->name() + ".bounds", ir::StageKind::Check, ir::make_block({set(1), body})));
+  return fine;
 }
 
 bool Emitter::free_of(const std::vector<AccessLoop> &loops, const Expr &e) {
