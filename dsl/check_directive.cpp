@@ -167,11 +167,11 @@ class Check : DirectiveContext {
 
   void cluster() const {
     if (d_.dense.empty()) fail("the shape is empty; write for example {{m, 2}}");
+    distinct(d_.dense, "the shape");
     for (const auto &[v, extent] : d_.dense) {
       existing_loop(v);
       positive(extent, "cluster extent of " + v->name);
     }
-    distinct(d_.dense, "shape");
   }
 
   void split_reduction() const {
@@ -186,7 +186,10 @@ class Check : DirectiveContext {
   void specialize() const {
     const Expr &condition = d_.exprs.at(0);
     if (!condition.defined() || !condition.type().is_bool())
-      fail("the condition must be a bool expression");
+      fail("the condition must be a bool, and it is " +
+           (condition.defined() ? to_string(condition) + " of type " + to_string(condition.type())
+                                : std::string("an undefined Expr")) +
+           "; write a comparison, e.g. A.extent(0) < 64");
     if (const std::vector<VarPtr> free = free_variables(condition); !free.empty()) {
       fail("the condition " + to_string(condition) + " reads the loop " + free.front()->name +
            "; it is evaluated once, before the loops: use parameters, extents, or an index's "
@@ -226,7 +229,11 @@ class Check : DirectiveContext {
       fail(v->name + " is not a dimension of " + func_->name + "; they are " + list(func_->args));
     }
     for (const Expr &e : d_.exprs) {
-      if (!e.defined() || !e.type().is_integral()) fail("min and extent must be integers");
+      if (!e.defined()) fail("min or extent is an undefined Expr; give it a value first");
+      if (!e.type().is_integral()) {
+        fail("min and extent are integers, and " + to_string(e) + " is " + to_string(e.type()) +
+             "; cast it, e.g. i64(...)");
+      }
       if (const std::vector<VarPtr> free = free_variables(e); !free.empty()) {
         fail("the bound " + to_string(e) + " reads the variable " + free.front()->name +
              "; bounds are of constants, parameters and extents");

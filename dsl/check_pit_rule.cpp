@@ -103,7 +103,10 @@ class PitRuleCheck : DirectiveContext {
   // An index of another definition fits when everything it speaks of means the same here.
   void foreign_index(const IndexNode &index) const {
     const FuncPtr owner = index.func.lock();
-    internal_check(owner != nullptr, "an index outlived its Func");
+    if (!owner) {
+      fail("the Func that the index " + index.name +
+           " lists iterations of is gone; keep it, or make the index of " + name());
+    }
     const std::string subject =
         "the index " + index.name + " is of " + definition_name(*owner, index.definition);
     if (!contains(loops_, index.axis)) {

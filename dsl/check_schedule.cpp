@@ -28,6 +28,7 @@ class ScheduleCheck {
       if (d.kind == DirectiveKind::SRead || d.kind == DirectiveKind::SWrite) gathered_somewhere(d);
       if (d.kind == DirectiveKind::Index) mark_place(d);
     }
+    for (const Directive &d : all_) not_inside_itself(d);
   }
 
  private:
@@ -71,7 +72,7 @@ class ScheduleCheck {
 
   void consumer_loop(const Directive &d) const {
     const FuncPtr consumer = d.other.lock();
-    internal_check(consumer != nullptr, "a consumer is gone");
+    if (!consumer) fail(d, "the consumer is gone; compute at a loop of a Func of the pipeline");
     if (definition_with_loop(*consumer, d.vars[0], all_, d.other_definition) < 0) {
       fail(d, d.vars[0]->name + " is not a loop of the consumer " + consumer->name + "; " +
                   loops_text(*consumer));
@@ -81,7 +82,7 @@ class ScheduleCheck {
   void compute_with(const Directive &d) const {
     const FuncPtr func = d.func.lock();
     const FuncPtr other = d.other.lock();
-    internal_check(other != nullptr, "the other definition of compute_with is gone");
+    if (!other) fail(d, "the other Func is gone; share the loops of a Func of the pipeline");
     const std::vector<VarPtr> loops = loops_of(*other, d.other_definition, all_);
     const auto last = std::ranges::find(loops, d.vars[0]);
     if (last == loops.end()) {
@@ -98,6 +99,32 @@ class ScheduleCheck {
                       " does not have; definitions share the loops of Vars that both have");
         }
       }
+    }
+  }
+
+  // The directive that puts `func` into the loops of another.
+  const Directive *placed(const FuncPtr &func) const {
+    const auto it = std::ranges::find_if(all_, [&](const Directive &d) {
+      return (d.kind == DirectiveKind::ComputeAt || d.kind == DirectiveKind::ComputeWith) &&
+             d.func.lock() == func && d.other.lock() != func;
+    });
+    return it == all_.end() ? nullptr : &*it;
+  }
+
+  // Following compute_at and compute_with from Func to Func ends at a Func with loops of its own.
+  void not_inside_itself(const Directive &d) const {
+    if (d.kind != DirectiveKind::ComputeAt && d.kind != DirectiveKind::ComputeWith) return;
+    const FuncPtr start = d.func.lock();
+    std::string way = start->name;
+    std::size_t steps = 0;
+    for (const Directive *at = placed(start); at != nullptr && steps <= all_.size(); ++steps) {
+      const FuncPtr next = at->other.lock();
+      way += " in " + next->name;
+      if (next == start) {
+        fail(d, "Funcs are computed inside each other in a circle: " + way +
+                    "; one of them needs loops of its own: leave its directive out");
+      }
+      at = placed(next);
     }
   }
 
@@ -128,7 +155,10 @@ class ScheduleCheck {
   void mark_place(const Directive &d) const {
     if (!d.index->mark_loop) return;
     const FuncPtr producer = d.index->mark_func.lock();
-    internal_check(producer != nullptr, "the Func that an index is marked in is gone");
+    if (!producer) {
+      fail(d, "compute_at of the index " + d.index->name +
+                  ": the Func that it is marked in is gone; name a Func of the pipeline");
+    }
     if (definition_with_loop(*producer, d.index->mark_loop, all_) < 0) {
       fail(d, "compute_at of the index " + d.index->name + ": " + d.index->mark_loop->name +
                   " is not a loop of " + producer->name + "; " + loops_text(*producer));

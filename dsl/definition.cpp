@@ -144,6 +144,25 @@ Definition &Definition::reorder(std::vector<VarOrRVar> order, Location where) {
   return record(DirectiveKind::Reorder, std::move(vars), {}, where);
 }
 
+Definition &Definition::reorder(VarOrRVar a, VarOrRVar b, Location where) {
+  return reorder({a, b}, where);
+}
+Definition &Definition::reorder(VarOrRVar a, VarOrRVar b, VarOrRVar c, Location where) {
+  return reorder({a, b, c}, where);
+}
+Definition &Definition::reorder(VarOrRVar a, VarOrRVar b, VarOrRVar c, VarOrRVar d,
+                                Location where) {
+  return reorder({a, b, c, d}, where);
+}
+Definition &Definition::reorder(VarOrRVar a, VarOrRVar b, VarOrRVar c, VarOrRVar d, VarOrRVar e,
+                                Location where) {
+  return reorder({a, b, c, d, e}, where);
+}
+Definition &Definition::reorder(VarOrRVar a, VarOrRVar b, VarOrRVar c, VarOrRVar d, VarOrRVar e,
+                                VarOrRVar f, Location where) {
+  return reorder({a, b, c, d, e, f}, where);
+}
+
 Definition &Definition::vectorize(VarOrRVar v, Location where) {
   return record(DirectiveKind::Vectorize, nodes({v}), {}, where);
 }

@@ -71,6 +71,10 @@ bool DirectiveContext::is_reduction(const VarPtr &loop) const {
 
 void DirectiveContext::positive(std::int64_t value, const std::string &what) const {
   if (value <= 0) fail("the " + what + " is " + std::to_string(value) + "; it must be at least 1");
+  if (value > kMostExtent) {
+    fail("the " + what + " is " + std::to_string(value) + "; it must be at most " +
+         std::to_string(kMostExtent));
+  }
 }
 
 void DirectiveContext::positive_ints(const std::string &what) const {
@@ -112,6 +116,7 @@ std::string DirectiveContext::pure_loops() const {
 void DirectiveContext::distinct(const Pairs &extents, const std::string &field) const {
   std::set<VarPtr> seen;
   for (const auto &[v, extent] : extents) {
+    if (!v) fail(field + " has an entry without a loop: an empty VarOrRVar");
     if (!seen.insert(v).second) fail(field + " names " + v->name + " twice");
   }
 }

@@ -45,11 +45,13 @@ class DirectiveContext {
   bool is_reduction(const VarPtr &loop) const;
   std::string pure_loops() const;
 
+  /// From 1 to kMostExtent.
   void positive(std::int64_t value, const std::string &what) const;
   void positive_ints(const std::string &what) const;
   void existing_loop(const VarPtr &v) const;
   void existing_loops() const;
   void distinct_vars() const;
+  /// Every variable is there, once.
   void distinct(const Pairs &extents, const std::string &field) const;
 
   const Directive &d_;

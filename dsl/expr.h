@@ -111,14 +111,25 @@ enum class ExprKind : std::uint8_t {
   IntImm, FloatImm, Variable, Param, Extent, Load, Call, Unary, Binary, Select, Cast, IndexQuery
 };
 
+/// The most nodes of an expression, shared parts counted as often as they are reached, and the most operators inside
+/// each other: what walks expressions visits each node and recurs. Constructors of nodes throw CompileError beyond.
+inline constexpr std::uint32_t kMostExprNodes = 100'000, kMostExprDepth = 5'000;
+
 /// Base of all nodes. `kind` selects the derived struct.
 struct ExprNode {
   ExprKind kind;
   Type type;
+  std::uint32_t nodes = 1;  ///< of the tree, itself included
+  std::uint32_t depth = 1;  ///< of the tree
 
  protected:
   ExprNode(ExprKind k, Type t) : kind(k), type(t) {}
   ~ExprNode() = default;
+  /// Counts an operand of this node.
+  void add_operand(const Expr &operand);
+  void add_operands(const std::vector<Expr> &operands) {
+    for (const Expr &operand : operands) add_operand(operand);
+  }
 };
 
 /// Integer or bool constant. Arithmetic on it wraps in its type.
@@ -163,7 +174,9 @@ struct Load final : ExprNode {
   StoragePtr storage;
   std::vector<Expr> indices;
   Load(StoragePtr s, std::vector<Expr> i)
-      : ExprNode(kKind, s->type), storage(std::move(s)), indices(std::move(i)) {}
+      : ExprNode(kKind, s->type), storage(std::move(s)), indices(std::move(i)) {
+    add_operands(indices);
+  }
 };
 
 /// Component `component` of the value of a Func at `args`. A Func's own definitions refer to it weakly.
@@ -185,7 +198,7 @@ struct Unary final : ExprNode {
   static constexpr ExprKind kKind = ExprKind::Unary;
   UnaryOp op;
   Expr a;
-  Unary(Type t, UnaryOp o, Expr x) : ExprNode(kKind, t), op(o), a(std::move(x)) {}
+  Unary(Type t, UnaryOp o, Expr x) : ExprNode(kKind, t), op(o), a(std::move(x)) { add_operand(a); }
 };
 
 enum class BinaryOp : std::uint8_t {
@@ -200,8 +213,10 @@ struct Binary final : ExprNode {
   static constexpr ExprKind kKind = ExprKind::Binary;
   BinaryOp op;
   Expr a, b;
-  Binary(Type t, BinaryOp o, Expr x, Expr y)
-      : ExprNode(kKind, t), op(o), a(std::move(x)), b(std::move(y)) {}
+  Binary(Type t, BinaryOp o, Expr x, Expr y) : ExprNode(kKind, t), op(o), a(std::move(x)), b(std::move(y)) {
+    add_operand(a);
+    add_operand(b);
+  }
 };
 
 /// condition ? true_value : false_value. Only the chosen side is evaluated: it may guard a load.
@@ -209,7 +224,11 @@ struct Select final : ExprNode {
   static constexpr ExprKind kKind = ExprKind::Select;
   Expr condition, true_value, false_value;
   Select(Expr c, Expr t, Expr f)
-      : ExprNode(kKind, t.type()), condition(std::move(c)), true_value(std::move(t)), false_value(std::move(f)) {}
+      : ExprNode(kKind, t.type()), condition(std::move(c)), true_value(std::move(t)), false_value(std::move(f)) {
+    add_operand(condition);
+    add_operand(true_value);
+    add_operand(false_value);
+  }
 };
 
 /// Conversion. Float to narrower float rounds to nearest even; float to integer truncates and saturates
@@ -217,7 +236,7 @@ struct Select final : ExprNode {
 struct Cast final : ExprNode {
   static constexpr ExprKind kKind = ExprKind::Cast;
   Expr a;
-  Cast(Type t, Expr x) : ExprNode(kKind, t), a(std::move(x)) {}
+  Cast(Type t, Expr x) : ExprNode(kKind, t), a(std::move(x)) { add_operand(a); }
 };
 
 /// A number that a sparse index knows at run time.
@@ -230,14 +249,30 @@ struct IndexQuery final : ExprNode {
   IndexPtr index;
   std::vector<Expr> args;
   IndexQuery(Type t, IndexQueryKind q, IndexPtr i, std::vector<Expr> a)
-      : ExprNode(kKind, t), query(q), index(std::move(i)), args(std::move(a)) {}
+      : ExprNode(kKind, t), query(q), index(std::move(i)), args(std::move(a)) {
+    add_operands(args);
+  }
 };
 
 template <class T>
 const T *Expr::as() const {
   return node_ && node_->kind == T::kKind ? static_cast<const T *>(node_.get()) : nullptr;
 }
-inline Type Expr::type() const { return node_->type; }
+/// CompileError: an undefined Expr has no type.
+[[noreturn]] void refuse_undefined(std::source_location where);
+/// CompileError: the expression that `e` is an operand of is too large.
+[[noreturn]] void refuse_size(const Expr &e);
+
+inline Type Expr::type() const {
+  if (!node_) refuse_undefined(where_);
+  return node_->type;
+}
+inline void ExprNode::add_operand(const Expr &operand) {
+  if (!operand.defined()) return;
+  nodes += operand->nodes;
+  if (depth <= operand->depth) depth = operand->depth + 1;
+  if (nodes > kMostExprNodes || depth > kMostExprDepth) refuse_size(operand);
+}
 
 // --- construction: folds constants and the identities x+0 and x*0 (integers), x-0, x*1, x/1, x%1, true&&x ... ----
 

@@ -56,10 +56,32 @@ bool equal_heads(const Expr &a, const Expr &b) {
 }  // namespace
 
 Call::Call(Type t, FuncPtr f, std::vector<Expr> a, int c)
-    : ExprNode(kKind, t), func(f.get()), owner(std::move(f)), args(std::move(a)), component(c) {}
+    : ExprNode(kKind, t), func(f.get()), owner(std::move(f)), args(std::move(a)), component(c) {
+  add_operands(args);
+}
 
 Call::Call(Type t, FuncNode *self, std::vector<Expr> a, int c)
-    : ExprNode(kKind, t), func(self), owner(nullptr), args(std::move(a)), component(c) {}
+    : ExprNode(kKind, t), func(self), owner(nullptr), args(std::move(a)), component(c) {
+  add_operands(args);
+}
+
+void refuse_undefined(std::source_location where) {
+  throw CompileError("an undefined Expr is used, which has no type; give it a value first", where);
+}
+
+void refuse_size(const Expr &e) {
+  if (e->depth >= kMostExprDepth) {
+    throw CompileError("an expression has more than " + std::to_string(kMostExprDepth) +
+                           " operators inside each other; combine its terms in groups, write a "
+                           "reduction over an RDom, or give a Func that is inlined compute_root()",
+                       e.where());
+  }
+  throw CompileError(
+      "an expression has more than " + std::to_string(kMostExprNodes) +
+          " nodes, where a part that is used twice counts twice and so does a Func that is inlined "
+          "twice; give the part a Func of its own and say compute_root() of it",
+      e.where());
+}
 
 bool equal(const Expr &a, const Expr &b) {
   if (a.same_as(b)) return true;

@@ -69,6 +69,15 @@ Definition assign(const FuncRef &ref, std::vector<Expr> values) {
 
 }  // namespace
 
+const Expr &Tuple::operator[](std::size_t i) const {
+  if (i >= values_.size()) {
+    throw CompileError("a Tuple of " + std::to_string(values_.size()) +
+                           " values has no component [" + std::to_string(i) + "]",
+                       values_.empty() ? std::source_location{} : values_.front().where());
+  }
+  return values_[i];
+}
+
 Definition FuncRef::operator=(const Expr &value) { return assign(*this, {value}); }
 Definition FuncRef::operator=(const Tuple &value) { return assign(*this, value.values()); }
 
@@ -149,6 +158,10 @@ Func::Func(std::string name, Location where) : Definition(std::make_shared<FuncN
   }
   func_->name = std::move(name);
   func_->where = where;
+}
+
+Func::Func(FuncPtr node, Location where) : Definition(std::move(node), 0) {
+  if (!func_) throw CompileError("a Func is made of a null pointer; write Func(\"name\")", where);
 }
 
 FuncRef Func::operator()(Location where) const { return {func_, {}, where}; }

@@ -98,7 +98,7 @@ class Tuple {
   template <class... E>
     requires(sizeof...(E) >= 2 && (std::is_convertible_v<E, Expr> && ...))
   explicit Tuple(const E &...values) : values_{Expr(values)...} {}
-  const Expr &operator[](std::size_t i) const { return values_.at(i); }
+  const Expr &operator[](std::size_t i) const;  ///< CompileError when there is no such component
   std::size_t size() const { return values_.size(); }
   const std::vector<Expr> &values() const { return values_; }
 
@@ -186,11 +186,13 @@ class Definition {
   Definition &fuse(VarOrRVar outer, VarOrRVar inner, VarOrRVar fused, Location where = Location::current());
   /// The named loops take each other's places so that they nest in this order, outermost first.
   Definition &reorder(std::vector<VarOrRVar> order, Location where = Location::current());
-  template <class... V>
-    requires(sizeof...(V) >= 2)
-  Definition &reorder(const V &...order) {
-    return reorder(std::vector<VarOrRVar>{VarOrRVar(order)...});
-  }
+  Definition &reorder(VarOrRVar a, VarOrRVar b, Location where = Location::current());
+  Definition &reorder(VarOrRVar a, VarOrRVar b, VarOrRVar c, Location where = Location::current());
+  Definition &reorder(VarOrRVar a, VarOrRVar b, VarOrRVar c, VarOrRVar d, Location where = Location::current());
+  Definition &reorder(VarOrRVar a, VarOrRVar b, VarOrRVar c, VarOrRVar d, VarOrRVar e,
+                      Location where = Location::current());
+  Definition &reorder(VarOrRVar a, VarOrRVar b, VarOrRVar c, VarOrRVar d, VarOrRVar e, VarOrRVar f,
+                      Location where = Location::current());
 
   Definition &vectorize(VarOrRVar v, Location where = Location::current());
   Definition &vectorize(VarOrRVar v, std::int64_t width, Location where = Location::current());
@@ -274,7 +276,7 @@ class FuncRef {
 class Func : public Definition {
  public:
   explicit Func(std::string name = "", Location where = Location::current());
-  explicit Func(FuncPtr node) : Definition(std::move(node), 0) {}
+  explicit Func(FuncPtr node, Location where = Location::current());
 
   // Fixed-rank overloads, so that the source location is the user's line.
   FuncRef operator()(Location where = Location::current()) const;

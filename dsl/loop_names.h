@@ -10,6 +10,10 @@
 
 namespace pit {
 
+/// The largest factor, extent of a tile, or padding of a directive: products of two stay far inside
+/// int64.
+inline constexpr std::int64_t kMostExtent = 2'147'483'647;
+
 /// The loops of definition `definition` of `func`, outermost first, after those of `directives`
 /// that are said of it (others are skipped): its pure Vars in argument order, then the dimensions
 /// of its domain, then

@@ -128,7 +128,11 @@ class Collector {
   // Emits the directives up to the declaration of `index`, when it has one.
   void declare(const IndexPtr &index) {
     const FuncPtr func = index->func.lock();
-    if (!func) return;
+    if (!func) {
+      throw CompileError("the Func that the index " + index->name +
+                             " lists iterations of is gone; an index is of a Func of the pipeline",
+                         index->where);
+    }
     if (std::ranges::find(funcs_, func) == funcs_.end()) {
       throw CompileError("the index " + index->name + " is of " +
                              definition_name(*func, index->definition) +
@@ -198,6 +202,7 @@ Pipeline::Pipeline(std::initializer_list<Func> outputs, std::initializer_list<Sp
                    std::string name, std::source_location where)
     : name_(std::move(name)) {
   if (outputs.size() == 0) throw CompileError("a Pipeline needs at least one output Func", where);
+  if (!name_.empty()) check_name("Pipeline", name_, where);
   for (const Func &output : outputs) {
     if (!output.defined()) {
       throw CompileError("Pipeline: the output " + output.name() + " has no definition; write " +

@@ -74,7 +74,7 @@ class SparseIndex {
   /// The name in dumps, errors and saved schedules; distinct in a pipeline.
   SparseIndex &named(std::string name, Location where = Location::current());
   /// Entries may come in any order within a group.
-  SparseIndex &unordered();
+  SparseIndex &unordered(Location where = Location::current());
   /// Room for `n` entries in all groups together; more is a RuntimeError at the call and outputs stay untouched.
   SparseIndex &capacity(const Expr &n, Location where = Location::current());
   /// Pads every group's list to a multiple of `entries`.
@@ -86,10 +86,10 @@ class SparseIndex {
   /// The lists are inputs: offsets (rank 1, groups + 1 entries, first 0) and coordinates (rank 1), checked at the call.
   SparseIndex &given(const TensorParam &offsets, const TensorParam &coordinates, Location where = Location::current());
 
-  Expr density() const;  ///< kept micro-tiles / all micro-tiles, float32
-  Expr count() const;    ///< kept micro-tiles, int64
+  Expr density(Location where = Location::current()) const;  ///< kept micro-tiles / all micro-tiles, float32
+  Expr count(Location where = Location::current()) const;    ///< kept micro-tiles, int64
   /// Place of a coordinate in the lists or -1: args = group coordinates, then the axis coordinate (in micro-tiles).
-  Expr position(std::vector<Expr> coordinates) const;
+  Expr position(std::vector<Expr> coordinates, Location where = Location::current()) const;
 
   bool defined() const { return node_ != nullptr; }
   const IndexPtr &node() const { return node_; }

@@ -92,8 +92,8 @@ SparseIndex &SparseIndex::named(std::string name, Location where) {
   return *this;
 }
 
-SparseIndex &SparseIndex::unordered() {
-  checked(node_, "unordered")->ordered = false;
+SparseIndex &SparseIndex::unordered(Location where) {
+  checked(node_, "unordered", where)->ordered = false;
   return *this;
 }
 
@@ -138,35 +138,43 @@ SparseIndex &SparseIndex::given(const TensorParam &offsets, const TensorParam &c
   return *this;
 }
 
-Expr SparseIndex::density() const {
-  checked(node_, "density");
+Expr SparseIndex::density(Location where) const {
+  checked(node_, "density", where);
   return Expr(
-      std::make_shared<IndexQuery>(float32, IndexQueryKind::Density, node_, std::vector<Expr>{}));
+      std::make_shared<IndexQuery>(float32, IndexQueryKind::Density, node_, std::vector<Expr>{}),
+      where);
 }
 
-Expr SparseIndex::count() const {
-  checked(node_, "count");
+Expr SparseIndex::count(Location where) const {
+  checked(node_, "count", where);
   return Expr(
-      std::make_shared<IndexQuery>(int64, IndexQueryKind::Count, node_, std::vector<Expr>{}));
+      std::make_shared<IndexQuery>(int64, IndexQueryKind::Count, node_, std::vector<Expr>{}),
+      where);
 }
 
-Expr SparseIndex::position(std::vector<Expr> coordinates) const {
-  const IndexNode &index = *checked(node_, "position");
+Expr SparseIndex::position(std::vector<Expr> coordinates, Location where) const {
+  const IndexNode &index = *checked(node_, "position", where);
   if (coordinates.empty()) {
     throw CompileError(
         describe(index) + ": position() needs the group coordinates, then the axis coordinate",
-        Location::current());
+        where);
   }
   for (const Expr &coordinate : coordinates) {
+    if (!coordinate.defined()) {
+      throw CompileError(
+          describe(index) + ": position(): a coordinate is an undefined Expr; give it a value first",
+          where);
+    }
     if (!coordinate.type().is_integral()) {
       throw CompileError(describe(index) + ": position(): the coordinate " + to_string(coordinate) +
                              " has type " + pit::to_string(coordinate.type()) +
-                             "; coordinates are integers",
-                         coordinate.where());
+                             "; coordinates are integers: cast it, e.g. i64(...)",
+                         where);
     }
   }
   return Expr(
-      std::make_shared<IndexQuery>(int64, IndexQueryKind::Position, node_, std::move(coordinates)));
+      std::make_shared<IndexQuery>(int64, IndexQueryKind::Position, node_, std::move(coordinates)),
+      where);
 }
 
 void check_index_settings(const IndexNode &index, std::source_location where) {
@@ -198,6 +206,11 @@ void check_index_settings(const IndexNode &index, std::source_location where) {
     throw CompileError(
         describe(index) + ": align is " + std::to_string(index.align) + "; it must be at least 1",
         where);
+  }
+  if (index.align > kMostExtent) {
+    throw CompileError(describe(index) + ": align is " + std::to_string(index.align) +
+                           "; it must be at most " + std::to_string(kMostExtent),
+                       where);
   }
   if (index.given_offsets) check_integer_list(index, index.given_offsets, "offsets", where);
   if (index.given_coordinates)
