@@ -50,9 +50,9 @@ Pipeline dense_feed_forward(Type type) {
   norm.compute_root().parallel(b);
   mean.update().parallel(b);
   variance.update().parallel(b);
-  H.compute_root().fuse(b, t, bt).tile(bt, f, o, fo, i, fi, 128, 256).parallel(o).parallel(fo);
+  H.compute_root().fuse(b, t, bt).tile(bt, f, o, fo, i, fi, 256, 256).parallel(o).parallel(fo);
   A1.compute_at(H, fo);
-  Out.fuse(b, t, bt).tile(bt, d, o, dt, i, di, 128, 256).parallel(o).parallel(dt);
+  Out.fuse(b, t, bt).tile(bt, d, o, dt, i, di, 256, 256).parallel(o).parallel(dt);
   A2.compute_at(Out, dt);
   return Pipeline({Out}, {}, "dense_feed_forward");
 }

@@ -26,16 +26,16 @@ Pipeline sparse_moe(Type type, int slots) {
   Y(t, d) += weight(t, u) * f32(Dn(t, u, d));
   Out(t, d) = cast(type, Y(t, d));
 
-  // The tokens of one expert come together, 64 at a time, and stay so between the two matrices.
+  // The tokens of one expert come together, 128 at a time, and stay so between the two matrices.
   SparseIndex by_expert =
       H.fuse(t, s, ts).index({.axis = ts, .group = expert(t, s)}).named("by_expert");
-  H.pit_tile(up, {.dense = {{ts, 64}, {f, 256}}, .index = by_expert});
-  Dn.fuse(t, s, ts).pit_tile(down, {.dense = {{ts, 64}, {d, 256}}, .index = by_expert});
+  H.pit_tile(up, {.dense = {{ts, 128}, {f, 256}}, .index = by_expert});
+  Dn.fuse(t, s, ts).pit_tile(down, {.dense = {{ts, 128}, {d, 256}}, .index = by_expert});
   H.store_compact(by_expert);
   Dn.store_compact(by_expert);
   GU.compute_at(H, up);
   Acc.compute_at(Dn, down);
-  logit.update().split(t, to, ti, 64).parallel(to);
+  logit.update().split(t, to, ti, 64).parallel(to).vectorize(ti).vectorize(ev);
   weight.compute_root();
   Out.split(t, to, ti, 64).parallel(to);
   Y.compute_at(Out, to);
@@ -64,11 +64,11 @@ Pipeline dense_moe(Type type, int slots) {
   Y(t, d) += chosen(t, e) * f32(Dn(e, t, d));
   Out(t, d) = cast(type, Y(t, d));
 
-  logit.update().split(t, to, ti, 64).parallel(to);
+  logit.update().split(t, to, ti, 64).parallel(to).vectorize(ti).vectorize(ev);
   weight.compute_root();
   chosen.compute_root();
-  H.compute_root().tile(t, f, to, fo, ti, fi, 128, 256).parallel(ev).parallel(to).parallel(fo);
-  Dn.compute_root().tile(t, d, to, dt, ti, di, 128, 256).parallel(ev).parallel(to).parallel(dt);
+  H.compute_root().tile(t, f, to, fo, ti, fi, 256, 256).parallel(ev).parallel(to).parallel(fo);
+  Dn.compute_root().tile(t, d, to, dt, ti, di, 256, 256).parallel(ev).parallel(to).parallel(dt);
   GU.compute_at(H, fo);
   Acc.compute_at(Dn, dt);
   Out.split(t, to, ti, 64).parallel(to);

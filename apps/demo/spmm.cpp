@@ -13,12 +13,12 @@ Pipeline sparse_matmul(Type type, std::int64_t micro_rows, std::int64_t micro_co
   Out(m, n) = cast(type, C(m, n));
 
   // A strip of micro_rows rows has one list of its columns that are not all zero. The columns come
-  // together 128 at a time, to be multiplied as if they were neighbours.
+  // together 64 at a time, to be multiplied as if they were neighbours.
   SparseIndex live =
       C.update().index({.axis = k, .micro = {{m, micro_rows}, {k, micro_columns}}}).named("live");
-  Out.tile(m, n, mo, no, mi, ni, micro_rows, 512).parallel(mo).parallel(no);
+  Out.tile(m, n, mo, no, mi, ni, micro_rows, 256).parallel(mo).parallel(no);
   C.compute_at(Out, no);
-  C.update().pit_tile(kt, {.dense = {{k, 128}}, .index = live});
+  C.update().pit_tile(kt, {.dense = {{k, 64}}, .index = live});
   return Pipeline({Out}, {}, "sparse_matmul");
 }
 
@@ -30,7 +30,7 @@ Pipeline dense_matmul(Type type) {
   C(m, n) += f32(A(m, k)) * f32(B(k, n));
   Out(m, n) = cast(type, C(m, n));
 
-  Out.tile(m, n, mo, no, mi, ni, 128, 256).parallel(mo).parallel(no);
+  Out.tile(m, n, mo, no, mi, ni, 256, 256).parallel(mo).parallel(no);
   C.compute_at(Out, no);
   return Pipeline({Out}, {}, "dense_matmul");
 }
