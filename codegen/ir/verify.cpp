@@ -79,6 +79,11 @@ class Verifier {
   void require(bool condition, const std::string &rule) const {
     if (!condition) fail(rule);
   }
+  /// For a rule whose text holds an expression, which is written only when the rule is broken: the
+  /// texts of all parts of a long expression are far longer than the expression.
+  void require(bool condition, const char *before, const Expr &e, const std::string &after) const {
+    if (!condition) fail(before + to_string(e) + after);
+  }
 
   void define_once(const void *identity, const std::string &name) {
     require(defined_.insert(identity).second, name + " is defined twice");
@@ -98,7 +103,7 @@ class Verifier {
       case ExprKind::IntImm:
         require(
             !e.type().is_float() && wrap(e.type(), e.as<IntImm>()->value) == e.as<IntImm>()->value,
-            "the constant " + to_string(e) + " does not fit " + to_string(e.type()));
+            "the constant ", e, " does not fit " + to_string(e.type()));
         break;
       case ExprKind::FloatImm:
         require(e.type().is_float(), "a float constant has the type " + to_string(e.type()));
@@ -115,13 +120,13 @@ class Verifier {
         verify_exists(extent->storage);
         require(
             extent->dimension >= 0 && extent->dimension < extent->storage->rank,
-            to_string(e) + " is of a dimension that " + extent->storage->name + " does not have");
+            "", e, " is of a dimension that " + extent->storage->name + " does not have");
         break;
       }
       case ExprKind::Load: {
         const auto *load = e.as<Load>();
         require(e.type() == load->storage->type,
-                "the type of the load " + to_string(e) + " is not its storage's");
+                "the type of the load ", e, " is not its storage's");
         verify_access(load->storage, load->indices, axes);
         return;
       }
@@ -140,7 +145,7 @@ class Verifier {
         require(choice->condition.type().is_bool() &&
                     choice->true_value.type() == choice->false_value.type() &&
                     choice->true_value.type() == e.type(),
-                "the types of " + to_string(e) + " do not agree");
+                "the types of ", e, " do not agree");
         break;
       }
       case ExprKind::Cast:
@@ -152,16 +157,16 @@ class Verifier {
   void verify_types(const Expr &e, const Unary &unary) const {
     const bool tests = unary.op == UnaryOp::IsNan || unary.op == UnaryOp::IsFinite;
     require(tests ? e.type().is_bool() : e.type() == unary.a.type(),
-            "the types of " + to_string(e) + " do not agree");
-    require(unary.op != UnaryOp::Not || !e.type().is_float(), to_string(e) + " is of a float");
+            "the types of ", e, " do not agree");
+    require(unary.op != UnaryOp::Not || !e.type().is_float(), "", e, " is of a float");
   }
   void verify_types(const Expr &e, const Binary &binary) const {
     require(binary.a.defined() && binary.b.defined(), "an operand is missing");
     const Type type = binary.a.type();
     const bool gives_bool = is_comparison(binary.op) || is_logical(binary.op);
     require(type == binary.b.type() && e.type() == (gives_bool ? boolean : type),
-            "the types of " + to_string(e) + " do not agree");
-    require(!is_logical(binary.op) || type.is_bool(), to_string(e) + " is not of bools");
+            "the types of ", e, " do not agree");
+    require(!is_logical(binary.op) || type.is_bool(), "", e, " is not of bools");
   }
 
   void verify_variable(const VarPtr &var, const std::vector<VarPtr> &axes) const {
@@ -184,11 +189,11 @@ class Verifier {
 
   void verify_integral(const Expr &e, const std::vector<VarPtr> &axes, const char *what) const {
     verify(e, axes);
-    require(e.type().is_integral(), std::string(what) + " " + to_string(e) + " is not an integer");
+    require(e.type().is_integral(), what, e, " is not an integer");
   }
   void verify_bool(const Expr &e, const std::vector<VarPtr> &axes, const char *what) const {
     verify(e, axes);
-    require(e.type().is_bool(), std::string(what) + " " + to_string(e) + " is not a bool");
+    require(e.type().is_bool(), what, e, " is not a bool");
   }
 
   /// The largest value of an index, where it is known (-1: an axis has no iteration).
@@ -209,7 +214,7 @@ class Verifier {
     require(static_cast<int>(indices.size()) == s->rank,
             s->name + " of rank " + std::to_string(s->rank) + " has " +
                 std::to_string(indices.size()) + " indices");
-    for (const Expr &index : indices) verify_integral(index, axes, "the index");
+    for (const Expr &index : indices) verify_integral(index, axes, "the index ");
     if (s->space != Space::Tile) return;
     const std::vector<Expr> &extents = storages_.at(s.get());
     for (std::size_t d = 0; d < extents.size(); ++d) {
@@ -285,8 +290,8 @@ class Verifier {
   }
 
   void verify(const For &loop, bool) {
-    verify_integral(loop.min, {}, "the start");
-    verify_integral(loop.extent, {}, "the extent");
+    verify_integral(loop.min, {}, "the start ");
+    verify_integral(loop.extent, {}, "the extent ");
     require(loop.var->role == VarRole::Loop && loop.var->type == int64,
             "the variable " + loop.var->name + " of a loop is no Loop variable of type int64");
     define_once(loop.var.get(), loop.var->name);
@@ -305,7 +310,7 @@ class Verifier {
 
   void verify(const Axes &axes, bool) {
     for (const AxisBinding &axis : axes.axes) {
-      verify_integral(axis.extent, {}, "the extent");
+      verify_integral(axis.extent, {}, "the extent ");
       require(axis.var->role == VarRole::Axis && axis.var->type == int64,
               "the variable " + axis.var->name + " of an axis is no Axis variable of type int64");
       std::int64_t extent = 0;
@@ -338,7 +343,7 @@ class Verifier {
   }
 
   void verify(const If &branch, bool) {
-    verify_bool(branch.condition, {}, "the condition");
+    verify_bool(branch.condition, {}, "the condition ");
     std::vector<bool> conditional;
     for (ParallelLoop &loop : parallel_) {
       conditional.push_back(depends(branch.condition, loop));
@@ -355,7 +360,7 @@ class Verifier {
     require(static_cast<int>(allocate.extents.size()) == s->rank,
             s->name + " of rank " + std::to_string(s->rank) + " has " +
                 std::to_string(allocate.extents.size()) + " extents");
-    for (const Expr &extent : allocate.extents) verify_integral(extent, {}, "the extent");
+    for (const Expr &extent : allocate.extents) verify_integral(extent, {}, "the extent ");
     define(s, allocate.extents);
     for (ParallelLoop &loop : parallel_) loop.own.insert(s.get());
     verify(allocate.body, outermost);
@@ -364,7 +369,7 @@ class Verifier {
 
   void verify(const Store &store, bool) {
     verify_listed(store.axes);
-    for (const Expr &guard : store.guards) verify_bool(guard, store.axes, "the guard");
+    for (const Expr &guard : store.guards) verify_bool(guard, store.axes, "the guard ");
     require(store.storage != nullptr, "a storage is missing");
     verify_access(store.storage, store.indices, store.axes);
     verify(store.value, store.axes);
@@ -471,9 +476,9 @@ class Verifier {
 
   void verify(const Check &check, bool) {
     verify_listed(check.axes);
-    for (const Expr &guard : check.guards) verify_bool(guard, check.axes, "the guard");
-    verify_bool(check.condition, check.axes, "the condition");
-    for (const Expr &value : check.values) verify_integral(value, check.axes, "the reported value");
+    for (const Expr &guard : check.guards) verify_bool(guard, check.axes, "the guard ");
+    verify_bool(check.condition, check.axes, "the condition ");
+    for (const Expr &value : check.values) verify_integral(value, check.axes, "the reported value ");
   }
 
   /// A storage that an index statement reads or writes; null is "not wanted".
@@ -487,9 +492,9 @@ class Verifier {
   }
 
   void verify(const IndexPlace &place, bool) {
-    verify_integral(place.groups, {}, "the number of groups");
-    if (place.mark_offsets == nullptr) verify_integral(place.length, {}, "the length");
-    verify_integral(place.micro, {}, "the micro extent");
+    verify_integral(place.groups, {}, "the number of groups ");
+    if (place.mark_offsets == nullptr) verify_integral(place.length, {}, "the length ");
+    verify_integral(place.micro, {}, "the micro extent ");
     require(place.align >= 1, "the alignment of an index is below 1");
     verify_array(place.marks, uint8, false, true);
     verify_array(place.mark_offsets, int64, false);
@@ -502,8 +507,8 @@ class Verifier {
   }
 
   void verify(const IndexSort &sort, bool) {
-    verify_integral(sort.length, {}, "the length");
-    verify_integral(sort.groups, {}, "the number of groups");
+    verify_integral(sort.length, {}, "the length ");
+    verify_integral(sort.groups, {}, "the number of groups ");
     require(sort.align >= 1, "the alignment of an index is below 1");
     verify_array(sort.keys, int64, false, true);
     for (const StoragePtr *s : {&sort.offsets, &sort.counts, &sort.coordinates, &sort.position}) {
@@ -512,7 +517,7 @@ class Verifier {
   }
 
   void verify(const Prefix &prefix, bool) {
-    verify_integral(prefix.length, {}, "the length");
+    verify_integral(prefix.length, {}, "the length ");
     verify_array(prefix.source, int64, false, true);
     verify_array(prefix.destination, int64, true, true);
     require(prefix.source != prefix.destination, "a prefix sum overwrites what it reads");
