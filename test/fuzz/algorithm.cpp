@@ -28,6 +28,21 @@ class Algorithm {
 
   Names names(std::int64_t least_rank) {
     Names n;
+    // Funcs over the same Vars can be computed in each other's tiles and share indices.
+    if (!program_.funcs.empty() && choices_.chance(60)) {
+      const DrawnFunc &last = program_.funcs.back();
+      n.vars = last.vars;
+      n.extents = last.extents;
+      if (static_cast<std::int64_t>(n.vars.size()) >= least_rank && n.vars.size() <= 3) {
+        if (n.vars.size() > 1 && choices_.chance(25)) {
+          n.vars.pop_back();
+          n.extents.pop_back();
+        }
+        for (std::size_t d = 0; d < n.vars.size(); ++d) n.scope.variables.push_back({n.vars[d], n.extents[d]});
+        return n;
+      }
+      n = {};
+    }
     const std::int64_t rank = choices_.between(least_rank, 3);
     for (std::int64_t d = 0; d < rank; ++d) {
       n.vars.emplace_back(expressions_.name("v"));
@@ -141,9 +156,12 @@ class Algorithm {
     }
     for (int i = 0; i < count; ++i) {
       Scope scope = n.scope;
+      const bool elsewhere = f->func.defined() && choices_.chance(20);
+      const std::size_t moved = elsewhere ? choices_.below(static_cast<std::uint32_t>(n.vars.size())) : 0;
+      if (elsewhere) scope.variables.erase(scope.variables.begin() + static_cast<std::ptrdiff_t>(moved));
       domains(&scope);
       std::vector<Expr> args = args_of(n);
-      if (choices_.chance(20)) place_elsewhere(f, scope, &args);
+      if (elsewhere) args[moved] = place_elsewhere(f, scope, moved);
       FuncRef lhs = f->func(args);
       Value v = stored(scope, type, terms);
       f->bound = start + v.bound * terms;
@@ -171,23 +189,11 @@ class Algorithm {
     if (f->bound > 1 << 22) f->infinite = true;
   }
 
-  // One argument of an update that is not the Func's own Var.
-  void place_elsewhere(DrawnFunc *f, const Scope &scope, std::vector<Expr> *args) {
-    const std::size_t d = choices_.below(static_cast<std::uint32_t>(args->size()));
-    const std::int64_t extent = f->extents[d];
-    // Only other variables: the Var itself would leave the iteration without a range.
-    Scope others;
-    for (const IndexTerm &t : scope.variables) {
-      const Variable *v = t.e.as<Variable>();
-      if (!v || v->var != f->vars[d].node()) others.variables.push_back(t);
-    }
-    others.proved = scope.proved;
-    if (others.variables.empty()) return;
-    // A Func is defined with its Vars before it is written elsewhere.
-    if (!f->func.defined()) return;
-    (*args)[d] = choices_.chance(60) ? expressions_.load(others, int32, Content::Index, extent)
-                                     : expressions_.index(others, extent, 0).e;
+  // An argument of an update that is not the Func's own Var, which may then not be read.
+  Expr place_elsewhere(DrawnFunc *f, const Scope &scope, std::size_t d) {
     f->scattered = true;
+    return choices_.chance(60) ? expressions_.load(scope, int32, Content::Index, f->extents[d])
+                               : expressions_.index(scope, f->extents[d], 0).e;
   }
 
   void self_update(DrawnFunc *f, const Names &n, Type type) {
@@ -225,6 +231,7 @@ class Algorithm {
     Scope scope = n.scope;
     const std::int64_t candidates = std::max<std::int64_t>(expressions_.size(), slots);
     RDom r(0, make_int(int64, candidates), expressions_.name("r"));
+    program_.domains.push_back(r);
     scope.variables.push_back({r, candidates});
     const bool sparse = choices_.chance(30);
     if (sparse) r.where(predicate(&scope, scope.variables.back()));

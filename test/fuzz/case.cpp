@@ -50,13 +50,16 @@ class Case {
     lower::lower(program_.pipeline(), Target());
     run_reference();
     phase("schedule");
-    draw_schedule(
-        &choices_, &program_,
-        [&] {
-          show();
-          lower::lower(program_.pipeline(), Target());
-        },
-        &record_.steps);
+    std::string refusals;
+    const auto try_lower = [&] {
+      show();
+      lower::lower(program_.pipeline(), Target());
+    };
+    const auto refused = [&](Step step, const CompileError &e) {
+      refusals += std::string(to_string(step)) + ": " + e.what() + "\n";
+      put(record_.refusals, refusals);
+    };
+    draw_schedule(&choices_, &program_, {try_lower, refused, &record_.steps});
     show();
     run_engines();
   }

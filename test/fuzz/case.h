@@ -36,6 +36,7 @@ struct CaseRecord {
   char phase[48] = {};
   char message[3000] = {};
   char program[40000] = {};
+  char refusals[4000] = {};  ///< of the schedule's steps, a line each
 };
 
 /// Draws and runs a case in this process. Everything but `outcome` is filled in on the way.

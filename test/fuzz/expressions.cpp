@@ -346,8 +346,14 @@ Expr Expressions::condition(const Scope &scope, int depth, const IndexTerm *must
 std::vector<Expr> Expressions::arguments(const Scope &scope, std::size_t number) {
   DrawnFunc &f = program_.funcs[number];
   std::vector<Expr> args;
+  const bool same = choices_.chance(60);
   for (std::size_t d = 0; d < f.extents.size(); ++d) {
-    args.push_back(index(scope, f.extents[d], 0).e);
+    // Where the Func's own Vars are variables here it is mostly read at them.
+    const auto own = std::ranges::find_if(scope.variables, [&](const IndexTerm &t) {
+      const Variable *v = t.e.as<Variable>();
+      return v && v->var == f.vars[d].node();
+    });
+    args.push_back(same && own != scope.variables.end() ? own->e : index(scope, f.extents[d], 0).e);
     // No range can be inferred from data.
     const bool said = std::ranges::any_of(f.func.func()->directives, [&](const Directive &directive) {
       return directive.kind == DirectiveKind::Bound && directive.vars[0] == f.vars[d].node();
@@ -371,6 +377,12 @@ Value Expressions::call(const Scope &scope, std::size_t number) {
 }
 
 RDom Expressions::domain(Scope *scope, bool plain) {
+  const RDom r = new_domain(scope, plain);
+  program_.domains.push_back(r);
+  return r;
+}
+
+RDom Expressions::new_domain(Scope *scope, bool plain) {
   const bool empty = choices_.chance(2);
   const std::int64_t n = empty ? 0 : size();
   const std::string id = name("r");

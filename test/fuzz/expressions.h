@@ -53,6 +53,7 @@ class Expressions {
  private:
   /// Arguments in range of an earlier Func.
   std::vector<Expr> arguments(const Scope &scope, std::size_t func);
+  RDom new_domain(Scope *scope, bool plain);
   Value leaf(const Scope &scope);
   Value tame(const Value &v, double most);
   Value combine(const Scope &scope, int depth);

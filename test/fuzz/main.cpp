@@ -102,6 +102,7 @@ Options parse(int argc, char **argv) {
 }
 
 void print_case(const CaseRecord &record) {
+  if (record.refusals[0] != 0) std::printf("// steps that were refused and taken back\n%s\n", record.refusals);
   std::printf("%s\n%s in phase '%s'", record.program, to_string(record.outcome), record.phase);
   std::printf(record.message[0] != 0 ? ":\n%s\n" : "\n", record.message);
 }

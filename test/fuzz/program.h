@@ -43,6 +43,7 @@ struct DrawnFunc {
 struct DrawnProgram {
   std::vector<DrawnTensor> tensors;
   std::vector<std::pair<ParamPtr, double>> scalars;
+  std::vector<RDom> domains;     ///< kept while definitions are made of their variables
   std::vector<DrawnFunc> funcs;  ///< producers before consumers
   std::vector<std::size_t> outputs;  ///< in funcs
   std::vector<Shape> output_extents;  ///< of the outputs, as the caller gives them

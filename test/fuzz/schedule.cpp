@@ -27,6 +27,16 @@ Definition Steps::any_definition() {
   return definitions_[definitions_.size() - 1 - choices_.below(static_cast<std::uint32_t>(definitions_.size()))];
 }
 
+bool Steps::said(const FuncNode &func, DirectiveKind kind, int definition) {
+  return std::ranges::any_of(func.directives,
+                             [&](const Directive &d) { return d.kind == kind && d.definition == definition; });
+}
+
+bool Steps::placed(const FuncNode &func) {
+  return said(func, DirectiveKind::ComputeAt) || said(func, DirectiveKind::ComputeRoot) ||
+         said(func, DirectiveKind::ComputeInline);
+}
+
 bool Steps::say(Step step) {
   switch (step) {
     case Step::ComputeRoot:
@@ -50,13 +60,13 @@ bool Steps::say(Step step) {
   }
 }
 
-void draw_schedule(Choices *choices, DrawnProgram *program, const std::function<void()> &try_lower, ScheduleCounts *counts) {
+void draw_schedule(Choices *choices, DrawnProgram *program, const ScheduleContext &context) {
   Steps steps(choices, program);
   const std::int64_t count = choices->between(0, 7);
   for (std::int64_t i = 0; i < count; ++i) {
     const auto step = static_cast<Step>(choices->weighted(
         {6, 5, 4, 5, 4, 4, 3, 4, 4, 5, 12, 3, 1, 24, 6, 6, 3, 3, 4, 4}));
-    StepCounts &c = (*counts)[static_cast<std::size_t>(step)];
+    StepCounts &c = (*context.counts)[static_cast<std::size_t>(step)];
     steps.refresh();
     std::vector<std::vector<Directive>> said;
     for (const FuncPtr &f : steps.funcs_) said.push_back(f->directives);
@@ -69,15 +79,17 @@ void draw_schedule(Choices *choices, DrawnProgram *program, const std::function<
     };
     try {
       if (!steps.say(step)) continue;
-    } catch (const CompileError &) {
+    } catch (const CompileError &e) {
+      context.refused(step, e);
       ++c.refused_at_call;
       take_back();
       continue;
     }
     try {
-      try_lower();
+      context.try_lower();
       ++c.accepted;
-    } catch (const CompileError &) {
+    } catch (const CompileError &e) {
+      context.refused(step, e);
       ++c.refused_by_lowering;
       take_back();
     }

@@ -25,8 +25,16 @@ inline constexpr std::size_t kSteps = static_cast<std::size_t>(Step::Specialize)
 const char *to_string(Step step);
 using ScheduleCounts = std::array<StepCounts, kSteps>;
 
-/// Said of the Funcs of `program`. `try_lower` throws CompileError for what is illegal.
-void draw_schedule(Choices *choices, DrawnProgram *program, const std::function<void()> &try_lower, ScheduleCounts *counts);
+/// What a schedule is drawn with. `try_lower` throws CompileError for what is illegal; `refused` is told of every
+/// refusal.
+struct ScheduleContext {
+  std::function<void()> try_lower;
+  std::function<void(Step, const CompileError &)> refused;
+  ScheduleCounts *counts;
+};
+
+/// Directives said of the Funcs of `program`, all of which the library accepts.
+void draw_schedule(Choices *choices, DrawnProgram *program, const ScheduleContext &context);
 
 /// What steps are made of. A handle on a definition is a Definition; hidden Funcs have them too.
 class Steps {
@@ -38,7 +46,7 @@ class Steps {
   bool say(Step step);
 
  private:
-  friend void draw_schedule(Choices *, DrawnProgram *, const std::function<void()> &, ScheduleCounts *);
+  friend void draw_schedule(Choices *, DrawnProgram *, const ScheduleContext &);
 
   // schedule_loops.cpp
   bool say_loops(Step step, Definition d);
@@ -52,9 +60,15 @@ class Steps {
   IndexSpec draw_index(Definition *d);
   Extents draw_dense(const Definition &d, const VarPtr &axis, const Extents &micro, const std::vector<VarPtr> &group);
   void settings(SparseIndex *index);
-  void around_tile(Definition d, const Var &tile);
+  void around_tile(Definition d, const Var &tile, const VarPtr &axis);
 
   Definition any_definition();
+  static Combiner combiner_of(const Definition &d) {
+    return d.func()->definitions[static_cast<std::size_t>(d.number())].combiner;
+  }
+  static bool said(const FuncNode &func, DirectiveKind kind, int definition = 0);
+  /// Where it is computed has been said.
+  static bool placed(const FuncNode &func);
   std::vector<VarPtr> loops(const Definition &d) const;
   Var fresh() { return Var("x" + std::to_string(loops_made_++)); }
   std::int64_t factor() { return choices_.pick(std::vector<std::int64_t>{4, 1, 2, 3, 5, 8, 16, 32}); }

@@ -16,6 +16,7 @@ bool Steps::say_loops(Step step, Definition d) {
     return true;
   }
   if (step == Step::Atomic) {
+    if (combiner_of(d) == Combiner::Assign && !choices_.chance(10)) return false;
     d.atomic();
     return true;
   }
@@ -135,7 +136,7 @@ bool Steps::compute_at() {
       for (const Expr &e : parts) {
         walk(e, [&](const Expr &part) {
           const Call *call = part.as<Call>();
-          if (call && call->owner && call->owner != f) uses.emplace_back(call->owner, Definition(f, i));
+          if (call && call->owner && call->owner != f && (!placed(*call->func) || choices_.chance(5))) uses.emplace_back(call->owner, Definition(f, i));
           return true;
         });
       }

@@ -31,6 +31,10 @@ bool contains(const std::vector<VarPtr> &vars, const VarPtr &v) { return std::ra
 // Chooses axis, group and micro-tile; may fuse two loops of `d` first.
 IndexSpec Steps::draw_index(Definition *d) {
   std::vector<VarPtr> variables = variables_of(*d->func(), d->number());
+  const std::vector<VarPtr> left = loops(*d);
+  std::vector<VarPtr> whole;  // what no directive has replaced
+  std::ranges::copy_if(variables, std::back_inserter(whole), [&](const VarPtr &v) { return contains(left, v); });
+  if (!whole.empty()) variables = whole;
   const std::vector<Expr> conditions = conditions_of(*d->func(), d->number());
   std::ranges::reverse(variables);  // reductions first
   std::vector<VarPtr> tested;
@@ -59,7 +63,19 @@ IndexSpec Steps::draw_index(Definition *d) {
         const bool data = part.as<Load>() || part.as<Call>();
         if (data && part.type().is_integral() &&
             std::ranges::any_of(parts, [&](const VarPtr &v) { return uses(part, v); })) {
-          keys.push_back(part);
+          // Keys are indices: numbers of unknown sign are none.
+          const Load *load = part.as<Load>();
+          const auto tensor = std::ranges::find_if(program_.tensors, [&](const DrawnTensor &t) {
+            return load && t.param.storage() == load->storage;
+          });
+          const bool bounded = tensor != program_.tensors.end() && tensor->limit > 0;
+          if (bounded && choices_.chance(50)) {
+            keys.push_back(min(part, static_cast<int>(tensor->limit - 1)));
+          } else if (bounded || choices_.chance(10)) {
+            keys.push_back(part);
+          } else {
+            keys.push_back(cast(int64, part) % 4);
+          }
         }
         return true;
       });
@@ -123,9 +139,9 @@ void Steps::settings(SparseIndex *index) {
 }
 
 // What a tile makes possible: how operands come in, and producers computed in it.
-void Steps::around_tile(Definition d, const Var &tile) {
+void Steps::around_tile(Definition d, const Var &tile, const VarPtr &axis) {
   if (choices_.chance(15)) d.strict();
-  if (choices_.chance(15)) d.atomic();
+  if (combiner_of(d) != Combiner::Assign && choices_.chance(20)) d.atomic();
   if (!choices_.chance(60)) return;
   std::vector<FuncPtr> producers;
   for (const Expr &e : parts_of(d)) {
@@ -138,7 +154,7 @@ void Steps::around_tile(Definition d, const Var &tile) {
     });
   }
   for (const FuncPtr &p : producers) {
-    if (choices_.chance(50)) Func(p).compute_at(d, tile);
+    if (!placed(*p) && choices_.chance(60)) Func(p).compute_at(d, tile);
   }
   if (!choices_.chance(20)) return;
   for (const DrawnTensor &t : program_.tensors) {
@@ -146,7 +162,7 @@ void Steps::around_tile(Definition d, const Var &tile) {
     for (const Expr &e : data_of(d).values) {
       walk(e, [&](const Expr &part) {
         const Load *load = part.as<Load>();
-        read |= load && load->storage == t.param.storage();
+        read |= load && load->storage == t.param.storage() && uses(part, axis);
         return true;
       });
     }
@@ -156,7 +172,13 @@ void Steps::around_tile(Definition d, const Var &tile) {
 
 bool Steps::pit_tile(bool shared) {
   Definition d = any_definition();
-  for (int attempt = 0; attempt < 3 && conditions_of(*d.func(), d.number()).empty(); ++attempt) d = any_definition();
+  const auto unlikely = [](const Definition &x) {
+    const FuncNode &f = *x.func();
+    return conditions_of(f, x.number()).empty() || said(f, DirectiveKind::PitTile, x.number()) ||
+           (x.number() > 0 && combiner_of(x) == Combiner::Assign);
+  };
+  for (int attempt = 0; attempt < 4 && unlikely(d); ++attempt) d = any_definition();
+  if (said(*d.func(), DirectiveKind::PitTile, d.number()) && !choices_.chance(5)) return false;
   if (variables_of(*d.func(), d.number()).empty()) return false;
   const Var tile = fresh();
   if (shared) {
@@ -179,7 +201,7 @@ bool Steps::pit_tile(bool shared) {
     for (const auto &[v, extent] : node.micro) micro.emplace_back(loop(v), extent);
     const Extents dense = draw_dense(d, node.axis, micro, group_vars(node, owner->directives));
     d.pit_tile(tile, {.axis = {}, .group = {}, .micro = {}, .dense = dense, .index = index});
-    around_tile(d, tile);
+    around_tile(d, tile, node.axis);
     return true;
   }
   IndexSpec spec = draw_index(&d);
@@ -197,7 +219,7 @@ bool Steps::pit_tile(bool shared) {
   } else {
     d.pit_tile(tile, {.axis = spec.axis, .group = spec.group, .micro = spec.micro, .dense = dense, .index = {}});
   }
-  around_tile(d, tile);
+  around_tile(d, tile, spec.axis.node());
   return true;
 }
 
@@ -227,7 +249,7 @@ bool Steps::store_compact() {
     d.pit_tile(tile, {.axis = {}, .group = {}, .micro = {},
                       .dense = draw_dense(d, spec.axis.node(), spec.micro, group_vars(*index.node(), d.func()->directives)),
                       .index = index});
-    around_tile(d, tile);
+    around_tile(d, tile, spec.axis.node());
   }
   f.store_compact(index);
   return true;
