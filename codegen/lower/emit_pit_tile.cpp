@@ -4,7 +4,6 @@
 
 #include "dsl/analysis/annihilation.h"
 #include "dsl/error.h"
-#include "dsl/loop_names.h"
 #include "emit.h"
 #include "interval.h"
 #include "job.h"
@@ -20,11 +19,10 @@ Expr constant(std::int64_t c) { return make_int(int64, c); }
 
 }  // namespace
 
-/// The conjuncts that still have to be tested inside the nest.
+/// The conjuncts that still have to be tested inside the nest. `name`: of whom to explain it, empty for nobody.
 std::vector<Expr> Emitter::residual_predicates(const PlannedStage &stage, const PlannedDefinition &def,
-                                               const IndexPlan &index, bool explain) const {
+                                               const IndexPlan &index, const std::string &name) const {
   std::vector<Expr> rest;
-  const std::string name = definition_name(*stage.func, def.number);
   bool single = index.micro == 1 && index.covered.empty() && index.kind != IndexKind::Given;
   for (const GroupVar &g : index.group) single &= g.micro == 1;
   for (const Expr &p : def.predicates) {
@@ -33,7 +31,7 @@ std::vector<Expr> Emitter::residual_predicates(const PlannedStage &stage, const 
     if (!(single && listed)) rest.push_back(p);
   }
   if (rest.empty()) {
-    if (explain) plan_->explain(name, "mask", "none: every listed position passes the predicate");
+    if (!name.empty()) plan_->explain(name, "mask", "none: every listed position passes the predicate");
     return rest;
   }
   bool data_dependent = false;
@@ -50,13 +48,13 @@ std::vector<Expr> Emitter::residual_predicates(const PlannedStage &stage, const 
   inlined.args = def.args;
   inlined.predicates = def.predicates;
   if (!def.has(DirectiveKind::Strict) && !data_dependent && def.number > 0 && annihilates(inlined, rest)) {
-    if (explain) plan_->explain(name, "mask", "none: where the predicate fails the contribution is the combiner's identity");
+    if (!name.empty()) plan_->explain(name, "mask", "none: where the predicate fails the contribution is the combiner's identity");
     return {};
   }
   std::string text;
   for (const Expr &p : rest) text += (text.empty() ? "" : " && ") + to_string(p);
   const std::string where = index.full ? "tested in tiles with a partial micro-tile: " : "tested inside the tile: ";
-  if (explain) plan_->explain(name, "mask", where + text);
+  if (!name.empty()) plan_->explain(name, "mask", where + text);
   return rest;
 }
 

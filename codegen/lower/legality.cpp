@@ -7,7 +7,8 @@
 namespace pit::lower {
 namespace {
 
-void check_rule(const Plan &plan, const PlannedStage &stage, const PlannedDefinition &def, const Directive &directive) {
+void check_rule(const Plan &plan, const PlannedStage &stage, const PlannedDefinition &def, const Directive &directive,
+                const std::string &name) {
   const IndexPlan &index = *plan.index_of.at(identity_of(directive.index));
   AxisChoice choice;
   choice.axis = index.axis;
@@ -15,7 +16,6 @@ void check_rule(const Plan &plan, const PlannedStage &stage, const PlannedDefini
   choice.group = index.node->group;
   choice.micro = index.micro;
   const AxisReport report = pit_axis(*stage.func, def.number, choice);
-  const std::string name = definition_name(*stage.func, def.number);
   if (!report.is_pit) {
     throw CompileError(name + ".pit_tile: " + index.axis->name + " is not a PIT axis: " + report.reason, directive.where);
   }
@@ -36,7 +36,7 @@ void check_legality(const Plan &plan) {
     for (const PlannedDefinition &def : stage->definitions) {
       auto check_all = [&](const std::vector<Directive> &directives) {
         for (const Directive &d : directives) {
-          if (d.kind == DirectiveKind::PitTile) check_rule(plan, *stage, def, d);
+          if (d.kind == DirectiveKind::PitTile) check_rule(plan, *stage, def, d, def.name_under(*stage->func, directives));
         }
       };
       check_all(def.directives);

@@ -1,10 +1,12 @@
 #include "lower.h"
 
+#include <algorithm>
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>
 #include <fstream>
 #include <functional>
+#include <map>
 
 #include "codegen/ir/text.h"
 #include "codegen/ir/verify.h"
@@ -50,6 +52,14 @@ class Passes {
   }
 };
 
+/// What is said of one definition stands together, in the order in which definitions are first spoken of.
+void group_by_subject(std::vector<Explanation> *explanation) {
+  std::map<std::string, std::size_t> place;
+  for (const Explanation &line : *explanation) place.emplace(line.subject, place.size());
+  std::stable_sort(explanation->begin(), explanation->end(),
+                   [&](const Explanation &a, const Explanation &b) { return place.at(a.subject) < place.at(b.subject); });
+}
+
 }  // namespace
 
 ir::Module lower(const Pipeline &pipeline, const Target &target, std::vector<Explanation> *explanation) {
@@ -63,6 +73,7 @@ ir::Module lower(const Pipeline &pipeline, const Target &target, std::vector<Exp
   Emitter emitter(&plan);
   ir::Module module = passes.run("emit", [&] { return emitter.run(); });
   module = passes.run("mma", [&] { return form_mma(module, emitter.atoms()); });
+  if (explanation) group_by_subject(explanation);
   return module;
 }
 

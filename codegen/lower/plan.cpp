@@ -12,6 +12,14 @@ bool PlannedDefinition::has(DirectiveKind kind) const {
   return std::any_of(directives.begin(), directives.end(), [&](const Directive &d) { return d.kind == kind; });
 }
 
+std::string PlannedDefinition::name_under(const FuncNode &func, const std::vector<Directive> &under) const {
+  std::string name = definition_name(func, number);
+  for (std::size_t i = 0; i < specializations.size(); ++i) {
+    if (&specializations[i].second == &under) name += ".specialization(" + std::to_string(i + 1) + ")";
+  }
+  return name;
+}
+
 bool PlannedStage::is_top_k() const {
   return func->definitions.size() > 1 && func->definitions[1].combiner == Combiner::TopK;
 }

@@ -31,6 +31,8 @@ struct PlannedDefinition {
   const DefinitionData *source = nullptr;  ///< the user's definition, for legality
 
   bool has(DirectiveKind kind) const;
+  /// "C.update(0)", with ".specialization(1)" when `under` are the directives of one.
+  std::string name_under(const FuncNode &func, const std::vector<Directive> &under) const;
 };
 
 /// Half-open range of one dimension: min <= x < min + extent.
