@@ -103,7 +103,7 @@ class Emitter {
   void check_lanes(const Job &job) const;
   void choose_parallel(Job &job);
   bool realizes_here(const Job &job, const Dim &dim) const;
-  std::vector<Expr> residual_predicates(const PlannedStage &stage, const PlannedDefinition &def, const IndexPlan &index,
+  std::vector<Expr> residual_predicates(const PlannedDefinition &def, const IndexPlan &index,
                                         const std::string &name) const;
   static void refresh_lanes(Job &job);
   ir::Stmt emit_tile(Job &job, std::size_t i, const Scope &loops, const Expr &group, const Expr &count, const Expr &entry,

@@ -118,7 +118,7 @@ Stmt Emitter::emit_definition(PlannedStage *stage, const PlannedDefinition &def,
   job.scope.to = job.nest.to;
   choose_lanes(job);
   choose_parallel(job);
-  job.predicates = job.nest.has_pit ? residual_predicates(*stage, def, *job.nest.pit.index,
+  job.predicates = job.nest.has_pit ? residual_predicates(def, *job.nest.pit.index,
                                                           def.name_under(*stage->func, directives))
                                     : def.predicates;
   const std::size_t tiles = tiles_.size();

@@ -20,8 +20,8 @@ Expr constant(std::int64_t c) { return make_int(int64, c); }
 }  // namespace
 
 /// The conjuncts that still have to be tested inside the nest. `name`: of whom to explain it, empty for nobody.
-std::vector<Expr> Emitter::residual_predicates(const PlannedStage &stage, const PlannedDefinition &def,
-                                               const IndexPlan &index, const std::string &name) const {
+std::vector<Expr> Emitter::residual_predicates(const PlannedDefinition &def, const IndexPlan &index,
+                                               const std::string &name) const {
   std::vector<Expr> rest;
   bool single = index.micro == 1 && index.covered.empty() && index.kind != IndexKind::Given;
   for (const GroupVar &g : index.group) single &= g.micro == 1;
