@@ -46,7 +46,8 @@ Problem matmul_problem(const MatmulShape &shape, const DataOptions &options) {
   const auto coordinate = [&] { return static_cast<std::int64_t>(data.uniform() * kSize); };
   for (std::int64_t i = 0; i < kSamples; ++i) samples.push_back({coordinate(), coordinate()});
 
-  return {.sparse = sparse_matmul(shape.type, shape.micro_rows, shape.micro_columns),
+  return {.about = "spmm: matrices of " + std::to_string(kSize) + " x " + std::to_string(kSize),
+          .sparse = sparse_matmul(shape.type, shape.micro_rows, shape.micro_columns),
           .dense = dense_matmul(shape.type),
           .inputs = {{"A", a}, {"B", data.tensor(shape.type, {kSize, kSize}, 1)}},
           .type = shape.type,
@@ -85,7 +86,9 @@ Problem moe_problem(const MoeShape &shape, const DataOptions &options) {
       samples.push_back({i * kTokens / kSampledTokens + i, j * kChannels / kSampledChannels + i});
     }
   }
-  return {.sparse = sparse_moe(shape.type, shape.slots),
+  return {.about = "moe: " + std::to_string(kTokens) + " tokens of " + std::to_string(kChannels) +
+                   " channels, " + std::to_string(kHidden) + " hidden channels",
+          .sparse = sparse_moe(shape.type, shape.slots),
           .dense = dense_moe(shape.type, shape.slots),
           .inputs = {{"X", data.tensor(shape.type, {kTokens, kChannels}, 2)},
                      {"Wg", data.tensor(shape.type, {kChannels, experts}, in)},
@@ -147,17 +150,17 @@ Problem feed_forward_problem(Type type, const DataOptions &options) {
   constexpr std::int64_t kChannels = 256, kHidden = 1024, kSampledWords = 32, kSampledChannels = 8;
   constexpr std::size_t kLongest = 512;
   const Tokens tokens = tokenize(read_text(options.text), kLongest);
-  if (tokens.sentences.empty())
-    throw std::runtime_error("the text " + options.text + " has no words");
+  if (tokens.sentences.empty()) throw std::runtime_error("there is no word in " + options.text);
   const auto sentences = batch_of(tokens);
 
   const auto count = static_cast<std::int64_t>(sentences.size());
   AnyBuffer lengths(int32, {count});
-  std::int64_t longest = 0, words = 0;
+  std::int64_t longest = 0, shortest = kLongest, words = 0;
   for (std::int64_t b = 0; b < count; ++b) {
     const auto length = static_cast<std::int64_t>(sentences[static_cast<std::size_t>(b)].size());
     lengths.set_number(Shape{b}, static_cast<double>(length));
     longest = std::max(longest, length);
+    shortest = std::min(shortest, length);
     words += length;
   }
 
@@ -174,7 +177,12 @@ Problem feed_forward_problem(Type type, const DataOptions &options) {
       samples.push_back({b, t, j * kChannels / kSampledChannels + i});
     }
   }
-  return {.sparse = sparse_feed_forward(type),
+  return {.about = "feed-forward: " + std::to_string(count) + " of " +
+                   std::to_string(tokens.sentences.size()) + " sentences, " +
+                   std::to_string(shortest) + " to " + std::to_string(longest) + " words of " +
+                   std::to_string(kChannels) + " channels, " + std::to_string(kHidden) +
+                   " hidden channels",
+          .sparse = sparse_feed_forward(type),
           .dense = dense_feed_forward(type),
           .inputs = {{"X", embedded(type, sentences, longest, table)},
                      {"W1", data.tensor(type, {kChannels, kHidden}, 2 * in)},

@@ -22,6 +22,11 @@ namespace {
 // case.
 class Progress {
  public:
+  Progress() = default;
+  ~Progress() { clear(); }
+  Progress(const Progress &) = delete;
+  Progress &operator=(const Progress &) = delete;
+
   void start(const std::string &name) {
     clear();
     name_ = name;
@@ -97,12 +102,16 @@ bool judge(const Measurement &m) {
 void summarise(std::ostream &out, const std::vector<Measurement> &measurements) {
   std::size_t faster = 0, compared = 0;
   int fewest = measurements.front().runs;
+  std::string about;
+  out << '\n';
   for (const Measurement &m : measurements) {
     faster += m.speed_up() > 1;
     compared += m.compared;
     fewest = std::min(fewest, m.runs);
+    if (m.about != about) out << m.about << '\n';
+    about = m.about;
   }
-  out << "\nsparse is faster than dense in " << faster << " of " << measurements.size()
+  out << "sparse is faster than dense in " << faster << " of " << measurements.size()
       << " cases; times are medians of at least " << fewest << " runs; errors are from " << compared
       << " elements compared with the interpreter\n";
 }
@@ -171,7 +180,7 @@ int main(int count, char **arguments) {
     std::cerr << "pit_demo: " << error.what() << "\nTry --help.\n";
     return 2;
   } catch (const std::exception &error) {
-    std::cerr << "\npit_demo: " << error.what() << '\n';
+    std::cerr << "pit_demo: " << error.what() << '\n';
     return 1;
   }
 }

@@ -100,7 +100,7 @@ Measurement measure(const std::string &name, const Problem &problem, const Targe
   Subject sparse(problem.sparse, problem, target), dense(problem.dense, problem, target);
 
   progress("running");
-  Measurement result{.name = name};
+  Measurement result{.name = name, .about = problem.about};
   const RunStatistics statistics = sparse.run(false);
   dense.run(false);
   const Clock::time_point start = Clock::now();

@@ -20,7 +20,8 @@ struct Deviation {
 
 struct Measurement {
   std::string name;
-  int runs = 0;  ///< of each schedule
+  std::string about;  ///< see Problem
+  int runs = 0;       ///< of each schedule
   double density = 0, fill = 0, dense_fill = 0;
   Times sparse, dense;
   Deviation sparse_error, dense_error;

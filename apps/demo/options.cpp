@@ -54,7 +54,12 @@ Options parse_options(int count, char **arguments) {
       try {
         options.target = Target(target);
       } catch (const CompileError &error) {
-        throw UsageError("--target " + target + ": " + error.what());
+        // Where in this program the target is made says nothing to its user.
+        const std::string message = error.what(),
+                          line = std::to_string(error.where().line()) + ": ";
+        const std::size_t place = message.find(line);
+        throw UsageError("--target: " +
+                         message.substr(place == message.npos ? 0 : place + line.size()));
       }
     } else if (attached) {
       throw UsageError("unknown option " + words[i]);

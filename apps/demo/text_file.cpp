@@ -28,12 +28,11 @@ std::filesystem::path shipped_text() {
 
 std::string read_text(const std::string &path) {
   const std::filesystem::path file = path.empty() ? shipped_text() : std::filesystem::path(path);
+  if (std::filesystem::is_directory(file)) throw std::runtime_error(file.string() + " is a folder");
   std::ifstream in(file, std::ios::binary);
   if (!in) throw std::runtime_error("cannot open " + file.string() + ": " + std::strerror(errno));
   std::string text{std::istreambuf_iterator<char>(in), std::istreambuf_iterator<char>()};
-  if (in.bad() || std::filesystem::is_directory(file)) {
-    throw std::runtime_error("cannot read " + file.string());
-  }
+  if (in.bad()) throw std::runtime_error("cannot read " + file.string());
   return text;
 }
 
