@@ -2,6 +2,7 @@
 #include <algorithm>
 
 #include "atoms_text.h"
+#include "check_atoms.h"
 #include "codegen/lower/lower.h"
 #include "dsl/callable.h"
 #include "dsl/error.h"
@@ -13,11 +14,11 @@ namespace pit {
 
 namespace {
 
-void refuse_cuda(const Target &target) {
+void refuse_cuda(const Target &target, std::source_location where) {
   if (target.is_cuda()) {
     throw CompileError("target " + target.to_string() +
                            ": this build has no CUDA back end; use a host target, such as \"host\"",
-                       std::source_location::current());
+                       where);
   }
 }
 
@@ -55,11 +56,18 @@ void reorder(std::vector<T> *list, const std::vector<T> &order) {
   *list = order;
 }
 
+ir::Module lower_for_host(const Pipeline &pipeline, const Target &target,
+                          std::source_location where,
+                          std::vector<lower::Explanation> *explanation = nullptr) {
+  refuse_cuda(target, where);
+  emit::check_atoms(pipeline.schedule(), target);
+  return lower::lower(pipeline, target, explanation);
+}
+
 Callable compile_for_host(const Pipeline &pipeline, std::vector<Argument> signature,
-                          const Target &target) {
-  refuse_cuda(target);
+                          const Target &target, std::source_location where) {
   emit::StepTimer timer(pipeline.name());
-  ir::Module module = lower::lower(pipeline, target);
+  ir::Module module = lower_for_host(pipeline, target, where);
   timer.step_ends("lowering");
   std::vector<StoragePtr> inputs;
   std::vector<ParamPtr> scalars;
@@ -79,11 +87,12 @@ bool is_input(const Argument &a) {
 
 }  // namespace
 
-Callable Pipeline::compile(const Target &target) const {
-  return compile_for_host(*this, signature(), target);
+Callable Pipeline::compile(const Target &target, std::source_location where) const {
+  return compile_for_host(*this, signature(), target, where);
 }
 
-Callable Pipeline::compile(const std::vector<std::string> &inputs, const Target &target) const {
+Callable Pipeline::compile(const std::vector<std::string> &inputs, const Target &target,
+                           std::source_location where) const {
   const std::vector<Argument> arguments = signature();
   std::string known;
   for (const Argument &a : arguments) {
@@ -92,7 +101,7 @@ Callable Pipeline::compile(const std::vector<std::string> &inputs, const Target 
   const auto refuse = [&](const std::string &problem) {
     throw CompileError("pipeline " + name() + ": compile(inputs) " + problem +
                            "; name each of these once: " + known,
-                       std::source_location::current());
+                       where);
   };
   std::vector<Argument> ordered;
   for (const std::string &input : inputs) {
@@ -106,13 +115,12 @@ Callable Pipeline::compile(const std::vector<std::string> &inputs, const Target 
     refuse("leaves inputs out");
   std::ranges::copy_if(arguments, std::back_inserter(ordered),
                        [](const Argument &a) { return !is_input(a); });
-  return compile_for_host(*this, std::move(ordered), target);
+  return compile_for_host(*this, std::move(ordered), target, where);
 }
 
-std::string Pipeline::explain(const Target &target) const {
-  refuse_cuda(target);
+std::string Pipeline::explain(const Target &target, std::source_location where) const {
   std::vector<lower::Explanation> lines;
-  const ir::Module module = lower::lower(*this, target, &lines);
+  const ir::Module module = lower_for_host(*this, target, where, &lines);
   std::string text, subject;
   for (const lower::Explanation &line : lines) {
     if (line.subject != subject) text += line.subject + "\n";

@@ -1,7 +1,9 @@
 #include "optimise.h"
 
 #include <llvm/Analysis/TargetLibraryInfo.h>
+#include <llvm/IR/DiagnosticHandler.h>
 #include <llvm/IR/DiagnosticInfo.h>
+#include <llvm/IR/DiagnosticPrinter.h>
 #include <llvm/IR/LegacyPassManager.h>
 #include <llvm/IR/Module.h>
 #include <llvm/IR/Verifier.h>
@@ -19,6 +21,41 @@
 namespace pit::emit {
 
 namespace {
+
+// Collects what LLVM has to say about a module meanwhile, which by default it prints. Remarks and
+// warnings (a loop that was not unrolled as wished) concern nobody; an error is a bug of ours.
+class Diagnostics {
+ public:
+  explicit Diagnostics(llvm::Module &module) : context_(module.getContext()) {
+    before_ = context_.getDiagnosticHandler();
+    auto handler = std::make_unique<Handler>();
+    handler_ = handler.get();
+    context_.setDiagnosticHandler(std::move(handler));
+  }
+  ~Diagnostics() { context_.setDiagnosticHandler(std::move(before_)); }
+  Diagnostics(const Diagnostics &) = delete;
+  Diagnostics &operator=(const Diagnostics &) = delete;
+
+  void check() const { internal_check(handler_->errors.empty(), "LLVM: " + handler_->errors); }
+
+ private:
+  struct Handler final : llvm::DiagnosticHandler {
+    bool handleDiagnostics(const llvm::DiagnosticInfo &info) override {
+      if (info.getSeverity() == llvm::DS_Error) {
+        llvm::raw_string_ostream text(errors);
+        llvm::DiagnosticPrinterRawOStream printer(text);
+        info.print(printer);
+        text << "; ";
+      }
+      return true;
+    }
+    std::string errors;
+  };
+
+  llvm::LLVMContext &context_;
+  std::unique_ptr<llvm::DiagnosticHandler> before_;
+  Handler *handler_ = nullptr;
+};
 
 std::unique_ptr<llvm::TargetMachine> target_machine(const host::Machine &machine) {
   static std::once_flag initialised;
@@ -42,7 +79,9 @@ void emit_file(llvm::Module &module, const host::Machine &machine, llvm::raw_pwr
   llvm::legacy::PassManager passes;
   internal_check(!target->addPassesToEmitFile(passes, to, nullptr, type),
                  "LLVM cannot emit this kind of file");
+  const Diagnostics diagnostics(module);
   passes.run(module);
+  diagnostics.check();
 }
 
 }  // namespace
@@ -69,7 +108,9 @@ void optimise(llvm::Module &module, const host::Machine &machine) {
   builder.registerFunctionAnalyses(functions);
   builder.registerLoopAnalyses(loops);
   builder.crossRegisterProxies(loops, functions, components, modules);
+  const Diagnostics diagnostics(module);
   builder.buildPerModuleDefaultPipeline(llvm::OptimizationLevel::O2).run(module, modules);
+  diagnostics.check();
 }
 
 std::unique_ptr<llvm::MemoryBuffer> object_of(llvm::Module &module, const host::Machine &machine) {

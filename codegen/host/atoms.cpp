@@ -49,18 +49,25 @@ const std::vector<Atom> &atoms() {
 
 Type compute_type(Type type) { return type.is_float() && type.bits == 16 ? float32 : type; }
 
-const Atom &select_atom(Type type, const Machine &machine, const std::string &name) {
-  const Type compute = compute_type(type);
-  std::string names;
+std::vector<std::string> atom_names(Type type, const Machine &machine) {
+  std::vector<std::string> names;
   for (const Atom &atom : atoms()) {
-    if (!fits(atom, compute, machine)) continue;
-    if (name.empty() || atom.name == name) return atom;
-    names += (names.empty() ? "" : ", ") + atom.name;
+    if (fits(atom, compute_type(type), machine)) names.push_back(atom.name);
   }
-  if (name.empty()) throw InternalError("no atom multiplies " + to_string(type));
+  return names;
+}
+
+const Atom &select_atom(Type type, const Machine &machine, const std::string &name) {
+  for (const Atom &atom : atoms()) {
+    if (fits(atom, compute_type(type), machine) && (name.empty() || atom.name == name)) return atom;
+  }
+  internal_check(!name.empty(), "no atom multiplies " + to_string(type));
+  std::string names;
+  for (const std::string &known : atom_names(type, machine))
+    names += (names.empty() ? "" : ", ") + known;
   throw CompileError("atom '" + name + "': the target has no such atom for sums of " +
                          to_string(type) + "; it has " + names,
-                     std::source_location::current());
+                     std::source_location{});
 }
 
 }  // namespace pit::host

@@ -30,6 +30,9 @@ const std::vector<Atom> &atoms();
 /// floats.
 Type compute_type(Type type);
 
+/// The names of the atoms for an accumulator of type `type` on `machine`, best first.
+std::vector<std::string> atom_names(Type type, const Machine &machine);
+
 /// The atom for an accumulator of type `type` on `machine`. `name` forces a row; a CompileError
 /// lists the names that would do when there is no such row, or it does not fit the type or the
 /// machine.

@@ -118,6 +118,8 @@ class Generator {
   void describe_access(llvm::Instruction *access, const StorageNode *s);
   llvm::Value *not_negative(llvm::Value *v);
   StorageValue shape_of(const ir::Allocate &s);
+  llvm::Value *multiply_sizes(llvm::Value *a, llvm::Value *c);
+  llvm::Value *add_sizes(llvm::Value *a, llvm::Value *c);
   llvm::Value *bytes_of(const ir::Allocate &s);
   std::optional<std::int64_t> static_bytes_of(const ir::Allocate &s);
   bool evaluable(const Expr &e);

@@ -58,7 +58,15 @@ void Generator::emit(const ir::Axes &s) {
   emit(s.body);
 }
 
-void Generator::emit(const ir::Store &s) { TileNest(*this, s.axes, s.guards).store(s); }
+void Generator::emit(const ir::Store &s) {
+  // A call has room for so many statistics; what does not fit is not recorded.
+  std::int64_t slot = 0;
+  if (s.storage == module_.statistics && is_const_int(s.indices.at(0), &slot) &&
+      slot >= PIT_MAX_STAGES) {
+    return;
+  }
+  TileNest(*this, s.axes, s.guards).store(s);
+}
 
 // Calls pit_report with the message's number and values.
 void Generator::report(const ir::Check &s) {

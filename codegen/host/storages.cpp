@@ -205,21 +205,53 @@ StorageValue Generator::shape_of(const ir::Allocate &s) {
   return v;
 }
 
+// a * b and a + b of sizes, at most the largest number: memory of that size there is none.
+llvm::Value *Generator::multiply_sizes(llvm::Value *a, llvm::Value *c) {
+  const auto *x = llvm::dyn_cast<llvm::ConstantInt>(a), *y = llvm::dyn_cast<llvm::ConstantInt>(c);
+  if (x && x->isOne()) return c;
+  if (y && y->isOne()) return a;
+  if (x && y) {
+    std::int64_t product = 0;
+    const bool overflows =
+        __builtin_mul_overflow(x->getSExtValue(), y->getSExtValue(), &product);
+    return i64(overflows ? INT64_MAX : product);
+  }
+  Value *result = b.CreateBinaryIntrinsic(llvm::Intrinsic::smul_with_overflow, a, c);
+  return b.CreateSelect(b.CreateExtractValue(result, 1), i64(INT64_MAX),
+                        b.CreateExtractValue(result, 0));
+}
+
+llvm::Value *Generator::add_sizes(llvm::Value *a, llvm::Value *c) {
+  const auto *x = llvm::dyn_cast<llvm::ConstantInt>(a), *y = llvm::dyn_cast<llvm::ConstantInt>(c);
+  if (!x || !y) return b.CreateBinaryIntrinsic(llvm::Intrinsic::sadd_sat, a, c);
+  std::int64_t sum = 0;
+  const bool overflows = __builtin_add_overflow(x->getSExtValue(), y->getSExtValue(), &sum);
+  return i64(overflows ? INT64_MAX : sum);
+}
+
 llvm::Value *Generator::bytes_of(const ir::Allocate &s) {
   const StorageValue v = shape_of(s);
-  Value *elements = i64(1);
-  if (v.panels) {
-    Value *columns = v.extents[static_cast<std::size_t>(v.panels->column_dimension)];
-    Value *panels = b.CreateUDiv(b.CreateAdd(columns, i64(v.panels->panel_columns - 1)),
-                                 i64(v.panels->panel_columns));
-    elements = b.CreateNSWMul(panels, v.panel_stride);
-  } else {
-    for (Value *e : v.extents) elements = b.CreateNSWMul(elements, e);
+  Value *bytes = i64(v.stored.bytes());
+  for (std::size_t d = 0; d < v.extents.size(); ++d) {
+    Value *extent = v.extents[d];
+    if (v.panels && static_cast<int>(d) == v.panels->column_dimension) {
+      Value *width = i64(v.panels->panel_columns);
+      Value *panels =
+          b.CreateUDiv(b.CreateAdd(extent, i64(v.panels->panel_columns - 1)), width);
+      extent = multiply_sizes(panels, width);
+    }
+    bytes = multiply_sizes(bytes, extent);
+  }
+  // Zero in one dimension makes an empty storage, whatever the product of others has come to.
+  for (Value *extent : v.extents) {
+    if (const auto *constant = llvm::dyn_cast<llvm::ConstantInt>(extent)) {
+      if (constant->isZero()) bytes = i64(0);
+    } else {
+      bytes = b.CreateSelect(b.CreateICmpEQ(extent, i64(0)), i64(0), bytes);
+    }
   }
   const std::int64_t slack = s.storage->space == Space::Tile ? kSlack : 0;
-  Value *bytes =
-      b.CreateNSWAdd(b.CreateNSWMul(elements, i64(v.stored.bytes())), i64(slack + kCacheLine - 1));
-  return b.CreateAnd(bytes, i64(-kCacheLine));
+  return b.CreateAnd(add_sizes(bytes, i64(slack + kCacheLine - 1)), i64(-kCacheLine));
 }
 
 std::optional<std::int64_t> Generator::static_bytes_of(const ir::Allocate &s) {
@@ -288,7 +320,7 @@ void Generator::with_reservations(const ir::Stmt &statements, const Body &body) 
     } else {
       return true;
     }
-    if (size && stack_bytes_ + *size <= kMostStack) {
+    if (size && *size <= kMostStack - stack_bytes_) {
       stack_bytes_ += *size;
       env_.reserved[s.get()] =
           local(llvm::ArrayType::get(b.getInt8Ty(), static_cast<std::uint64_t>(*size)), "reserved",
@@ -300,7 +332,7 @@ void Generator::with_reservations(const ir::Stmt &statements, const Body &body) 
   });
   if (parts.empty()) return body();
   Value *total = i64(0);
-  for (const Part &part : parts) total = b.CreateNSWAdd(total, part.bytes);
+  for (const Part &part : parts) total = add_sizes(total, part.bytes);
   with_workspace(total, [&](Value *memory) {
     for (const Part &part : parts) {
       env_.reserved[part.owner] = memory;

@@ -1,0 +1,34 @@
+#include "check_atoms.h"
+
+#include <algorithm>
+
+#include "codegen/host/atoms.h"
+#include "dsl/error.h"
+#include "dsl/loop_names.h"
+
+namespace pit::emit {
+
+void check_atoms(const Schedule &schedule, const Target &target) {
+  const host::Machine machine = host::machine_of(target);
+  for (const Directive &directive : schedule.directives) {
+    const FuncPtr func = directive.func.lock();
+    if (directive.kind != DirectiveKind::Atom || !func) continue;
+    std::string names;
+    bool found = false;
+    for (const Type type : func->types) {
+      for (const std::string &name : host::atom_names(type, machine)) {
+        found = found || name == directive.text;
+        if (names.find(name) == std::string::npos) names += (names.empty() ? "" : ", ") + name;
+      }
+    }
+    if (found) continue;
+    throw CompileError(
+        definition_name(*func, directive.definition) + ".atom(\"" + directive.text + "\"): target " +
+            target.to_string() + " has no such atom for sums of " + to_string(func->types.front()) +
+            (names.empty() ? "; none multiplies this type"
+                           : "; name one of " + names + ", or none to get the best"),
+        directive.where);
+  }
+}
+
+}  // namespace pit::emit
