@@ -110,10 +110,11 @@ void for_each_expression(const DefinitionData &definition, const Visit &visit) {
 }
 
 void check_no_cycle(const FuncNode &func, const DefinitionData &definition, Location where) {
+  if (func.definitions.empty()) return;  // what has no definition yet is read by no Func
+  std::set<const FuncNode *> seen;
   for_each_expression(definition, [&](const Expr &e, const char *) {
     walk(e, [&](const Expr &node) {
       const auto *call = node.as<Call>();
-      std::set<const FuncNode *> seen;
       if (call != nullptr && call->func != &func && reads(*call->func, &func, &seen)) {
         throw CompileError("Func " + func.name + " is defined by Func " + call->func->name +
                                ", which reads " + func.name +
@@ -265,9 +266,9 @@ Expr weaken_self_calls(const Expr &e, FuncNode *self) {
 
 void check_reads_no(const FuncNode &func, const Expr &e, const std::string &what,
                     std::source_location where) {
+  std::set<const FuncNode *> seen;
   walk(e, [&](const Expr &node) {
     const auto *call = node.as<Call>();
-    std::set<const FuncNode *> seen;
     if (call != nullptr && (call->func == &func || reads(*call->func, &func, &seen))) {
       throw CompileError(what + " reads " + to_string(node) + ", which depends on Func " +
                              func.name + " itself; it may read tensors and other Funcs",
