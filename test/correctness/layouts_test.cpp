@@ -14,50 +14,48 @@ struct Layout {
   std::function<AnyBuffer(const AnyBuffer &)> apply;
 };
 
-AnyBuffer column_major(const AnyBuffer &b) {
-  const AnyBuffer turned = b.transposed().copy().transposed();
-  return turned;
+AnyBuffer column_major(const AnyBuffer &b) { return b.transposed().copy().transposed(); }
+
+/// `memory` seen with other extents and strides, from `first_byte` on, holding the elements of b.
+AnyBuffer reinterpreted(const AnyBuffer &memory, const AnyBuffer &b, const Shape &strides, std::int64_t first_byte) {
+  DLManagedTensor *view = memory.to_dlpack();
+  for (int d = 0; d < b.rank(); ++d) {
+    view->dl_tensor.shape[d] = b.extent(d);
+    view->dl_tensor.strides[d] = strides[static_cast<std::size_t>(d)];
+  }
+  view->dl_tensor.byte_offset += static_cast<std::uint64_t>(first_byte);
+  const AnyBuffer result = AnyBuffer::from_dlpack(view);
+  result.copy_from(b);
+  return result;
 }
 
-/// Every second element of rows in a larger buffer.
+/// Every second element along every dimension of a larger buffer of NaN.
 AnyBuffer strided(const AnyBuffer &b) {
-  Shape extents = b.extents(), strides(extents.size());
-  std::int64_t elements = 1;
-  for (std::size_t d = extents.size(); d-- > 0;) {
-    strides[d] = elements * 2;
-    elements *= 2 * std::max<std::int64_t>(extents[d], 1) + 1;
-  }
-  const AnyBuffer memory(b.type(), {elements});
+  Shape extents = b.extents();
+  for (std::int64_t &e : extents) e = 2 * e + 1;
+  const AnyBuffer memory(b.type(), extents);
   memory.fill_bytes(0xFF);
-  const auto keep = std::make_shared<AnyBuffer>(memory);
-  const AnyBuffer view(memory.data(), b.type(), extents, strides);
-  view.copy_from(b);
-  static std::vector<AnyBuffer> owners;  // a view of borrowed memory does not own it
-  owners.push_back(memory);
-  return view;
+  Shape strides = memory.strides();
+  for (std::int64_t &stride : strides) stride *= 2;
+  return reinterpreted(memory, b, strides, 0);
 }
 
 /// Rows from last to first in memory.
 AnyBuffer reversed(const AnyBuffer &b) {
   const AnyBuffer memory = b.copy();
   Shape strides = memory.strides();
+  const std::int64_t last = std::max<std::int64_t>(b.extent(0) - 1, 0) * strides[0] * b.type().bytes();
   strides[0] = -strides[0];
-  static std::vector<AnyBuffer> owners;
-  owners.push_back(memory);
-  char *last = static_cast<char *>(memory.data()) + std::max<std::int64_t>(b.extent(0) - 1, 0) * memory.stride(0) * b.type().bytes();
-  const AnyBuffer view(last, b.type(), b.extents(), strides);
-  view.copy_from(b);
-  return view;
+  return reinterpreted(memory, b, strides, last);
 }
 
 /// Data at an address that is `bytes` past a multiple of 64.
 AnyBuffer misaligned(const AnyBuffer &b, std::int64_t bytes) {
-  const AnyBuffer memory(uint8, {b.size() * b.type().bytes() + 64});
-  static std::vector<AnyBuffer> owners;
-  owners.push_back(memory);
-  const AnyBuffer view(static_cast<char *>(memory.data()) + bytes, b.type(), b.extents());
-  view.copy_from(b);
-  return view;
+  Shape extents = b.extents();
+  extents[0] += 1;
+  for (std::int64_t &e : extents) e = std::max<std::int64_t>(e, 1);
+  const AnyBuffer memory(b.type(), extents);
+  return reinterpreted(memory, b, b.copy().strides(), bytes);
 }
 
 const std::vector<Layout> kLayouts = {{"column-major", column_major},
