@@ -13,8 +13,12 @@ class Algorithm {
   explicit Algorithm(Choices *choices) : choices_(*choices), expressions_(choices, &program_) {}
 
   DrawnProgram run() {
-    const std::int64_t funcs = choices_.between(1, 3);
-    for (std::int64_t i = 0; i < funcs; ++i) one_func(i + 1 == funcs);
+    bool more = true;
+    for (int i = 0; i < 3 && more; ++i) {
+      const Choices::Part part(&choices_);
+      more = i < 2 && choices_.chance(60);
+      one_func(!more);
+    }
     choose_outputs();
     return std::move(program_);
   }
@@ -78,7 +82,8 @@ class Algorithm {
         self_update(&f, n, choices_.pick(sums));
         break;
     }
-    if (last && choices_.chance(30)) {
+    // Where a written place is data, the predicate of the Func would read it before those of the domain hold.
+    if (last && !f.scattered && choices_.chance(30)) {
       Scope scope;
       for (std::size_t d = 0; d < f.vars.size(); ++d) scope.variables.push_back({f.vars[d], f.extents[d]});
       f.func.where(predicate(&scope, choices_.pick(scope.variables)));
@@ -89,6 +94,7 @@ class Algorithm {
 
   // A predicate that reads `v`; what it proves joins the scope.
   Expr predicate(Scope *scope, const IndexTerm &v) {
+    const Choices::Part part(&choices_);
     const auto guard = [&]() {
       const std::int64_t n = expressions_.size();
       const Expr key = expressions_.load(*scope, choices_.pick(std::vector<Type>{int32, int8, int64}), Content::Key, n, &v);
@@ -130,8 +136,9 @@ class Algorithm {
       const std::size_t before = scope->variables.size();
       RDom r = expressions_.domain(scope, i > 0);
       if (i > 0 && choices_.chance(50)) continue;
-      const std::int64_t predicates = choices_.between(0, 2);
-      for (std::int64_t p = 0; p < predicates; ++p) {
+      for (int p = 0; p < 3; ++p) {
+        const Choices::Part part(&choices_);
+        if (!choices_.chance(p == 0 ? 75 : 35)) break;
         const std::size_t dimension = before + choices_.below(static_cast<std::uint32_t>(r.dimensions()));
         const IndexTerm v = scope->variables[dimension];
         r.where(predicate(scope, v));

@@ -14,17 +14,38 @@ std::uint64_t Choices::next() {
   return z ^ (z >> 31);
 }
 
-std::uint32_t Choices::below(std::uint32_t n) {
-  if (n <= 1) return 0;
+void Choices::record(std::uint32_t value) {
   if (record_->count == kMostChoices) throw TooManyChoices();
+  record_->values[record_->count++] = value;
+}
+
+std::uint32_t Choices::below(std::uint32_t n) {
+  if (n <= 1 || simplest_ > 0) return 0;
   std::uint32_t value = 0;
   if (!replay_) {
     value = static_cast<std::uint32_t>(next() % n);
   } else if (used_ < given_.size()) {
     value = std::min(given_[used_++], n - 1);
   }
-  record_->values[record_->count++] = value;
+  record(value);
   return value;
+}
+
+Choices::Part::Part(Choices *choices)
+    : choices_(*choices), number_(choices->record_->part_count), simplest_(choices->simplest_ > 0) {
+  ChoiceRecord &record = *choices_.record_;
+  if (number_ < kMostChoices) record.parts[record.part_count++] = {record.count, 0};
+  if (!simplest_ && choices_.used_ < choices_.given_.size() && choices_.given_[choices_.used_] == kSimplestPart) {
+    ++choices_.used_;
+    choices_.record(kSimplestPart);
+    simplest_ = true;
+  }
+  choices_.simplest_ += simplest_ ? 1 : 0;
+}
+
+Choices::Part::~Part() {
+  choices_.simplest_ -= simplest_ ? 1 : 0;
+  if (number_ < kMostChoices) choices_.record_->parts[number_].end = choices_.record_->count;
 }
 
 int Choices::weighted(std::initializer_list<int> weights) {

@@ -20,7 +20,16 @@ struct TooManyChoices : std::runtime_error {
 struct ChoiceRecord {
   std::uint32_t count = 0;
   std::uint32_t values[kMostChoices] = {};
+  /// Decisions [begin, end) that are about one part of the case, nested; end 0: never ended.
+  struct Part {
+    std::uint32_t begin = 0, end = 0;
+  };
+  std::uint32_t part_count = 0;
+  Part parts[kMostChoices] = {};
 };
+
+/// In place of all decisions of a part: every one of them is 0.
+inline constexpr std::uint32_t kSimplestPart = 0xFFFFFFFFU;
 
 /// A source of small decisions. A case is a function of them, and 0 is always the simplest: a case is
 /// made smaller by deleting decisions and by making them smaller, without knowing what they mean.
@@ -48,13 +57,30 @@ class Choices {
   /// One of the numbers 0, 1, ... with these weights.
   int weighted(std::initializer_list<int> weights);
 
+  /// While it lives, decisions are about one part, which can be deleted or made the simplest on its own.
+  class Part {
+   public:
+    explicit Part(Choices *choices);
+    ~Part();
+    Part(const Part &) = delete;
+    Part &operator=(const Part &) = delete;
+
+   private:
+    Choices &choices_;
+    std::uint32_t number_;
+    bool simplest_;
+  };
+
  private:
+  void record(std::uint32_t value);
+
   std::uint64_t next();
 
   std::uint64_t state_ = 0;
   bool replay_ = false;
   std::vector<std::uint32_t> given_;
   std::size_t used_ = 0;
+  int simplest_ = 0;  ///< parts around this place all of whose decisions are 0
   ChoiceRecord *record_;
 };
 

@@ -40,6 +40,7 @@ std::int64_t Expressions::size() {
 }
 
 IndexTerm Expressions::index(const Scope &scope, std::int64_t limit, int depth) {
+  const Choices::Part part(&choices_);
   const auto fits = [&](std::int64_t size) { return limit < 0 || size <= limit; };
   std::vector<IndexTerm> plain;
   std::ranges::copy_if(scope.variables, std::back_inserter(plain),
@@ -106,6 +107,7 @@ IndexTerm Expressions::index(const Scope &scope, std::int64_t limit, int depth) 
 }
 
 Expr Expressions::load(const Scope &scope, Type type, Content content, std::int64_t limit, const IndexTerm *must) {
+  const Choices::Part part(&choices_);
   // A tensor that is there already, where all indices fit.
   std::vector<std::size_t> known;
   for (std::size_t i = 0; i < program_.tensors.size(); ++i) {
@@ -119,7 +121,7 @@ Expr Expressions::load(const Scope &scope, Type type, Content content, std::int6
     known.push_back(i);
   }
   std::vector<Expr> indices;
-  if (!known.empty() && choices_.chance(40)) {
+  if (!known.empty() && !choices_.chance(60)) {
     const std::size_t at = choices_.pick(known);
     const Shape extents = program_.tensors[at].extents;
     bool placed = must == nullptr;
@@ -289,10 +291,12 @@ Value Expressions::reduction(const Scope &scope) {
 }
 
 Value Expressions::value(const Scope &scope, int depth) {
-  return depth <= 0 || choices_.chance(25) ? leaf(scope) : combine(scope, depth);
+  const Choices::Part part(&choices_);
+  return depth > 0 && choices_.chance(75) ? combine(scope, depth) : leaf(scope);
 }
 
 Expr Expressions::condition(const Scope &scope, int depth, const IndexTerm *must) {
+  const Choices::Part part(&choices_);
   const auto another = [&]() -> const IndexTerm & { return choices_.pick(scope.variables); };
   if (scope.variables.empty()) return value(scope, 0).e > 0;
   const IndexTerm v = must ? *must : another();
@@ -377,6 +381,7 @@ Value Expressions::call(const Scope &scope, std::size_t number) {
 }
 
 RDom Expressions::domain(Scope *scope, bool plain) {
+  const Choices::Part part(&choices_);
   const RDom r = new_domain(scope, plain);
   program_.domains.push_back(r);
   return r;

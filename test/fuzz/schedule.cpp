@@ -62,8 +62,9 @@ bool Steps::say(Step step) {
 
 void draw_schedule(Choices *choices, DrawnProgram *program, const ScheduleContext &context) {
   Steps steps(choices, program);
-  const std::int64_t count = choices->between(0, 7);
-  for (std::int64_t i = 0; i < count; ++i) {
+  for (int i = 0; i < 8; ++i) {
+    const Choices::Part part(choices);
+    if (!choices->chance(78)) return;
     const auto step = static_cast<Step>(choices->weighted(
         {6, 5, 4, 5, 4, 4, 3, 4, 4, 5, 12, 3, 1, 24, 6, 6, 3, 3, 4, 4}));
     StepCounts &c = (*context.counts)[static_cast<std::size_t>(step)];

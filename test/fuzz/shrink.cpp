@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <cctype>
 #include <chrono>
+#include <set>
 
 #include "case.h"
 
@@ -41,11 +42,14 @@ class Shrinker {
       : runner_(*runner), wanted_(signature(failed)), progress_(progress),
         end_(std::chrono::steady_clock::now() + std::chrono::duration_cast<std::chrono::steady_clock::duration>(
                                                     std::chrono::duration<double>(seconds))),
+        record_(failed.choices),
         best_(failed.choices.values, failed.choices.values + failed.choices.count) {}
 
   std::vector<std::uint32_t> run() {
     for (bool smaller = true; smaller && !late();) {
       smaller = cut_end();
+      smaller |= simplify_parts();
+      if (smaller) continue;
       for (std::size_t n = std::max<std::size_t>(best_.size() / 4, 1);; n /= 2) {
         smaller |= delete_runs(n);
         smaller |= zero_runs(n);
@@ -66,13 +70,13 @@ class Shrinker {
 
   bool accept(std::vector<std::uint32_t> candidate) {
     trim(&candidate);
-    if (late() || candidate == best_) return false;
+    if (late() || candidate == best_ || !tried_.insert(candidate).second) return false;
     const CaseRecord &record = runner_.run({0, true, candidate});
     if (signature(record) != wanted_) return false;
-    // What the case really drew may be less than what was given.
-    if (record.choices.count < candidate.size()) candidate.resize(record.choices.count);
-    trim(&candidate);
-    best_ = std::move(candidate);
+    // What the case really drew may differ from what was given: shorter, and in range.
+    record_ = record.choices;
+    best_.assign(record_.values, record_.values + record_.count);
+    trim(&best_);
     progress_(best_.size());
     return true;
   }
@@ -86,6 +90,30 @@ class Shrinker {
       } else {
         keep += std::max<std::size_t>((best_.size() - keep) / 2, 1);
       }
+    }
+    return any;
+  }
+
+  // Deletes parts and makes others the simplest, outer ones first.
+  bool simplify_parts() {
+    bool any = false;
+    for (std::size_t i = 0; i < record_.part_count && !late(); ++i) {
+      const auto [begin, end] = record_.parts[i];
+      if (begin >= best_.size() || end <= begin) continue;
+      const auto stop = std::min<std::size_t>(end, best_.size());
+      std::vector<std::uint32_t> candidate(best_.begin(), best_.begin() + static_cast<std::ptrdiff_t>(begin));
+      const std::vector<std::uint32_t> rest(best_.begin() + static_cast<std::ptrdiff_t>(stop), best_.end());
+      std::vector<std::uint32_t> without = candidate;
+      without.insert(without.end(), rest.begin(), rest.end());
+      if (accept(without)) {
+        any = true;
+        --i;  // another part is here now
+        continue;
+      }
+      if (end == begin + 1 && best_[begin] == kSimplestPart) continue;
+      candidate.push_back(kSimplestPart);
+      candidate.insert(candidate.end(), rest.begin(), rest.end());
+      any |= accept(candidate);
     }
     return any;
   }
@@ -117,6 +145,7 @@ class Shrinker {
   bool lower_values() {
     bool any = false;
     for (std::size_t at = 0; at < best_.size() && !late(); ++at) {
+      if (best_[at] == kSimplestPart) continue;
       for (std::uint32_t step = (best_[at] + 1) / 2; at < best_.size() && step > 0 && !late();) {
         std::vector<std::uint32_t> candidate = best_;
         candidate[at] -= std::min(step, candidate[at]);
@@ -133,8 +162,10 @@ class Shrinker {
 
   Runner &runner_;
   std::string wanted_;
+  std::set<std::vector<std::uint32_t>> tried_;
   const std::function<void(std::size_t)> &progress_;
   std::chrono::steady_clock::time_point end_;
+  ChoiceRecord record_;  ///< of the run of best_
   std::vector<std::uint32_t> best_;
 };
 
