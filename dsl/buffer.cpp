@@ -189,6 +189,11 @@ AnyBuffer AnyBuffer::from_dlpack(const DLTensor *tensor) {
                        ", " + std::to_string(tensor->dtype.bits) + " bits, " +
                        std::to_string(tensor->dtype.lanes) + " lanes) is not one of pit's");
   }
+  if (tensor->ndim < 0 || (tensor->ndim > 0 && tensor->shape == nullptr)) {
+    throw RuntimeError("buffer: the DLPack tensor has " + std::to_string(tensor->ndim) +
+                       " dimensions" + (tensor->ndim > 0 ? " and no shape" : "") +
+                       "; expected a shape with one extent per dimension");
+  }
   const Shape extents(tensor->shape, tensor->shape + tensor->ndim);
   const Shape strides =
       tensor->strides == nullptr ? Shape{} : Shape(tensor->strides, tensor->strides + tensor->ndim);
@@ -209,6 +214,7 @@ AnyBuffer AnyBuffer::from_dlpack(DLManagedTensor *tensor) {
 }
 
 DLManagedTensor *AnyBuffer::to_dlpack() const {
+  if (!defined_) throw RuntimeError("buffer: it has no memory to export; give it extents first");
   auto *exported = new Exported{*this, {}};
   exported->tensor.dl_tensor = exported->keep.dl_tensor();
   exported->tensor.manager_ctx = exported;
@@ -316,12 +322,17 @@ AnyBuffer AnyBuffer::broadcast(int dimension, std::int64_t extent) const {
 }
 
 AnyBuffer AnyBuffer::copy() const {
+  if (!defined_) return {};
   AnyBuffer result(type_, extents_);
   result.copy_from(*this);
   return result;
 }
 
 void AnyBuffer::copy_from(const AnyBuffer &from) const {
+  if (!defined_ || !from.defined_) {
+    throw RuntimeError(std::string("buffer: the buffer to copy ") + (defined_ ? "from" : "to") +
+                       " has no memory; give it extents first");
+  }
   if (type_ != from.type_ || extents_ != from.extents_) {
     throw RuntimeError("buffer: cannot copy " + to_string(from.type_) + " " +
                        to_string(from.extents_) + " to " + to_string(type_) + " " +
@@ -360,7 +371,13 @@ void AnyBuffer::expect(Type type, int rank) const {
   }
 }
 
+void AnyBuffer::refuse_dimension(int dimension) const {
+  throw RuntimeError("buffer: there is no dimension " + std::to_string(dimension) +
+                     "; extents are " + to_string(extents_));
+}
+
 void AnyBuffer::refuse_access(std::span<const std::int64_t> coordinates) const {
+  if (!defined_) throw RuntimeError("buffer: it has no memory; give it extents first");
   if (!is_on_host()) throw RuntimeError("buffer: the elements are not in the host's memory");
   throw RuntimeError("buffer: element " + to_string(coordinates) +
                      " is out of range; extents are " + to_string(extents_));

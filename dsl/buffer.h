@@ -74,10 +74,12 @@ class AnyBuffer {
   DLDevice device() const { return device_; }
   int rank() const { return static_cast<int>(extents_.size()); }
   std::int64_t extent(int dimension) const {
-    return extents_.at(static_cast<std::size_t>(dimension));
+    if (dimension < 0 || dimension >= rank()) refuse_dimension(dimension);
+    return extents_[static_cast<std::size_t>(dimension)];
   }
   std::int64_t stride(int dimension) const {
-    return strides_.at(static_cast<std::size_t>(dimension));
+    if (dimension < 0 || dimension >= rank()) refuse_dimension(dimension);
+    return strides_[static_cast<std::size_t>(dimension)];
   }
   const Shape &extents() const { return extents_; }
   const Shape &strides() const { return strides_; }
@@ -105,7 +107,7 @@ class AnyBuffer {
   /// Where element `coordinates` lies. RuntimeError when out of range or not in the host's memory.
   void *address(std::span<const std::int64_t> coordinates) const {
     std::int64_t offset = 0;
-    bool inside = is_on_host() && coordinates.size() == extents_.size();
+    bool inside = data_ != nullptr && is_on_host() && coordinates.size() == extents_.size();
     for (std::size_t d = 0; inside && d < coordinates.size(); ++d) {
       inside = static_cast<std::uint64_t>(coordinates[d]) < static_cast<std::uint64_t>(extents_[d]);
       offset += coordinates[d] * strides_[d];
@@ -124,6 +126,7 @@ class AnyBuffer {
 
  private:
   [[noreturn]] void refuse_access(std::span<const std::int64_t> coordinates) const;
+  [[noreturn]] void refuse_dimension(int dimension) const;
 
   void *data_ = nullptr;
   Type type_ = float32;

@@ -4,6 +4,7 @@
 #include <array>
 #include <chrono>
 #include <cstdint>
+#include <limits>
 #include <memory_resource>
 #include <string>
 
@@ -26,6 +27,12 @@ std::string device_text(DLDevice device) {
   switch (device.device_type) {
     case kDLCUDA:
       return "CUDA device " + std::to_string(device.device_id);
+    case kDLCUDAHost:
+      return "memory pinned by CUDA";
+    case kDLCUDAManaged:
+      return "memory managed by CUDA";
+    case kDLROCM:
+      return "ROCm device " + std::to_string(device.device_id);
     default:
       return "DLPack device type " + std::to_string(static_cast<int>(device.device_type));
   }
@@ -90,12 +97,18 @@ class CallCheck {
     if (!from_dlpack(t->dtype, &type) || type != expected.type) {
       refuse(i, "wrong element type", to_string(expected.type), dtype_text(t->dtype));
     }
+    if (t->ndim > 0 && t->shape == nullptr) {
+      refuse(i, "null shape", "an extent for each dimension",
+             std::to_string(t->ndim) + " dimensions and a null pointer");
+    }
+    if (t->ndim < 0) refuse(i, "wrong rank", std::to_string(expected.rank), std::to_string(t->ndim));
     if (t->ndim != expected.rank) {
       refuse(i, "wrong rank", std::to_string(expected.rank),
              std::to_string(t->ndim) + ", extents " + shape_text(*t));
     }
     if (t->device.device_type != kDLCPU) {
-      refuse(i, "not in the host's memory", "a host tensor", device_text(t->device));
+      refuse(i, "not in the host's memory", "a host tensor: copy it to the host first",
+             device_text(t->device));
     }
     check_memory(i, *t);
     if (expected.tensor) check_declared(i, *t, *expected.tensor);
@@ -116,6 +129,7 @@ class CallCheck {
       const std::int64_t stride = t.strides != nullptr ? t.strides[d] : elements;
       overflow |= __builtin_mul_overflow(stride, std::int64_t{t.dtype.bits / 8}, &bytes);
       overflow |= __builtin_mul_overflow(bytes, t.shape[d] - 1, &bytes);
+      overflow |= bytes == std::numeric_limits<std::int64_t>::min();  // it has no opposite
       if (overflow) break;
       overflow |= __builtin_add_overflow(span, bytes < 0 ? -bytes : bytes, &span);
       overflow |= __builtin_mul_overflow(elements, t.shape[d], &elements);

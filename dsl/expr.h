@@ -113,7 +113,7 @@ enum class ExprKind : std::uint8_t {
 
 /// The most nodes of an expression, shared parts counted as often as they are reached, and the most operators inside
 /// each other: what walks expressions visits each node and recurs. Constructors of nodes throw CompileError beyond.
-inline constexpr std::uint32_t kMostExprNodes = 100'000, kMostExprDepth = 5'000;
+inline constexpr std::uint32_t kMostExprNodes = 100'000, kMostExprDepth = 2'500;
 
 /// Base of all nodes. `kind` selects the derived struct.
 struct ExprNode {

@@ -58,6 +58,7 @@ class Parser {
   std::size_t position() const { return position_; }
 
   Expr expression(int lowest = 1) {
+    const Level level(this);
     Expr left = prefix();
     for (;;) {
       skip_blanks();
@@ -96,9 +97,25 @@ class Parser {
   }
 
  private:
+  /// One call of the parser inside another; too many are refused before they exhaust the stack.
+  class Level {
+   public:
+    explicit Level(Parser *parser) : parser_(parser) {
+      if (++parser_->levels_ > kMostLevels) parser_->fail("the expression is nested too deeply");
+    }
+    ~Level() { --parser_->levels_; }
+    Level(const Level &) = delete;
+    Level &operator=(const Level &) = delete;
+
+   private:
+    Parser *parser_;
+  };
+  static constexpr int kMostLevels = 4000;
+
   const std::string &text_;
   std::size_t position_;
   ExprSymbols *symbols_;
+  int levels_ = 0;
 
   char peek(std::size_t ahead = 0) const {
     return position_ + ahead < text_.size() ? text_[position_ + ahead] : '\0';
@@ -142,6 +159,7 @@ class Parser {
   }
 
   Expr prefix() {
+    const Level level(this);
     skip_blanks();
     const std::size_t where = position_;
     switch (peek()) {

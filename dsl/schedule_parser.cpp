@@ -430,10 +430,13 @@ Schedule Schedule::parse(const Pipeline &pipeline, const std::string &text,
       throw CompileError(place + ", column " + std::to_string(error.position + 1) + ": " +
                              error.what() + "\n  " + line,
                          where);
-    } catch (const InternalError &) {
-      throw;
-    } catch (const std::exception &error) {
-      throw CompileError(place + ": " + error.what() + "\n  " + line, where);
+    } catch (const CompileError &error) {
+      // The rule of a directive, which says the place of parse() already.
+      const std::string said_at =
+          std::string(where.file_name()) + ":" + std::to_string(where.line()) + ": ";
+      std::string problem = error.what();
+      if (problem.starts_with(said_at)) problem.erase(0, said_at.size());
+      throw CompileError(place + ": " + problem + "\n  " + line, where);
     }
   }
   return schedule;
