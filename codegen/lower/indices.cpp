@@ -122,6 +122,17 @@ class IndexPlanner {
       for (const VarPtr &part : index_->axis_parts) reads_axis |= uses(key, part);
       if (reads_axis) {
         index_->key = inlined_key(key);
+        for (const VarPtr &v : free_variables(index_->key)) {
+          if (!is_axis_part(v)) {
+            fail("the key " + to_string(key) + " reads " + v->name + " besides the axis " + index_->axis->name +
+                 "; a key says the group of a position, so it may only read the axis: fuse " + v->name + " into it");
+          }
+        }
+        // What reads more than the axis cannot drop a position as a whole: it is tested inside the tile.
+        std::erase_if(index_->predicates, [&](const Expr &p) {
+          const std::vector<VarPtr> read = free_variables(p);
+          return std::any_of(read.begin(), read.end(), [&](const VarPtr &v) { return !is_axis_part(v); });
+        });
         return;
       }
       std::int64_t c = 1;
