@@ -102,18 +102,26 @@ bool judge(const Measurement &m) {
 void summarise(std::ostream &out, const std::vector<Measurement> &measurements) {
   std::size_t faster = 0, compared = 0;
   int fewest = measurements.front().runs;
+  double interruptions = 0;
   std::string about;
   out << '\n';
   for (const Measurement &m : measurements) {
     faster += m.speed_up() > 1;
     compared += m.compared;
     fewest = std::min(fewest, m.runs);
+    interruptions += m.interruptions / static_cast<double>(measurements.size());
     if (m.about != about) out << m.about << '\n';
     about = m.about;
   }
   out << "sparse is faster than dense in " << faster << " of " << measurements.size()
       << " cases; times are medians of at least " << fewest << " runs; errors are from " << compared
       << " elements compared with the interpreter\n";
+  // Short runs slip between interruptions, long ones do not: the speed-up then is too high.
+  constexpr double kDisturbed = 30;
+  if (interruptions > kDisturbed) {
+    out << "other programs took cores away " << static_cast<int>(interruptions)
+        << " times a second: times are too long, those of long runs most, and so are speed-ups\n";
+  }
 }
 
 int run(const Options &options) {

@@ -1,5 +1,7 @@
 #include "measure.h"
 
+#include <sys/resource.h>
+
 #include <algorithm>
 #include <chrono>
 #include <cmath>
@@ -69,6 +71,13 @@ std::vector<Sample> interpret(const Problem &problem) {
   return samples;
 }
 
+// How often the system took a core from this process for another.
+double interruptions() {
+  rusage usage{};
+  getrusage(RUSAGE_SELF, &usage);
+  return static_cast<double>(usage.ru_nivcsw);
+}
+
 Deviation compare(const AnyBuffer &output, const std::vector<Sample> &samples, double longest_sum) {
   // See Reference::bounded: rounding errors of a sum grow with the square root of its length.
   const double factor = std::max(4., std::sqrt(longest_sum)) * 0x1p-24;
@@ -103,12 +112,15 @@ Measurement measure(const std::string &name, const Problem &problem, const Targe
   Measurement result{.name = name, .about = problem.about};
   const RunStatistics statistics = sparse.run(false);
   dense.run(false);
+  const double interruptions_before = interruptions();
   const Clock::time_point start = Clock::now();
   while (result.runs < kFewest || (result.runs < kMost && Clock::now() - start < kTime)) {
     sparse.run(true);
     dense.run(true);
     ++result.runs;
   }
+  result.interruptions = (interruptions() - interruptions_before) /
+                         std::chrono::duration<double>(Clock::now() - start).count();
   result.sparse = sparse.times();
   result.dense = dense.times();
   const double kept = statistic(statistics, problem.index + ".kept") * problem.micro_size;

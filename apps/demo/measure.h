@@ -20,8 +20,9 @@ struct Deviation {
 
 struct Measurement {
   std::string name;
-  std::string about;  ///< see Problem
-  int runs = 0;       ///< of each schedule
+  std::string about;         ///< see Problem
+  int runs = 0;              ///< of each schedule
+  double interruptions = 0;  ///< a second of the runs: how often other programs took a core away
   double density = 0, fill = 0, dense_fill = 0;
   Times sparse, dense;
   Deviation sparse_error, dense_error;

@@ -102,7 +102,7 @@ TEST_CASE("the columns of the table stay under their titles") {
   Measurement m;
   m.name = "a";
   m.dense.total = 123456;
-  m.sparse.total = 1;
+  m.sparse.total = 100;
   std::ostringstream out;
   Table table(out, {"a", "longer"});
   table.header();
