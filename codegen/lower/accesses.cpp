@@ -1,5 +1,7 @@
 #include "accesses.h"
 
+#include <algorithm>
+
 #include "interval.h"
 
 namespace pit::lower {
@@ -30,6 +32,7 @@ class Collector {
   const PlannedStage &site_;
   const std::function<void(const Access &)> &visit_;
   int definition_ = 0;
+  std::vector<const PlannedStage *> inside_;
 
   bool is_own(const PlannedDefinition &def) const {
     return !site_.definitions.empty() && &def >= &site_.definitions.front() && &def <= &site_.definitions.back();
@@ -109,13 +112,15 @@ class Collector {
       access.component = call->component;
       access.own = stage == &site_;
       visit_(access);
-      if (access.own) return;
+      if (access.own || std::find(inside_.begin(), inside_.end(), stage) != inside_.end()) return;
       if (stage->level == Level::Root || stage->level == Level::With) return;
       std::vector<Expr> args;
       for (const Expr &arg : call->args) args.push_back(to_int64(arg));
+      inside_.push_back(stage);  // its updates may read itself
       for (const PlannedDefinition &def : stage->definitions) {
         definition(def, stage->func->args, args, loops, predicates);
       }
+      inside_.pop_back();
     }
   }
 

@@ -79,18 +79,36 @@ class Demand {
       }
     });
     if (!common) return;
+    std::erase_if(*common, [&](const Expr &p) { return !holds_for_updates(*stage, p); });
     for (PlannedDefinition &def : stage->definitions) {
       std::vector<Expr> all = def.predicates;
       std::vector<Expr> demanded;
       for (const Expr &p : *common) {
         const Expr here = def.number == 0 ? p : substitute(p, stage->func->args, def.args);
         const bool known = std::any_of(all.begin(), all.end(), [&](const Expr &q) { return same_condition(q, here); });
-        // A scattered update may write anywhere: it keeps all its iterations.
-        if (!known && (def.number == 0 || plain_left_side(*stage, def, p))) demanded.push_back(here);
+        if (!known) demanded.push_back(here);
       }
       def.predicates.insert(def.predicates.begin(), demanded.begin(), demanded.end());
     }
     for (const Expr &p : *common) plan_->explain(stage->name(), "demand", "needed only where " + to_string(p));
+  }
+
+  /// An update that stores or reads other coordinates of the Func than its own would miss what the predicate leaves out; so
+  /// would slots of a top_k, which are computed together.
+  bool holds_for_updates(const PlannedStage &stage, const Expr &p) const {
+    if (stage.is_top_k() && uses(p, stage.func->args.back())) return false;
+    for (const PlannedDefinition &def : stage.definitions) {
+      if (def.number > 0 && !plain_left_side(stage, def, p)) return false;
+    }
+    bool holds = true;
+    for_each_access(*plan_, stage, [&](const Access &access) {
+      if (!access.own || access.is_store) return;
+      for (std::size_t i = 0; i < access.indices.size(); ++i) {
+        const Variable *v = access.indices[i].as<Variable>();
+        if (uses(p, stage.func->args[i]) && (!v || v->var != stage.func->args[i])) holds = false;
+      }
+    });
+    return holds;
   }
 
   /// The Vars that p reads are themselves on the left-hand side.

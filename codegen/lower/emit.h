@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "accesses.h"
+#include "form_mma.h"
 #include "loops.h"
 #include "plan.h"
 
@@ -19,8 +20,8 @@ class Emitter {
  public:
   explicit Emitter(Plan *plan) : plan_(plan) {}
   ir::Module run();
-  /// Storages whose sums the schedule gave an atom.
-  const std::map<const StorageNode *, std::string> &atoms() const { return atoms_; }
+  /// What the schedule says of sums, by where they go.
+  const SumChoices &sum_choices() const { return sum_choices_; }
 
  private:
   // --- what expressions are lowered with ----------------------------------------------------------------------------
@@ -66,7 +67,7 @@ class Emitter {
   };
 
   Plan *plan_;
-  std::map<const StorageNode *, std::string> atoms_;
+  SumChoices sum_choices_;
   std::map<const PlannedStage *, Realization> realized_;
   struct InnerCall {
     const PlannedStage *stage;
@@ -115,6 +116,8 @@ class Emitter {
   std::vector<PlannedStage *> stages_at(const Job &job, const Dim &dim) const;
   ir::Stmt realize(Job &job, std::vector<PlannedStage *> producers, std::size_t next, const std::vector<Inner> &inner,
                    const std::function<ir::Stmt()> &body);
+  bool used_by(const PlannedStage &stage, const Job &job) const;
+  static const DefinitionData *def_owner(const PlannedDefinition &def) { return def.source - def.number; }
   void collect_sites(const PlannedStage &producer, const PlannedDefinition &def, const std::vector<VarPtr> &from,
                      const std::vector<Expr> &to, const std::vector<ir::AxisBinding> &axes,
                      std::vector<Inner> *inner, std::vector<CallSite> *sites) const;
@@ -129,6 +132,8 @@ class Emitter {
   ir::Stmt emit_statement(PlannedStage *stage, const PlannedDefinition &def, const Scope &scope,
                           const std::vector<VarPtr> &own_lanes, std::vector<Expr> guards,
                           const std::vector<Expr> &predicates, std::size_t next);
+  ir::Stmt zero_where_not_needed(PlannedStage *stage, const PlannedDefinition &def, const Scope &scope,
+                                 const std::vector<VarPtr> &own_lanes);
   ir::Stmt emit_stores(PlannedStage *stage, const PlannedDefinition &def, const Scope &scope,
                        const std::vector<VarPtr> &own_lanes, const std::vector<Expr> &guards);
   ir::Stmt store(PlannedStage *stage, const PlannedDefinition &def, int component, Combiner combiner, const Expr &value,
@@ -186,6 +191,7 @@ class Emitter {
   bool always_guard_data_ = false;
   /// Dimensions of tensors whose index only predicates keep in range: lanes that fail them must not load.
   std::set<std::pair<const StorageNode *, int>> narrowed_;
+  static bool takes_its_whole_range(const Access &access, const Expr &index);
   static bool free_of(const std::vector<AccessLoop> &loops, const Expr &e);
 
   // --- the outermost sequence -----------------------------------------------------------------------------------------

@@ -186,8 +186,11 @@ void Emitter::check_index(const Access &access, std::size_t dimension, const std
     const Interval end = interval_of(loop.range.min + loop.range.extent, ranges, *plan_, true);
     known &= low.bounded() && end.bounded();
     ranges[loop.var.get()] = {low.low, end.high.defined() ? end.high - constant(1) : Expr()};
+  }
+  for (const AccessLoop &loop : access.loops) {
     const Expr empty = loop.range.extent <= constant(0);
-    if (known && !reads_data(empty) && free_of(access.loops, empty)) nothing_runs = nothing_runs.defined() ? nothing_runs || empty : empty;
+    if (reads_data(empty) || !free_of(access.loops, empty)) continue;
+    nothing_runs = nothing_runs.defined() ? nothing_runs || empty : empty;
   }
   const Interval range = interval_of(index, ranges, *plan_, false);
   Expr surely;
@@ -211,7 +214,7 @@ void Emitter::check_index(const Access &access, std::size_t dimension, const std
   if (!checked_.insert(key).second) return;
 
   const std::string who = definition_name(*access.site->func, access.definition) + (access.is_store ? " stores to " : " reads ") + name;
-  if (guards.empty() && surely.defined()) {
+  if (guards.empty() && surely.defined() && takes_its_whole_range(access, index)) {
     // The range alone decides.
     append(ir::make<ir::Stage>(
         access.site->name() + ".bounds", ir::StageKind::Check,
@@ -320,6 +323,17 @@ StoragePtr Emitter::emit_coarse_check(const Access &access, const Expr &index, c
   always_guard_data_ = before;
   append(ir::make<ir::Stage>(access.site->name() + ".bounds", ir::StageKind::Check, ir::make_block({set(1), body})));
   return fine;
+}
+
+/// Whether the interval of the index is what it takes, rather than a bound of that: a sum of loops whose bounds are their own.
+bool Emitter::takes_its_whole_range(const Access &access, const Expr &index) {
+  for (const AccessLoop &loop : needed_loops(access.loops, {index})) {
+    if (!free_of(access.loops, loop.range.min) || !free_of(access.loops, loop.range.extent)) return false;
+  }
+  const Linear sum = linearize(index);
+  return std::all_of(sum.terms.begin(), sum.terms.end(), [&](const Linear::Term &term) {
+    return term.value.as<Variable>() || free_of(access.loops, term.value);
+  });
 }
 
 bool Emitter::free_of(const std::vector<AccessLoop> &loops, const Expr &e) {

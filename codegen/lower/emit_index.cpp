@@ -124,6 +124,14 @@ void Emitter::allocate_index(IndexPlan *index) {
     append_allocation(index->first, {index->groups});
     append(ir::make<ir::Stage>(index->name(), ir::StageKind::Index, emit_ragged_starts(index)));
   }
+  if (index->first && !index->data_dependent_range) {
+    append_allocation(index->first, {index->groups});
+    const VarPtr g = ir::make_loop_variable("g");
+    append(ir::make<ir::Stage>(index->name(), ir::StageKind::Index,
+                               ir::make<ir::For>(g, constant(0), index->groups, ir::ForKind::Serial,
+                                                 set(index->first, make_variable(g), Combiner::Assign,
+                                                     to_int64(lower_expr(index->axis_range.min, {}))))));
+  }
   const Expr candidates = index->kind == IndexKind::Keyed   ? index->length
                           : index->data_dependent_range ? make_load(index->starts, {index->groups})
                                                         : index->groups * index->length;

@@ -4,6 +4,7 @@
 
 #include "dsl/analysis/annihilation.h"
 #include "dsl/error.h"
+#include "dsl/loop_names.h"
 #include "emit.h"
 #include "interval.h"
 #include "job.h"
@@ -181,6 +182,8 @@ Stmt Emitter::emit_tile(Job &job, std::size_t i, const Scope &loops, const Expr 
                                     ir::make_block({fill, s}));
     };
   }
+  // A sort lists positions that count from 0.
+  if (index.kind == IndexKind::Keyed && index.axis_parts.size() == 1) coordinate = coordinate + lower_expr(index.axis_range.min, loops);
   if (pit.micro_lane) coordinate = coordinate + make_variable(pit.micro_lane);
   if (pit.end.defined() && !all_full) {
     // The last micro-tile may reach past the domain: its lanes there are masked, and stay on the last position so that
@@ -188,6 +191,16 @@ Stmt Emitter::emit_tile(Job &job, std::size_t i, const Scope &loops, const Expr 
     const Expr end = lower_expr(pit.end, loops);
     job.nest.guards.push_back(coordinate < end);
     coordinate = min(coordinate, end - constant(1));
+  }
+  for (Dim &d : job.nest.dims) {
+    if (!d.extent.defined() || !uses(d.extent, pit.coordinate)) continue;
+    if (pit.entry_lane || pit.micro_lane) {
+      throw CompileError(definition_name(*job.stage->func, job.def->number) + ".pit_tile: the bounds of loop " + d.name->name +
+                             " vary along the axis " + index.axis->name + ", so its tiles must hold one position: dense = {{" +
+                             index.axis->name + ", 1}}",
+                         pit.where);
+    }
+    d.extent = substitute(d.extent, {pit.coordinate}, {coordinate});
   }
   for (Expr &to : job.scope.to) to = substitute(to, {pit.coordinate}, {coordinate});
   for (Expr &guard : job.nest.guards) guard = substitute(guard, {pit.coordinate}, {coordinate});

@@ -23,7 +23,7 @@ std::vector<PlannedStage *> Emitter::stages_at(const Job &job, const Dim &dim) c
   for (const auto &stage : plan_->stages) {
     if (stage->level != Level::At || stage->consumer != job.stage || realized_.contains(stage.get())) continue;
     if (stage->consumer_loop == dim.name) {
-      result.push_back(stage.get());
+      if (used_by(*stage, job)) result.push_back(stage.get());
     } else if (pit && stage->consumer_definition != job.def->number) {
       // Another definition of the consumer, tiled by another rule: the stage is computed at its tile as well.
       std::vector<Inner> inner;
@@ -33,6 +33,20 @@ std::vector<PlannedStage *> Emitter::stages_at(const Job &job, const Dim &dim) c
     }
   }
   return result;
+}
+
+/// Whether the definition under way, or one that shares its loops, uses `stage`.
+bool Emitter::used_by(const PlannedStage &stage, const Job &job) const {
+  std::vector<Inner> inner;
+  std::vector<CallSite> sites;
+  collect_sites(stage, *job.def, job.scope.from, job.scope.to, job.scope.axes, &inner, &sites);
+  for (const auto &with : plan_->stages) {
+    if (with->level != Level::With || with->consumer != job.stage) continue;
+    for (const PlannedDefinition &def : with->definitions) {
+      collect_sites(stage, def, job.scope.from, job.scope.to, job.scope.axes, &inner, &sites);
+    }
+  }
+  return !sites.empty();
 }
 
 /// The uses of `producer` in `def`, seen through stages that are themselves computed inside, in terms of the scope and
@@ -62,7 +76,7 @@ void Emitter::collect_sites(const PlannedStage &producer, const PlannedDefinitio
       if (stage == &producer) {
         sites->push_back({args, call->component});
       } else if (stage->level != Level::Root && stage->level != Level::With && !realized_.contains(stage) &&
-                 stage->func.get() != producer.func.get()) {
+                 stage->func->definitions.data() != def_owner(def)) {
         for (const PlannedDefinition &d : stage->definitions) {
           collect_sites(producer, d, stage->func->args, args, axes, inner, sites);
         }
@@ -243,7 +257,11 @@ Stmt Emitter::realize(Job &job, std::vector<PlannedStage *> producers, std::size
   }
   const Realization realization = make_realization(*producer, sites, job.scope, loops);
   realized_[producer] = realization;
+  // A producer is computed before the consumer's predicates are tested: what it loads at data tests its index itself.
+  const bool before = always_guard_data_;
+  always_guard_data_ = true;
   Stmt computed = emit_realized(producer, realization, job.scope);
+  always_guard_data_ = before;
   Stmt rest = realize(job, producers, next + 1, inner, body);
   const Stmt result = with_storages(realization, job.scope, ir::make_block({computed, rest}));
   realized_.erase(producer);

@@ -37,8 +37,22 @@ Stmt Emitter::emit_statement(PlannedStage *stage, const PlannedDefinition &def, 
       more.push_back(condition);
       return emit_statement(stage, def, scope, own_lanes, more, predicates, next + 1);
     }
-    return ir::make<ir::If>(condition, emit_statement(stage, def, scope, own_lanes, guards, predicates, next + 1));
+    return ir::make<ir::If>(condition, emit_statement(stage, def, scope, own_lanes, guards, predicates, next + 1),
+                            zero_where_not_needed(stage, def, scope, own_lanes));
   });
+}
+
+/// An intermediate Func that is only needed in places holds zeros elsewhere: lanes that fail a predicate may read them.
+Stmt Emitter::zero_where_not_needed(PlannedStage *stage, const PlannedDefinition &def, const Scope &scope,
+                                    const std::vector<VarPtr> &own_lanes) {
+  if (def.number > 0 || stage->is_output || stage->compact || stage->level != Level::Root) return {};
+  std::vector<Expr> args;
+  for (const Expr &arg : def.args) args.push_back(to_int64(lower_expr(arg, scope)));
+  std::vector<Stmt> stmts;
+  for (std::size_t c = 0; c < def.values.size(); ++c) {
+    stmts.push_back(store(stage, def, static_cast<int>(c), Combiner::Assign, make_zero(def.values[c].type()), args, scope, own_lanes, {}));
+  }
+  return ir::make_block(stmts);
 }
 
 Stmt Emitter::emit_stores(PlannedStage *stage, const PlannedDefinition &def, const Scope &scope,
@@ -99,8 +113,9 @@ Stmt Emitter::store(PlannedStage *stage, const PlannedDefinition &def, int compo
     if (needed) axes.push_back(axis.var);
   }
   Expr stored = value;
-  if (in_tile && combiner == Combiner::Assign && !conditions.empty()) {
-    // A tile is defined everywhere, so that later statements may read all of it.
+  const bool whole = in_tile || (def.number == 0 && !stage->is_output && !stage->compact);
+  if (whole && combiner == Combiner::Assign && !conditions.empty()) {
+    // What is inside is defined everywhere, so that lanes that fail a predicate may read it.
     stored = select(all_of(conditions), value, make_zero(value.type()));
     conditions.clear();
   }
@@ -109,7 +124,8 @@ Stmt Emitter::store(PlannedStage *stage, const PlannedDefinition &def, int compo
     if ((d.kind == DirectiveKind::SRead || d.kind == DirectiveKind::SWrite) && !d.ints.empty()) {
       vector_bytes = static_cast<int>(d.ints[0]);
     }
-    if (d.kind == DirectiveKind::Atom) atoms_[storage.get()] = d.text;
+    if (d.kind == DirectiveKind::Atom) sum_choices_[storage.get()].atom = d.text;
+    if (d.kind == DirectiveKind::Strict) sum_choices_[storage.get()].strict = true;
   }
   std::vector<Expr> outside, inside;
   for (const Expr &c : conditions) (reads_axis(c, scope.axes) ? inside : outside).push_back(c);
@@ -125,7 +141,14 @@ Stmt Emitter::emit_softmax(PlannedStage *stage, const PlannedDefinition &def, co
   std::vector<Expr> args;
   for (const Expr &arg : def.args) args.push_back(to_int64(lower_expr(arg, scope)));
   const Expr score = cast(float32, lower_expr(def.values.at(0), scope));
-  const Expr value = cast(float32, lower_expr(def.values.at(1), scope));
+  Expr value = cast(float32, lower_expr(def.values.at(1), scope));
+  bool computed = false;
+  walk(def.values.at(1), [&](const Expr &node) {
+    computed |= node->kind == ExprKind::Call;
+    return !computed;
+  });
+  // A Func may not have been computed where the predicate fails.
+  if (computed && !guards.empty()) value = select(all_of(guards), value, make_zero(float32));
   auto place = [&](int component) {
     const Stmt s = store(stage, def, component, Combiner::Assign, make_zero(float32), args, scope, {}, {});
     const ir::Store *node = s.as<ir::Store>();

@@ -15,10 +15,10 @@ bool contains(const std::vector<VarPtr> &list, const VarPtr &v) {
 
 class FormMma final : public ir::Mutator {
  public:
-  explicit FormMma(const AtomChoices &atoms) : atoms_(atoms) {}
+  explicit FormMma(const SumChoices &choices) : choices_(choices) {}
 
  private:
-  const AtomChoices &atoms_;
+  const SumChoices &choices_;
   using Mutator::visit;
   std::vector<ir::AxisBinding> axes_;
 
@@ -113,6 +113,8 @@ class FormMma final : public ir::Mutator {
 
   Stmt visit(const ir::Store &store, const Stmt &self) override {
     if (store.combiner != Combiner::Sum || store.axes.empty() || store.atomic) return self;
+    const auto choice = choices_.find(store.storage.get());
+    if (choice != choices_.end() && choice->second.strict && !store.guards.empty()) return self;
     // Axes that the element determines, and those that are summed over.
     std::vector<VarPtr> kept, summed;
     for (const VarPtr &v : store.axes) {
@@ -266,8 +268,8 @@ class FormMma final : public ir::Mutator {
       stmts.push_back(ir::make<ir::Store>(c_axes, std::vector<Expr>{}, accumulator.tile, plain(c_axes), Combiner::Assign,
                                           make_zero(store.storage->type)));
     }
-    const auto atom = atoms_.find(store.storage.get());
-    stmts.push_back(ir::make<ir::Mma>(batch, m, n, k, accumulator, a, b, atom == atoms_.end() ? "" : atom->second));
+    const auto choice = choices_.find(store.storage.get());
+    stmts.push_back(ir::make<ir::Mma>(batch, m, n, k, accumulator, a, b, choice == choices_.end() ? "" : choice->second.atom));
     if (!direct) {
       // Guards over kept axes alone still say which elements may be touched.
       std::vector<Expr> guards;
@@ -325,9 +327,9 @@ class FormMma final : public ir::Mutator {
 
 }  // namespace
 
-ir::Module form_mma(const ir::Module &module, const AtomChoices &atoms) {
+ir::Module form_mma(const ir::Module &module, const SumChoices &choices) {
   ir::Module result = module;
-  result.body = FormMma(atoms)(module.body);
+  result.body = FormMma(choices)(module.body);
   return result;
 }
 

@@ -306,10 +306,9 @@ class IndexPlanner {
     }
     if (index_->node->align > 1 && index_->kind != IndexKind::Given) index_->kept = heap("kept", int64);
     if (index_->wants_position) index_->position = heap("position", int32);
-    if (index_->data_dependent_range) {
-      index_->starts = heap("starts", int64);
-      index_->first = heap("first", int64);
-    }
+    if (index_->data_dependent_range) index_->starts = heap("starts", int64);
+    const bool shifted = !is_zero(index_->axis_range.min) && index_->kind == IndexKind::List;
+    if (index_->data_dependent_range || shifted) index_->first = heap("first", int64);
     if (index_->node->stored_values) {
       index_->values = ir::make_storage(n + ".values", index_->node->stored_values->type, 2, Space::Heap);
     }

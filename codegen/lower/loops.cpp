@@ -42,6 +42,7 @@ class NestBuilder {
   std::vector<VarPtr> gone_;        // names that no longer are loops
   std::vector<Expr> values_;        // over names of loops (and of names gone later)
   std::vector<Split> splits_;
+  std::source_location last_order_ = stage_.where;
 
   [[noreturn]] void fail(const Directive &d, const std::string &what) const {
     throw CompileError(definition_name(*stage_.func, def_.number) + ": " + what, d.where);
@@ -68,7 +69,10 @@ class NestBuilder {
     dim.name = v;
     dim.extent = in_counters(range.extent);
     std::int64_t c = 0;
-    if (is_const_int(range.extent, &c)) dim.maximum = c;
+    if (is_const_int(range.extent, &c)) {
+      dim.maximum = std::max<std::int64_t>(c, 0);
+      dim.extent = constant(dim.maximum);
+    }
     dim.reduction = reduction;
     const Expr low = in_counters(range.min);
     nest_.dims.push_back(dim);
@@ -169,6 +173,7 @@ class NestBuilder {
   }
 
   void reorder(const Directive &d, const std::vector<VarPtr> &order) {
+    last_order_ = d.where;
     std::vector<std::size_t> places;
     std::vector<Dim> dims;
     for (const VarPtr &v : order) {
@@ -185,6 +190,9 @@ class NestBuilder {
       const VarPtr outer = ir::make_loop_variable(v->name), inner = ir::make_loop_variable(v->name + ".v");
       split(d, v, outer, inner, d.ints[0]);
       v = inner;
+    }
+    if (nest_.has_pit && v == nest_.pit.tile_name) {
+      fail(d, "vectorize(" + v->name + "): " + v->name + " is the loop over tiles of pit_tile; its lanes are inside it");
     }
     nest_.dims[position(v, d)].vectorize = true;
   }
@@ -456,6 +464,7 @@ class NestBuilder {
       nest_.guards.push_back(named(s.outer) * constant(s.factor) + named(s.inner) < s.extent);
     }
     for (Dim &dim : nest_.dims) dim.extent = final_form(dim.extent);
+    check_order();
     for (Expr &guard : nest_.guards) guard = final_form(guard);
     PitLoop &pit = nest_.pit;
     if (!nest_.has_pit) return;
@@ -466,6 +475,20 @@ class NestBuilder {
       if (pit.entry_lane && dim.name == pit.entry_lane) pit.entry_lane = dim.var;
       if (pit.micro_lane && dim.name == pit.micro_lane) pit.micro_lane = dim.var;
       if (pit.group_loop && dim.name == pit.group_loop) pit.group_loop = dim.var;
+    }
+  }
+
+  /// A loop's bounds read loops outside it only.
+  void check_order() const {
+    for (std::size_t i = 0; i < nest_.dims.size(); ++i) {
+      for (std::size_t k = i; k < nest_.dims.size(); ++k) {
+        const Expr &extent = nest_.dims[i].extent;
+        if (!extent.defined() || !uses(extent, nest_.dims[k].var)) continue;
+        throw CompileError(definition_name(*stage_.func, def_.number) + ": the bounds of loop " + nest_.dims[i].name->name + " read " +
+                               nest_.dims[k].name->name + ", which the schedule puts inside it; keep " + nest_.dims[k].name->name +
+                               " outside " + nest_.dims[i].name->name,
+                           last_order_);
+      }
     }
   }
 

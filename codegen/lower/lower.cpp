@@ -72,7 +72,7 @@ ir::Module lower(const Pipeline &pipeline, const Target &target, std::vector<Exp
   Passes passes;
   Emitter emitter(&plan);
   ir::Module module = passes.run("emit", [&] { return emitter.run(); });
-  module = passes.run("mma", [&] { return form_mma(module, emitter.atoms()); });
+  module = passes.run("mma", [&] { return form_mma(module, emitter.sum_choices()); });
   if (explanation) group_by_subject(explanation);
   return module;
 }
