@@ -42,7 +42,8 @@ class Algorithm {
           n.vars.pop_back();
           n.extents.pop_back();
         }
-        for (std::size_t d = 0; d < n.vars.size(); ++d) n.scope.variables.push_back({n.vars[d], n.extents[d]});
+        for (std::size_t d = 0; d < n.vars.size(); ++d)
+          n.scope.variables.push_back({n.vars[d], n.extents[d]});
         return n;
       }
       n = {};
@@ -59,7 +60,8 @@ class Algorithm {
   static std::vector<Expr> args_of(const Names &n) { return {n.vars.begin(), n.vars.end()}; }
 
   void one_func(bool last) {
-    static const std::vector<Type> sums = {float32, float32, float32, float32, int32, int64, float64, uint8, int16};
+    static const std::vector<Type> sums = {float32, float32, float32, float32, int32,
+                                           int64,   float64, uint8,   int16};
     Names n = names(1);
     DrawnFunc f{Func(expressions_.name("F")), n.vars, n.extents};
     switch (choices_.weighted({25, 45, 8, 8, 6, 8})) {
@@ -82,10 +84,12 @@ class Algorithm {
         self_update(&f, n, choices_.pick(sums));
         break;
     }
-    // Where a written place is data, the predicate of the Func would read it before those of the domain hold.
+    // Where a written place is data, the predicate of the Func would read it before those of the
+    // domain hold.
     if (last && !f.scattered && choices_.chance(30)) {
       Scope scope;
-      for (std::size_t d = 0; d < f.vars.size(); ++d) scope.variables.push_back({f.vars[d], f.extents[d]});
+      for (std::size_t d = 0; d < f.vars.size(); ++d)
+        scope.variables.push_back({f.vars[d], f.extents[d]});
       f.func.where(predicate(&scope, choices_.pick(scope.variables)));
       f.restricted = true;
     }
@@ -97,7 +101,8 @@ class Algorithm {
     const Choices::Part part(&choices_);
     const auto guard = [&]() {
       const std::int64_t n = expressions_.size();
-      const Expr key = expressions_.load(*scope, choices_.pick(std::vector<Type>{int32, int8, int64}), Content::Key, n, &v);
+      const Expr key = expressions_.load(
+          *scope, choices_.pick(std::vector<Type>{int32, int8, int64}), Content::Key, n, &v);
       scope->proved.push_back({key, n});
       return key >= 0;
     };
@@ -139,7 +144,8 @@ class Algorithm {
       for (int p = 0; p < 3; ++p) {
         const Choices::Part part(&choices_);
         if (!choices_.chance(p == 0 ? 75 : 35)) break;
-        const std::size_t dimension = before + choices_.below(static_cast<std::uint32_t>(r.dimensions()));
+        const std::size_t dimension =
+            before + choices_.below(static_cast<std::uint32_t>(r.dimensions()));
         const IndexTerm v = scope->variables[dimension];
         r.where(predicate(scope, v));
       }
@@ -164,8 +170,10 @@ class Algorithm {
     for (int i = 0; i < count; ++i) {
       Scope scope = n.scope;
       const bool elsewhere = f->func.defined() && choices_.chance(20);
-      const std::size_t moved = elsewhere ? choices_.below(static_cast<std::uint32_t>(n.vars.size())) : 0;
-      if (elsewhere) scope.variables.erase(scope.variables.begin() + static_cast<std::ptrdiff_t>(moved));
+      const std::size_t moved =
+          elsewhere ? choices_.below(static_cast<std::uint32_t>(n.vars.size())) : 0;
+      if (elsewhere)
+        scope.variables.erase(scope.variables.begin() + static_cast<std::ptrdiff_t>(moved));
       domains(&scope);
       std::vector<Expr> args = args_of(n);
       if (elsewhere) args[moved] = place_elsewhere(f, scope, moved);
@@ -178,7 +186,8 @@ class Algorithm {
       } else if (combiner == 0) {
         lhs += v.e;
       } else if (combiner == 1) {
-        const Expr sign = select(v.e > make_zero(type), make_const(type, 1), make_const(type, type.is_uint() ? 3 : -1));
+        const Expr sign = select(v.e > make_zero(type), make_const(type, 1),
+                                 make_const(type, type.is_uint() ? 3 : -1));
         lhs *= sign;
         f->bound = HUGE_VAL;
       } else {
@@ -210,7 +219,8 @@ class Algorithm {
     domains(&scope);
     const Expr self = Expr(f->func(args_of(n)));
     const Value v = stored(scope, type, 1);
-    f->func(args_of(n)) = clamp(self * make_const(type, 2) + v.e, make_const(type, 0), make_const(type, 9));
+    f->func(args_of(n)) =
+        clamp(self * make_const(type, 2) + v.e, make_const(type, 0), make_const(type, 9));
     f->bound = std::max(start.bound, 9.0);
     if (type.is_integral()) f->infinite = true;
   }

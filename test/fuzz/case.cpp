@@ -13,9 +13,9 @@
 namespace pit::fuzz {
 
 const char *to_string(Outcome outcome) {
-  static constexpr const char *kNames[] = {"passed",      "refused algorithm", "invalid case", "wrong result",
-                                           "round trip",  "late refusal",      "data error",   "internal error",
-                                           "crash",       "timeout"};
+  static constexpr const char *kNames[] = {
+      "passed",       "refused algorithm", "invalid case",   "wrong result", "round trip",
+      "late refusal", "data error",        "internal error", "crash",        "timeout"};
   return kNames[static_cast<std::size_t>(outcome)];
 }
 
@@ -94,13 +94,15 @@ class Case {
     record_.directives = static_cast<int>(schedule.directives.size());
     const std::string text = schedule.to_string();
     const Schedule parsed = Schedule::parse(pipeline, text);
-    if (!(parsed == schedule)) throw Failure{Outcome::RoundTrip, "the schedule reads back as\n" + parsed.to_string()};
+    if (!(parsed == schedule))
+      throw Failure{Outcome::RoundTrip, "the schedule reads back as\n" + parsed.to_string()};
 
     phase("IR text");
     const ir::Module module = lower::lower(pipeline, Target());
     const std::string printed = ir::print(module);
     const ir::Module again = ir::parse(printed);
-    if (ir::print(again) != printed) throw Failure{Outcome::RoundTrip, "the module reads back as\n" + ir::print(again)};
+    if (ir::print(again) != printed)
+      throw Failure{Outcome::RoundTrip, "the module reads back as\n" + ir::print(again)};
     phase("lowering the saved schedule");
     if (ir::print(lower::lower(pipeline.with(parsed), Target())) != printed) {
       throw Failure{Outcome::RoundTrip, "the schedule that was saved gives another module"};
@@ -119,10 +121,13 @@ class Case {
     phase("interpreter");
     engine([&](const auto &outputs) { interpret(from_text ? again : module, pipeline, outputs); });
     phase("compiled");
-    engine([&](const auto &outputs) { test::run(pipeline, problem_, test::Engine::Compiled, target, outputs); });
+    engine([&](const auto &outputs) {
+      test::run(pipeline, problem_, test::Engine::Compiled, target, outputs);
+    });
   }
 
-  void interpret(const ir::Module &module, const Pipeline &pipeline, const std::map<std::string, AnyBuffer> &outputs) {
+  void interpret(const ir::Module &module, const Pipeline &pipeline,
+                 const std::map<std::string, AnyBuffer> &outputs) {
     std::vector<ir::TensorArgument> in, out;
     std::vector<double> scalars;
     const std::vector<Argument> signature = pipeline.signature();
@@ -146,21 +151,25 @@ class Case {
     for (const auto &[name, b] : expected_) {
       AnyBuffer memory(uint8, b.memory.extents());
       memory.fill_bytes(0xA5);
-      const auto offset = static_cast<const char *>(b.view.data()) - static_cast<const char *>(b.memory.data());
-      const AnyBuffer view(static_cast<char *>(memory.data()) + offset, b.view.type(), b.view.extents(), b.view.strides());
+      const auto offset =
+          static_cast<const char *>(b.view.data()) - static_cast<const char *>(b.memory.data());
+      const AnyBuffer view(static_cast<char *>(memory.data()) + offset, b.view.type(),
+                           b.view.extents(), b.view.strides());
       got.emplace(name, GuardedBuffer{memory, view});
       views.emplace(name, view);
     }
     run(views);
     const test::Comparison c = test::compare(views, expected_views_, bounds_, program_.exact, 1024);
     if (c.different > 0) {
-      throw Failure{Outcome::WrongResult, std::to_string(c.different) + " of " + std::to_string(c.elements) +
+      throw Failure{Outcome::WrongResult, std::to_string(c.different) + " of " +
+                                              std::to_string(c.elements) +
                                               " elements are wrong: " + c.first};
     }
     for (const auto &[name, b] : got) {
       const GuardedBuffer &wanted = expected_.at(name);
       b.view.copy_from(wanted.view);
-      if (std::memcmp(b.memory.data(), wanted.memory.data(), static_cast<std::size_t>(b.memory.size())) != 0) {
+      if (std::memcmp(b.memory.data(), wanted.memory.data(),
+                      static_cast<std::size_t>(b.memory.size())) != 0) {
         throw Failure{Outcome::WrongResult, "bytes outside the output " + name + " were written"};
       }
     }

@@ -12,14 +12,14 @@ namespace pit::fuzz {
 
 enum class Outcome : std::uint8_t {
   Passed,
-  Refused,       ///< the algorithm is not accepted, with no schedule at all
-  Invalid,       ///< the reference finds the data invalid: a mistake of the fuzzer
-  WrongResult,   ///< another result than the reference
-  RoundTrip,     ///< a schedule or a module is another after it was printed and read back
-  LateRefusal,   ///< a CompileError after lowering had accepted the schedule
-  DataError,     ///< a RuntimeError on valid data
-  Internal,      ///< an InternalError or an exception that is none of the library's
-  Crash,         ///< a signal
+  Refused,      ///< the algorithm is not accepted, with no schedule at all
+  Invalid,      ///< the reference finds the data invalid: a mistake of the fuzzer
+  WrongResult,  ///< another result than the reference
+  RoundTrip,    ///< a schedule or a module is another after it was printed and read back
+  LateRefusal,  ///< a CompileError after lowering had accepted the schedule
+  DataError,    ///< a RuntimeError on valid data
+  Internal,     ///< an InternalError or an exception that is none of the library's
+  Crash,        ///< a signal
   Timeout,
 };
 const char *to_string(Outcome outcome);
@@ -58,9 +58,10 @@ class Runner {
   Runner(const Runner &) = delete;
   Runner &operator=(const Runner &) = delete;
 
-  /// Starts a case; waits for a free place first if there is none. `finished` is called for every case
-  /// that ends meanwhile.
-  void start(const CaseInput &input, const std::function<void(const CaseInput &, const CaseRecord &)> &finished);
+  /// Starts a case; waits for a free place first if there is none. `finished` is called for every
+  /// case that ends meanwhile.
+  void start(const CaseInput &input,
+             const std::function<void(const CaseInput &, const CaseRecord &)> &finished);
   /// Waits for all cases.
   void finish(const std::function<void(const CaseInput &, const CaseRecord &)> &finished);
   /// Runs one case alone and gives its record, valid until the next call.
@@ -82,8 +83,8 @@ class Runner {
 /// What makes two failures the same bug, probably.
 std::string signature(const CaseRecord &record);
 
-/// The smallest case found, in about `seconds`, that fails in the same way. `progress` is told of the number of
-/// decisions left.
+/// The smallest case found, in about `seconds`, that fails in the same way. `progress` is told of
+/// the number of decisions left.
 CaseInput shrink(Runner *runner, const CaseRecord &failed, double seconds,
                  const std::function<void(std::size_t)> &progress);
 

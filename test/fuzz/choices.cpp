@@ -25,7 +25,8 @@ std::uint32_t Choices::below(std::uint32_t n) {
   if (!replay_) {
     value = static_cast<std::uint32_t>(next() % n);
   } else if (used_ < given_.size()) {
-    value = std::min(given_[used_++], n - 1);
+    value = given_[used_] == kSimplestPart ? 0 : std::min(given_[used_], n - 1);
+    ++used_;
   }
   record(value);
   return value;
@@ -35,7 +36,8 @@ Choices::Part::Part(Choices *choices)
     : choices_(*choices), number_(choices->record_->part_count), simplest_(choices->simplest_ > 0) {
   ChoiceRecord &record = *choices_.record_;
   if (number_ < kMostChoices) record.parts[record.part_count++] = {record.count, 0};
-  if (!simplest_ && choices_.used_ < choices_.given_.size() && choices_.given_[choices_.used_] == kSimplestPart) {
+  if (!simplest_ && choices_.used_ < choices_.given_.size() &&
+      choices_.given_[choices_.used_] == kSimplestPart) {
     ++choices_.used_;
     choices_.record(kSimplestPart);
     simplest_ = true;
@@ -49,8 +51,8 @@ Choices::Part::~Part() {
 }
 
 int Choices::weighted(std::initializer_list<int> weights) {
-  auto left = static_cast<int>(below(
-      static_cast<std::uint32_t>(std::accumulate(weights.begin(), weights.end(), 0))));
+  auto left = static_cast<int>(
+      below(static_cast<std::uint32_t>(std::accumulate(weights.begin(), weights.end(), 0))));
   int number = 0;
   for (const int weight : weights) {
     if (left < weight) return number;

@@ -31,8 +31,9 @@ struct ChoiceRecord {
 /// In place of all decisions of a part: every one of them is 0.
 inline constexpr std::uint32_t kSimplestPart = 0xFFFFFFFFU;
 
-/// A source of small decisions. A case is a function of them, and 0 is always the simplest: a case is
-/// made smaller by deleting decisions and by making them smaller, without knowing what they mean.
+/// A source of small decisions. A case is a function of them, and 0 is always the simplest: a case
+/// is made smaller by deleting decisions and by making them smaller, without knowing what they
+/// mean.
 class Choices {
  public:
   /// Draws from `seed`. Every decision is appended to `record`.
@@ -57,7 +58,8 @@ class Choices {
   /// One of the numbers 0, 1, ... with these weights.
   int weighted(std::initializer_list<int> weights);
 
-  /// While it lives, decisions are about one part, which can be deleted or made the simplest on its own.
+  /// While it lives, decisions are about one part, which can be deleted or made the simplest on its
+  /// own.
   class Part {
    public:
     explicit Part(Choices *choices);

@@ -27,11 +27,13 @@ IndexTerm constant(std::int64_t value) { return {make_int(int64, value), value +
 
 }  // namespace
 
-std::string Expressions::name(const std::string &prefix) { return prefix + std::to_string(names_++); }
+std::string Expressions::name(const std::string &prefix) {
+  return prefix + std::to_string(names_++);
+}
 
 Type Expressions::number_type() {
-  static const std::vector<Type> types = {float32, float32, float32,  int32,  bfloat16, float16,
-                                          int64,   uint8,   int8,     uint16, float64,  int16};
+  static const std::vector<Type> types = {float32, float32, float32, int32,  bfloat16, float16,
+                                          int64,   uint8,   int8,    uint16, float64,  int16};
   return choices_.pick(types);
 }
 
@@ -73,7 +75,9 @@ IndexTerm Expressions::index(const Scope &scope, std::int64_t limit, int depth) 
       if (depth <= 0) return plain.empty() ? constant(0) : v;
       const std::int64_t n = limit >= 0 ? limit : size();
       if (n == 0) break;
-      return {load(scope, choices_.pick(std::vector<Type>{int32, int64, uint8, int16}), Content::Index, n), n};
+      return {load(scope, choices_.pick(std::vector<Type>{int32, int64, uint8, int16}),
+                   Content::Index, n),
+              n};
     }
     case 3: {
       const IndexTerm &w = choices_.pick(scope.variables);
@@ -100,20 +104,23 @@ IndexTerm Expressions::index(const Scope &scope, std::int64_t limit, int depth) 
   if (result.e.defined() && fits(result.size)) return result;
   if (!plain.empty()) return v;
   if (limit == 0) {  // some variable has no iteration, or this is never evaluated
-    const auto empty = std::ranges::find_if(scope.variables, [](const IndexTerm &t) { return t.size == 0; });
+    const auto empty =
+        std::ranges::find_if(scope.variables, [](const IndexTerm &t) { return t.size == 0; });
     return empty != scope.variables.end() ? *empty : constant(0);
   }
   return {v.e % limit, limit};
 }
 
-Expr Expressions::load(const Scope &scope, Type type, Content content, std::int64_t limit, const IndexTerm *must) {
+Expr Expressions::load(const Scope &scope, Type type, Content content, std::int64_t limit,
+                       const IndexTerm *must) {
   const Choices::Part part(&choices_);
   // A tensor that is there already, where all indices fit.
   std::vector<std::size_t> known;
   for (std::size_t i = 0; i < program_.tensors.size(); ++i) {
     const DrawnTensor &t = program_.tensors[i];
     if (t.param.type() != type || t.content != content || t.limit != limit) continue;
-    if (must && std::ranges::none_of(t.extents, [&](std::int64_t e) { return must->size <= e; })) continue;
+    if (must && std::ranges::none_of(t.extents, [&](std::int64_t e) { return must->size <= e; }))
+      continue;
     if (std::ranges::any_of(t.extents, [](std::int64_t e) { return e == 0; }) &&
         std::ranges::none_of(scope.variables, [](const IndexTerm &v) { return v.size == 0; })) {
       continue;
@@ -155,7 +162,8 @@ Value Expressions::tame(const Value &v, double most) {
 }
 
 Value Expressions::as_type(const Value &v, Type type, double terms) {
-  Value result = tame(v, std::min(kMostSum / terms, type.is_float() && type.bits == 16 ? 128.0 : kMostValue));
+  Value result =
+      tame(v, std::min(kMostSum / terms, type.is_float() && type.bits == 16 ? 128.0 : kMostValue));
   if (result.e.type() != type) result.e = cast(type, result.e);
   result.bound = type.is_float() ? result.bound : limit_of(type);
   return result;
@@ -178,7 +186,8 @@ Value Expressions::leaf(const Scope &scope) {
     case 2: {
       if (scope.variables.empty()) return load_number();
       const IndexTerm &v = choices_.pick(scope.variables);
-      return {choices_.chance(50) ? f32(v.e) : i32(v.e), static_cast<double>(std::max<std::int64_t>(v.size, 1))};
+      return {choices_.chance(50) ? f32(v.e) : i32(v.e),
+              static_cast<double>(std::max<std::int64_t>(v.size, 1))};
     }
     case 3:
       if (program_.funcs.empty()) return load_number();
@@ -188,7 +197,8 @@ Value Expressions::leaf(const Scope &scope) {
       const bool integer = choices_.chance(50);
       const std::string n = name("s");
       const Expr e = integer ? Expr(Param<int>(n)) : Expr(Param<float>(n));
-      program_.scalars.emplace_back(e.as<ParamRef>()->param, static_cast<double>(choices_.between(0, 3)));
+      program_.scalars.emplace_back(e.as<ParamRef>()->param,
+                                    static_cast<double>(choices_.between(0, 3)));
       return {e, 3};
     }
     default: {  // a load that a condition guards
@@ -209,7 +219,9 @@ Value Expressions::combine(const Scope &scope, int depth) {
   };
   // Differences of unsigned numbers wrap.
   const auto reach = [&](const Expr &e, double bound) {
-    return number(e, e.type().is_uint() ? limit_of(e.type()) : bound >= limit_of(e.type()) ? limit_of(e.type()) : bound);
+    return number(e, e.type().is_uint()            ? limit_of(e.type())
+                     : bound >= limit_of(e.type()) ? limit_of(e.type())
+                                                   : bound);
   };
   switch (choices_.weighted({30, 25, 10, 8, 8, 6, 5, 4, 4, 2})) {
     case 0: {
@@ -282,7 +294,8 @@ Value Expressions::reduction(const Scope &scope) {
   const int kind = choices_.weighted({60, 15, 15, 10});
   if (kind == 0) {
     const Value term = as_type(v, choices_.chance(20) ? int32 : float32, kMostTerms);
-    return tame({sum(r, term.e), std::min(term.bound * kMostTerms, limit_of(term.e.type()))}, kMostValue);
+    return tame({sum(r, term.e), std::min(term.bound * kMostTerms, limit_of(term.e.type()))},
+                kMostValue);
   }
   const Expr term = as_type(v, float32, 1).e;  // of an empty domain the identity: made finite
   if (kind == 1) return {clamp(maximum(r, term), -4, 4), 4};
@@ -302,7 +315,8 @@ Expr Expressions::condition(const Scope &scope, int depth, const IndexTerm *must
   const IndexTerm v = must ? *must : another();
   switch (choices_.weighted({30, 20, 15, 10, 10, 6, 5, 4})) {
     case 0: {
-      const Expr e = load(scope, choices_.pick(std::vector<Type>{float32, uint8, bfloat16, int32}), Content::Small, 0, &v);
+      const Expr e = load(scope, choices_.pick(std::vector<Type>{float32, uint8, bfloat16, int32}),
+                          Content::Small, 0, &v);
       return choices_.chance(25) ? e > 0 : e != 0;
     }
     case 1: {  // blocks
@@ -359,9 +373,10 @@ std::vector<Expr> Expressions::arguments(const Scope &scope, std::size_t number)
     });
     args.push_back(same && own != scope.variables.end() ? own->e : index(scope, f.extents[d], 0).e);
     // No range can be inferred from data.
-    const bool said = std::ranges::any_of(f.func.func()->directives, [&](const Directive &directive) {
-      return directive.kind == DirectiveKind::Bound && directive.vars[0] == f.vars[d].node();
-    });
+    const bool said =
+        std::ranges::any_of(f.func.func()->directives, [&](const Directive &directive) {
+          return directive.kind == DirectiveKind::Bound && directive.vars[0] == f.vars[d].node();
+        });
     if (!said && is_data(args.back())) f.func.bound(f.vars[d], 0, make_int(int64, f.extents[d]));
   }
   return args;
@@ -372,7 +387,8 @@ Value Expressions::call(const Scope &scope, std::size_t number) {
   const DrawnFunc &f = program_.funcs[number];
   if (f.softmax) {
     program_.exact = false;
-    return choices_.chance(15) ? Value{clamp(log_sum_exp(ref), -8, 8), 8} : Value{softmax_value(ref), 4};
+    return choices_.chance(15) ? Value{clamp(log_sum_exp(ref), -8, 8), 8}
+                               : Value{softmax_value(ref), 4};
   }
   Expr e = ref[static_cast<int>(choices_.below(static_cast<std::uint32_t>(ref.size())))];
   if (e.type().is_float() && e.type().bits == 16) e = f32(e);
@@ -391,7 +407,8 @@ RDom Expressions::new_domain(Scope *scope, bool plain) {
   const bool empty = choices_.chance(2);
   const std::int64_t n = empty ? 0 : size();
   const std::string id = name("r");
-  const int kind = plain ? static_cast<int>(choices_.below(2)) : choices_.weighted({40, 25, 12, 12, 11});
+  const int kind =
+      plain ? static_cast<int>(choices_.below(2)) : choices_.weighted({40, 25, 12, 12, 11});
   if (kind == 1) {  // as far as a tensor goes
     TensorParam t(float32, 1, name("N"));
     program_.tensors.push_back({t, {n}, Content::Small, 0});

@@ -16,7 +16,8 @@ struct IndexTerm {
   std::int64_t size = 0;
 };
 
-/// What may be read at a place: loop variables, and data that predicates have proved to be in range.
+/// What may be read at a place: loop variables, and data that predicates have proved to be in
+/// range.
 struct Scope {
   std::vector<IndexTerm> variables;  ///< plain variables
   std::vector<IndexTerm> proved;     ///< guarded keys
@@ -35,7 +36,8 @@ class Expressions {
   /// An expression in [0, limit), or in any range when limit < 0.
   IndexTerm index(const Scope &scope, std::int64_t limit, int depth = 1);
   /// An element of an input; `must` (if defined) is among the indices.
-  Expr load(const Scope &scope, Type type, Content content, std::int64_t limit, const IndexTerm *must = nullptr);
+  Expr load(const Scope &scope, Type type, Content content, std::int64_t limit,
+            const IndexTerm *must = nullptr);
   Value value(const Scope &scope, int depth);
   /// A bool expression; `must` occurs in it if given.
   Expr condition(const Scope &scope, int depth, const IndexTerm *must = nullptr);

@@ -57,7 +57,8 @@ template <class T>
 T number(const std::string &option, const std::string &text) {
   T value{};
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-  if (error != std::errc() || end != text.data() + text.size()) usage_error(option + " needs a number, not '" + text + "'");
+  if (error != std::errc() || end != text.data() + text.size())
+    usage_error(option + " needs a number, not '" + text + "'");
   return value;
 }
 
@@ -102,7 +103,8 @@ Options parse(int argc, char **argv) {
 }
 
 void print_case(const CaseRecord &record) {
-  if (record.refusals[0] != 0) std::printf("// steps that were refused and taken back\n%s\n", record.refusals);
+  if (record.refusals[0] != 0)
+    std::printf("// steps that were refused and taken back\n%s\n", record.refusals);
   std::printf("%s\n%s in phase '%s'", record.program, to_string(record.outcome), record.phase);
   std::printf(record.message[0] != 0 ? ":\n%s\n" : "\n", record.message);
 }
@@ -129,21 +131,25 @@ class Statistics {
   void print() const {
     std::printf("\n%lld cases:", static_cast<long long>(cases));
     for (std::size_t i = 0; i < outcomes_.size(); ++i) {
-      if (outcomes_[i] > 0) std::printf(" %lld %s,", static_cast<long long>(outcomes_[i]), to_string(static_cast<Outcome>(i)));
+      if (outcomes_[i] > 0)
+        std::printf(" %lld %s,", static_cast<long long>(outcomes_[i]),
+                    to_string(static_cast<Outcome>(i)));
     }
     const auto passed = static_cast<double>(std::max<std::int64_t>(outcomes_[0], 1));
     std::printf(" of those that passed %.0f%% exact, %.0f%% scheduled, %.1f directives each\n",
-                100 * static_cast<double>(exact_) / passed, 100 * static_cast<double>(scheduled_) / passed,
+                100 * static_cast<double>(exact_) / passed,
+                100 * static_cast<double>(scheduled_) / passed,
                 static_cast<double>(directives_) / passed);
     std::printf("%-16s %9s %9s %9s %9s\n", "step", "accepted", "share", "at call", "lowering");
     for (std::size_t s = 0; s < kSteps; ++s) {
       const StepCounts &c = steps_[s];
       const std::uint32_t all = c.accepted + c.refused_at_call + c.refused_by_lowering;
       if (all == 0) continue;
-      std::printf("%-16s %9u %8.0f%% %9u %9u\n", to_string(static_cast<Step>(s)), c.accepted, 100.0 * c.accepted / all,
-                  c.refused_at_call, c.refused_by_lowering);
+      std::printf("%-16s %9u %8.0f%% %9u %9u\n", to_string(static_cast<Step>(s)), c.accepted,
+                  100.0 * c.accepted / all, c.refused_at_call, c.refused_by_lowering);
     }
-    for (const auto &[reason, count] : refusals_) std::printf("%6lld  %s\n", static_cast<long long>(count), reason.c_str());
+    for (const auto &[reason, count] : refusals_)
+      std::printf("%6lld  %s\n", static_cast<long long>(count), reason.c_str());
   }
 
   std::int64_t cases = 0;
@@ -164,8 +170,10 @@ std::vector<std::uint32_t> read_case(const std::string &file) {
 }
 
 // Prints a failure, first as it was found and then made smaller.
-void report(Runner *runner, const Options &options, const CaseInput &input, const CaseRecord &failed) {
-  std::printf("\nFAILED: seed %llu: %s\n%s\n", static_cast<unsigned long long>(input.seed), signature(failed).c_str(), failed.message);
+void report(Runner *runner, const Options &options, const CaseInput &input,
+            const CaseRecord &failed) {
+  std::printf("\nFAILED: seed %llu: %s\n%s\n", static_cast<unsigned long long>(input.seed),
+              signature(failed).c_str(), failed.message);
   std::fflush(stdout);
   const bool terminal = isatty(STDOUT_FILENO) != 0;
   runner->quiet = true;
@@ -179,20 +187,25 @@ void report(Runner *runner, const Options &options, const CaseInput &input, cons
   std::ofstream out(file);
   for (const std::uint32_t c : small.choices) out << c << ' ';
   out.close();
-  std::printf("%smade smaller, to %zu decisions:\n\n", terminal ? "\r\033[K" : "", small.choices.size());
+  std::printf("%smade smaller, to %zu decisions:\n\n", terminal ? "\r\033[K" : "",
+              small.choices.size());
   print_case(runner->run(small));
   runner->quiet = false;
   std::printf("\nrepeat: pit_fuzz --replay %llu, or made smaller: pit_fuzz --case %s\n",
-              static_cast<unsigned long long>(input.seed), out ? file.c_str() : "(it could not be saved)");
+              static_cast<unsigned long long>(input.seed),
+              out ? file.c_str() : "(it could not be saved)");
   std::fflush(stdout);
 }
 
 int run(const Options &options) {
   const auto begin = std::chrono::steady_clock::now();
-  const auto elapsed = [&] { return std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count(); };
+  const auto elapsed = [&] {
+    return std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+  };
   Runner one(1, options.limit);
   if (options.replay || !options.case_file.empty()) {
-    const CaseInput input = options.replay ? CaseInput{options.replay_seed} : CaseInput{0, true, read_case(options.case_file)};
+    const CaseInput input = options.replay ? CaseInput{options.replay_seed}
+                                           : CaseInput{0, true, read_case(options.case_file)};
     const CaseRecord &record = one.run(input);
     print_case(record);
     return is_failure(record.outcome) ? 1 : 0;
@@ -204,9 +217,11 @@ int run(const Options &options) {
   std::set<std::string> seen;
   const auto finished = [&](const CaseInput &input, const CaseRecord &record) {
     statistics.add(record);
-    if (is_failure(record.outcome) && seen.insert(signature(record)).second) failures.emplace_back(input, record);
+    if (is_failure(record.outcome) && seen.insert(signature(record)).second)
+      failures.emplace_back(input, record);
   };
-  std::printf("pit_fuzz --seed %llu, %.0f seconds\n", static_cast<unsigned long long>(options.seed), options.seconds);
+  std::printf("pit_fuzz --seed %llu, %.0f seconds\n", static_cast<unsigned long long>(options.seed),
+              options.seconds);
   const bool terminal = isatty(STDOUT_FILENO) != 0;
   double shown = 0;
   std::size_t reported = 0;
@@ -214,7 +229,8 @@ int run(const Options &options) {
     many.start({options.seed * 1000000 + i}, finished);
     if (terminal && elapsed() > shown + 0.2) {
       shown = elapsed();
-      std::printf("\r\033[K%.0f s, %lld cases, %zu failures", shown, static_cast<long long>(statistics.cases), failures.size());
+      std::printf("\r\033[K%.0f s, %lld cases, %zu failures", shown,
+                  static_cast<long long>(statistics.cases), failures.size());
       std::fflush(stdout);
     }
     if (failures.size() > reported) {
@@ -230,7 +246,8 @@ int run(const Options &options) {
   for (; options.keep_going && reported < failures.size(); ++reported) {
     report(&one, options, failures[reported].first, failures[reported].second);
   }
-  if (!options.keep_going && reported == 0 && !failures.empty()) report(&one, options, failures[0].first, failures[0].second);
+  if (!options.keep_going && reported == 0 && !failures.empty())
+    report(&one, options, failures[0].first, failures[0].second);
   statistics.print();
   return failures.empty() ? 0 : 1;
 }

@@ -25,7 +25,8 @@ std::string domain_text(const DefinitionData &definition) {
   std::set<const RDomNode *> seen;
   for (const ReductionDim &dim : definition.domain) {
     const auto domain = dim.var->domain.lock();
-    text += "    over " + dim.var->name + " in [" + to_string(dim.min) + ", +" + to_string(dim.extent) + ")\n";
+    text += "    over " + dim.var->name + " in [" + to_string(dim.min) + ", +" +
+            to_string(dim.extent) + ")\n";
     if (!domain || !seen.insert(domain.get()).second) continue;
     for (const Expr &p : domain->predicates) text += "    where " + to_string(p) + "\n";
   }
@@ -35,10 +36,11 @@ std::string domain_text(const DefinitionData &definition) {
 std::string func_text(const FuncNode &func) {
   std::string text;
   for (const DefinitionData &d : func.definitions) {
-    const std::string values = d.combiner == Combiner::Softmax ? "softmax_term(" + join(d.values) + ")"
-                               : d.combiner == Combiner::TopK  ? "top_k(" + join(d.values) + ")"
-                               : d.values.size() > 1           ? "Tuple(" + join(d.values) + ")"
-                                                               : join(d.values);
+    const std::string values = d.combiner == Combiner::Softmax
+                                   ? "softmax_term(" + join(d.values) + ")"
+                               : d.combiner == Combiner::TopK ? "top_k(" + join(d.values) + ")"
+                               : d.values.size() > 1          ? "Tuple(" + join(d.values) + ")"
+                                                              : join(d.values);
     text += func.name + "(" + join(d.args) + ") " + to_string(d.combiner) + " " + values + ";";
     if (d.implicit) text += "  // implicit";
     text += "\n" + domain_text(d);
@@ -70,16 +72,19 @@ std::string to_text(const DrawnProgram &program) {
   std::string text;
   for (const DrawnTensor &t : program.tensors) {
     if (!used.contains(t.param.name())) continue;
-    text += "TensorParam " + t.param.name() + "(" + to_string(t.param.type()) + ", " + std::to_string(t.param.rank()) +
-            ");  // " + to_string(t.extents) + ", " + content_text(t) + "\n";
+    text += "TensorParam " + t.param.name() + "(" + to_string(t.param.type()) + ", " +
+            std::to_string(t.param.rank()) + ");  // " + to_string(t.extents) + ", " +
+            content_text(t) + "\n";
   }
   for (const auto &[param, value] : program.scalars) {
     if (!used.contains(param->name)) continue;
-    text += "Param " + param->name + "(" + to_string(param->type) + ");  // " + std::to_string(value) + "\n";
+    text += "Param " + param->name + "(" + to_string(param->type) + ");  // " +
+            std::to_string(value) + "\n";
   }
   for (const FuncPtr &f : pipeline.funcs()) text += func_text(*f);
   for (std::size_t i = 0; i < program.outputs.size(); ++i) {
-    text += "output " + program.funcs[program.outputs[i]].func.name() + "  // " + to_string(program.output_extents[i]) + "\n";
+    text += "output " + program.funcs[program.outputs[i]].func.name() + "  // " +
+            to_string(program.output_extents[i]) + "\n";
   }
   return text + "// schedule\n" + pipeline.schedule().to_string();
 }

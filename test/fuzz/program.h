@@ -31,23 +31,23 @@ struct DrawnFunc {
   Func func;
   std::vector<Var> vars;
   Shape extents;
-  double bound = 0;        ///< of the absolute value, after `readable`
-  bool softmax = false;    ///< components are the state
-  bool infinite = false;   ///< may hold the identity of min or max
+  double bound = 0;                 ///< of the absolute value, after `readable`
+  bool softmax = false;             ///< components are the state
+  bool infinite = false;            ///< may hold the identity of min or max
   std::int64_t key_component = -1;  ///< this component is an index in [0, key_limit)
   std::int64_t key_limit = 0;
-  bool scattered = false;  ///< an update may write anywhere in extents
+  bool scattered = false;   ///< an update may write anywhere in extents
   bool restricted = false;  ///< has a where
 };
 
 struct DrawnProgram {
   std::vector<DrawnTensor> tensors;
   std::vector<std::pair<ParamPtr, double>> scalars;
-  std::vector<RDom> domains;     ///< kept while definitions are made of their variables
-  std::vector<DrawnFunc> funcs;  ///< producers before consumers
-  std::vector<std::size_t> outputs;  ///< in funcs
-  std::vector<Shape> output_extents;  ///< of the outputs, as the caller gives them
-  bool exact = true;              ///< every value is a small integer
+  std::vector<RDom> domains;           ///< kept while definitions are made of their variables
+  std::vector<DrawnFunc> funcs;        ///< producers before consumers
+  std::vector<std::size_t> outputs;    ///< in funcs
+  std::vector<Shape> output_extents;   ///< of the outputs, as the caller gives them
+  bool exact = true;                   ///< every value is a small integer
   std::vector<SparseIndex> indices{};  ///< made by the schedule
 
   Pipeline pipeline() const;

@@ -1,12 +1,12 @@
 // Cases in processes of their own.
+#include <fcntl.h>
 #include <sys/mman.h>
 #include <sys/wait.h>
 #include <unistd.h>
-#include <fcntl.h>
 
 #include <algorithm>
-#include <cstring>
 #include <csignal>
+#include <cstring>
 #include <new>
 #include <system_error>
 
@@ -14,9 +14,11 @@
 
 namespace pit::fuzz {
 
-Runner::Runner(int jobs, unsigned seconds_a_case) : places_(static_cast<std::size_t>(jobs)), seconds_(seconds_a_case) {
+Runner::Runner(int jobs, unsigned seconds_a_case)
+    : places_(static_cast<std::size_t>(jobs)), seconds_(seconds_a_case) {
   for (Place &p : places_) {
-    void *memory = mmap(nullptr, sizeof(CaseRecord), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    void *memory = mmap(nullptr, sizeof(CaseRecord), PROT_READ | PROT_WRITE,
+                        MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     if (memory == MAP_FAILED) throw std::system_error(errno, std::generic_category(), "mmap");
     p.record = new (memory) CaseRecord;
   }
@@ -32,7 +34,8 @@ Runner::~Runner() {
   }
 }
 
-void Runner::start(const CaseInput &input, const std::function<void(const CaseInput &, const CaseRecord &)> &finished) {
+void Runner::start(const CaseInput &input,
+                   const std::function<void(const CaseInput &, const CaseRecord &)> &finished) {
   const auto free = std::ranges::find(places_, 0, &Place::process);
   Place *place = free != places_.end() ? &*free : wait_for_one(finished);
   new (place->record) CaseRecord;
@@ -49,12 +52,14 @@ void Runner::start(const CaseInput &input, const std::function<void(const CaseIn
     const int nothing = open("/dev/null", O_WRONLY | O_CLOEXEC);
     if (nothing >= 0) dup2(nothing, STDERR_FILENO);
   }
-  Choices choices = input.given ? Choices(input.choices, &place->record->choices) : Choices(input.seed, &place->record->choices);
+  Choices choices = input.given ? Choices(input.choices, &place->record->choices)
+                                : Choices(input.seed, &place->record->choices);
   run_case(&choices, place->record);
   _exit(0);
 }
 
-Runner::Place *Runner::wait_for_one(const std::function<void(const CaseInput &, const CaseRecord &)> &finished) {
+Runner::Place *Runner::wait_for_one(
+    const std::function<void(const CaseInput &, const CaseRecord &)> &finished) {
   for (;;) {
     int status = 0;
     const pid_t child = waitpid(-1, &status, 0);
@@ -66,7 +71,8 @@ Runner::Place *Runner::wait_for_one(const std::function<void(const CaseInput &, 
     if (WIFSIGNALED(status)) {
       record.signal = WTERMSIG(status);
       record.outcome = record.signal == SIGALRM ? Outcome::Timeout : Outcome::Crash;
-      std::strcpy(record.message, record.signal == SIGALRM ? "it took too long" : sigdescr_np(record.signal));
+      std::strcpy(record.message,
+                  record.signal == SIGALRM ? "it took too long" : sigdescr_np(record.signal));
     } else if (WEXITSTATUS(status) != 0) {  // a sanitizer
       record.outcome = Outcome::Crash;
       std::strcpy(record.message, "the process ended with a status that is not 0");
@@ -77,7 +83,8 @@ Runner::Place *Runner::wait_for_one(const std::function<void(const CaseInput &, 
 }
 
 void Runner::finish(const std::function<void(const CaseInput &, const CaseRecord &)> &finished) {
-  while (std::ranges::any_of(places_, [](const Place &p) { return p.process != 0; })) wait_for_one(finished);
+  while (std::ranges::any_of(places_, [](const Place &p) { return p.process != 0; }))
+    wait_for_one(finished);
 }
 
 const CaseRecord &Runner::run(const CaseInput &input) {

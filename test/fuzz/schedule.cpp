@@ -6,9 +6,11 @@ namespace pit::fuzz {
 
 const char *to_string(Step step) {
   static constexpr const char *kNames[kSteps] = {
-      "split",        "tile",       "fuse",           "reorder",      "parallel",  "vectorize", "unroll",
-      "gpu",          "hints",      "compute_root",   "compute_at",   "compute_inline", "compute_with", "pit_tile",
-      "shared index", "store_compact", "reorder_storage", "strict",   "atomic",    "specialize"};
+      "split",           "tile",         "fuse",         "reorder",
+      "parallel",        "vectorize",    "unroll",       "gpu",
+      "hints",           "compute_root", "compute_at",   "compute_inline",
+      "compute_with",    "pit_tile",     "shared index", "store_compact",
+      "reorder_storage", "strict",       "atomic",       "specialize"};
   return kNames[static_cast<std::size_t>(step)];
 }
 
@@ -17,19 +19,22 @@ void Steps::refresh() {
   definitions_.clear();
   for (const FuncPtr &f : funcs_) {
     if (f->inline_reduction) continue;
-    for (int i = 0; i < static_cast<int>(f->definitions.size()); ++i) definitions_.emplace_back(f, i);
+    for (int i = 0; i < static_cast<int>(f->definitions.size()); ++i)
+      definitions_.emplace_back(f, i);
   }
   for (const Definition &d : specializations_) definitions_.push_back(d);
 }
 
 Definition Steps::any_definition() {
   // Updates do the work: take what was defined last first.
-  return definitions_[definitions_.size() - 1 - choices_.below(static_cast<std::uint32_t>(definitions_.size()))];
+  return definitions_[definitions_.size() - 1 -
+                      choices_.below(static_cast<std::uint32_t>(definitions_.size()))];
 }
 
 bool Steps::said(const FuncNode &func, DirectiveKind kind, int definition) {
-  return std::ranges::any_of(func.directives,
-                             [&](const Directive &d) { return d.kind == kind && d.definition == definition; });
+  return std::ranges::any_of(func.directives, [&](const Directive &d) {
+    return d.kind == kind && d.definition == definition;
+  });
 }
 
 bool Steps::placed(const FuncNode &func) {
@@ -65,8 +70,8 @@ void draw_schedule(Choices *choices, DrawnProgram *program, const ScheduleContex
   for (int i = 0; i < 8; ++i) {
     const Choices::Part part(choices);
     if (!choices->chance(78)) return;
-    const auto step = static_cast<Step>(choices->weighted(
-        {6, 5, 4, 5, 4, 4, 3, 4, 4, 5, 12, 3, 1, 24, 6, 6, 3, 3, 4, 4}));
+    const auto step = static_cast<Step>(
+        choices->weighted({6, 5, 4, 5, 4, 4, 3, 4, 4, 5, 12, 3, 1, 24, 6, 6, 3, 3, 4, 4}));
     StepCounts &c = (*context.counts)[static_cast<std::size_t>(step)];
     steps.refresh();
     std::vector<std::vector<Directive>> said;

@@ -18,15 +18,33 @@ struct StepCounts {
 };
 
 enum class Step : std::uint8_t {
-  Split, Tile, Fuse, Reorder, Parallel, Vectorize, Unroll, Gpu, Hints, ComputeRoot, ComputeAt, ComputeInline,
-  ComputeWith, PitTile, SharedIndex, StoreCompact, ReorderStorage, Strict, Atomic, Specialize
+  Split,
+  Tile,
+  Fuse,
+  Reorder,
+  Parallel,
+  Vectorize,
+  Unroll,
+  Gpu,
+  Hints,
+  ComputeRoot,
+  ComputeAt,
+  ComputeInline,
+  ComputeWith,
+  PitTile,
+  SharedIndex,
+  StoreCompact,
+  ReorderStorage,
+  Strict,
+  Atomic,
+  Specialize
 };
 inline constexpr std::size_t kSteps = static_cast<std::size_t>(Step::Specialize) + 1;
 const char *to_string(Step step);
 using ScheduleCounts = std::array<StepCounts, kSteps>;
 
-/// What a schedule is drawn with. `try_lower` throws CompileError for what is illegal; `refused` is told of every
-/// refusal.
+/// What a schedule is drawn with. `try_lower` throws CompileError for what is illegal; `refused` is
+/// told of every refusal.
 struct ScheduleContext {
   std::function<void()> try_lower;
   std::function<void(Step, const CompileError &)> refused;
@@ -42,7 +60,8 @@ class Steps {
   Steps(Choices *choices, DrawnProgram *program) : choices_(*choices), program_(*program) {}
 
   void refresh();  ///< after the Funcs' directives have changed
-  /// Says the directives of a drawn step; CompileError when one is refused. False: there was nothing to say.
+  /// Says the directives of a drawn step; CompileError when one is refused. False: there was
+  /// nothing to say.
   bool say(Step step);
 
  private:
@@ -58,7 +77,8 @@ class Steps {
   bool pit_tile(bool shared);
   bool store_compact();
   IndexSpec draw_index(Definition *d);
-  Extents draw_dense(const Definition &d, const VarPtr &axis, const Extents &micro, const std::vector<VarPtr> &group);
+  Extents draw_dense(const Definition &d, const VarPtr &axis, const Extents &micro,
+                     const std::vector<VarPtr> &group);
   void settings(SparseIndex *index);
   void around_tile(Definition d, const Var &tile, const VarPtr &axis);
 
@@ -71,13 +91,15 @@ class Steps {
   static bool placed(const FuncNode &func);
   std::vector<VarPtr> loops(const Definition &d) const;
   Var fresh() { return Var("x" + std::to_string(loops_made_++)); }
-  std::int64_t factor() { return choices_.pick(std::vector<std::int64_t>{4, 1, 2, 3, 5, 8, 16, 32}); }
+  std::int64_t factor() {
+    return choices_.pick(std::vector<std::int64_t>{4, 1, 2, 3, 5, 8, 16, 32});
+  }
   VarOrRVar loop(const VarPtr &v) const { return VarOrRVar(v); }
 
   Choices &choices_;
   DrawnProgram &program_;
-  std::vector<FuncPtr> funcs_;             ///< reachable, producers first
-  std::vector<Definition> definitions_;    ///< of all Funcs, then specializations
+  std::vector<FuncPtr> funcs_;           ///< reachable, producers first
+  std::vector<Definition> definitions_;  ///< of all Funcs, then specializations
   std::vector<Definition> specializations_;
   int loops_made_ = 0;
 };

@@ -71,7 +71,8 @@ bool Steps::say_loops(Step step, Definition d) {
       return true;
     case Step::Gpu:
       d.gpu_blocks(v);
-      if (all.size() > 1 && choices_.chance(60)) d.gpu_threads(loop(all[at == 0 ? all.size() - 1 : at - 1]));
+      if (all.size() > 1 && choices_.chance(60))
+        d.gpu_threads(loop(all[at == 0 ? all.size() - 1 : at - 1]));
       return true;
     default:
       switch (choices_.below(6)) {
@@ -85,7 +86,8 @@ bool Steps::say_loops(Step step, Definition d) {
           d.persistent();
           break;
         case 3:
-          d.tile_order(choices_.pick(std::vector<TileOrder>{TileOrder::RowMajor, TileOrder::ColumnMajor, TileOrder::Swizzled}));
+          d.tile_order(choices_.pick(std::vector<TileOrder>{
+              TileOrder::RowMajor, TileOrder::ColumnMajor, TileOrder::Swizzled}));
           break;
         case 4:
           d.split_reduction(v, static_cast<int>(choices_.between(1, 4)));
@@ -136,7 +138,9 @@ bool Steps::compute_at() {
       for (const Expr &e : parts) {
         walk(e, [&](const Expr &part) {
           const Call *call = part.as<Call>();
-          if (call && call->owner && call->owner != f && (!placed(*call->func) || choices_.chance(5))) uses.emplace_back(call->owner, Definition(f, i));
+          if (call && call->owner && call->owner != f &&
+              (!placed(*call->func) || choices_.chance(5)))
+            uses.emplace_back(call->owner, Definition(f, i));
           return true;
         });
       }
@@ -162,7 +166,8 @@ bool Steps::specialize() {
   Definition d = any_definition();
   if (d.specialization() != 0) return false;
   const Expr condition = [&]() -> Expr {
-    if (!program_.indices.empty() && choices_.chance(50)) return choices_.pick(program_.indices).density() < 0.5f;
+    if (!program_.indices.empty() && choices_.chance(50))
+      return choices_.pick(program_.indices).density() < 0.5f;
     if (!program_.scalars.empty() && choices_.chance(40)) {
       const Expr s(std::make_shared<ParamRef>(choices_.pick(program_.scalars).first), {});
       return s > 1;
@@ -179,7 +184,9 @@ bool Steps::specialize() {
   specializations_.push_back(special);
   // Most often something is different in the special case.
   if (choices_.chance(80)) {
-    say_loops(choices_.pick(std::vector<Step>{Step::Split, Step::Vectorize, Step::Reorder, Step::Parallel}), special);
+    say_loops(choices_.pick(
+                  std::vector<Step>{Step::Split, Step::Vectorize, Step::Reorder, Step::Parallel}),
+              special);
   }
   return true;
 }

@@ -24,7 +24,9 @@ bool reads(const std::vector<Expr> &exprs, const VarPtr &v) {
   return std::ranges::any_of(exprs, [&](const Expr &e) { return e.defined() && uses(e, v); });
 }
 
-bool contains(const std::vector<VarPtr> &vars, const VarPtr &v) { return std::ranges::find(vars, v) != vars.end(); }
+bool contains(const std::vector<VarPtr> &vars, const VarPtr &v) {
+  return std::ranges::find(vars, v) != vars.end();
+}
 
 }  // namespace
 
@@ -33,12 +35,14 @@ IndexSpec Steps::draw_index(Definition *d) {
   std::vector<VarPtr> variables = variables_of(*d->func(), d->number());
   const std::vector<VarPtr> left = loops(*d);
   std::vector<VarPtr> whole;  // what no directive has replaced
-  std::ranges::copy_if(variables, std::back_inserter(whole), [&](const VarPtr &v) { return contains(left, v); });
+  std::ranges::copy_if(variables, std::back_inserter(whole),
+                       [&](const VarPtr &v) { return contains(left, v); });
   if (!whole.empty()) variables = whole;
   const std::vector<Expr> conditions = conditions_of(*d->func(), d->number());
   std::ranges::reverse(variables);  // reductions first
   std::vector<VarPtr> tested;
-  std::ranges::copy_if(variables, std::back_inserter(tested), [&](const VarPtr &v) { return reads(conditions, v); });
+  std::ranges::copy_if(variables, std::back_inserter(tested),
+                       [&](const VarPtr &v) { return reads(conditions, v); });
   IndexSpec spec;
   VarPtr axis = choices_.pick(!tested.empty() && !choices_.chance(20) ? tested : variables);
   std::vector<VarPtr> parts{axis};
@@ -81,7 +85,8 @@ IndexSpec Steps::draw_index(Definition *d) {
       });
     }
     for (const VarPtr &v : variables) {
-      if (!is_axis(v)) keys.push_back(choices_.chance(50) ? make_variable(v) : make_variable(v) / 4);
+      if (!is_axis(v))
+        keys.push_back(choices_.chance(50) ? make_variable(v) : make_variable(v) / 4);
     }
     if (!keys.empty()) {
       spec.group = choices_.pick(keys);
@@ -98,7 +103,8 @@ IndexSpec Steps::draw_index(Definition *d) {
   return spec;
 }
 
-Extents Steps::draw_dense(const Definition &d, const VarPtr &axis, const Extents &micro, const std::vector<VarPtr> &group) {
+Extents Steps::draw_dense(const Definition &d, const VarPtr &axis, const Extents &micro,
+                          const std::vector<VarPtr> &group) {
   Extents dense;
   for (const VarPtr &v : loops(d)) {
     if (!choices_.chance(v == axis ? 80 : 40)) continue;
@@ -147,7 +153,8 @@ void Steps::around_tile(Definition d, const Var &tile, const VarPtr &axis) {
   for (const Expr &e : parts_of(d)) {
     walk(e, [&](const Expr &part) {
       const Call *call = part.as<Call>();
-      if (call && call->owner && call->owner != d.func() && std::ranges::find(producers, call->owner) == producers.end()) {
+      if (call && call->owner && call->owner != d.func() &&
+          std::ranges::find(producers, call->owner) == producers.end()) {
         producers.push_back(call->owner);
       }
       return true;
@@ -182,14 +189,31 @@ bool Steps::pit_tile(bool shared) {
   if (variables_of(*d.func(), d.number()).empty()) return false;
   const Var tile = fresh();
   if (shared) {
-    if (program_.indices.empty()) return false;
+    if (program_.indices.empty()) {
+      const IndexSpec spec = draw_index(&d);
+      SparseIndex made = d.index(spec);
+      settings(&made);
+      program_.indices.push_back(made);
+    }
     const SparseIndex index = choices_.pick(program_.indices);
     const IndexNode &node = *index.node();
-    // A fused axis is shared by fusing in the same way.
     const FuncPtr owner = node.func.lock();
+    std::vector<Definition> fitting;
+    for (const Definition &x : definitions_) {
+      const std::vector<VarPtr> own = variables_of(*x.func(), x.number());
+      const auto has = [&](const VarPtr &v) { return contains(own, v); };
+      if (std::ranges::all_of(originals_of(node.axis, *owner, node.definition, owner->directives),
+                              has) &&
+          std::ranges::all_of(group_vars(node, owner->directives), has) &&
+          !said(*x.func(), DirectiveKind::PitTile, x.number())) {
+        fitting.push_back(x);
+      }
+    }
+    if (fitting.empty()) return false;
+    d = choices_.pick(fitting);
+    // A fused axis is shared by fusing in the same way.
     const auto parts = fused_from(node.axis, *owner, node.definition, owner->directives);
     if (parts.size() == 2 && !contains(loops(d), node.axis)) {
-      Var fused(node.axis->name);
       for (const Directive &said : owner->directives) {
         if (said.kind == DirectiveKind::Fuse && said.vars[2] == node.axis) {
           d.fuse(loop(parts[0]), loop(parts[1]), VarOrRVar(node.axis));
@@ -210,14 +234,17 @@ bool Steps::pit_tile(bool shared) {
   probe.definition = d.number();
   probe.axis = spec.axis.node();
   probe.group = spec.group;
-  const Extents dense = draw_dense(d, spec.axis.node(), spec.micro, group_vars(probe, d.func()->directives));
+  const Extents dense =
+      draw_dense(d, spec.axis.node(), spec.micro, group_vars(probe, d.func()->directives));
   if (choices_.chance(50)) {
     SparseIndex index = d.index(spec);
     settings(&index);
     d.pit_tile(tile, {.axis = {}, .group = {}, .micro = {}, .dense = dense, .index = index});
     program_.indices.push_back(index);
   } else {
-    d.pit_tile(tile, {.axis = spec.axis, .group = spec.group, .micro = spec.micro, .dense = dense, .index = {}});
+    d.pit_tile(
+        tile,
+        {.axis = spec.axis, .group = spec.group, .micro = spec.micro, .dense = dense, .index = {}});
   }
   around_tile(d, tile, spec.axis.node());
   return true;
@@ -246,8 +273,11 @@ bool Steps::store_compact() {
   program_.indices.push_back(index);
   if (choices_.chance(60)) {
     const Var tile = fresh();
-    d.pit_tile(tile, {.axis = {}, .group = {}, .micro = {},
-                      .dense = draw_dense(d, spec.axis.node(), spec.micro, group_vars(*index.node(), d.func()->directives)),
+    d.pit_tile(tile, {.axis = {},
+                      .group = {},
+                      .micro = {},
+                      .dense = draw_dense(d, spec.axis.node(), spec.micro,
+                                          group_vars(*index.node(), d.func()->directives)),
                       .index = index});
     around_tile(d, tile, spec.axis.node());
   }

@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <cctype>
 #include <chrono>
+#include <functional>
 #include <set>
 
 #include "case.h"
@@ -11,7 +12,8 @@ namespace pit::fuzz {
 std::string signature(const CaseRecord &record) {
   std::string text = std::string(to_string(record.outcome)) + " in " + record.phase;
   if (record.outcome == Outcome::WrongResult || record.outcome == Outcome::RoundTrip) return text;
-  if (record.outcome == Outcome::Crash || record.outcome == Outcome::Timeout) return text + ": " + record.message;
+  if (record.outcome == Outcome::Crash || record.outcome == Outcome::Timeout)
+    return text + ": " + record.message;
   // The words of the message that do not speak of the program.
   text += ": ";
   std::string word;
@@ -38,10 +40,14 @@ namespace {
 
 class Shrinker {
  public:
-  Shrinker(Runner *runner, const CaseRecord &failed, double seconds, const std::function<void(std::size_t)> &progress)
-      : runner_(*runner), wanted_(signature(failed)), progress_(progress),
-        end_(std::chrono::steady_clock::now() + std::chrono::duration_cast<std::chrono::steady_clock::duration>(
-                                                    std::chrono::duration<double>(seconds))),
+  Shrinker(Runner *runner, const CaseRecord &failed, double seconds,
+           const std::function<void(std::size_t)> &progress)
+      : runner_(*runner),
+        wanted_(signature(failed)),
+        progress_(progress),
+        end_(std::chrono::steady_clock::now() +
+             std::chrono::duration_cast<std::chrono::steady_clock::duration>(
+                 std::chrono::duration<double>(seconds))),
         record_(failed.choices),
         best_(failed.choices.values, failed.choices.values + failed.choices.count) {}
 
@@ -73,10 +79,14 @@ class Shrinker {
     if (late() || candidate == best_ || !tried_.insert(candidate).second) return false;
     const CaseRecord &record = runner_.run({0, true, candidate});
     if (signature(record) != wanted_) return false;
+    std::vector<std::uint32_t> drawn(record.choices.values,
+                                     record.choices.values + record.choices.count);
+    trim(&drawn);
+    if (drawn.size() > best_.size() || (drawn.size() == best_.size() && drawn >= best_))
+      return false;
     // What the case really drew may differ from what was given: shorter, and in range.
     record_ = record.choices;
-    best_.assign(record_.values, record_.values + record_.count);
-    trim(&best_);
+    best_ = std::move(drawn);
     progress_(best_.size());
     return true;
   }
@@ -94,28 +104,51 @@ class Shrinker {
     return any;
   }
 
-  // Deletes parts and makes others the simplest, outer ones first.
+  // Deletes parts and makes others the simplest: steps of the schedule and Funcs, then what they
+  // are made of, the longest first.
   bool simplify_parts() {
     bool any = false;
-    for (std::size_t i = 0; i < record_.part_count && !late(); ++i) {
-      const auto [begin, end] = record_.parts[i];
-      if (begin >= best_.size() || end <= begin) continue;
-      const auto stop = std::min<std::size_t>(end, best_.size());
-      std::vector<std::uint32_t> candidate(best_.begin(), best_.begin() + static_cast<std::ptrdiff_t>(begin));
-      const std::vector<std::uint32_t> rest(best_.begin() + static_cast<std::ptrdiff_t>(stop), best_.end());
-      std::vector<std::uint32_t> without = candidate;
-      without.insert(without.end(), rest.begin(), rest.end());
-      if (accept(without)) {
-        any = true;
-        --i;  // another part is here now
-        continue;
+    for (const bool outer : {true, false}) {
+      for (std::size_t rank = 0; rank < record_.part_count && !late();) {
+        if (simplify_part(outer ? outer_part(rank) : long_part(rank))) {
+          any = true;  // other parts have this rank now
+        } else {
+          ++rank;
+        }
       }
-      if (end == begin + 1 && best_[begin] == kSimplestPart) continue;
-      candidate.push_back(kSimplestPart);
-      candidate.insert(candidate.end(), rest.begin(), rest.end());
-      any |= accept(candidate);
     }
     return any;
+  }
+
+  // The parts in no other part, the last first; none when there are fewer.
+  const ChoiceRecord::Part *outer_part(std::size_t rank) const {
+    std::vector<const ChoiceRecord::Part *> outer;
+    for (std::uint32_t i = 0; i < record_.part_count; ++i) {
+      const ChoiceRecord::Part &p = record_.parts[i];
+      if (outer.empty() || p.begin >= outer.back()->end) outer.push_back(&p);
+    }
+    return rank < outer.size() ? outer[outer.size() - 1 - rank] : nullptr;
+  }
+
+  const ChoiceRecord::Part *long_part(std::size_t rank) const {
+    std::vector<const ChoiceRecord::Part *> parts;
+    for (std::uint32_t i = 0; i < record_.part_count; ++i) parts.push_back(&record_.parts[i]);
+    std::ranges::stable_sort(parts, std::greater<>(),
+                             [](const auto *p) { return std::int64_t{p->end} - p->begin; });
+    return parts[rank];
+  }
+
+  bool simplify_part(const ChoiceRecord::Part *part) {
+    if (!part || part->begin >= best_.size() || part->end <= part->begin) return false;
+    const auto begin = best_.begin() + static_cast<std::ptrdiff_t>(part->begin);
+    const auto end =
+        best_.begin() + static_cast<std::ptrdiff_t>(std::min<std::size_t>(part->end, best_.size()));
+    std::vector<std::uint32_t> without(best_.begin(), begin), simplest = without;
+    without.insert(without.end(), end, best_.end());
+    if (accept(without)) return true;
+    simplest.push_back(kSimplestPart);
+    simplest.insert(simplest.end(), end, best_.end());
+    return accept(simplest);
   }
 
   bool delete_runs(std::size_t n) {
@@ -133,7 +166,8 @@ class Shrinker {
 
   bool zero_runs(std::size_t n) {
     bool any = false;
-    for (std::size_t at = 0; at + n <= best_.size() && !late(); at += std::max<std::size_t>(n / 2, 1)) {
+    for (std::size_t at = 0; at + n <= best_.size() && !late();
+         at += std::max<std::size_t>(n / 2, 1)) {
       std::vector<std::uint32_t> candidate = best_;
       const auto from = candidate.begin() + static_cast<std::ptrdiff_t>(at);
       std::fill(from, from + static_cast<std::ptrdiff_t>(n), 0);
@@ -171,7 +205,8 @@ class Shrinker {
 
 }  // namespace
 
-CaseInput shrink(Runner *runner, const CaseRecord &failed, double seconds, const std::function<void(std::size_t)> &progress) {
+CaseInput shrink(Runner *runner, const CaseRecord &failed, double seconds,
+                 const std::function<void(std::size_t)> &progress) {
   return {0, true, Shrinker(runner, failed, seconds, progress).run()};
 }
 
