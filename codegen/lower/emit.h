@@ -99,6 +99,7 @@ class Emitter {
   static Expr at_first_lane(const Expr &e, const Job &job);
   ir::Stmt emit_inside(Job &job, int i);
   ir::Stmt emit_body(Job &job);
+  std::vector<Expr> tails_;  ///< guards of the statement under way that say which lanes are iterations at all
   void choose_lanes(Job &job);
   bool sums_along_innermost(const Job &job) const;
   void check_lanes(const Job &job) const;

@@ -347,7 +347,10 @@ Stmt Emitter::emit_body(Job &job) {
     const Expr lowered = lower_expr(guard, resolved);
     (reads_axis(lowered, scope.axes) ? guards : outside).push_back(lowered);
   }
+  const std::vector<Expr> tails = tails_;
+  tails_ = guards;
   Stmt body = emit_statement(job.stage, *job.def, scope, own, guards, job.predicates, 0);
+  tails_ = tails;
   for (auto it = outside.rbegin(); it != outside.rend(); ++it) body = ir::make<ir::If>(*it, body);
   return lanes.empty() ? body : ir::make<ir::Axes>(lanes, body);
 }

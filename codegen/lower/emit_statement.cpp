@@ -116,8 +116,13 @@ Stmt Emitter::store(PlannedStage *stage, const PlannedDefinition &def, int compo
   const bool whole = in_tile || (def.number == 0 && !stage->is_output && !stage->compact);
   if (whole && combiner == Combiner::Assign && !conditions.empty()) {
     // What is inside is defined everywhere, so that lanes that fail a predicate may read it.
-    stored = select(all_of(conditions), value, make_zero(value.type()));
-    conditions.clear();
+    std::vector<Expr> tests, tails;
+    for (const Expr &c : conditions) {
+      const bool tail = std::any_of(tails_.begin(), tails_.end(), [&](const Expr &t) { return t.same_as(c); });
+      (tail && !in_tile ? tails : tests).push_back(c);
+    }
+    if (!tests.empty()) stored = select(all_of(tests), value, make_zero(value.type()));
+    conditions = tails;
   }
   int vector_bytes = 0;
   for (const Directive &d : def.directives) {

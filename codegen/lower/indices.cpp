@@ -141,6 +141,12 @@ class IndexPlanner {
       if (b && b->op == BinaryOp::Div && is_const_int(b->b, &c) && c > 0) v = b->a.as<Variable>();
       if (!v) fail("group = " + to_string(key) + " neither reads the axis (a key) nor is a variable or variable / constant");
       add_group_var(v->var, c);
+      for (const VarPtr &other : variables_of(*index_->stage->func, index_->definition)) {
+        const bool read = predicates_read(other) || uses(index_->axis_range.min, other) || uses(index_->axis_range.extent, other);
+        if (!read || other == v->var || is_axis_part(other) || is_reduction(other)) continue;
+        fail("the predicates read " + other->name + ", which group = " + to_string(key) + " does not hold; leave .group away, or add " +
+             other->name + " to it");
+      }
       return;
     }
     for (const VarPtr &v : variables_of(*index_->stage->func, index_->definition)) {
