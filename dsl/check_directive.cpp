@@ -97,31 +97,53 @@ class Check : DirectiveContext {
  private:
   // --- loops
 
-  // The reduction loops must stay in the order written unless the combiner does not care.
-  void reduction_order(const std::vector<VarPtr> &after) const {
-    if (is_permutable(combiner())) return;
-    std::vector<VarPtr> old_order, new_order;
-    std::ranges::copy_if(loops_, std::back_inserter(old_order),
-                         [&](const VarPtr &v) { return is_reduction(v); });
-    std::ranges::copy_if(after, std::back_inserter(new_order),
-                         [&](const VarPtr &v) { return is_reduction(v); });
-    if (old_order != new_order) {
-      fail("the reduction loops " + list(old_order) + " would run in another order, but " +
-           what_combiner() +
-           "; keep their order, or write the update with a combiner such as +=, min, max");
+  // Loops whose iterations must run in the order written stay in their order. `after`: the loops
+  // that there are, a split one in two.
+  void same_order(const std::vector<VarPtr> &after) const {
+    std::vector<VarPtr> ordered, old_order, new_order;
+    std::string reason;
+    bool all_reductions = true;
+    for (const VarPtr &v : loops_) {
+      const std::string why = order_reason(v);
+      if (why.empty()) continue;
+      if (reason.empty()) reason = why;
+      all_reductions &= is_reduction(v);
+      ordered.push_back(v);
+      for (const VarPtr &part : parts(v)) old_order.push_back(part);
     }
+    std::ranges::copy_if(after, std::back_inserter(new_order),
+                         [&](const VarPtr &v) { return contains(old_order, v); });
+    if (old_order != new_order) {
+      fail(std::string("the ") + (all_reductions ? "reduction " : "") + "loops " + list(ordered) +
+           " would run in another order, but " + reason +
+           "; keep their order, or write the update with a combiner such as +=, min, max that does "
+           "not read " +
+           func_->name);
+    }
+  }
+
+  // The loops that this tile makes of loop v, or v.
+  std::vector<VarPtr> parts(const VarPtr &v) const {
+    if (d_.kind == DirectiveKind::Tile && v == d_.vars[0]) return {d_.vars[2], d_.vars[4]};
+    if (d_.kind == DirectiveKind::Tile && v == d_.vars[1]) return {d_.vars[3], d_.vars[5]};
+    return {v};
+  }
+
+  // Loops whose iterations may run in any order, for messages.
+  std::string free_loops() const {
+    std::vector<VarPtr> free;
+    std::ranges::copy_if(loops_, std::back_inserter(free), [&](const VarPtr &v) {
+      return !is_reduction(v) && order_reason(v).empty();
+    });
+    return list(free);
   }
 
   void split() const {
     positive_ints("factor");
     if (d_.kind == DirectiveKind::Tile && d_.vars[0] == d_.vars[1])
       fail(d_.vars[0]->name + " is named twice");
-    loops_after();
-    if (d_.kind == DirectiveKind::Tile && !is_permutable(combiner()) && is_reduction(d_.vars[0]) &&
-        is_reduction(d_.vars[1])) {
-      fail("the reduction loops " + d_.vars[0]->name + " and " + d_.vars[1]->name +
-           " would run in another order, but " + what_combiner());
-    }
+    const std::vector<VarPtr> after = loops_after();
+    if (d_.kind == DirectiveKind::Tile) same_order(after);
   }
 
   void fuse() const {
@@ -136,15 +158,16 @@ class Check : DirectiveContext {
 
   void reorder() const {
     if (d_.vars.size() < 2) fail("it needs at least two loops");
-    reduction_order(loops_after());
+    same_order(loops_after());
   }
 
   void vectorize() const {
     existing_loops();
     positive_ints("width");
-    if (is_reduction(d_.vars[0]) && !is_permutable(combiner())) {
-      fail(d_.vars[0]->name + " is a reduction loop, but " + what_combiner() +
-           "; vectorize a pure loop: " + pure_loops());
+    if (const std::string why = order_reason(d_.vars[0]); !why.empty()) {
+      fail(d_.vars[0]->name + " is a " + (is_reduction(d_.vars[0]) ? "reduction " : "") +
+           "loop whose iterations keep their order: " + why +
+           "; vectorize a pure loop: " + free_loops());
     }
   }
 
@@ -152,14 +175,15 @@ class Check : DirectiveContext {
     existing_loops();
     distinct_vars();
     for (const VarPtr &v : d_.vars) {
-      if (!is_reduction(v)) continue;
-      if (!is_permutable(combiner())) {
-        fail(v->name + " is a reduction loop, but " + what_combiner() +
-             "; use a pure loop: " + pure_loops());
+      if (const std::string why = order_reason(v); !why.empty()) {
+        fail(v->name + " is a " + (is_reduction(v) ? "reduction " : "") +
+             "loop whose iterations keep their order: " + why +
+             "; use a pure loop: " + free_loops());
       }
+      if (!is_reduction(v)) continue;
       if (!said(DirectiveKind::Atomic)) {
         fail("iterations of the reduction loop " + v->name +
-             " update the same elements; use a pure loop (" + pure_loops() +
+             " update the same elements; use a pure loop (" + free_loops() +
              "), split_reduction, or say atomic() before, which gives up repeatability");
       }
     }
@@ -179,8 +203,8 @@ class Check : DirectiveContext {
     positive_ints("number of parts");
     if (!is_reduction(d_.vars[0]))
       fail(d_.vars[0]->name + " is not a reduction loop; split it with split instead");
-    if (!is_permutable(combiner()))
-      fail(what_combiner() + "; only combiners such as += have partial results");
+    if (const std::string why = order_reason(d_.vars[0]); !why.empty())
+      fail(why + "; only combiners such as += have partial results");
   }
 
   void specialize() const {

@@ -69,6 +69,39 @@ bool DirectiveContext::is_reduction(const VarPtr &loop) const {
   });
 }
 
+std::string DirectiveContext::order_reason(const VarPtr &loop) const {
+  if (is_reduction(loop) && !is_permutable(combiner())) return what_combiner();
+  // An update that reads its own Func elsewhere meets what other iterations write: all of its
+  // domain, and those of the pure Vars that differ there.
+  const std::vector<VarPtr> originals = originals_of(loop, *func_, d_.definition, before_);
+  std::string reason;
+  const auto visit = [&](const Expr &e) {
+    walk(e, [&](const Expr &node) {
+      const auto *call = node.as<Call>();
+      if (call == nullptr || call->func != func_.get() || !reason.empty()) return reason.empty();
+      bool elsewhere = false, along = false;
+      for (std::size_t i = 0; i < call->args.size(); ++i) {
+        if (equal(call->args[i], definition().args[i])) continue;
+        elsewhere = true;
+        const auto *own = definition().args[i].as<Variable>();
+        along |= own != nullptr && contains(originals, own->var);
+      }
+      if (along || (elsewhere && is_reduction(loop))) {
+        reason = name() + " reads " + to_string(node) + ", which other iterations write";
+      }
+      return reason.empty();
+    });
+  };
+  for (const Expr &e : definition().args) visit(e);
+  for (const Expr &e : definition().values) visit(e);
+  for (const Expr &e : definition().predicates) visit(e);
+  for (const ReductionDim &dim : definition().domain) {
+    visit(dim.min);
+    visit(dim.extent);
+  }
+  return reason;
+}
+
 void DirectiveContext::positive(std::int64_t value, const std::string &what) const {
   if (value <= 0) fail("the " + what + " is " + std::to_string(value) + "; it must be at least 1");
   if (value > kMostExtent) {
@@ -104,13 +137,6 @@ void DirectiveContext::distinct_vars() const {
       fail(d_.vars[i]->name + " is named twice");
     }
   }
-}
-
-std::string DirectiveContext::pure_loops() const {
-  std::vector<VarPtr> pure;
-  std::ranges::copy_if(loops_, std::back_inserter(pure),
-                       [&](const VarPtr &v) { return !is_reduction(v); });
-  return list(pure);
 }
 
 void DirectiveContext::distinct(const Pairs &extents, const std::string &field) const {

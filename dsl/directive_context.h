@@ -43,7 +43,9 @@ class DirectiveContext {
   /// that is.
   std::vector<VarPtr> loops_after() const;
   bool is_reduction(const VarPtr &loop) const;
-  std::string pure_loops() const;
+  /// Why the iterations of this loop must run in the order written, as "C.update(0) is a plain
+  /// store ..."; empty when any order gives the result.
+  std::string order_reason(const VarPtr &loop) const;
 
   /// From 1 to kMostExtent.
   void positive(std::int64_t value, const std::string &what) const;
