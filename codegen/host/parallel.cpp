@@ -1,9 +1,11 @@
 #include "parallel.h"
 
 #include <tbb/blocked_range.h>
+#include <tbb/global_control.h>
 #include <tbb/parallel_for.h>
 #include <tbb/task_arena.h>
 
+#include <algorithm>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -32,7 +34,10 @@ tbb::task_arena &arena_of(int threads) {
 }  // namespace
 
 void tbb_parallel_for(void *, std::int64_t n, pit_loop_body body, void *closure) {
-  const int threads = pit_threads();
+  // More than TBB may start would only make it print so.
+  using Limit = tbb::global_control;
+  const auto most = static_cast<int>(Limit::active_value(Limit::max_allowed_parallelism));
+  const int threads = std::min(pit_threads(), most);
   if (threads == 1) {
     for (std::int64_t i = 0; i < n; ++i) body(closure, i);
   } else if (threads == tbb::this_task_arena::max_concurrency()) {
