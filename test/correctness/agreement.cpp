@@ -17,7 +17,8 @@ AnyBuffer surroundings(Type type, const Shape &extents, int byte) {
 }
 
 AnyBuffer inside(AnyBuffer larger) {
-  for (int d = 0; d < larger.rank(); ++d) larger = larger.sliced(d, kBefore, larger.extent(d) - kAfter);
+  for (int d = 0; d < larger.rank(); ++d)
+    larger = larger.sliced(d, kBefore, larger.extent(d) - kAfter);
   return larger;
 }
 
@@ -35,7 +36,8 @@ Expected expect(const Pipeline &pipeline, const Problem &problem) {
 /// A schedule may change the interface: compact outputs.
 std::string interface_of(const Pipeline &pipeline) {
   std::string text;
-  for (const Argument &a : pipeline.signature()) text += a.name + "/" + std::to_string(a.rank) + " ";
+  for (const Argument &a : pipeline.signature())
+    text += a.name + "/" + std::to_string(a.rank) + " ";
   return text;
 }
 
@@ -78,29 +80,37 @@ void check_agreement(const Agreement &agreement) {
   for (const std::string &text : agreement.schedules) {
     CAPTURE(text);
     try {
-      const Pipeline pipeline = agreement.algorithm.with(Schedule::parse(agreement.algorithm, text));
+      const Pipeline pipeline =
+          agreement.algorithm.with(Schedule::parse(agreement.algorithm, text));
       std::vector<Expected> &expected = by_interface[interface_of(pipeline)];
       for (std::size_t i = expected.size(); i < agreement.data.size(); ++i) {
         expected.push_back(expect(pipeline, agreement.data[i].problem));
       }
 
+      bool right = true;  // after a failure the other data sets of the schedule tell nothing new
       const auto check_engine = [&](Engine engine, const Target &target) {
         const Runner runner(pipeline, engine, target);
         for (std::size_t i = 0; i < agreement.data.size(); ++i) {
           const Data &data = agreement.data[i];
-          if (engine == Engine::TileInterpreter && !data.interpret) continue;
-          const std::string where = data.name + (engine == Engine::Compiled ? " on " + target.to_string() : " interpreted");
+          if (!right || (engine == Engine::TileInterpreter && !data.interpret)) continue;
+          const std::string where =
+              data.name +
+              (engine == Engine::Compiled ? " on " + target.to_string() : " interpreted");
           CAPTURE(where);
           const auto check_outputs = [&](const std::map<std::string, AnyBuffer> &outputs) {
-            const Comparison result = compare(outputs, expected[i].outputs, expected[i].bounds, data.exact, agreement.c);
-            CHECK_MESSAGE(result.different == 0, result.different, " of ", result.elements, " differ: ", result.first);
+            const Comparison result =
+                compare(outputs, expected[i].outputs, expected[i].bounds, data.exact, agreement.c);
+            right = right && result.different == 0;
+            CHECK_MESSAGE(result.different == 0, result.different, " of ", result.elements,
+                          " differ: ", result.first);
           };
           const GuardedOutputs outputs(pipeline, data.problem);
           runner(guarded(data.problem), outputs.views());
           check_outputs(outputs.views());
           CHECK(outputs.intact());
           if (engine == Engine::Compiled) {
-            const std::map<std::string, AnyBuffer> compact = poisoned_outputs(pipeline, data.problem);
+            const std::map<std::string, AnyBuffer> compact =
+                poisoned_outputs(pipeline, data.problem);
             runner(data.problem, compact);
             check_outputs(compact);
           }

@@ -14,7 +14,7 @@ namespace pit::test {
 struct Data {
   std::string name;
   Problem problem;
-  bool exact = true;     ///< small integers: every order of summation gives the same bytes
+  bool exact = true;      ///< small integers: every order of summation gives the same bytes
   bool interpret = true;  ///< small enough for the tile interpreter
 };
 
@@ -24,7 +24,7 @@ struct Agreement {
   std::vector<std::string> schedules;
   std::vector<Data> data;
   std::vector<Target> targets = {Target()};  ///< of the compiled code
-  double c = 16;                             ///< factor of the reference's bound, for data that is not exact
+  double c = 16;  ///< factor of the reference's bound, for data that is not exact
 };
 
 /// Extents that a data set is made of, in the order that its maker knows.
@@ -33,8 +33,9 @@ using Size = std::vector<std::int64_t>;
 /// Shares of zeros, or of iterations that a mask leaves out.
 inline constexpr double kZeros[] = {0, 0.5, 0.9, 0.99, 1};
 
-/// Data sets of all shares of zeros for small sizes, of two for large ones; with exact numbers, and once with reals.
-/// make(size, zeros, exact, generator) gives the Problem. `exact_only`: there are no reals to try.
+/// Data sets of all shares of zeros for small sizes, of two for large ones; with exact numbers, and
+/// once with reals. make(size, zeros, exact, generator) gives the Problem. `exact_only`: there are
+/// no reals to try.
 template <class Make>
 std::vector<Data> sweep(const std::vector<Size> &sizes, const Make &make, bool exact_only = false) {
   std::vector<Data> data;
@@ -47,8 +48,9 @@ std::vector<Data> sweep(const std::vector<Size> &sizes, const Make &make, bool e
       if (large && zeros != 0.5 && zeros != 0.99) continue;
       for (const bool exact : {true, false}) {
         if (!exact && (exact_only || zeros != 0.5)) continue;
-        data.push_back({to_string(size) + " zeros " + std::to_string(zeros) + (exact ? " integers" : " reals"),
-                        make(size, zeros, exact, generator), exact, !large});
+        data.push_back(
+            {to_string(size) + " zeros " + std::to_string(zeros) + (exact ? " integers" : " reals"),
+             make(size, zeros, exact, generator), exact, !large});
       }
     }
   }
@@ -62,23 +64,27 @@ inline std::vector<Data> inexact(std::vector<Data> data) {
 }
 
 /// 0 and 1 of `type`, a share `zeros` of them 0.
-inline AnyBuffer random_mask(Type type, const Shape &extents, std::mt19937 &generator, double zeros) {
+inline AnyBuffer random_mask(Type type, const Shape &extents, std::mt19937 &generator,
+                             double zeros) {
   const AnyBuffer mask(type, extents);
   std::uniform_real_distribution<double> unit(0, 1);
-  for_each_coordinate(extents, [&](const Shape &at) { mask.set_number(at, unit(generator) < zeros ? 0 : 1); });
+  for_each_coordinate(
+      extents, [&](const Shape &at) { mask.set_number(at, unit(generator) < zeros ? 0 : 1); });
   return mask;
 }
 
 /// Integers in [low, high).
-inline AnyBuffer random_integers(Type type, const Shape &extents, std::mt19937 &generator, std::int64_t low, std::int64_t high) {
+inline AnyBuffer random_integers(Type type, const Shape &extents, std::mt19937 &generator,
+                                 std::int64_t low, std::int64_t high) {
   const AnyBuffer b(type, extents);
   std::uniform_int_distribution<std::int64_t> uniform(low, high - 1);
-  for_each_coordinate(extents, [&](const Shape &at) { b.set_number(at, static_cast<double>(uniform(generator))); });
+  for_each_coordinate(
+      extents, [&](const Shape &at) { b.set_number(at, static_cast<double>(uniform(generator))); });
   return b;
 }
 
-/// The same elements inside a larger buffer whose other bytes are `byte` (0xFF: NaN as a float of any width).
-/// Rows no longer follow each other and data is aligned for the element alone.
+/// The same elements inside a larger buffer whose other bytes are `byte` (0xFF: NaN as a float of
+/// any width). Rows no longer follow each other and data is aligned for the element alone.
 AnyBuffer guarded(const AnyBuffer &buffer, int byte);
 /// The buffer around a guarded one still has its bytes: nothing was written beside it.
 class GuardedOutputs {

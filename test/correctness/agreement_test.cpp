@@ -23,9 +23,11 @@ TEST_CASE("one lost micro-tile is noticed, with integers and with reals") {
   for (const bool exact : {true, false}) {
     CAPTURE(exact);
     std::mt19937 generator(5);
-    const AnyBuffer A = random_values(float32, {64, 300}, generator, exact, 0.5), B = random_values(float32, {300, 32}, generator, exact);
+    const AnyBuffer A = random_values(float32, {64, 300}, generator, exact, 0.5),
+                    B = random_values(float32, {300, 32}, generator, exact);
     const Problem problem{{{"A", A}, {"B", B}}, {}, {{"C", {64, 32}}}};
-    const auto expected = poisoned_outputs(pipeline, problem), got = poisoned_outputs(pipeline, problem);
+    const auto expected = poisoned_outputs(pipeline, problem),
+               got = poisoned_outputs(pipeline, problem);
     std::map<std::string, AnyBuffer> bounds;
     Reference(pipeline, problem.inputs).run(expected, &bounds);
     const Runner compiled(pipeline, Engine::Compiled);
@@ -34,7 +36,8 @@ TEST_CASE("one lost micro-tile is noticed, with integers and with reals") {
 
     Problem lossy = problem;
     lossy.inputs["A"] = A.copy();
-    for (std::int64_t row = 32; row < 64; ++row) lossy.inputs["A"].set_number(Shape{row, 17}, 0);  // a micro-tile of 32 x 1
+    for (std::int64_t row = 32; row < 64; ++row)
+      lossy.inputs["A"].set_number(Shape{row, 17}, 0);  // a micro-tile of 32 x 1
     compiled(lossy, got);
     CHECK(compare(got, expected, bounds, exact, 16).different > 0);
   }

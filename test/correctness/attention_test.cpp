@@ -25,7 +25,8 @@ Problem block_data(const Size &s, double zeros, bool exact, std::mt19937 &genera
   return p;
 }
 
-const std::vector<Size> kSizes = {{1, 1, 1}, {2, 16, 8}, {2, 45, 5}, {1, 100, 16}};
+const std::vector<Size> kSizes = {{0, 3, 2},  {2, 0, 3},  {1, 5, 0},   {1, 1, 1},
+                                  {2, 16, 8}, {2, 45, 5}, {1, 100, 16}};
 
 }  // namespace
 
@@ -45,13 +46,17 @@ TEST_CASE("block-sparse causal attention with log-sum-exp: rows without keys giv
       {Pipeline({O, L}, {}, "block_attention"),
        {"",
         "O.split(i, io, ii, 16)\nP.compute_at(O, io)\n"
-        "P.update(0).pit_tile(jt, axis=j, micro={i:16, j:16}, dense={j:16})\nS.compute_at(P, jt)\nL.compute_with(O, io)\n",
+        "P.update(0).pit_tile(jt, axis=j, micro={i:16, j:16}, dense={j:16})\nS.compute_at(P, "
+        "jt)\nL.compute_with(O, io)\n",
         "O.split(i, io, ii, 16)\nO.gpu_blocks(h, io)\nP.compute_at(O, io)\n"
-        "P.update(0).pit_tile(jt, axis=j, micro={i:16, j:16}, dense={j:64})\nS.compute_at(P, jt)\nL.compute_with(O, io)\n",
+        "P.update(0).pit_tile(jt, axis=j, micro={i:16, j:16}, dense={j:64})\nS.compute_at(P, "
+        "jt)\nL.compute_with(O, io)\n",
         "O.split(i, io, ii, 32)\nP.compute_at(O, io)\n"
-        "P.update(0).pit_tile(jt, axis=j, micro={i:32, j:8}, dense={j:32})\nS.compute_at(P, jt)\nL.compute_with(O, io)\n",
+        "P.update(0).pit_tile(jt, axis=j, micro={i:32, j:8}, dense={j:32})\nS.compute_at(P, "
+        "jt)\nL.compute_with(O, io)\n",
         "P.update(0).pit_tile(jt, axis=j, micro={i:1, j:1}, dense={j:8})\nS.compute_root()\n",
-        "P.update(0).pit_tile(jt, axis=j, micro={i:64, j:64}, dense={j:64})\nS.compute_at(P, jt)\n"},
+        "P.update(0).pit_tile(jt, axis=j, micro={i:64, j:64}, dense={j:64})\nS.compute_at(P, "
+        "jt)\n"},
        inexact(sweep(kSizes, block_data, true)),
        every_host()});
 }
@@ -64,14 +69,16 @@ TEST_CASE("one head: attention through softmax_sum with a mask per pair") {
   Func P("P"), O("O");
   P(i, d) += softmax_term(S(i, j), V(j, d));
   O(i, d) = softmax_value(P(i, d));
-  const auto data = [](const Size &s, double zeros, bool exact, std::mt19937 &generator) -> Problem {
+  const auto data = [](const Size &s, double zeros, bool exact,
+                       std::mt19937 &generator) -> Problem {
     return {{{"S", random_values(float32, {s[0], s[1]}, generator, exact)},
              {"V", random_values(float32, {s[1], s[2]}, generator, exact)},
              {"mask", random_mask(boolean, {s[0], s[1]}, generator, zeros)}},
             {},
             {{"O", {s[0], s[2]}}}};
   };
-  const std::vector<Data> sets = inexact(sweep({{1, 1, 1}, {9, 40, 7}, {33, 17, 20}, {70, 90, 33}}, data, true));
+  const std::vector<Data> sets =
+      inexact(sweep({{1, 1, 1}, {9, 40, 7}, {33, 17, 20}, {70, 90, 33}}, data, true));
   check_agreement({Pipeline({O}, {}, "weighted_sum"),
                    {"", "P.update(0).pit_tile(jt, axis=j, micro={i:1, j:1}, dense={j:8})\n",
                     "P.update(0).pit_tile(jt, axis=j, micro={i:32, j:1}, dense={j:32})\n",
@@ -84,7 +91,9 @@ TEST_CASE("one head: attention through softmax_sum with a mask per pair") {
   RDom r(0, V.extent(0), "r");
   r.where(mask(i, r));
   inline_sum(i, d) = softmax_sum(r, S(i, r), V(r, d));
-  check_agreement({Pipeline({inline_sum}, {}, "inline_softmax"), {"", "O.parallel(i)\nO.vectorize(d, 8)\n"}, sets});
+  check_agreement({Pipeline({inline_sum}, {}, "inline_softmax"),
+                   {"", "O.parallel(i)\nO.vectorize(d, 8)\n"},
+                   sets});
 }
 
 TEST_CASE("vertical-slash attention: one softmax over ranges of keys and single keys") {
@@ -103,23 +112,27 @@ TEST_CASE("vertical-slash attention: one softmax over ranges of keys and single 
   const auto data = [](const Size &s, double zeros, bool exact, std::mt19937 &generator) {
     Problem p = attention_data(s, exact, generator);
     const std::int64_t strips = (s[1] + 15) / 16, most_ranges = 3, most_columns = 7;
-    const auto share = [&](std::int64_t n) { return 1 + static_cast<std::int64_t>((1 - zeros) * static_cast<double>(n)); };
+    const auto share = [&](std::int64_t n) {
+      return 1 + static_cast<std::int64_t>((1 - zeros) * static_cast<double>(n));
+    };
     p.inputs["nb"] = random_integers(int32, {s[0], strips}, generator, 0, share(most_ranges));
     p.inputs["nc"] = random_integers(int32, {s[0], strips}, generator, 0, share(most_columns));
-    // Ranges start anywhere; those past the last key are cut by causality, whose test comes before the load.
+    // Ranges start anywhere; those past the last key are cut by causality, whose test comes before
+    // the load.
     p.inputs["ob"] = random_integers(int32, {s[0], strips, most_ranges}, generator, 0, s[1]);
     p.inputs["oc"] = random_integers(int32, {s[0], strips, most_columns}, generator, 0, s[1]);
     return p;
   };
-  check_agreement(
-      {Pipeline({O}, {}, "vertical_slash"),
-       {"",
-        "O.split(i, io, ii, 16)\nO.gpu_blocks(h, io)\nP.compute_at(O, io)\n"
-        "P.update(0).pit_tile(bt, axis=blk.x, micro={i:16, blk.x:1}, dense={blk.x:2})\n"
-        "P.update(1).pit_tile(ct, axis=col, micro={i:16, col:1}, dense={col:8})\nS.compute_at(P, bt)\n",
-        "O.split(i, io, ii, 8)\nP.compute_at(O, io)\n"
-        "P.update(0).pit_tile(bt, axis=blk.x, micro={i:8, blk.x:1}, dense={blk.x:1})\n"
-        "P.update(1).pit_tile(ct, axis=col, micro={i:8, col:1}, dense={col:32})\nS.compute_at(P, bt)\n"},
-       inexact(sweep({{1, 1, 1}, {2, 45, 9}, {1, 100, 16}}, data, true)),
-       every_host()});
+  check_agreement({Pipeline({O}, {}, "vertical_slash"),
+                   {"",
+                    "O.split(i, io, ii, 16)\nO.gpu_blocks(h, io)\nP.compute_at(O, io)\n"
+                    "P.update(0).pit_tile(bt, axis=blk.x, micro={i:16, blk.x:1}, dense={blk.x:2})\n"
+                    "P.update(1).pit_tile(ct, axis=col, micro={i:16, col:1}, "
+                    "dense={col:8})\nS.compute_at(P, bt)\n",
+                    "O.split(i, io, ii, 8)\nP.compute_at(O, io)\n"
+                    "P.update(0).pit_tile(bt, axis=blk.x, micro={i:8, blk.x:1}, dense={blk.x:1})\n"
+                    "P.update(1).pit_tile(ct, axis=col, micro={i:8, col:1}, "
+                    "dense={col:32})\nS.compute_at(P, bt)\n"},
+                   inexact(sweep({{1, 1, 1}, {2, 45, 9}, {1, 100, 16}}, data, true)),
+                   every_host()});
 }

@@ -30,7 +30,8 @@ TEST_CASE("1-D convolution over the channels that a mask keeps") {
 
 TEST_CASE("2-D stencil: pixels that a mask keeps, and channels that a mask keeps") {
   Var b("b"), y("y"), x("x"), co("co");
-  TensorParam X(float32, 4, "X"), W(float32, 4, "W"), live(boolean, 2, "live"), pixel(uint8, 2, "pixel");
+  TensorParam X(float32, 4, "X"), W(float32, 4, "W"), live(boolean, 2, "live"),
+      pixel(uint8, 2, "pixel");
   RDom ci(0, X.extent(1), "ci"), tap(0, W.extent(2), 0, W.extent(3), "tap");
   ci.where(live(b, ci));
   Func Z("Z"), Out("Out");
@@ -41,12 +42,14 @@ TEST_CASE("2-D stencil: pixels that a mask keeps, and channels that a mask keeps
       {Pipeline({Out}, {}, "stencil_2d"),
        {"", "Z.update(0).pit_tile(ct, axis=ci, dense={ci:4})\n",
         "Z.update(0).pit_tile(ct, axis=ci, micro={b:1, ci:2}, dense={ci:8})\n",
-        "Out.fuse(y, x, yx)\nOut.pit_tile(pt, axis=yx, dense={yx:16, co:4})\nZ.compute_at(Out, pt)\n",
+        "Out.fuse(y, x, yx)\nOut.pit_tile(pt, axis=yx, dense={yx:16, co:4})\nZ.compute_at(Out, "
+        "pt)\n",
         "Out.pit_tile(pt, axis=x, micro={x:4}, dense={x:8})\nZ.compute_at(Out, pt)\n"},
        sweep({{1, 1, 1, 1, 1}, {2, 3, 5, 7, 6}, {1, 8, 6, 11, 13}},
              [](const Size &s, double zeros, bool exact, std::mt19937 &generator) -> Problem {
                // batch, channels in and out, height, width; 3 x 2 taps
-               return {{{"X", random_values(float32, {s[0], s[1], s[3] + 2, s[4] + 1}, generator, exact)},
+               return {{{"X", random_values(float32, {s[0], s[1], s[3] + 2, s[4] + 1}, generator,
+                                            exact)},
                         {"W", random_values(float32, {s[2], s[1], 3, 2}, generator, exact)},
                         {"live", random_mask(boolean, {s[0], s[1]}, generator, zeros)},
                         {"pixel", random_mask(uint8, {s[3], s[4]}, generator, zeros)}},
@@ -70,13 +73,15 @@ TEST_CASE("convolution by neighbour table, output-stationary and as scatter-add"
         "Z.update(0).pit_tile(ot, axis=o, micro={p:16, o:1}, dense={o:1, ci:8})\n",
         "Z.update(0).pit_tile(ot, axis=o, micro={p:1, o:1}, dense={o:4})\n",
         "Z.update(0).pit_tile(ot, axis=o, micro={p:64, o:1}, dense={o:2})\n",
-        "Z.compute_root()\nZ.update(0).pit_tile(gt, axis=p, group=o, dense={p:16, co:8, ci:8})\nZ.update(0).sread(X)\n"
+        "Z.compute_root()\nZ.update(0).pit_tile(gt, axis=p, group=o, dense={p:16, co:8, "
+        "ci:8})\nZ.update(0).sread(X)\n"
         "Z.update(0).swrite(Z)\nZ.update(0).atomic()\n",
         "Z.compute_root()\nZ.update(0).pit_tile(gt, axis=p, group=o, dense={p:8, co:64})\n"},
        sweep({{1, 1, 1, 1}, {20, 9, 5, 7}, {70, 27, 8, 20}},
              [](const Size &s, double zeros, bool exact, std::mt19937 &generator) -> Problem {
                // points, offsets, channels in, channels out
-               const AnyBuffer neighbours = random_integers(int32, {s[0], s[1]}, generator, 0, s[0]);
+               const AnyBuffer neighbours =
+                   random_integers(int32, {s[0], s[1]}, generator, 0, s[0]);
                std::uniform_real_distribution<double> unit(0, 1);
                for_each_coordinate(neighbours.extents(), [&](const Shape &at) {
                  if (unit(generator) < zeros) neighbours.set_number(at, -1);

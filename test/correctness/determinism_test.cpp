@@ -12,9 +12,12 @@ namespace {
 
 constexpr int kRuns = 100, kThreads = 4;
 
-bool same_bytes(const std::map<std::string, AnyBuffer> &a, const std::map<std::string, AnyBuffer> &b) {
+bool same_bytes(const std::map<std::string, AnyBuffer> &a,
+                const std::map<std::string, AnyBuffer> &b) {
   for (const auto &[name, buffer] : a) {
-    if (std::memcmp(buffer.data(), b.at(name).data(), static_cast<std::size_t>(buffer.size() * buffer.type().bytes())) != 0) return false;
+    if (std::memcmp(buffer.data(), b.at(name).data(),
+                    static_cast<std::size_t>(buffer.size() * buffer.type().bytes())) != 0)
+      return false;
   }
   return true;
 }
@@ -34,7 +37,9 @@ class Load {
     for (int t = 0; t < 2; ++t) {
       threads_.emplace_back([this, runner, t] {
         std::mt19937 generator(static_cast<unsigned>(t));
-        const Problem problem{{{"A", random_values(float32, {40, 40}, generator, false, 0.5)}}, {}, {{"C", {40, 40}}}};
+        const Problem problem{{{"A", random_values(float32, {40, 40}, generator, false, 0.5)}},
+                              {},
+                              {{"C", {40, 40}}}};
         const std::map<std::string, AnyBuffer> outputs = {{"C", AnyBuffer(float32, {40, 40})}};
         while (!stop_) runner(problem, outputs);
       });
@@ -52,7 +57,8 @@ class Load {
   std::vector<std::thread> threads_;
 };
 
-/// Calls from several threads at once, each into outputs of its own: all bits are those of the first run.
+/// Calls from several threads at once, each into outputs of its own: all bits are those of the
+/// first run.
 void check_repeatable(const Pipeline &pipeline, const Problem &problem) {
   const Runner runner(pipeline, Engine::Compiled);
   const auto first = poisoned_outputs(pipeline, problem);
@@ -87,7 +93,8 @@ TEST_CASE("100 runs under load are bit-identical: the combine of 8 experts") {
 
 TEST_CASE("100 runs under load are bit-identical: rows that several groups add to") {
   Var t("t"), d("d");
-  TensorParam X(float32, 2, "X"), W(float32, 3, "W"), key(int32, 1, "key"), token(int32, 1, "token");
+  TensorParam X(float32, 2, "X"), W(float32, 3, "W"), key(int32, 1, "key"),
+      token(int32, 1, "token");
   RDom p(0, key.extent(0), "p"), c(0, X.extent(1), "c");
   Func Y("Y");
   Y(t, d) = 0.f;
@@ -100,8 +107,9 @@ TEST_CASE("100 runs under load are bit-identical: rows that several groups add t
                          {"token", random_integers(int32, {400}, generator, 0, 30)}},
                         {},
                         {{"Y", {30, 40}}}};
-  for (const char *text : {"", "Y.update(0).pit_tile(gt, axis=p, group=key(p), dense={p:16, d:8})\n",
-                           "Y.update(0).pit_tile(gt, axis=p, group=key(p), dense={p:16, d:64})\n"}) {
+  for (const char *text :
+       {"", "Y.update(0).pit_tile(gt, axis=p, group=key(p), dense={p:16, d:8})\n",
+        "Y.update(0).pit_tile(gt, axis=p, group=key(p), dense={p:16, d:64})\n"}) {
     CAPTURE(text);
     check_repeatable(algorithm.with(Schedule::parse(algorithm, text)), problem);
   }
@@ -116,12 +124,14 @@ TEST_CASE("100 runs under load are bit-identical: the index of a sparse matmul, 
   C(m, n) += A(m, k) * B(k, n);
   const Pipeline algorithm({C}, {}, "matmul");
   std::mt19937 generator(8);
-  const Problem problem{{{"A", random_values(float32, {160, 200}, generator, false, 0.9)}, {"B", random_values(float32, {200, 70}, generator, false)}},
+  const Problem problem{{{"A", random_values(float32, {160, 200}, generator, false, 0.9)},
+                         {"B", random_values(float32, {200, 70}, generator, false)}},
                         {},
                         {{"C", {160, 70}}}};
   for (const std::string settings : {"", ".unordered()", ".store_values(A)"}) {
     CAPTURE(settings);
-    const std::string text = "live = C.update(0).index(axis=k, micro={m:32, k:1})" + settings + "\nC.update(0).pit_tile(kt, dense={k:16}, index=live)\n";
+    const std::string text = "live = C.update(0).index(axis=k, micro={m:32, k:1})" + settings +
+                             "\nC.update(0).pit_tile(kt, dense={k:16}, index=live)\n";
     check_repeatable(algorithm.with(Schedule::parse(algorithm, text)), problem);
   }
 }

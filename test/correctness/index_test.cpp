@@ -1,4 +1,5 @@
-// Sparse indices as values: shared, stored, padded, given by the caller, asked, and as outputs; results in index order.
+// Sparse indices as values: shared, stored, padded, given by the caller, asked, and as outputs;
+// results in index order.
 #include "test/correctness/agreement.h"
 
 using namespace pit;
@@ -25,7 +26,8 @@ Problem matmul_data(const Size &s, double zeros, bool exact, std::mt19937 &gener
 }
 
 /// m, n, k.
-const std::vector<Size> kSizes = {{1, 1, 1}, {5, 7, 3}, {37, 29, 45}, {128, 40, 64}};
+const std::vector<Size> kSizes = {{0, 2, 3}, {2, 0, 3},    {2, 3, 0},    {1, 1, 1},
+                                  {5, 7, 3}, {37, 29, 45}, {128, 40, 64}};
 
 std::int64_t divide_up(std::int64_t a, std::int64_t b) { return (a + b - 1) / b; }
 
@@ -37,8 +39,9 @@ TEST_CASE("settings of an index change nothing") {
            "\nC.update(0).pit_tile(kt, dense={k:16}, index=live)\n";
   };
   check_agreement({matmul_and_sums(),
-                   {with(""), with(".unordered()"), with(".align(4)"), with(".align(16)"), with(".store_values(A)"),
-                    with(".capacity(A.extent(0) * A.extent(1) + 1)"), with(".unordered().capacity(A.extent(0) * A.extent(1)).align(1)"),
+                   {with(""), with(".unordered()"), with(".align(4)"), with(".align(16)"),
+                    with(".store_values(A)"), with(".capacity(A.extent(0) * A.extent(1) + 1)"),
+                    with(".unordered().capacity(A.extent(0) * A.extent(1)).align(1)"),
                     with(".align(8).store_values(A)")},
                    sweep(kSizes, matmul_data)});
 }
@@ -52,15 +55,20 @@ TEST_CASE("one index shared by two definitions, and one algorithm under a choice
   C(m, n) += A(m, k) * B(k, n);
   D(m, n) += A(m, k) * A(m, k) * B(k, n);
   const std::string index = "live = C.update(0).index(axis=k, micro={m:8, k:1})\n";
-  check_agreement({Pipeline({C, D}, {}, "shared"),
-                   {"", index + "C.update(0).pit_tile(kt, dense={k:16}, index=live)\nD.update(0).pit_tile(dt, dense={k:32}, index=live)\n"},
-                   sweep(kSizes, matmul_data)});
-  check_agreement({matmul_and_sums(),
-                   {index + "C.update(0).specialize(live.density() < 0.3)\n"
-                            "C.update(0).specialization(1).pit_tile(kt, dense={k:16}, index=live)\n",
-                    index + "C.update(0).specialize(live.count() > 10)\nC.update(0).specialization(1).pit_tile(kt, dense={k:8}, index=live)\n"
-                            "C.update(0).specialize(A.extent(0) > 100)\nC.update(0).specialization(2).parallel(m)\n"},
-                   sweep(kSizes, matmul_data)});
+  check_agreement(
+      {Pipeline({C, D}, {}, "shared"),
+       {"", index + "C.update(0).pit_tile(kt, dense={k:16}, index=live)\nD.update(0).pit_tile(dt, "
+                    "dense={k:32}, index=live)\n"},
+       sweep(kSizes, matmul_data)});
+  check_agreement(
+      {matmul_and_sums(),
+       {index + "C.update(0).specialize(live.density() < 0.3)\n"
+                "C.update(0).specialization(1).pit_tile(kt, dense={k:16}, index=live)\n",
+        index + "C.update(0).specialize(live.count() > "
+                "10)\nC.update(0).specialization(1).pit_tile(kt, dense={k:8}, index=live)\n"
+                "C.update(0).specialize(A.extent(0) > "
+                "100)\nC.update(0).specialization(2).parallel(m)\n"},
+       sweep(kSizes, matmul_data)});
 }
 
 TEST_CASE("density and count of an index as values") {
@@ -79,7 +87,8 @@ TEST_CASE("density and count of an index as values") {
 }
 
 TEST_CASE("an index as an output, for every shape of micro-tile") {
-  for (const auto &[rows, columns] : std::vector<std::pair<std::int64_t, std::int64_t>>{{1, 1}, {32, 1}, {1, 64}, {64, 64}, {4, 8}}) {
+  for (const auto &[rows, columns] : std::vector<std::pair<std::int64_t, std::int64_t>>{
+           {1, 1}, {32, 1}, {1, 64}, {64, 64}, {4, 8}}) {
     CAPTURE(rows);
     CAPTURE(columns);
     Var m("m"), n("n"), kt("kt");
@@ -88,7 +97,8 @@ TEST_CASE("an index as an output, for every shape of micro-tile") {
     k.where(A(m, k) != 0);
     Func C("C");
     C(m, n) += A(m, k) * B(k, n);
-    SparseIndex live = C.update().index({.axis = k, .micro = {{m, rows}, {k, columns}}}).named("live");
+    SparseIndex live =
+        C.update().index({.axis = k, .micro = {{m, rows}, {k, columns}}}).named("live");
     C.update().pit_tile(kt, {.dense = {{k, columns * 4}}, .index = live});
     const Pipeline pipeline({C}, {live}, "index_output");
     std::vector<Data> data = sweep(kSizes, matmul_data);
@@ -106,7 +116,8 @@ TEST_CASE("an index as an output, for every shape of micro-tile") {
 TEST_CASE("lists that the caller gives, as int32 and int64") {
   for (const Type type : {int32, int64}) {
     Var m("m"), n("n"), kt("kt");
-    TensorParam A(float32, 2, "A"), B(float32, 2, "B"), offsets(type, 1, "offsets"), coordinates(type, 1, "coordinates");
+    TensorParam A(float32, 2, "A"), B(float32, 2, "B"), offsets(type, 1, "offsets"),
+        coordinates(type, 1, "coordinates");
     RDom k(0, A.extent(1), "k");
     k.where(A(m, k) != 0);
     Func C("C");
@@ -122,7 +133,8 @@ TEST_CASE("lists that the caller gives, as int32 and int64") {
       for (std::int64_t strip = 0; strip < strips; ++strip) {
         for (std::int64_t column = 0; column < values.extent(1); ++column) {
           bool any = column % 5 == 0;  // a list may hold more than is needed
-          for (std::int64_t row = strip * 8; row < std::min(values.extent(0), strip * 8 + 8); ++row) {
+          for (std::int64_t row = strip * 8; row < std::min(values.extent(0), strip * 8 + 8);
+               ++row) {
             any = any || values.number(Shape{row, column}) != 0;
           }
           if (any) columns.push_back(static_cast<double>(column));
@@ -131,7 +143,8 @@ TEST_CASE("lists that the caller gives, as int32 and int64") {
       }
       const auto list = [&](const std::vector<double> &numbers) {
         const AnyBuffer buffer(type, {static_cast<std::int64_t>(numbers.size())});
-        for (std::size_t i = 0; i < numbers.size(); ++i) buffer.set_number(Shape{static_cast<std::int64_t>(i)}, numbers[i]);
+        for (std::size_t i = 0; i < numbers.size(); ++i)
+          buffer.set_number(Shape{static_cast<std::int64_t>(i)}, numbers[i]);
         return buffer;
       };
       d.problem.inputs["offsets"] = list(starts);
@@ -158,16 +171,21 @@ TEST_CASE("results in index order: compact rows between definitions, and as outp
     return p;
   };
   const std::string rows = "rows = Out.index(axis=m)\n";
-  check_agreement({Pipeline({Out}, {}, "compact_rows"),
-                   {"", rows + "H.pit_tile(ht, dense={m:16, n:16}, index=rows)\nH.store_compact(rows)\nC.compute_at(H, ht)\n",
-                    rows + "H.pit_tile(ht, dense={m:8}, index=rows)\nH.store_compact(rows)\nC.compute_at(H, ht)\n"
-                           "Out.update(0).parallel(m)\n"},
-                   sweep(kSizes, data),
-                   every_host()});
+  check_agreement(
+      {Pipeline({Out}, {}, "compact_rows"),
+       {"",
+        rows + "H.pit_tile(ht, dense={m:16, n:16}, "
+               "index=rows)\nH.store_compact(rows)\nC.compute_at(H, ht)\n",
+        rows +
+            "H.pit_tile(ht, dense={m:8}, index=rows)\nH.store_compact(rows)\nC.compute_at(H, ht)\n"
+            "Out.update(0).parallel(m)\n"},
+       sweep(kSizes, data),
+       every_host()});
 }
 
 TEST_CASE("a sampled product stored as block CSR, for several blocks") {
-  for (const auto &[strip, block] : std::vector<std::pair<std::int64_t, std::int64_t>>{{16, 16}, {32, 8}, {8, 1}, {64, 32}}) {
+  for (const auto &[strip, block] :
+       std::vector<std::pair<std::int64_t, std::int64_t>>{{16, 16}, {32, 8}, {8, 1}, {64, 32}}) {
     CAPTURE(strip);
     CAPTURE(block);
     Var i("i"), j("j"), st("st");
@@ -183,47 +201,57 @@ TEST_CASE("a sampled product stored as block CSR, for several blocks") {
     S.store_compact(blocks);
     Acc.compute_at(S, st);
     const Pipeline pipeline({S}, {blocks}, "sddmm");
-    check_agreement({pipeline,
-                     {pipeline.schedule().to_string()},
-                     sweep({{1, 1, 1}, {37, 45, 9}, {70, 100, 12}}, [&](const Size &s, double zeros, bool exact, std::mt19937 &generator) {
-                       const std::int64_t rows = divide_up(s[0], block), columns = divide_up(s[1], block);
-                       Problem p;
-                       p.inputs["A"] = random_values(float32, {s[0], s[2]}, generator, exact);
-                       p.inputs["B"] = random_values(float32, {s[1], s[2]}, generator, exact);
-                       p.inputs["mask"] = random_mask(boolean, {rows, columns}, generator, zeros);
-                       p.outputs["S"] = block > 1 ? Shape{rows * columns, block, block} : Shape{rows * columns};
-                       p.outputs["blocks.offsets"] = {rows + 1};
-                       p.outputs["blocks.coordinates"] = {rows * columns};
-                       p.outputs["blocks.count"] = {1};
-                       return p;
-                     })});
+    check_agreement(
+        {pipeline,
+         {pipeline.schedule().to_string()},
+         sweep({{1, 1, 1}, {37, 45, 9}, {70, 100, 12}}, [&](const Size &s, double zeros, bool exact,
+                                                            std::mt19937 &generator) {
+           const std::int64_t rows = divide_up(s[0], block), columns = divide_up(s[1], block);
+           Problem p;
+           p.inputs["A"] = random_values(float32, {s[0], s[2]}, generator, exact);
+           p.inputs["B"] = random_values(float32, {s[1], s[2]}, generator, exact);
+           p.inputs["mask"] = random_mask(boolean, {rows, columns}, generator, zeros);
+           p.outputs["S"] = block > 1 ? Shape{rows * columns, block, block} : Shape{rows * columns};
+           p.outputs["blocks.offsets"] = {rows + 1};
+           p.outputs["blocks.coordinates"] = {rows * columns};
+           p.outputs["blocks.count"] = {1};
+           return p;
+         })});
   }
 }
 
 TEST_CASE("CSR: a sequence of non-zeros, a column that occurs twice counts twice") {
   for (const Type type : {int32, int64}) {
     Var m("m"), n("n");
-    TensorParam rowptr(type, 1, "rowptr"), colidx(type, 1, "colidx"), values(float32, 1, "values"), B(float32, 2, "B");
+    TensorParam rowptr(type, 1, "rowptr"), colidx(type, 1, "colidx"), values(float32, 1, "values"),
+        B(float32, 2, "B");
     RDom p = csr(rowptr, colidx, m, "p");
     Func C("C");
     C(m, n) += values(p) * B(colidx(p), n);
-    check_agreement({Pipeline({C}, {}, "csr_spmm"),
-                     {"", "C.update(0).pit_tile(pt, axis=p, dense={p:8})\n", "C.update(0).pit_tile(pt, axis=p, dense={p:32, n:16})\n",
-                      "C.update(0).reorder(p, n)\nC.update(0).vectorize(n)\n", "C.update(0).parallel(m)\n"},
-                     sweep(kSizes, [&](const Size &s, double zeros, bool exact, std::mt19937 &generator) -> Problem {
-                       std::vector<std::int64_t> starts = {0};
-                       for (std::int64_t row = 0; row < s[0]; ++row) {
-                         const auto most = static_cast<std::int64_t>((1 - zeros) * static_cast<double>(s[2]));
-                         starts.push_back(starts.back() + std::uniform_int_distribution<std::int64_t>(0, most)(generator));
-                       }
-                       const AnyBuffer ends(type, {s[0] + 1});
-                       for (std::int64_t i = 0; i <= s[0]; ++i) ends.set_number(Shape{i}, static_cast<double>(starts[static_cast<std::size_t>(i)]));
-                       return {{{"rowptr", ends},
-                                {"colidx", random_integers(type, {starts.back()}, generator, 0, s[2])},
-                                {"values", random_values(float32, {starts.back()}, generator, exact)},
-                                {"B", random_values(float32, {s[2], s[1]}, generator, exact)}},
-                               {},
-                               {{"C", {s[0], s[1]}}}};
-                     })});
+    check_agreement(
+        {Pipeline({C}, {}, "csr_spmm"),
+         {"", "C.update(0).pit_tile(pt, axis=p, dense={p:8})\n",
+          "C.update(0).pit_tile(pt, axis=p, dense={p:32, n:16})\n",
+          "C.update(0).reorder(p, n)\nC.update(0).vectorize(n)\n", "C.update(0).parallel(m)\n"},
+         sweep(kSizes,
+               [&](const Size &s, double zeros, bool exact, std::mt19937 &generator) -> Problem {
+                 std::vector<std::int64_t> starts = {0};
+                 for (std::int64_t row = 0; row < s[0]; ++row) {
+                   const auto most =
+                       static_cast<std::int64_t>((1 - zeros) * static_cast<double>(s[2]));
+                   starts.push_back(starts.back() + std::uniform_int_distribution<std::int64_t>(
+                                                        0, most)(generator));
+                 }
+                 const AnyBuffer ends(type, {s[0] + 1});
+                 for (std::int64_t i = 0; i <= s[0]; ++i)
+                   ends.set_number(Shape{i},
+                                   static_cast<double>(starts[static_cast<std::size_t>(i)]));
+                 return {{{"rowptr", ends},
+                          {"colidx", random_integers(type, {starts.back()}, generator, 0, s[2])},
+                          {"values", random_values(float32, {starts.back()}, generator, exact)},
+                          {"B", random_values(float32, {s[2], s[1]}, generator, exact)}},
+                         {},
+                         {{"C", {s[0], s[1]}}}};
+               })});
   }
 }

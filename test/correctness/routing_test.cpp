@@ -1,4 +1,5 @@
-// Rows gathered by expert: keys that are given and keys that the operator chooses, combined again in order; packed rows.
+// Rows gathered by expert: keys that are given and keys that the operator chooses, combined again
+// in order; packed rows.
 #include "test/correctness/top_experts.h"
 
 using namespace pit;
@@ -18,8 +19,10 @@ Pipeline keyed_matmul(Type key_type) {
   return Pipeline({H}, {}, "keyed_matmul");
 }
 
-/// tokens, experts, channels, features. `zeros`: share of the tokens whose key is -1, or that go to expert 0.
-Problem keyed_data(Type key_type, const Size &s, double zeros, bool exact, std::mt19937 &generator) {
+/// tokens, experts, channels, features. `zeros`: share of the tokens whose key is -1, or that go to
+/// expert 0.
+Problem keyed_data(Type key_type, const Size &s, double zeros, bool exact,
+                   std::mt19937 &generator) {
   const AnyBuffer key = random_integers(key_type, {s[0]}, generator, 0, s[1]);
   std::uniform_real_distribution<double> unit(0, 1);
   for_each_coordinate({s[0]}, [&](const Shape &at) {
@@ -32,74 +35,88 @@ Problem keyed_data(Type key_type, const Size &s, double zeros, bool exact, std::
           {{"H", {s[0], s[3]}}}};
 }
 
-const std::vector<Size> kKeyedSizes = {{1, 1, 1, 1}, {13, 5, 7, 9}, {50, 8, 16, 20}, {200, 17, 33, 40}};
+const std::vector<Size> kKeyedSizes = {
+    {1, 1, 1, 1}, {13, 5, 7, 9}, {50, 8, 16, 20}, {200, 17, 33, 40}};
 
 }  // namespace
 
 TEST_CASE("expert-indexed matmul: keys of every signed type, negative ones dropped") {
   for (const Type type : {int32, int64, int16, int8}) {
     CAPTURE(to_string(type));
-    check_agreement({keyed_matmul(type),
-                     {"", "H.pit_tile(up, axis=t, group=key(t), dense={t:16, f:16})\nAcc.compute_at(H, up)\n",
-                      "H.pit_tile(up, axis=t, group=key(t), dense={t:1})\nAcc.compute_at(H, up)\n",
-                      "H.pit_tile(up, axis=t, group=key(t), dense={t:128, f:8})\nAcc.compute_at(H, up)\nAcc.update(0).split(c, co, ci, 8)\n"
-                      "Acc.update(0).sread(X)\n"},
-                     sweep(kKeyedSizes, [&](const Size &s, double zeros, bool exact, std::mt19937 &generator) {
-                       return keyed_data(type, s, zeros, exact, generator);
-                     })});
+    check_agreement(
+        {keyed_matmul(type),
+         {"", "H.pit_tile(up, axis=t, group=key(t), dense={t:16, f:16})\nAcc.compute_at(H, up)\n",
+          "H.pit_tile(up, axis=t, group=key(t), dense={t:1})\nAcc.compute_at(H, up)\n",
+          "H.pit_tile(up, axis=t, group=key(t), dense={t:128, f:8})\nAcc.compute_at(H, "
+          "up)\nAcc.update(0).split(c, co, ci, 8)\n"
+          "Acc.update(0).sread(X)\n"},
+         sweep(kKeyedSizes, [&](const Size &s, double zeros, bool exact, std::mt19937 &generator) {
+           return keyed_data(type, s, zeros, exact, generator);
+         })});
   }
 }
 
 TEST_CASE("expert-indexed matmul: keys of unsigned types") {
   for (const Type type : {uint8, uint16, uint32, uint64}) {
     CAPTURE(to_string(type));
-    check_agreement({keyed_matmul(type),
-                     {"", "H.pit_tile(up, axis=t, group=key(t), dense={t:16, f:16})\nAcc.compute_at(H, up)\n"},
-                     sweep(kKeyedSizes, [&](const Size &s, double zeros, bool exact, std::mt19937 &generator) {
-                       return keyed_data(type, s, zeros, exact, generator);
-                     })});
+    check_agreement(
+        {keyed_matmul(type),
+         {"", "H.pit_tile(up, axis=t, group=key(t), dense={t:16, f:16})\nAcc.compute_at(H, up)\n"},
+         sweep(kKeyedSizes, [&](const Size &s, double zeros, bool exact, std::mt19937 &generator) {
+           return keyed_data(type, s, zeros, exact, generator);
+         })});
   }
 }
 
 TEST_CASE("expert-indexed matmul on other targets") {
-  check_agreement({keyed_matmul(int64),
-                   {"H.pit_tile(up, axis=t, group=key(t), dense={t:16, f:16})\nAcc.compute_at(H, up)\n"},
-                   sweep(kKeyedSizes, [&](const Size &s, double zeros, bool exact, std::mt19937 &generator) {
-                     return keyed_data(int64, s, zeros, exact, generator);
-                   }),
-                   every_host()});
+  check_agreement(
+      {keyed_matmul(int64),
+       {"H.pit_tile(up, axis=t, group=key(t), dense={t:16, f:16})\nAcc.compute_at(H, up)\n"},
+       sweep(kKeyedSizes,
+             [&](const Size &s, double zeros, bool exact, std::mt19937 &generator) {
+               return keyed_data(int64, s, zeros, exact, generator);
+             }),
+       every_host()});
 }
 
 TEST_CASE("the 1, 2 and 8 best experts of each token, combined in slot order") {
   const std::vector<Size> sizes = {{1, 8, 1, 1}, {13, 8, 7, 9}, {40, 16, 12, 20}};
   for (const int slots : {1, 2, 8}) {
     CAPTURE(slots);
-    check_agreement({top_experts(slots, false), {"", kExpertOrder, kExpertTiles}, sweep(sizes, expert_data, true)});
-    check_agreement({top_experts(slots, true), {"", kExpertOrder, kExpertTiles}, inexact(sweep(sizes, expert_data, true))});
+    check_agreement({top_experts(slots, false),
+                     {"", kExpertOrder, kExpertTiles},
+                     sweep(sizes, expert_data, true)});
+    check_agreement({top_experts(slots, true),
+                     {"", kExpertOrder, kExpertTiles},
+                     inexact(sweep(sizes, expert_data, true))});
   }
 }
 
 TEST_CASE("gather, matmul, scatter-add back to the tokens: rows that several experts add to") {
   Var d("d");
-  TensorParam X(float32, 2, "X"), W(float32, 3, "W"), key(int32, 1, "key"), token(int64, 1, "token");
+  TensorParam X(float32, 2, "X"), W(float32, 3, "W"), key(int32, 1, "key"),
+      token(int64, 1, "token");
   RDom p(0, key.extent(0), "p"), c(0, X.extent(1), "c");
   p.where(key(p) >= 0);
   Func Y("Y");
   Var t("t");
   Y(t, d) = 0.f;
   Y(token(p), d) += X(token(p), c) * W(key(p), c, d);
-  check_agreement({Pipeline({Y}, {}, "scatter_add"),
-                   {"", "Y.update(0).pit_tile(gt, axis=p, group=key(p), dense={p:16, d:8})\n",
-                    "Y.update(0).pit_tile(gt, axis=p, group=key(p), dense={p:32, d:64})\nY.update(0).atomic()\n",
-                    "Y.update(0).pit_tile(gt, axis=p, dense={p:16, d:16})\n"},
-                   sweep({{1, 1, 1, 1}, {13, 5, 7, 9}, {50, 8, 16, 20}},
-                         [](const Size &s, double zeros, bool exact, std::mt19937 &generator) -> Problem {
-                           Problem data = keyed_data(int32, {s[0] * 3, s[1], s[2], s[3]}, zeros, exact, generator);
-                           data.inputs["X"] = data.inputs["X"].sliced(0, 0, s[0]);
-                           data.inputs["token"] = random_integers(int64, {s[0] * 3}, generator, 0, s[0]);
-                           data.outputs = {{"Y", {s[0], s[3]}}};
-                           return data;
-                         })});
+  check_agreement(
+      {Pipeline({Y}, {}, "scatter_add"),
+       {"", "Y.update(0).pit_tile(gt, axis=p, group=key(p), dense={p:16, d:8})\n",
+        "Y.update(0).pit_tile(gt, axis=p, group=key(p), dense={p:32, "
+        "d:64})\nY.update(0).atomic()\n",
+        "Y.update(0).pit_tile(gt, axis=p, dense={p:16, d:16})\n"},
+       sweep({{1, 1, 1, 1}, {13, 5, 7, 9}, {50, 8, 16, 20}},
+             [](const Size &s, double zeros, bool exact, std::mt19937 &generator) -> Problem {
+               Problem data =
+                   keyed_data(int32, {s[0] * 3, s[1], s[2], s[3]}, zeros, exact, generator);
+               data.inputs["X"] = data.inputs["X"].sliced(0, 0, s[0]);
+               data.inputs["token"] = random_integers(int64, {s[0] * 3}, generator, 0, s[0]);
+               data.outputs = {{"Y", {s[0], s[3]}}};
+               return data;
+             })});
 }
 
 TEST_CASE("rows packed by segment need no index") {
@@ -111,13 +128,15 @@ TEST_CASE("rows packed by segment need no index") {
   Acc(p, f) += X(p, c) * W(group, c, f);
   H(p, f) = Acc(p, f);
   Var up("up");
-  const auto data = [](const Size &s, double zeros, bool exact, std::mt19937 &generator) -> Problem {
+  const auto data = [](const Size &s, double zeros, bool exact,
+                       std::mt19937 &generator) -> Problem {
     // Segments: a share of them empty.
     const AnyBuffer ends(int32, {s[1] + 1});
     std::uniform_real_distribution<double> unit(0, 1);
     std::int64_t at = 0;
     for (std::int64_t g = 1; g <= s[1]; ++g) {
-      if (unit(generator) >= zeros) at += std::uniform_int_distribution<std::int64_t>(0, s[0] - at)(generator);
+      if (unit(generator) >= zeros)
+        at += std::uniform_int_distribution<std::int64_t>(0, s[0] - at)(generator);
       if (g == s[1]) at = s[0];
       ends.set_number(Shape{g}, static_cast<double>(at));
     }
@@ -134,7 +153,9 @@ TEST_CASE("rows packed by segment need no index") {
     G(p, f) = A(p, f);
     G.pit_tile(up, {.axis = p, .group = group, .dense = {{p, rows}, {f, 16}}});
     A.compute_at(G, up);
-    check_agreement({Pipeline({G}, {}, "segments"), {Pipeline({G}).schedule().to_string()}, sweep(kKeyedSizes, data)});
+    check_agreement({Pipeline({G}, {}, "segments"),
+                     {Pipeline({G}).schedule().to_string()},
+                     sweep(kKeyedSizes, data)});
   }
 }
 
@@ -152,18 +173,23 @@ TEST_CASE("sentences of different lengths") {
   check_agreement(
       {Pipeline({Out}, {}, "sentences"),
        {"",
-        fused + "Out.pit_tile(two, dense={bt:16, d:16}, index=tokens)\nA2.compute_at(Out, two)\nH.fuse(b, t, bt)\n"
-                "H.pit_tile(one, dense={bt:16, f:16}, index=tokens)\nH.store_compact(tokens)\nA1.compute_at(H, one)\n",
-        fused + "Out.pit_tile(two, dense={bt:8}, index=tokens)\nA2.compute_at(Out, two)\nH.compute_at(Out, two)\nA1.compute_at(Out, two)\n",
+        fused + "Out.pit_tile(two, dense={bt:16, d:16}, index=tokens)\nA2.compute_at(Out, "
+                "two)\nH.fuse(b, t, bt)\n"
+                "H.pit_tile(one, dense={bt:16, f:16}, "
+                "index=tokens)\nH.store_compact(tokens)\nA1.compute_at(H, one)\n",
+        fused + "Out.pit_tile(two, dense={bt:8}, index=tokens)\nA2.compute_at(Out, "
+                "two)\nH.compute_at(Out, two)\nA1.compute_at(Out, two)\n",
         "Out.pit_tile(two, axis=t, dense={t:8, d:8})\nA2.compute_at(Out, two)\nH.compute_root()\n",
         "H.compute_root()\nOut.parallel(b)\n"},
-       sweep({{1, 1, 1, 1}, {3, 9, 5, 7}, {4, 33, 16, 20}}, [](const Size &s, double zeros, bool exact, std::mt19937 &generator) -> Problem {
-         return {{{"X", random_values(float32, {s[0], s[1], s[2]}, generator, exact)},
-                  {"W1", random_values(float32, {s[2], s[3]}, generator, exact)},
-                  {"W2", random_values(float32, {s[3], s[2]}, generator, exact)},
-                  {"len", random_integers(int64, {s[0]}, generator, 0,
-                                          1 + static_cast<std::int64_t>((1 - zeros) * static_cast<double>(s[1])))}},
-                 {},
-                 {{"Out", {s[0], s[1], s[2]}}}};
-       })});
+       sweep({{1, 1, 1, 1}, {3, 9, 5, 7}, {4, 33, 16, 20}},
+             [](const Size &s, double zeros, bool exact, std::mt19937 &generator) -> Problem {
+               return {{{"X", random_values(float32, {s[0], s[1], s[2]}, generator, exact)},
+                        {"W1", random_values(float32, {s[2], s[3]}, generator, exact)},
+                        {"W2", random_values(float32, {s[3], s[2]}, generator, exact)},
+                        {"len", random_integers(int64, {s[0]}, generator, 0,
+                                                1 + static_cast<std::int64_t>(
+                                                        (1 - zeros) * static_cast<double>(s[1])))}},
+                       {},
+                       {{"Out", {s[0], s[1], s[2]}}}};
+             })});
 }

@@ -41,8 +41,47 @@ const std::vector<std::string> kSchedules = {
     "Out.tile(m, n, mo, no, mi, ni, 8, 32)\nC.compute_at(Out, no)\n"
     "C.update(0).pit_tile(kt, axis=k, micro={m:8, k:4}, dense={m:8, k:8})\n"};
 
-const std::vector<Type> kAllTypes = {int8,   int16,  int32,   int64,   uint8,    uint16,  uint32,
+const std::vector<Type> kAllTypes = {int8,   int16,   int32,   int64,    uint8,   uint16, uint32,
                                      uint64, boolean, float16, bfloat16, float32, float64};
+
+/// From these types to every type, under a mask.
+void check_conversions(const std::vector<Type> &types) {
+  for (const Type from : types) {
+    Var i("i");
+    TensorParam A(from, 1, "A"), mask(uint8, 1, "mask");
+    std::vector<Func> outputs;
+    for (const Type to : kAllTypes) {
+      Func Y("Y" + std::to_string(outputs.size()));
+      Y(i) = cast(to, A(i));
+      Y.where(mask(i) != 0);
+      outputs.push_back(Y);
+    }
+    const Pipeline pipeline(
+        {outputs[0], outputs[1], outputs[2], outputs[3], outputs[4], outputs[5], outputs[6],
+         outputs[7], outputs[8], outputs[9], outputs[10], outputs[11], outputs[12]},
+        {}, "conversions");
+    std::vector<Data> data;
+    std::mt19937 generator(2);
+    for (const std::int64_t n : {1, 7, 100}) {
+      Problem problem{
+          {{"A", AnyBuffer(from, {n})}, {"mask", random_mask(uint8, {n}, generator, 0.5)}}, {}, {}};
+      const double values[] = {0,    1,     -1,    3.5, -3.5, 127,  128,  255, 256,
+                               -129, 65504, 70000, 1e9, -3e9, 1e19, 1e30, 0.1, 1.0000001};
+      for (std::int64_t at = 0; at < n; ++at) {
+        const double value = values[generator() % std::size(values)];
+        const bool fits = from.is_float() || (value >= static_cast<double>(from.min_int()) &&
+                                              value <= static_cast<double>(from.max_int()));
+        problem.inputs["A"].set_number(Shape{at}, fits ? value : static_cast<double>(at % 2));
+      }
+      for (const Func &f : outputs) problem.outputs[f.name()] = {n};
+      data.push_back({"n = " + std::to_string(n), problem});
+    }
+    CAPTURE(to_string(from));
+    std::string tiles;
+    for (const Func &f : outputs) tiles += f.name() + ".pit_tile(t, axis=i, dense={i:16})\n";
+    check_agreement({pipeline, {tiles}, data, {Target(), "x86-64-linux"}});
+  }
+}
 
 }  // namespace
 
@@ -55,7 +94,8 @@ TEST_CASE("matmul of floats: storage types, mixed types, sums in double") {
                                                {float32, bfloat16, float32, float16},
                                                {float64, float64, float64, float64},
                                                {float32, float32, float64, float32}}) {
-    CAPTURE(to_string(types.a) + " " + to_string(types.b) + " " + to_string(types.sum) + " " + to_string(types.out));
+    CAPTURE(to_string(types.a) + " " + to_string(types.b) + " " + to_string(types.sum) + " " +
+            to_string(types.out));
     check_agreement({matmul(types), kSchedules, matmul_data(types, kSizes), every_host()});
   }
 }
@@ -73,43 +113,22 @@ TEST_CASE("matmul of integers: narrow ones summed wide, and sums that wrap") {
                                                {boolean, boolean, int32, int32},
                                                {int8, float32, float32, float32},
                                                {float32, int16, float32, float32}}) {
-    CAPTURE(to_string(types.a) + " " + to_string(types.b) + " " + to_string(types.sum) + " " + to_string(types.out));
+    CAPTURE(to_string(types.a) + " " + to_string(types.b) + " " + to_string(types.sum) + " " +
+            to_string(types.out));
     check_agreement({matmul(types), kSchedules, matmul_data(types, kSizes)});
   }
 }
 
-TEST_CASE("every type converts to every type under a mask") {
-  for (const Type from : kAllTypes) {
-    Var i("i");
-    TensorParam A(from, 1, "A"), mask(uint8, 1, "mask");
-    std::vector<Func> outputs;
-    for (const Type to : kAllTypes) {
-      Func Y("Y" + std::to_string(outputs.size()));
-      Y(i) = cast(to, A(i));
-      Y.where(mask(i) != 0);
-      outputs.push_back(Y);
-    }
-    const Pipeline pipeline({outputs[0], outputs[1], outputs[2], outputs[3], outputs[4], outputs[5], outputs[6], outputs[7],
-                             outputs[8], outputs[9], outputs[10], outputs[11], outputs[12]},
-                            {}, "conversions");
-    std::vector<Data> data;
-    std::mt19937 generator(2);
-    for (const std::int64_t n : {1, 7, 100}) {
-      Problem problem{{{"A", AnyBuffer(from, {n})}, {"mask", random_mask(uint8, {n}, generator, 0.5)}}, {}, {}};
-      const double values[] = {0, 1, -1, 3.5, -3.5, 127, 128, 255, 256, -129, 65504, 70000, 1e9, -3e9, 1e19, 1e30, 0.1, 1.0000001};
-      for (std::int64_t at = 0; at < n; ++at) {
-        const double value = values[generator() % std::size(values)];
-        const bool fits = from.is_float() || (value >= static_cast<double>(from.min_int()) && value <= static_cast<double>(from.max_int()));
-        problem.inputs["A"].set_number(Shape{at}, fits ? value : static_cast<double>(at % 2));
-      }
-      for (const Func &f : outputs) problem.outputs[f.name()] = {n};
-      data.push_back({"n = " + std::to_string(n), problem});
-    }
-    CAPTURE(to_string(from));
-    std::string tiles;
-    for (const Func &f : outputs) tiles += f.name() + ".pit_tile(t, axis=i, dense={i:16})\n";
-    check_agreement({pipeline, {"", tiles}, data, every_host()});
-  }
+TEST_CASE("floats convert to every type under a mask") {
+  check_conversions({float16, bfloat16, float32, float64});
+}
+
+TEST_CASE("narrow integers convert to every type under a mask") {
+  check_conversions({int8, int16, uint8, uint16, boolean});
+}
+
+TEST_CASE("wide integers convert to every type under a mask") {
+  check_conversions({int32, int64, uint32, uint64});
 }
 
 TEST_CASE("arithmetic of integers wraps, division leaves a remainder that is not negative") {
@@ -121,17 +140,23 @@ TEST_CASE("arithmetic of integers wraps, division leaves a remainder that is not
     Y(i) = A(i) * B(i) + A(i) * A(i) - B(i);
     D(i) = A(i) / B(i);
     R(i) = A(i) % B(i);
-    S(i) = select(A(i) < B(i), min(A(i), B(i)) ^ (A(i) & B(i)), max(A(i), B(i)) | (A(i) << cast(type, 1)));
+    S(i) = select(A(i) < B(i), min(A(i), B(i)) ^ (A(i) & B(i)),
+                  max(A(i), B(i)) | (A(i) << cast(type, 1)));
     const Pipeline pipeline({Y, D, R, S}, {}, "integers");
     std::mt19937 generator(3);
     std::vector<Data> data;
     for (const std::int64_t n : {1, 5, 64, 133}) {
       Problem p{{}, {}, {{"Y", {n}}, {"D", {n}}, {"R", {n}}, {"S", {n}}}};
-      const std::int64_t low = std::max<std::int64_t>(type.min_int(), -100000), high = std::min<std::int64_t>(type.max_int(), 100000);
+      const std::int64_t low = std::max<std::int64_t>(type.min_int(), -100000),
+                         high = std::min<std::int64_t>(type.max_int(), 100000);
       p.inputs["A"] = random_integers(type, {n}, generator, low, high);
       p.inputs["B"] = random_integers(type, {n}, generator, std::max<std::int64_t>(low, -4), 5);
       data.push_back({"n = " + std::to_string(n), p});
     }
-    check_agreement({pipeline, {"", "Y.vectorize(i, 16)\nD.vectorize(i, 8)\nR.vectorize(i, 8)\nS.vectorize(i, 8)\n"}, data, every_host()});
+    check_agreement(
+        {pipeline,
+         {"", "Y.vectorize(i, 16)\nD.vectorize(i, 8)\nR.vectorize(i, 8)\nS.vectorize(i, 8)\n"},
+         data,
+         every_host()});
   }
 }
