@@ -288,9 +288,4 @@ class Algorithm {
 
 DrawnProgram draw_program(Choices *choices) { return Algorithm(choices).run(); }
 
-Pipeline DrawnProgram::pipeline() const {
-  if (outputs.size() == 1) return Pipeline({funcs[outputs[0]].func}, {}, "fuzz");
-  return Pipeline({funcs[outputs[0]].func, funcs[outputs[1]].func}, {}, "fuzz");
-}
-
 }  // namespace pit::fuzz

@@ -61,6 +61,10 @@ class Case {
     };
     draw_schedule(&choices_, &program_, {try_lower, refused, &record_.steps});
     show();
+    if (changes_signature()) {
+      allocate_outputs();
+      run_reference();
+    }
     run_engines();
   }
 
@@ -69,16 +73,26 @@ class Case {
   void show() { put(record_.program, to_text(program_)); }
 
   void allocate_outputs() {
+    expected_.clear();
+    expected_views_.clear();
+    bounds_.clear();
     const std::vector<Argument> signature = program_.pipeline().signature();
     for (const Argument &a : signature) {
-      if (a.kind != Argument::Kind::OutputTensor) continue;
-      for (std::size_t i = 0; i < program_.outputs.size(); ++i) {
-        if (program_.funcs[program_.outputs[i]].func.func() != a.func) continue;
-        const GuardedBuffer b = allocate(&choices_, a.type, program_.output_extents[i]);
-        expected_.emplace(a.name, b);
-        expected_views_.emplace(a.name, b.view);
-      }
+      if (a.kind == Argument::Kind::InputTensor || a.kind == Argument::Kind::Scalar) continue;
+      const GuardedBuffer b = allocate(&choices_, a.type, program_.argument_extents(a));
+      expected_.emplace(a.name, b);
+      expected_views_.emplace(a.name, b.view);
     }
+  }
+
+  // Compact outputs have another layout, indices are outputs too.
+  bool changes_signature() const {
+    if (!program_.output_indices.empty()) return true;
+    return std::ranges::any_of(program_.outputs, [&](std::size_t o) {
+      const auto &directives = program_.funcs[o].func.func()->directives;
+      return std::ranges::find(directives, DirectiveKind::StoreCompact, &Directive::kind) !=
+             directives.end();
+    });
   }
 
   void run_reference() {

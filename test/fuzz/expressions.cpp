@@ -417,7 +417,8 @@ RDom Expressions::new_domain(Scope *scope, bool plain) {
     return r;
   }
   if (kind == 2 && n > 0) {  // a length that is data
-    const Expr length = load(*scope, int32, Content::Index, n + 1);
+    // Bounds are evaluated before any predicate.
+    const Expr length = load({scope->variables, {}}, int32, Content::Index, n + 1);
     RDom r(0, length, id);
     scope->variables.push_back({r, n});
     return r;

@@ -50,7 +50,12 @@ struct DrawnProgram {
   bool exact = true;                   ///< every value is a small integer
   std::vector<SparseIndex> indices{};  ///< made by the schedule
 
+  std::vector<SparseIndex> output_indices{};  ///< at most one
+
   Pipeline pipeline() const;
+  /// Extents that an output tensor or index of the signature needs in the worst case, as it is
+  /// scheduled. Empty (for an argument that has a rank) when they are not known.
+  Shape argument_extents(const Argument &argument) const;
 };
 
 /// Draws an algorithm.

@@ -77,14 +77,18 @@ void draw_schedule(Choices *choices, DrawnProgram *program, const ScheduleContex
     std::vector<std::vector<Directive>> said;
     for (const FuncPtr &f : steps.funcs_) said.push_back(f->directives);
     const auto specializations = steps.specializations_;
-    const auto indices = program->indices;
+    const auto indices = program->indices, output_indices = program->output_indices;
     const auto take_back = [&] {
       for (std::size_t f = 0; f < said.size(); ++f) steps.funcs_[f]->directives = said[f];
       steps.specializations_ = specializations;
       program->indices = indices;
+      program->output_indices = output_indices;
     };
     try {
-      if (!steps.say(step)) continue;
+      if (!steps.say(step)) {
+        take_back();
+        continue;
+      }
     } catch (const CompileError &e) {
       context.refused(step, e);
       ++c.refused_at_call;

@@ -76,6 +76,7 @@ class Steps {
   // schedule_pit.cpp
   bool pit_tile(bool shared);
   bool store_compact();
+  bool compact_by_index(Func f);
   IndexSpec draw_index(Definition *d);
   Extents draw_dense(const Definition &d, const VarPtr &axis, const Extents &micro,
                      const std::vector<VarPtr> &group);

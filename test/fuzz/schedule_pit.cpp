@@ -251,17 +251,55 @@ bool Steps::pit_tile(bool shared) {
 }
 
 bool Steps::store_compact() {
-  // Intermediate Funcs only: the layout of an output is part of the call.
   std::vector<std::size_t> candidates;
   for (std::size_t i = 0; i < program_.funcs.size(); ++i) {
-    if (std::ranges::find(program_.outputs, i) == program_.outputs.end() &&
-        std::ranges::find(funcs_, program_.funcs[i].func.func()) != funcs_.end()) {
+    if (std::ranges::find(funcs_, program_.funcs[i].func.func()) != funcs_.end())
       candidates.push_back(i);
+  }
+  const std::size_t chosen =
+      candidates[choices_.below(static_cast<std::uint32_t>(candidates.size()))];
+  Func f = program_.funcs[chosen].func;
+  const auto output = std::ranges::find(program_.outputs, chosen);
+  if (output != program_.outputs.end()) {
+    // A compact output does not say how far its Vars go.
+    const Shape &extents =
+        program_.output_extents[static_cast<std::size_t>(output - program_.outputs.begin())];
+    for (std::size_t d = 0; d < extents.size(); ++d) {
+      const Var &v = program_.funcs[chosen].vars[d];
+      const auto &directives = f.func()->directives;
+      const bool bounded = std::ranges::any_of(directives, [&](const Directive &directive) {
+        return directive.kind == DirectiveKind::Bound && directive.vars[0] == v.node();
+      });
+      if (!bounded) f.bound(v, 0, make_int(int64, extents[d]));
     }
   }
-  if (candidates.empty()) return false;
-  Func f = program_.funcs[choices_.pick(candidates)].func;
-  if (f.func()->is_pure() && choices_.chance(80)) f.compute_root();
+  if (!compact_by_index(f)) return false;
+  if (output == program_.outputs.end()) return true;
+  // Keys have no number of groups that is known here, and the worst case may be too much.
+  const std::vector<Argument> signature = program_.pipeline().signature();
+  for (const Argument &a : signature) {
+    if (a.func != f.func()) continue;
+    double elements = 1;
+    for (const std::int64_t e : program_.argument_extents(a)) elements *= static_cast<double>(e);
+    if (elements > 200000 ||
+        program_.argument_extents(a).size() != static_cast<std::size_t>(a.rank))
+      return false;
+  }
+  const auto compact =
+      std::ranges::find(f.func()->directives, DirectiveKind::StoreCompact, &Directive::kind);
+  const SparseIndex index(compact->index);
+  if (program_.outputs.size() == 1 && program_.output_indices.empty() &&
+      index.node()->func.lock() == f.func() && !index.node()->group.defined() &&
+      choices_.chance(40)) {
+    program_.output_indices.push_back(index);
+  }
+  return true;
+}
+
+bool Steps::compact_by_index(Func f) {
+  const bool output = std::ranges::any_of(
+      program_.outputs, [&](std::size_t o) { return program_.funcs[o].func.func() == f.func(); });
+  if (!output && f.func()->is_pure() && choices_.chance(80)) f.compute_root();
   if (!program_.indices.empty() && choices_.chance(40)) {
     f.store_compact(choices_.pick(program_.indices));
     return true;
