@@ -213,6 +213,8 @@ void add_definition(FuncNode *func, DefinitionData definition) {
     weaken(&dim.min);
     weaken(&dim.extent);
   }
+  // Errors about the Func point to where it is defined, not to where its handle is declared.
+  if (func->definitions.empty() && definition.where.line() != 0) func->where = definition.where;
   func->definitions.push_back(std::move(definition));
 }
 
@@ -331,6 +333,7 @@ void define_identity(FuncNode *func, const std::vector<Expr> &args, const std::v
   }
   definition.implicit = true;
   definition.where = where;
+  func->where = where;
   func->definitions.push_back(std::move(definition));
 }
 
