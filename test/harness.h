@@ -26,14 +26,15 @@ enum class Engine { TileInterpreter, Compiled };
 
 /// What a run produced against what it should have.
 struct Comparison {
-  std::int64_t elements = 0;     ///< compared
-  std::int64_t different = 0;    ///< not equal, or outside the bound
-  double worst = 0;              ///< largest |y - ref| / (2^-24 * bound)
-  std::string first;             ///< the first difference, for the message
+  std::int64_t elements = 0;   ///< compared
+  std::int64_t different = 0;  ///< not equal, or outside the bound
+  double worst = 0;            ///< largest |y - ref| / (2^-24 * bound)
+  std::string first;           ///< the first difference, for the message
 };
 
 /// Outputs filled with a pattern that no test computes, so that what is left alone is seen.
-inline std::map<std::string, AnyBuffer> poisoned_outputs(const Pipeline &pipeline, const Problem &problem) {
+inline std::map<std::string, AnyBuffer> poisoned_outputs(const Pipeline &pipeline,
+                                                         const Problem &problem) {
   std::map<std::string, AnyBuffer> outputs;
   for (const Argument &a : pipeline.signature()) {
     if (a.kind == Argument::Kind::InputTensor || a.kind == Argument::Kind::Scalar) continue;
@@ -44,7 +45,9 @@ inline std::map<std::string, AnyBuffer> poisoned_outputs(const Pipeline &pipelin
   return outputs;
 }
 
-inline ir::TensorArgument tensor_argument(const AnyBuffer &b) { return {b.data(), b.extents(), b.strides()}; }
+inline ir::TensorArgument tensor_argument(const AnyBuffer &b) {
+  return {b.data(), b.extents(), b.strides()};
+}
 
 inline CallArgument scalar_argument(Type type, double value) {
   if (type == float32) return CallArgument(static_cast<float>(value));
@@ -56,9 +59,12 @@ inline CallArgument scalar_argument(Type type, double value) {
 /// A pipeline made ready once for an engine, to run on problems of any size.
 class Runner {
  public:
-  Runner(const Pipeline &pipeline, Engine engine, const Target &target = Target()) : signature_(pipeline.signature()) {
-    if (engine == Engine::TileInterpreter) module_ = lower::lower(pipeline, target);
-    else callable_ = pipeline.compile(target);
+  Runner(const Pipeline &pipeline, Engine engine, const Target &target = Target())
+      : signature_(pipeline.signature()) {
+    if (engine == Engine::TileInterpreter)
+      module_ = lower::lower(pipeline, target);
+    else
+      callable_ = pipeline.compile(target);
   }
 
   void operator()(const Problem &problem, const std::map<std::string, AnyBuffer> &outputs) const {
@@ -69,20 +75,27 @@ class Runner {
     std::vector<ir::TensorArgument> in, out;
     std::vector<double> scalars;
     for (const Argument &a : signature_) {
-      if (a.kind == Argument::Kind::InputTensor) in.push_back(tensor_argument(problem.inputs.at(a.name)));
-      else if (a.kind == Argument::Kind::Scalar) scalars.push_back(problem.scalars.at(a.name));
-      else out.push_back(tensor_argument(outputs.at(a.name)));
+      if (a.kind == Argument::Kind::InputTensor)
+        in.push_back(tensor_argument(problem.inputs.at(a.name)));
+      else if (a.kind == Argument::Kind::Scalar)
+        scalars.push_back(problem.scalars.at(a.name));
+      else
+        out.push_back(tensor_argument(outputs.at(a.name)));
     }
     ir::interpret(module_, in, scalars, out);
   }
 
   /// Compiled code only: the arguments of a call, and the operator to call with them.
-  std::vector<CallArgument> arguments(const Problem &problem, const std::map<std::string, AnyBuffer> &outputs) const {
+  std::vector<CallArgument> arguments(const Problem &problem,
+                                      const std::map<std::string, AnyBuffer> &outputs) const {
     std::vector<CallArgument> arguments;
     for (const Argument &a : signature_) {
-      if (a.kind == Argument::Kind::InputTensor) arguments.push_back(CallArgument(problem.inputs.at(a.name)));
-      else if (a.kind == Argument::Kind::Scalar) arguments.push_back(scalar_argument(a.type, problem.scalars.at(a.name)));
-      else arguments.push_back(CallArgument(outputs.at(a.name)));
+      if (a.kind == Argument::Kind::InputTensor)
+        arguments.push_back(CallArgument(problem.inputs.at(a.name)));
+      else if (a.kind == Argument::Kind::Scalar)
+        arguments.push_back(scalar_argument(a.type, problem.scalars.at(a.name)));
+      else
+        arguments.push_back(CallArgument(outputs.at(a.name)));
     }
     return arguments;
   }
@@ -94,14 +107,15 @@ class Runner {
   Callable callable_;
 };
 
-inline void run(const Pipeline &pipeline, const Problem &problem, Engine engine, const Target &target,
-                const std::map<std::string, AnyBuffer> &outputs) {
+inline void run(const Pipeline &pipeline, const Problem &problem, Engine engine,
+                const Target &target, const std::map<std::string, AnyBuffer> &outputs) {
   Runner(pipeline, engine, target)(problem, outputs);
 }
 
-/// `exact`: bytes are equal, which small integers give in any order of summation. Otherwise the bound of the reference
-/// holds with factor `c` (Reference::bounded).
-inline Comparison compare(const std::map<std::string, AnyBuffer> &got, const std::map<std::string, AnyBuffer> &expected,
+/// `exact`: bytes are equal, which small integers give in any order of summation. Otherwise the
+/// bound of the reference holds with factor `c` (Reference::bounded).
+inline Comparison compare(const std::map<std::string, AnyBuffer> &got,
+                          const std::map<std::string, AnyBuffer> &expected,
                           const std::map<std::string, AnyBuffer> &bounds, bool exact, double c) {
   Comparison result;
   for (const auto &[name, reference] : expected) {
@@ -120,17 +134,19 @@ inline Comparison compare(const std::map<std::string, AnyBuffer> &got, const std
       }
       if (y == r || std::abs(y - r) <= c * allowed) return;
       if (result.different++ == 0) {
-        result.first = name + to_string(at) + " is " + std::to_string(y) + ", not " + std::to_string(r) +
-                       " (allowed difference " + std::to_string(c * allowed) + ")";
+        result.first = name + to_string(at) + " is " + std::to_string(y) + ", not " +
+                       std::to_string(r) + " (allowed difference " + std::to_string(c * allowed) +
+                       ")";
       }
     });
   }
   return result;
 }
 
-inline Comparison check(const Pipeline &pipeline, const Problem &problem, Engine engine, bool exact, double c = 64,
-                        const Target &target = Target()) {
-  const std::map<std::string, AnyBuffer> expected = poisoned_outputs(pipeline, problem), got = poisoned_outputs(pipeline, problem);
+inline Comparison check(const Pipeline &pipeline, const Problem &problem, Engine engine, bool exact,
+                        double c = 64, const Target &target = Target()) {
+  const std::map<std::string, AnyBuffer> expected = poisoned_outputs(pipeline, problem),
+                                         got = poisoned_outputs(pipeline, problem);
   std::map<std::string, AnyBuffer> bounds;
   Reference reference(pipeline, problem.inputs, problem.scalars);
   reference.run(expected, &bounds);
@@ -138,12 +154,15 @@ inline Comparison check(const Pipeline &pipeline, const Problem &problem, Engine
   return compare(got, expected, bounds, exact, c);
 }
 
-/// Numbers of `type`: integers in [-3, 3] (exact sums) or reals in [-1, 1), a share `zeros` of them 0.
-inline AnyBuffer random_values(Type type, const Shape &extents, std::mt19937 &generator, bool integers, double zeros = 0) {
+/// Numbers of `type`: integers in [-3, 3] (exact sums) or reals in [-1, 1), a share `zeros` of them
+/// 0.
+inline AnyBuffer random_values(Type type, const Shape &extents, std::mt19937 &generator,
+                               bool integers, double zeros = 0) {
   AnyBuffer b(type, extents);
   std::uniform_real_distribution<double> unit(0, 1);
   for_each_coordinate(extents, [&](const Shape &at) {
-    const double u = unit(generator), v = integers || !type.is_float() ? std::floor(u * 7) - 3 : 2 * u - 1;
+    const double u = unit(generator),
+                 v = integers || !type.is_float() ? std::floor(u * 7) - 3 : 2 * u - 1;
     const double value = unit(generator) < zeros ? 0 : v;
     b.set_number(at, type.is_uint() || type.is_bool() ? std::abs(value) : value);
   });
