@@ -146,10 +146,14 @@ void Generator::emit_entry() {
     env_.storages[module_.statistics.get()] = v;
   }
   emit(module_.body);
+  b.CreateRet(status());
+}
+
+llvm::Value *Generator::status() {
   auto *status = b.CreateAlignedLoad(b.getInt32Ty(), field(env_.call, offsetof(pit_call, status)),
                                      llvm::Align(4));
   status->setAtomic(llvm::AtomicOrdering::Monotonic);
-  b.CreateRet(status);
+  return status;
 }
 
 void Generator::emit_module() {

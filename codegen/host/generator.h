@@ -74,6 +74,7 @@ class Generator {
 
   // generator.cpp
   void emit_entry();
+  llvm::Value *status();  // of the call, so far
   StorageValue bind_tensor(llvm::Value *tensor, const StoragePtr &storage, int unit_dimension);
   llvm::Function *make_function(llvm::FunctionType *type, const std::string &name, bool external);
   llvm::FunctionCallee runtime(const char *name, llvm::Type *result,
@@ -140,6 +141,8 @@ class Generator {
   /// for i in [0, extent).
   void loop(llvm::Value *extent, const std::string &name, LoopStyle style,
             const std::function<void(llvm::Value *)> &body);
+  /// `loops`, from which a Check that fails leaves at once.
+  void until_failure(const Body &loops);
   void parallel(const ir::For &s);
   Environment captured(const std::vector<ir::Stmt> &statements,
                        const std::vector<Expr> &expressions) const;
@@ -178,6 +181,7 @@ class Generator {
   std::unordered_map<const StorageNode *, AliasScope> alias_scopes_;
   std::unordered_map<const StorageNode *, bool> is_input_;
   std::unordered_map<const VarNode *, std::int64_t> axis_bounds_;  // of every axis of the module
+  llvm::BasicBlock *left_ = nullptr;  // where a Check that fails goes on; null: behind itself
   std::int64_t stack_bytes_ = 0;                                   // of the current function
   int bodies_ = 0;                                                 // functions of parallel loops
 };

@@ -19,6 +19,17 @@ bool is_parallel(ir::ForKind kind) {
   return kind == ir::ForKind::Parallel || kind == ir::ForKind::GpuBlock;
 }
 
+// True when nothing would be missed if a Check that fails left `s` at once.
+bool only_checks(const ir::Stmt &s) {
+  bool only = true;
+  ir::walk_statements(s, [&](const ir::Stmt &part) {
+    only = only && (part.as<ir::Block>() || part.as<ir::Let>() || part.as<ir::If>() ||
+                    part.as<ir::For>() || part.as<ir::Axes>() || part.as<ir::Check>());
+    return only;
+  });
+  return only;
+}
+
 llvm::MDNode *loop_metadata(llvm::LLVMContext &context, LoopStyle style) {
   llvm::SmallVector<llvm::Metadata *, 4> list{nullptr};
   const auto add = [&](const char *name) {
@@ -99,6 +110,14 @@ void Generator::loop(Value *extent, const std::string &name, LoopStyle style,
   auto *branch = b.CreateCondBr(b.CreateICmpSLT(next, extent), head, end);
   branch->setMetadata(llvm::LLVMContext::MD_loop, loop_metadata(context_, style));
   b.SetInsertPoint(end);
+}
+
+void Generator::until_failure(const Body &loops) {
+  if (left_) return loops();
+  left_ = BasicBlock::Create(context_, "left", b.GetInsertBlock()->getParent());
+  loops();
+  b.CreateBr(left_);
+  b.SetInsertPoint(std::exchange(left_, nullptr));
 }
 
 // The part of the environment that `statements` and `expressions` use.
@@ -236,7 +255,9 @@ void Generator::parallel(const ir::For &s) {
   for (Value **place : places) *place = loaded[number.at(*place)];
   std::swap(env_, inside);
   const std::int64_t outer_stack = std::exchange(stack_bytes_, 0);
-  with_reservations(nest.back()->body, [&] {
+  BasicBlock *outer_left = std::exchange(left_, nullptr);
+  const bool checks = only_checks(nest.back()->body);
+  const auto iterations = [&] {
     Value *first = b.CreateNSWMul(function->getArg(1), chunk);
     Value *count = b.CreateBinaryIntrinsic(llvm::Intrinsic::smin, chunk, b.CreateSub(total, first));
     loop(count, s.var->name, LoopStyle::NotVectorized, [&](Value *i) {
@@ -249,10 +270,15 @@ void Generator::parallel(const ir::For &s) {
       }
       emit(nest.back()->body);
     });
+  };
+  with_reservations(nest.back()->body, [&] {
+    if (!checks) return iterations();
+    until_failure([&] { when(b.CreateICmpEQ(status(), b.getInt32(PIT_OK)), iterations); });
   });
   b.CreateRetVoid();
   std::swap(env_, inside);
   stack_bytes_ = outer_stack;
+  left_ = outer_left;
 }
 
 void Generator::emit(const ir::For &s) {
@@ -266,7 +292,7 @@ void Generator::emit(const ir::For &s) {
       emit(s.body);
     });
   };
-  with_reservations(s.body, run);
+  with_reservations(s.body, [&] { only_checks(s.body) ? until_failure(run) : run(); });
 }
 
 }  // namespace pit::host

@@ -79,6 +79,10 @@ void Generator::report(const ir::Check &s) {
   b.CreateCall(runtime("pit_report", b.getVoidTy(), {pointer, i32, i32, pointer, i32}),
                {env_.call, b.getInt32(PIT_ERROR_DATA), b.getInt32(number), values,
                 b.getInt32(static_cast<std::uint32_t>(count))});
+  if (!left_) return;
+  b.CreateBr(left_);
+  b.SetInsertPoint(
+      llvm::BasicBlock::Create(context_, "unreached", b.GetInsertBlock()->getParent()));
 }
 
 // A fast loop finds whether any iteration fails; only then a second one finds the first that does.
@@ -96,7 +100,7 @@ void Generator::emit(const ir::Check &s) {
     });
   }
   when(b.CreateICmpNE(b.CreateLoad(b.getInt8Ty(), failed), b.getInt8(0)),
-       [&] { TileNest(*this, s.axes, s.guards).run(report_failure); });
+       [&] { until_failure([&] { TileNest(*this, s.axes, s.guards).run(report_failure); }); });
 }
 
 namespace {
@@ -147,10 +151,7 @@ void Generator::emit(const ir::Stage &s) {
   const std::size_t number = result_.stages.size();
   result_.stages.emplace_back(s.name, s.stage_kind);
   llvm::Type *i32 = b.getInt32Ty(), *i64_type = b.getInt64Ty();
-  auto *status =
-      b.CreateAlignedLoad(i32, field(env_.call, offsetof(pit_call, status)), llvm::Align(4));
-  status->setAtomic(llvm::AtomicOrdering::Monotonic);
-  when(b.CreateICmpEQ(status, b.getInt32(PIT_OK)), [&] {
+  when(b.CreateICmpEQ(status(), b.getInt32(PIT_OK)), [&] {
     if (number >= PIT_MAX_STAGES) return emit(s.body);
     const auto clock = runtime("pit_nanoseconds", i64_type, {});
     Value *timed = b.CreateICmpNE(b.CreateLoad(i32, field(env_.call, offsetof(pit_call, profile))),

@@ -213,6 +213,61 @@ TEST_CASE("a failed check reports its first values, and later stages do nothing"
   }
 }
 
+TEST_CASE("a check that fails leaves its loops at once, and memory is given back") {
+  const StoragePtr x = tensor("X", int32, 1), y = tensor("Y", int32, 1);
+  const VarPtr o = make_loop_variable("o"), i = make_loop_variable("i"),
+               a = make_axis_variable("a");
+  const Expr endless = number(std::int64_t{1} << 40), many = number(std::int64_t{1} << 27);
+  const auto check = [&](Vars axes, const Expr &e, const char *message) {
+    return make<Check>(std::move(axes), Exprs{}, e < make_extent(x, 0), message, Exprs{e});
+  };
+  const auto in_loop = [](const VarPtr &v, const Expr &extent, ForKind kind, const Stmt &body) {
+    return make<For>(v, number(0), extent, kind, body);
+  };
+  const auto serial = ForKind::Serial, parallel = ForKind::Parallel;
+  const StoragePtr h = make_storage("H", int32, 1, Space::Heap);
+  const Stmt last = make<Store>(Vars{}, Exprs{}, h, Exprs{at(o)}, Combiner::Assign,
+                                make_int(int32, 1));
+  const Stmt inner = in_loop(i, endless, serial, check({}, at(i), "inner"));
+  struct Case {
+    const char *name;
+    Stmt body;
+    std::int64_t first;  // what is reported; -1: any failure
+  };
+  const Case cases[] = {
+      {"one loop", inner, 100},
+      {"two loops", in_loop(o, endless, serial, inner), 100},
+      {"beside another",
+       in_loop(o, endless, serial, make_block({check({}, at(o) - number(7), "outer"), inner})),
+       100},
+      {"parallel", in_loop(i, endless, parallel, check({}, at(i), "parallel")), -1},
+      {"serial in parallel", in_loop(o, endless, parallel, inner), -1},
+      {"axes",
+       make<Axes>(std::vector<AxisBinding>{{a, many}}, check({a}, at(a), "axes")), 100},
+      {"with memory",
+       make<Allocate>(h, Exprs{make_extent(x, 0)},
+                      in_loop(o, make_extent(x, 0), serial, make_block({last, inner}))),
+       100}};
+  for (const Case &c : cases) {
+    CAPTURE(c.name);
+    Module module = module_of({x}, {y}, c.body);
+    module.body = make_block(
+        {make<Stage>("check", StageKind::Check, c.body),
+         make<Stage>("write", StageKind::Compute,
+                     make<Store>(Vars{}, Exprs{}, y, Exprs{number(0)}, Combiner::Assign,
+                                 make_int(int32, 1)))});
+    const std::string target = tested_targets().back();
+    const emit::JitFunction function(module, machine_of(Target(target)), row_major_variant(module));
+    std::vector<TestTensor> inputs{TestTensor(int32, {100})}, outputs{TestTensor(int32, {1})};
+    const HostRun run = call(function, module, inputs, {}, outputs);
+    CHECK(run.status == PIT_ERROR_DATA);
+    CHECK(run.values[0] >= 100);
+    if (c.first >= 0) CHECK(run.values[0] == c.first);
+    CHECK(run.leaked_bytes == 0);
+    CHECK(outputs[0].get(0) == 0);
+  }
+}
+
 TEST_CASE("a memory that cannot be had is reported") {
   const StoragePtr y = tensor("Y", int32, 1), h = make_storage("H", int32, 1, Space::Heap);
   const VarPtr i = make_axis_variable("i");
