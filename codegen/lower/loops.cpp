@@ -99,8 +99,9 @@ class NestBuilder {
     return std::any_of(nest_.dims.begin(), nest_.dims.end(), [&](const Dim &d) { return d.name == name; });
   }
   void retire(const VarPtr &name, const Expr &value) {
+    const Expr known = resolve(value);  // it may read names that are gone already
     gone_.push_back(name);
-    values_.push_back(value);
+    values_.push_back(known);
   }
   static Expr named(const VarPtr &v) { return make_variable(v); }
 
