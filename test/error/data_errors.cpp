@@ -1,0 +1,432 @@
+// Data that an operator refuses, with and without a schedule: the message says which tensor, index
+// and coordinate; outputs keep their bytes; the next call of the same operator works. And data that
+// is unusual but legal: the documented result.
+#include <doctest/doctest.h>
+#include <pit/pit.h>
+
+#include <cmath>
+#include <cstring>
+#include <functional>
+#include <limits>
+#include <string>
+#include <vector>
+
+#include "../harness.h"
+#include "dsl/error.h"
+
+namespace pit::test {
+namespace {
+
+constexpr float kNan = std::numeric_limits<float>::quiet_NaN();
+constexpr float kInfinity = std::numeric_limits<float>::infinity();
+
+std::vector<CallArgument> arguments(const Pipeline &p, const Problem &problem,
+                                    const std::map<std::string, AnyBuffer> &outputs) {
+  std::vector<CallArgument> list;
+  for (const Argument &a : p.signature()) {
+    if (a.kind == Argument::Kind::InputTensor) {
+      list.push_back(CallArgument(problem.inputs.at(a.name)));
+    } else if (a.kind == Argument::Kind::Scalar) {
+      list.push_back(scalar_argument(a.type, problem.scalars.at(a.name)));
+    } else {
+      list.push_back(CallArgument(outputs.at(a.name)));
+    }
+  }
+  return list;
+}
+
+bool is_poison(const AnyBuffer &b) {
+  const auto *bytes = static_cast<const unsigned char *>(b.data());
+  for (std::int64_t i = 0; i < b.size() * b.type().bytes(); ++i) {
+    if (bytes[i] != 0xA5) return false;
+  }
+  return true;
+}
+
+template <class T>
+Buffer<T> values(const std::vector<T> &list) {
+  Buffer<T> b({static_cast<std::int64_t>(list.size())});
+  for (std::size_t i = 0; i < list.size(); ++i) b(static_cast<std::int64_t>(i)) = list[i];
+  return b;
+}
+
+AnyBuffer numbers(const Shape &extents, int seed, double zeros = 0) {
+  std::mt19937 generator(static_cast<unsigned>(seed));
+  return random_values(float32, extents, generator, true, zeros);
+}
+
+/// An operator with good data.
+struct Operator {
+  std::function<Pipeline(bool scheduled)> build;
+  std::function<Problem()> data;
+};
+
+// --- operators --------------------------------------------------------------------------------
+
+Problem routed(const AnyBuffer &expert) {
+  return {{{"X", numbers({6, 3}, 1)}, {"W", numbers({2, 3, 4}, 2)}, {"expert", expert}},
+          {},
+          {{"Y", {6, 4}}}};
+}
+
+/// Y(t, f) = sum over c of X(t, c) W(expert(t), c, f): tokens sorted by expert when scheduled.
+template <class Key>
+Operator route(bool drop_negative) {
+  return {[drop_negative](bool scheduled) {
+            Var t("t"), f("f"), tile("tile");
+            TensorParam X(float32, 2, "X"), W(float32, 3, "W"), expert(type_of<Key>(), 1, "expert");
+            RDom c(0, X.extent(1), "c");
+            Func Y("Y");
+            Y(t, f) += X(t, c) * W(expert(t), c, f);
+            if (drop_negative) Y.where(expert(t) >= 0);
+            if (scheduled) {
+              Y.update().pit_tile(tile, {.axis = t, .group = expert(t), .dense = {{t, 4}}});
+            }
+            return Pipeline({Y}, {}, "route");
+          },
+          [] { return routed(values<Key>({0, 1, 1, 0, 1, 0})); }};
+}
+
+/// Z(p, co) = sum over o, ci of X(nbr(p, o), ci) W(o, ci, co) where nbr(p, o) >= 0.
+Operator convolution() {
+  return {[](bool scheduled) {
+            Var p("p"), co("co"), tile("tile");
+            TensorParam X(float32, 2, "X"), W(float32, 3, "W"), nbr(int32, 2, "nbr");
+            RDom o(0, W.extent(0), "o"), ci(0, X.extent(1), "ci");
+            o.where(nbr(p, o) >= 0);
+            Func Z("Z");
+            Z(p, co) += X(nbr(p, o), ci) * W(o, ci, co);
+            if (scheduled) {
+              Z.update().pit_tile(tile, {.axis = o, .micro = {{p, 2}}, .dense = {{o, 1}}});
+            }
+            return Pipeline({Z}, {}, "convolution");
+          },
+          [] {
+            return Problem{{{"X", numbers({5, 3}, 3)},
+                            {"W", numbers({3, 3, 4}, 4)},
+                            {"nbr", Buffer<int>({4, 3}, {0, -1, 4, 1, 2, -1, -1, -1, -1, 3, 3, 0})}},
+                           {},
+                           {{"Z", {4, 4}}}};
+          }};
+}
+
+/// Y(m, n) = sum over the row m of a CSR matrix of val(p) X(colidx(p), n).
+Operator csr_product() {
+  return {[](bool scheduled) {
+            Var m("m"), n("n"), tile("tile");
+            TensorParam rowptr(int32, 1, "rowptr"), colidx(int32, 1, "colidx");
+            TensorParam val(float32, 1, "val"), X(float32, 2, "X");
+            RDom p = csr(rowptr, colidx, m, "p");
+            Func Y("Y");
+            Y(m, n) += val(p) * X(colidx(p), n);
+            if (scheduled) Y.update().pit_tile(tile, {.axis = p, .dense = {{p, 4}}});
+            return Pipeline({Y}, {}, "csr_product");
+          },
+          [] {
+            return Problem{{{"rowptr", values<int>({0, 2, 2, 4})},
+                            {"colidx", values<int>({0, 1, 2, 0})},
+                            {"val", numbers({4}, 5)},
+                            {"X", numbers({3, 2}, 6)}},
+                           {},
+                           {{"Y", {3, 2}}}};
+          }};
+}
+
+/// C = A B with the zeros of A skipped. `settings` says more of the index, or nothing.
+Operator multiply(const std::function<void(SparseIndex &)> &settings = {}, bool strict = false) {
+  return {[settings, strict](bool scheduled) {
+            Var m("m"), n("n"), tile("tile");
+            TensorParam A(float32, 2, "A"), B(float32, 2, "B");
+            RDom k(0, A.extent(1), "k");
+            k.where(A(m, k) != 0);
+            Func C("C");
+            C(m, n) += A(m, k) * B(k, n);
+            if (scheduled) {
+              SparseIndex live = C.update().index({.axis = k, .micro = {{m, 2}}}).named("live");
+              if (settings) settings(live);
+              C.update().pit_tile(tile, {.dense = {{k, 4}}, .index = live});
+              if (strict) C.update().strict();
+            }
+            return Pipeline({C}, {}, "multiply");
+          },
+          [] {
+            return Problem{{{"A", numbers({5, 9}, 7, 0.6)}, {"B", numbers({9, 6}, 8)}},
+                           {},
+                           {{"C", {5, 6}}}};
+          }};
+}
+
+/// The product over lists that the caller gives: columns 0, 2 of row 0 and 1 of row 1.
+Operator given() {
+  return {[](bool) {
+            Var m("m"), n("n"), tile("tile");
+            TensorParam A(float32, 2, "A"), B(float32, 2, "B");
+            TensorParam off(int32, 1, "off"), col(int32, 1, "col");
+            RDom k(0, A.extent(1), "k");
+            k.where(A(m, k) != 0);
+            Func C("C");
+            C(m, n) += A(m, k) * B(k, n);
+            SparseIndex lists = C.update().index({.axis = k}).named("lists").given(off, col);
+            C.update().pit_tile(tile, {.dense = {{k, 4}}, .index = lists});
+            return Pipeline({C}, {}, "given");
+          },
+          [] {
+            return Problem{{{"A", Buffer<float>({2, 3}, {1, 0, 2, 0, 3, 0})},
+                            {"B", numbers({3, 2}, 9)},
+                            {"off", values<int>({0, 2, 3})},
+                            {"col", values<int>({0, 2, 1})}},
+                           {},
+                           {{"C", {2, 2}}}};
+          }};
+}
+
+// --- errors -----------------------------------------------------------------------------------
+
+struct Case {
+  std::string name;
+  std::vector<std::string> parts;
+  Operator op;
+  std::function<void(Problem &)> spoil;
+  bool plain_too = true;  ///< without a schedule it is the same error
+};
+
+/// Sets one element of an input.
+std::function<void(Problem &)> set(const std::string &tensor, const Shape &at, double value) {
+  return [=](Problem &p) { p.inputs.at(tensor).set_number(at, value); };
+}
+std::function<void(Problem &)> put(const std::string &tensor, const AnyBuffer &b) {
+  return [=](Problem &p) { p.inputs.at(tensor) = b; };
+}
+
+const std::int64_t kBeyond32 = (1LL << 32) + 1;
+
+const std::vector<Case> kCases = {
+    {"key too large",
+     {"reads input 'W' at index 2 of dimension 0, whose extent is 2, at t = 3"},
+     route<std::int32_t>(false),
+     set("expert", {3}, 2)},
+    {"key negative",
+     {"reads input 'W' at index -1 of dimension 0, whose extent is 2, at t = 5"},
+     route<std::int32_t>(false),
+     set("expert", {5}, -1)},
+    {"key too large where negative ones are dropped",
+     {"reads input 'W' at index 1073741824", "at t = 0"},
+     route<std::int32_t>(true),
+     set("expert", {0}, 1 << 30)},
+    {"key of 8 bits", {"index 255 of dimension 0", "at t = 1"}, route<std::uint8_t>(false),
+     set("expert", {1}, 255)},
+    {"key of 16 bits", {"index -32768 of dimension 0", "at t = 2"}, route<std::int16_t>(false),
+     set("expert", {2}, -32768)},
+    {"key that is in range modulo 2^32",
+     {"index 4294967297 of dimension 0, whose extent is 2, at t = 4"},
+     route<std::int64_t>(false),
+     put("expert", values<std::int64_t>({0, 1, 1, 0, kBeyond32, 0}))},
+    {"the largest key",
+     {"index 9223372036854775807", "at t = 0"},
+     route<std::int64_t>(false),
+     put("expert", values<std::int64_t>({std::numeric_limits<std::int64_t>::max(), 1, 1, 0, 0, 0}))},
+    {"the smallest key",
+     {"index -9223372036854775808", "at t = 0"},
+     route<std::int64_t>(false),
+     put("expert", values<std::int64_t>({std::numeric_limits<std::int64_t>::min(), 1, 1, 0, 0, 0}))},
+    {"fewer keys than tokens",
+     {"reads input 'expert'", "dimension 0"},
+     route<std::int32_t>(false),
+     put("expert", values<std::int32_t>({0, 1, 0}))},
+    {"neighbour too large",
+     {"reads input 'X' at index 5 of dimension 0, whose extent is 5", "p = 2", "o = 1"},
+     convolution(),
+     set("nbr", {2, 1}, 5)},
+    {"neighbour far too large",
+     {"reads input 'X' at index 2147483647", "p = 0", "o = 0"},
+     convolution(),
+     set("nbr", {0, 0}, 2147483647)},
+    {"column too large",
+     {"reads input 'X' at index 3 of dimension 0, whose extent is 3", "m = 2", "p = 2"},
+     csr_product(),
+     set("colidx", {2}, 3)},
+    {"column negative", {"reads input 'X' at index -1", "m = 0", "p = 1"}, csr_product(),
+     set("colidx", {1}, -1)},
+    {"row pointer past the values",
+     {"'val'", "index 4 of dimension 0, whose extent is 4", "m = 2"},
+     csr_product(),
+     set("rowptr", {3}, 7)},
+    {"row pointer negative", {"at index -3 of dimension 0", "m = 0"}, csr_product(),
+     set("rowptr", {0}, -3)},
+    {"too few row pointers",
+     {"reads input 'rowptr'", "dimension 0"},
+     csr_product(),
+     put("rowptr", values<int>({0, 2}))},
+    {"no row pointers", {"reads input 'rowptr'", "dimension 0"}, csr_product(),
+     put("rowptr", Buffer<int>({0}))},
+    {"too few columns", {"reads input 'colidx' at index 2"}, csr_product(),
+     put("colidx", values<int>({0, 1}))},
+    {"capacity exceeded",
+     {"sparse index 'live': ", "27 entries are needed and the capacity is 20"},
+     multiply([](SparseIndex &live) { live.capacity(20); }),
+     [](Problem &p) { p.inputs.at("A").fill_bytes(0x40); },
+     false},
+    {"padding that exceeds the capacity",
+     {"sparse index 'live': 36 entries are needed and the capacity is 30"},
+     multiply([](SparseIndex &live) { live.align(4).capacity(30); }),
+     [](Problem &p) { p.inputs.at("A").fill_bytes(0x40); },
+     false},
+    {"lists that end after the coordinates",
+     {"lists: input 'off' ends at 9, but input 'col' has 3 elements"},
+     given(),
+     set("off", {2}, 9),
+     false},
+    {"lists that do not start at 0",
+     {"lists: input 'off' starts with 1; it must start with 0"},
+     given(),
+     set("off", {0}, 1),
+     false},
+    {"lists that end before they start",
+     {"lists: input 'off' falls from 4 to 3 at position 1"},
+     given(),
+     set("off", {1}, 4),
+     false},
+    {"a listed coordinate too large",
+     {"lists: input 'col' holds 3 at position 1; coordinates of k are from 0 to 3 - 1"},
+     given(),
+     set("col", {1}, 3),
+     false},
+    {"a listed coordinate negative",
+     {"lists: input 'col' holds -1 at position 2"},
+     given(),
+     set("col", {2}, -1),
+     false},
+    {"lists of other groups",
+     {"lists: input 'off' must have one element more than the 2 groups; it has 2"},
+     given(),
+     put("off", values<int>({0, 3})),
+     false},
+    {"no lists",
+     {"lists: input 'off' must have one element more than the 2 groups; it has 0"},
+     given(),
+     put("off", Buffer<int>({0})),
+     false},
+};
+
+TEST_CASE("errors: data out of range is named, outputs keep their bytes, the next call works") {
+  for (const Case &c : kCases) {
+    for (const bool scheduled : {false, true}) {
+      if (!scheduled && !c.plain_too) continue;
+      const Pipeline pipeline = c.op.build(scheduled);
+      const Callable f = pipeline.compile();
+      const Problem good = c.op.data();
+      Problem bad = c.op.data();
+      c.spoil(bad);
+      const std::map<std::string, AnyBuffer> out = poisoned_outputs(pipeline, bad);
+      std::string message = "no error";
+      try {
+        f.call(arguments(pipeline, bad, out));
+      } catch (const RuntimeError &error) {
+        message = error.what();
+      } catch (const std::exception &error) {
+        message = std::string("not a RuntimeError: ") + error.what();
+      }
+      INFO(c.name << std::string(scheduled ? ", scheduled: " : ": ") << message);
+      CHECK(message.starts_with("operator " + pipeline.name() + ": "));
+      for (const std::string &part : c.parts) {
+        INFO("expected: " << part);
+        CHECK(message.find(part) != std::string::npos);
+      }
+      for (const auto &[name, buffer] : out) CHECK(is_poison(buffer));
+
+      const std::map<std::string, AnyBuffer> expected = poisoned_outputs(pipeline, good);
+      Reference(pipeline, good.inputs, good.scalars).run(expected);
+      f.call(arguments(pipeline, good, out));
+      const Comparison comparison = compare(out, expected, {}, true, 0);
+      CHECK_MESSAGE(comparison.different == 0, comparison.first);
+    }
+  }
+}
+
+// --- unusual, but legal -----------------------------------------------------------------------
+
+struct Legal {
+  std::string name;
+  Operator op;
+  std::function<void(Problem &)> change;
+};
+
+Problem &resize(Problem &p, const Shape &a, const Shape &b, const Shape &c) {
+  p.inputs.at("A") = numbers(a, 1, 0.5);
+  p.inputs.at("B") = numbers(b, 2);
+  p.outputs.at("C") = c;
+  return p;
+}
+
+const std::vector<Legal> kLegal = {
+    {"a predicate that holds nowhere", multiply(),
+     [](Problem &p) { p.inputs.at("A").fill_bytes(0); }},
+    {"a predicate that holds everywhere", multiply(),
+     [](Problem &p) { p.inputs.at("A").fill_bytes(0x40); }},
+    {"one row without entries", multiply(),
+     [](Problem &p) { p.inputs.at("A").sliced(0, 2, 3).fill_bytes(0); }},
+    {"no rows", multiply(), [](Problem &p) { resize(p, {0, 9}, {9, 6}, {0, 6}); }},
+    {"no columns", multiply(), [](Problem &p) { resize(p, {5, 9}, {9, 0}, {5, 0}); }},
+    {"an empty sum", multiply(), [](Problem &p) { resize(p, {5, 0}, {0, 6}, {5, 6}); }},
+    {"nothing at all", multiply(), [](Problem &p) { resize(p, {0, 0}, {0, 0}, {0, 0}); }},
+    {"one element", multiply(), [](Problem &p) { resize(p, {1, 1}, {1, 1}, {1, 1}); }},
+    {"capacity that is just enough",
+     multiply([](SparseIndex &live) { live.capacity(27); }),
+     [](Problem &p) { p.inputs.at("A").fill_bytes(0x40); }},
+    {"NaN and infinity in the sparse operand", multiply(),
+     [](Problem &p) {
+       p.inputs.at("A").fill_bytes(0);
+       p.inputs.at("A").set_number(Shape{1, 3}, kNan);
+       p.inputs.at("A").set_number(Shape{4, 8}, -kInfinity);
+       p.inputs.at("B").fill_bytes(0x40);
+     }},
+    {"NaN and infinity where strict() masks them", multiply({}, true),
+     [](Problem &p) {
+       p.inputs.at("B").set_number(Shape{2, 0}, kNan);
+       p.inputs.at("B").set_number(Shape{5, 3}, kInfinity);
+     }},
+    {"dropped keys", route<std::int32_t>(true), set("expert", {2}, -1)},
+    {"all keys dropped", route<std::int32_t>(true),
+     put("expert", values<int>({-1, -2, -3, -4, -5, -6}))},
+    {"one expert for all", route<std::int32_t>(false),
+     put("expert", values<int>({1, 1, 1, 1, 1, 1}))},
+    {"no neighbour anywhere", convolution(),
+     [](Problem &p) { p.inputs.at("nbr").fill_bytes(0xFF); }},
+    {"falling row pointers: an empty row", csr_product(), set("rowptr", {2}, 1)},
+    {"all rows empty", csr_product(), put("rowptr", values<int>({0, 0, 0, 0}))},
+};
+
+TEST_CASE("errors: unusual data has the result of the algorithm") {
+  for (const Legal &c : kLegal) {
+    for (const bool scheduled : {false, true}) {
+      INFO(c.name << std::string(scheduled ? ", scheduled" : ""));
+      Problem problem = c.op.data();
+      c.change(problem);
+      const Comparison comparison =
+          check(c.op.build(scheduled), problem, Engine::Compiled, true);
+      CHECK_MESSAGE(comparison.different == 0, comparison.first);
+    }
+  }
+}
+
+TEST_CASE("errors: without strict(), a skipped product with a value that is not finite is 0 or NaN") {
+  const Operator op = multiply();
+  Problem problem = op.data();
+  problem.inputs.at("B").set_number(Shape{2, 0}, kNan);
+  problem.inputs.at("B").set_number(Shape{5, 3}, kInfinity);
+  for (const bool scheduled : {false, true}) {
+    const Pipeline pipeline = op.build(scheduled);
+    const auto out = poisoned_outputs(pipeline, problem), expected = poisoned_outputs(pipeline, problem);
+    Reference(pipeline, problem.inputs, {}).run(expected);
+    pipeline.compile().call(arguments(pipeline, problem, out));
+    const AnyBuffer &c = out.at("C"), &reference = expected.at("C");
+    for_each_coordinate(c.extents(), [&](const Shape &at) {
+      const double y = c.number(at), r = reference.number(at);
+      const bool beside = at[1] == 0 || at[1] == 3;  // columns with such a value
+      CHECK((y == r || (std::isnan(y) && (std::isnan(r) || (scheduled && beside)))));
+    });
+  }
+}
+
+}  // namespace
+}  // namespace pit::test
