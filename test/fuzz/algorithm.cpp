@@ -138,7 +138,7 @@ class Algorithm {
   void domains(Scope *scope) {
     const int count = choices_.weighted({10, 75, 15});
     for (int i = 0; i < count; ++i) {
-      const std::size_t before = scope->variables.size();
+      const std::size_t before = scope->variables.size(), proved = scope->proved.size();
       RDom r = expressions_.domain(scope, i > 0);
       if (i > 0 && choices_.chance(50)) continue;
       for (int p = 0; p < 3; ++p) {
@@ -147,7 +147,16 @@ class Algorithm {
         const std::size_t dimension =
             before + choices_.below(static_cast<std::uint32_t>(r.dimensions()));
         const IndexTerm v = scope->variables[dimension];
-        r.where(predicate(scope, v));
+        // The domain that a definition mentions first is tested first, so what this one needs to be
+        // proved it proves itself.
+        Scope own{
+            scope->variables,
+            {scope->proved.begin() + static_cast<std::ptrdiff_t>(proved), scope->proved.end()}};
+        const std::size_t known = own.proved.size();
+        r.where(predicate(&own, v));
+        scope->proved.insert(scope->proved.end(),
+                             own.proved.begin() + static_cast<std::ptrdiff_t>(known),
+                             own.proved.end());
       }
     }
   }

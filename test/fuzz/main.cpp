@@ -111,7 +111,7 @@ void print_case(const CaseRecord &record) {
 
 class Statistics {
  public:
-  void add(const CaseRecord &record) {
+  void add(const CaseInput &input, const CaseRecord &record) {
     ++outcomes_[static_cast<std::size_t>(record.outcome)];
     ++cases;
     if (record.outcome == Outcome::Passed) {
@@ -124,8 +124,10 @@ class Statistics {
       steps_[s].refused_at_call += record.steps[s].refused_at_call;
       steps_[s].refused_by_lowering += record.steps[s].refused_by_lowering;
     }
-    if (record.outcome == Outcome::Refused) ++refusals_[signature(record)];
-    if (record.outcome == Outcome::Invalid) ++refusals_[signature(record)];
+    if (record.outcome == Outcome::Refused || record.outcome == Outcome::Invalid) {
+      const auto it = refusals_.try_emplace(signature(record), 0, input.seed).first;
+      ++it->second.first;
+    }
   }
 
   void print() const {
@@ -148,8 +150,10 @@ class Statistics {
       std::printf("%-16s %9u %8.0f%% %9u %9u\n", to_string(static_cast<Step>(s)), c.accepted,
                   100.0 * c.accepted / all, c.refused_at_call, c.refused_by_lowering);
     }
-    for (const auto &[reason, count] : refusals_)
-      std::printf("%6lld  %s\n", static_cast<long long>(count), reason.c_str());
+    for (const auto &[reason, seen] : refusals_) {
+      std::printf("%6lld  %s (seed %llu)\n", static_cast<long long>(seen.first), reason.c_str(),
+                  static_cast<unsigned long long>(seen.second));
+    }
   }
 
   std::int64_t cases = 0;
@@ -158,7 +162,7 @@ class Statistics {
   std::array<std::int64_t, static_cast<std::size_t>(Outcome::Timeout) + 1> outcomes_{};
   std::int64_t exact_ = 0, directives_ = 0, scheduled_ = 0;
   ScheduleCounts steps_{};
-  std::map<std::string, std::int64_t> refusals_;
+  std::map<std::string, std::pair<std::int64_t, std::uint64_t>> refusals_;  ///< count, first seed
 };
 
 std::vector<std::uint32_t> read_case(const std::string &file) {
@@ -216,7 +220,7 @@ int run(const Options &options) {
   std::vector<std::pair<CaseInput, CaseRecord>> failures;
   std::set<std::string> seen;
   const auto finished = [&](const CaseInput &input, const CaseRecord &record) {
-    statistics.add(record);
+    statistics.add(input, record);
     if (is_failure(record.outcome) && seen.insert(signature(record)).second)
       failures.emplace_back(input, record);
   };
