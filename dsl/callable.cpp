@@ -101,7 +101,8 @@ class CallCheck {
       refuse(i, "null shape", "an extent for each dimension",
              std::to_string(t->ndim) + " dimensions and a null pointer");
     }
-    if (t->ndim < 0) refuse(i, "wrong rank", std::to_string(expected.rank), std::to_string(t->ndim));
+    if (t->ndim < 0)
+      refuse(i, "wrong rank", std::to_string(expected.rank), std::to_string(t->ndim));
     if (t->ndim != expected.rank) {
       refuse(i, "wrong rank", std::to_string(expected.rank),
              std::to_string(t->ndim) + ", extents " + shape_text(*t));

@@ -73,7 +73,7 @@ const Expr &Tuple::operator[](std::size_t i) const {
   if (i >= values_.size()) {
     throw CompileError("a Tuple of " + std::to_string(values_.size()) +
                            " values has no component [" + std::to_string(i) + "]",
-                       values_.empty() ? std::source_location{} : values_.front().where());
+                       {});
   }
   return values_[i];
 }

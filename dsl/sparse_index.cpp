@@ -162,7 +162,8 @@ Expr SparseIndex::position(std::vector<Expr> coordinates, Location where) const 
   for (const Expr &coordinate : coordinates) {
     if (!coordinate.defined()) {
       throw CompileError(
-          describe(index) + ": position(): a coordinate is an undefined Expr; give it a value first",
+          describe(index) +
+              ": position(): a coordinate is an undefined Expr; give it a value first",
           where);
     }
     if (!coordinate.type().is_integral()) {

@@ -145,7 +145,8 @@ const std::vector<Case> kCases = {
        s.f(s.a, s.b, 1.f, t);
      }},
     {"memory of a GPU",
-     {"argument 1 'A': not in the host's memory; expected a host tensor: copy it to the host first; "
+     {"argument 1 'A': not in the host's memory; expected a host tensor: copy it to the host "
+      "first; "
       "got CUDA device 3"},
      [](Scene &s) {
        DLTensor t = s.tensor();
@@ -222,8 +223,8 @@ TEST_CASE("errors: an empty Callable") {
   for (const auto &use : std::vector<std::function<void()>>{
            [&] { f(); }, [&] { (void)f.name(); }, [&] { (void)f.signature(); },
            [&] { (void)f.typed<In<float, 1>>(); }}) {
-    CHECK_THROWS_WITH_AS(
-        use(), "this Callable is empty; it gets its code from Pipeline::compile", RuntimeError);
+    CHECK_THROWS_WITH_AS(use(), "this Callable is empty; it gets its code from Pipeline::compile",
+                         RuntimeError);
   }
 }
 

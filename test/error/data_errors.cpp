@@ -102,11 +102,12 @@ Operator convolution() {
             return Pipeline({Z}, {}, "convolution");
           },
           [] {
-            return Problem{{{"X", numbers({5, 3}, 3)},
-                            {"W", numbers({3, 3, 4}, 4)},
-                            {"nbr", Buffer<int>({4, 3}, {0, -1, 4, 1, 2, -1, -1, -1, -1, 3, 3, 0})}},
-                           {},
-                           {{"Z", {4, 4}}}};
+            return Problem{
+                {{"X", numbers({5, 3}, 3)},
+                 {"W", numbers({3, 3, 4}, 4)},
+                 {"nbr", Buffer<int>({4, 3}, {0, -1, 4, 1, 2, -1, -1, -1, -1, 3, 3, 0})}},
+                {},
+                {{"Z", {4, 4}}}};
           }};
 }
 
@@ -150,9 +151,8 @@ Operator multiply(const std::function<void(SparseIndex &)> &settings = {}, bool 
             return Pipeline({C}, {}, "multiply");
           },
           [] {
-            return Problem{{{"A", numbers({5, 9}, 7, 0.6)}, {"B", numbers({9, 6}, 8)}},
-                           {},
-                           {{"C", {5, 6}}}};
+            return Problem{
+                {{"A", numbers({5, 9}, 7, 0.6)}, {"B", numbers({9, 6}, 8)}}, {}, {{"C", {5, 6}}}};
           }};
 }
 
@@ -213,9 +213,13 @@ const std::vector<Case> kCases = {
      {"reads input 'W' at index 1073741824", "at t = 0"},
      route<std::int32_t>(true),
      set("expert", {0}, 1 << 30)},
-    {"key of 8 bits", {"index 255 of dimension 0", "at t = 1"}, route<std::uint8_t>(false),
+    {"key of 8 bits",
+     {"index 255 of dimension 0", "at t = 1"},
+     route<std::uint8_t>(false),
      set("expert", {1}, 255)},
-    {"key of 16 bits", {"index -32768 of dimension 0", "at t = 2"}, route<std::int16_t>(false),
+    {"key of 16 bits",
+     {"index -32768 of dimension 0", "at t = 2"},
+     route<std::int16_t>(false),
      set("expert", {2}, -32768)},
     {"key that is in range modulo 2^32",
      {"index 4294967297 of dimension 0, whose extent is 2, at t = 4"},
@@ -224,11 +228,13 @@ const std::vector<Case> kCases = {
     {"the largest key",
      {"index 9223372036854775807", "at t = 0"},
      route<std::int64_t>(false),
-     put("expert", values<std::int64_t>({std::numeric_limits<std::int64_t>::max(), 1, 1, 0, 0, 0}))},
+     put("expert",
+         values<std::int64_t>({std::numeric_limits<std::int64_t>::max(), 1, 1, 0, 0, 0}))},
     {"the smallest key",
      {"index -9223372036854775808", "at t = 0"},
      route<std::int64_t>(false),
-     put("expert", values<std::int64_t>({std::numeric_limits<std::int64_t>::min(), 1, 1, 0, 0, 0}))},
+     put("expert",
+         values<std::int64_t>({std::numeric_limits<std::int64_t>::min(), 1, 1, 0, 0, 0}))},
     {"fewer keys than tokens",
      {"reads input 'expert'", "dimension 0"},
      route<std::int32_t>(false),
@@ -245,21 +251,29 @@ const std::vector<Case> kCases = {
      {"reads input 'X' at index 3 of dimension 0, whose extent is 3", "m = 2", "p = 2"},
      csr_product(),
      set("colidx", {2}, 3)},
-    {"column negative", {"reads input 'X' at index -1", "m = 0", "p = 1"}, csr_product(),
+    {"column negative",
+     {"reads input 'X' at index -1", "m = 0", "p = 1"},
+     csr_product(),
      set("colidx", {1}, -1)},
     {"row pointer past the values",
      {"'val'", "index 4 of dimension 0, whose extent is 4", "m = 2"},
      csr_product(),
      set("rowptr", {3}, 7)},
-    {"row pointer negative", {"at index -3 of dimension 0", "m = 0"}, csr_product(),
+    {"row pointer negative",
+     {"at index -3 of dimension 0", "m = 0"},
+     csr_product(),
      set("rowptr", {0}, -3)},
     {"too few row pointers",
      {"reads input 'rowptr'", "dimension 0"},
      csr_product(),
      put("rowptr", values<int>({0, 2}))},
-    {"no row pointers", {"reads input 'rowptr'", "dimension 0"}, csr_product(),
+    {"no row pointers",
+     {"reads input 'rowptr'", "dimension 0"},
+     csr_product(),
      put("rowptr", Buffer<int>({0}))},
-    {"too few columns", {"reads input 'colidx' at index 2"}, csr_product(),
+    {"too few columns",
+     {"reads input 'colidx' at index 2"},
+     csr_product(),
      put("colidx", values<int>({0, 1}))},
     {"capacity exceeded",
      {"sparse index 'live': ", "27 entries are needed and the capacity is 20"},
@@ -370,8 +384,7 @@ const std::vector<Legal> kLegal = {
     {"an empty sum", multiply(), [](Problem &p) { resize(p, {5, 0}, {0, 6}, {5, 6}); }},
     {"nothing at all", multiply(), [](Problem &p) { resize(p, {0, 0}, {0, 0}, {0, 0}); }},
     {"one element", multiply(), [](Problem &p) { resize(p, {1, 1}, {1, 1}, {1, 1}); }},
-    {"capacity that is just enough",
-     multiply([](SparseIndex &live) { live.capacity(27); }),
+    {"capacity that is just enough", multiply([](SparseIndex &live) { live.capacity(27); }),
      [](Problem &p) { p.inputs.at("A").fill_bytes(0x40); }},
     {"NaN and infinity in the sparse operand", multiply(),
      [](Problem &p) {
@@ -402,21 +415,22 @@ TEST_CASE("errors: unusual data has the result of the algorithm") {
       INFO(c.name << std::string(scheduled ? ", scheduled" : ""));
       Problem problem = c.op.data();
       c.change(problem);
-      const Comparison comparison =
-          check(c.op.build(scheduled), problem, Engine::Compiled, true);
+      const Comparison comparison = check(c.op.build(scheduled), problem, Engine::Compiled, true);
       CHECK_MESSAGE(comparison.different == 0, comparison.first);
     }
   }
 }
 
-TEST_CASE("errors: without strict(), a skipped product with a value that is not finite is 0 or NaN") {
+TEST_CASE(
+    "errors: without strict(), a skipped product with a value that is not finite is 0 or NaN") {
   const Operator op = multiply();
   Problem problem = op.data();
   problem.inputs.at("B").set_number(Shape{2, 0}, kNan);
   problem.inputs.at("B").set_number(Shape{5, 3}, kInfinity);
   for (const bool scheduled : {false, true}) {
     const Pipeline pipeline = op.build(scheduled);
-    const auto out = poisoned_outputs(pipeline, problem), expected = poisoned_outputs(pipeline, problem);
+    const auto out = poisoned_outputs(pipeline, problem),
+               expected = poisoned_outputs(pipeline, problem);
     Reference(pipeline, problem.inputs, {}).run(expected);
     pipeline.compile().call(arguments(pipeline, problem, out));
     const AnyBuffer &c = out.at("C"), &reference = expected.at("C");

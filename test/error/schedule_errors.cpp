@@ -35,8 +35,8 @@ void compile(const Func &output) { (void)Pipeline({output}, {}, "op").compile();
 
 const std::vector<Case> kLegality = {
     Case("a scan as axis",
-         {"C.update(0).pit_tile", "the iterations of the axis r may not be permuted",
-          "plain store", "an RVar of an update with a combiner such as +="},
+         {"C.update(0).pit_tile", "the iterations of the axis r may not be permuted", "plain store",
+          "an RVar of an update with a combiner such as +="},
          [](Scene &s) {
            s.C(s.i) = s.x(s.i);
            s.C(s.r) = s.C(s.r - 1) + s.x(s.r);
@@ -106,8 +106,7 @@ const std::vector<Case> kLegality = {
            s.C(s.i) += s.A(s.i, s.k) * s.x(s.key(s.k));
            s.C.update().pit_tile(s.t, {.axis = s.k, .micro = {{s.k, 2}}}), compile(s.C);
          }),
-    Case("a scattered plain store",
-         {"C.update(0).pit_tile", "k", "plain store", "+=, min, max"},
+    Case("a scattered plain store", {"C.update(0).pit_tile", "k", "plain store", "+=, min, max"},
          [](Scene &s) {
            s.C(s.i) = 0.f;
            s.C(s.key(s.k)) = s.x(s.k);
@@ -237,7 +236,8 @@ const std::vector<Case> kPlaces = {
            s.D.compute_with(s.Out, s.i), s.Out.compute_with(s.D, s.i);
            (void)Pipeline({s.D, s.Out}).compile();
          }),
-    Case("loops shared with updates", {"D.compute_with: only a pure Func can share another's loops"},
+    Case("loops shared with updates",
+         {"D.compute_with: only a pure Func can share another's loops"},
          [](Scene &s) {
            s.multiply();
            s.D(s.i) += s.A(s.i, s.r);
@@ -274,7 +274,8 @@ const std::vector<Case> kIndices = {
            const SparseIndex other = s.D.update().index({.axis = s.k});
            s.C.update().pit_tile(s.t, {.index = other}), compile(s.Out);
          }),
-    Case("an index of a Func that is gone", {"C.update(0).pit_tile: the Func that the index", "gone"},
+    Case("an index of a Func that is gone",
+         {"C.update(0).pit_tile: the Func that the index", "gone"},
          [](Scene &s) {
            s.multiply();
            SparseIndex other;
@@ -393,7 +394,9 @@ const std::vector<Case> kTargets = {
 TEST_CASE("errors: illegal PIT rules name the definition, the rule and what is legal") {
   check_compile_errors(kLegality);
 }
-TEST_CASE("errors: places where a Func cannot be computed or read") { check_compile_errors(kPlaces); }
+TEST_CASE("errors: places where a Func cannot be computed or read") {
+  check_compile_errors(kPlaces);
+}
 TEST_CASE("errors: settings of indices and sizes of tiles") { check_compile_errors(kIndices); }
 TEST_CASE("errors: targets") { check_compile_errors(kTargets); }
 
