@@ -22,12 +22,12 @@ void check_atoms(const Schedule &schedule, const Target &target) {
       }
     }
     if (found) continue;
-    throw CompileError(
-        definition_name(*func, directive.definition) + ".atom(\"" + directive.text + "\"): target " +
-            target.to_string() + " has no such atom for sums of " + to_string(func->types.front()) +
-            (names.empty() ? "; none multiplies this type"
-                           : "; name one of " + names + ", or none to get the best"),
-        directive.where);
+    throw CompileError(definition_name(*func, directive.definition) + ".atom(\"" + directive.text +
+                           "\"): target " + target.to_string() + " has no such atom for sums of " +
+                           to_string(func->types.front()) +
+                           (names.empty() ? "; none multiplies this type"
+                                          : "; name one of " + names + ", or none to get the best"),
+                       directive.where);
   }
 }
 

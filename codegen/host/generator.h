@@ -182,8 +182,8 @@ class Generator {
   std::unordered_map<const StorageNode *, bool> is_input_;
   std::unordered_map<const VarNode *, std::int64_t> axis_bounds_;  // of every axis of the module
   llvm::BasicBlock *left_ = nullptr;  // where a Check that fails goes on; null: behind itself
-  std::int64_t stack_bytes_ = 0;                                   // of the current function
-  int bodies_ = 0;                                                 // functions of parallel loops
+  std::int64_t stack_bytes_ = 0;      // of the current function
+  int bodies_ = 0;                    // functions of parallel loops
 };
 
 }  // namespace pit::host

@@ -212,8 +212,7 @@ llvm::Value *Generator::multiply_sizes(llvm::Value *a, llvm::Value *c) {
   if (y && y->isOne()) return a;
   if (x && y) {
     std::int64_t product = 0;
-    const bool overflows =
-        __builtin_mul_overflow(x->getSExtValue(), y->getSExtValue(), &product);
+    const bool overflows = __builtin_mul_overflow(x->getSExtValue(), y->getSExtValue(), &product);
     return i64(overflows ? INT64_MAX : product);
   }
   Value *result = b.CreateBinaryIntrinsic(llvm::Intrinsic::smul_with_overflow, a, c);
@@ -236,8 +235,7 @@ llvm::Value *Generator::bytes_of(const ir::Allocate &s) {
     Value *extent = v.extents[d];
     if (v.panels && static_cast<int>(d) == v.panels->column_dimension) {
       Value *width = i64(v.panels->panel_columns);
-      Value *panels =
-          b.CreateUDiv(b.CreateAdd(extent, i64(v.panels->panel_columns - 1)), width);
+      Value *panels = b.CreateUDiv(b.CreateAdd(extent, i64(v.panels->panel_columns - 1)), width);
       extent = multiply_sizes(panels, width);
     }
     bytes = multiply_sizes(bytes, extent);

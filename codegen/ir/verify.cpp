@@ -118,15 +118,14 @@ class Verifier {
       case ExprKind::Extent: {
         const auto *extent = e.as<Extent>();
         verify_exists(extent->storage);
-        require(
-            extent->dimension >= 0 && extent->dimension < extent->storage->rank,
-            "", e, " is of a dimension that " + extent->storage->name + " does not have");
+        require(extent->dimension >= 0 && extent->dimension < extent->storage->rank, "", e,
+                " is of a dimension that " + extent->storage->name + " does not have");
         break;
       }
       case ExprKind::Load: {
         const auto *load = e.as<Load>();
-        require(e.type() == load->storage->type,
-                "the type of the load ", e, " is not its storage's");
+        require(e.type() == load->storage->type, "the type of the load ", e,
+                " is not its storage's");
         verify_access(load->storage, load->indices, axes);
         return;
       }
@@ -156,16 +155,16 @@ class Verifier {
 
   void verify_types(const Expr &e, const Unary &unary) const {
     const bool tests = unary.op == UnaryOp::IsNan || unary.op == UnaryOp::IsFinite;
-    require(tests ? e.type().is_bool() : e.type() == unary.a.type(),
-            "the types of ", e, " do not agree");
+    require(tests ? e.type().is_bool() : e.type() == unary.a.type(), "the types of ", e,
+            " do not agree");
     require(unary.op != UnaryOp::Not || !e.type().is_float(), "", e, " is of a float");
   }
   void verify_types(const Expr &e, const Binary &binary) const {
     require(binary.a.defined() && binary.b.defined(), "an operand is missing");
     const Type type = binary.a.type();
     const bool gives_bool = is_comparison(binary.op) || is_logical(binary.op);
-    require(type == binary.b.type() && e.type() == (gives_bool ? boolean : type),
-            "the types of ", e, " do not agree");
+    require(type == binary.b.type() && e.type() == (gives_bool ? boolean : type), "the types of ",
+            e, " do not agree");
     require(!is_logical(binary.op) || type.is_bool(), "", e, " is not of bools");
   }
 
@@ -478,7 +477,8 @@ class Verifier {
     verify_listed(check.axes);
     for (const Expr &guard : check.guards) verify_bool(guard, check.axes, "the guard ");
     verify_bool(check.condition, check.axes, "the condition ");
-    for (const Expr &value : check.values) verify_integral(value, check.axes, "the reported value ");
+    for (const Expr &value : check.values)
+      verify_integral(value, check.axes, "the reported value ");
   }
 
   /// A storage that an index statement reads or writes; null is "not wanted".

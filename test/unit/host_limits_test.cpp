@@ -72,7 +72,8 @@ TEST_CASE("extents too large together are an empty storage when one of them is z
   CHECK(nothing[1] == 7);
 }
 
-TEST_CASE("operators of more stages and statistics than a call records run, and the first are told") {
+TEST_CASE(
+    "operators of more stages and statistics than a call records run, and the first are told") {
   constexpr int kFuncs = 80, kIndices = 40;
   static_assert(kFuncs > PIT_MAX_STAGES && 2 * kIndices > PIT_MAX_STAGES);
   Var i("i");
@@ -100,7 +101,8 @@ TEST_CASE("operators of more stages and statistics than a call records run, and 
   out(i) = last;
   const Callable c = Pipeline({out}).compile();
   const Buffer<float> x({3}, {0, 1, 2}), m({3, width}), y({3});
-  for_each_coordinate(m.extents(), [&](const Shape &at) { m.set_number(at, static_cast<double>(at[1])); });
+  for_each_coordinate(m.extents(),
+                      [&](const Shape &at) { m.set_number(at, static_cast<double>(at[1])); });
   const RunStatistics s = c.measured(x, m, y);
   double expected = kFuncs;
   for (int n = 0; n < kIndices; ++n) {
@@ -151,13 +153,16 @@ TEST_CASE("an operator does nothing where its tensors are empty, whatever its sc
     }
     const Callable f = Pipeline({out}).compile();
     for (int bits = 0; bits < 8; ++bits) {
-      const std::int64_t rows = bits & 1 ? 5 : 0, columns = bits & 2 ? 7 : 0, inner = bits & 4 ? 3 : 0;
+      const std::int64_t rows = bits & 1 ? 5 : 0, columns = bits & 2 ? 7 : 0,
+                         inner = bits & 4 ? 3 : 0;
       const Buffer<float> x({rows, inner}), w({inner, columns}), y({rows, columns});
       x.fill(1.0f);
       w.fill(1.0f);
       y.fill(-7.0f);
       f(x, w, y);
-      for_each_coordinate(y.extents(), [&](const Shape &at) { CHECK(y.number(at) == 1 + static_cast<double>(inner)); });
+      for_each_coordinate(y.extents(), [&](const Shape &at) {
+        CHECK(y.number(at) == 1 + static_cast<double>(inner));
+      });
     }
   }
 }

@@ -226,8 +226,8 @@ TEST_CASE("a check that fails leaves its loops at once, and memory is given back
   };
   const auto serial = ForKind::Serial, parallel = ForKind::Parallel;
   const StoragePtr h = make_storage("H", int32, 1, Space::Heap);
-  const Stmt last = make<Store>(Vars{}, Exprs{}, h, Exprs{at(o)}, Combiner::Assign,
-                                make_int(int32, 1));
+  const Stmt last =
+      make<Store>(Vars{}, Exprs{}, h, Exprs{at(o)}, Combiner::Assign, make_int(int32, 1));
   const Stmt inner = in_loop(i, endless, serial, check({}, at(i), "inner"));
   struct Case {
     const char *name;
@@ -242,8 +242,7 @@ TEST_CASE("a check that fails leaves its loops at once, and memory is given back
        100},
       {"parallel", in_loop(i, endless, parallel, check({}, at(i), "parallel")), -1},
       {"serial in parallel", in_loop(o, endless, parallel, inner), -1},
-      {"axes",
-       make<Axes>(std::vector<AxisBinding>{{a, many}}, check({a}, at(a), "axes")), 100},
+      {"axes", make<Axes>(std::vector<AxisBinding>{{a, many}}, check({a}, at(a), "axes")), 100},
       {"with memory",
        make<Allocate>(h, Exprs{make_extent(x, 0)},
                       in_loop(o, make_extent(x, 0), serial, make_block({last, inner}))),
@@ -251,11 +250,10 @@ TEST_CASE("a check that fails leaves its loops at once, and memory is given back
   for (const Case &c : cases) {
     CAPTURE(c.name);
     Module module = module_of({x}, {y}, c.body);
-    module.body = make_block(
-        {make<Stage>("check", StageKind::Check, c.body),
-         make<Stage>("write", StageKind::Compute,
-                     make<Store>(Vars{}, Exprs{}, y, Exprs{number(0)}, Combiner::Assign,
-                                 make_int(int32, 1)))});
+    module.body = make_block({make<Stage>("check", StageKind::Check, c.body),
+                              make<Stage>("write", StageKind::Compute,
+                                          make<Store>(Vars{}, Exprs{}, y, Exprs{number(0)},
+                                                      Combiner::Assign, make_int(int32, 1)))});
     const std::string target = tested_targets().back();
     const emit::JitFunction function(module, machine_of(Target(target)), row_major_variant(module));
     std::vector<TestTensor> inputs{TestTensor(int32, {100})}, outputs{TestTensor(int32, {1})};

@@ -58,10 +58,12 @@ TEST_CASE("the first calls with other layouts may come at once") {
   together([&](int t) {
     // Row-major, column-major, and strided both ways, for each argument.
     std::vector<float> x(400), y(400), z(400, -1.0f);
-    for (std::size_t n = 0; n < x.size(); ++n) x[n] = static_cast<float>(n), y[n] = static_cast<float>(3 * n);
+    for (std::size_t n = 0; n < x.size(); ++n)
+      x[n] = static_cast<float>(n), y[n] = static_cast<float>(3 * n);
     const std::vector<Shape> layouts{{7, 1}, {1, 7}, {20, 2}};
     for (int n = 0; n < 9; ++n) {
-      const Shape &sx = layouts[static_cast<std::size_t>((n + t) % 3)], &sy = layouts[static_cast<std::size_t>(n / 3)];
+      const Shape &sx = layouts[static_cast<std::size_t>((n + t) % 3)],
+                  &sy = layouts[static_cast<std::size_t>(n / 3)];
       const Buffer<float> bx(x.data(), {5, 7}, sx), by(y.data(), {7, 5}, sy);
       const Buffer<float> bz(z.data(), {5, 7}, layouts[static_cast<std::size_t>(t % 3)]);
       c(bx, by, bz);
@@ -85,7 +87,8 @@ TEST_CASE("code of one target is not taken for another's") {
   s.compute_at(f, i);
   const Buffer<float> x({100}), y({100});
   x.fill(1.0f);
-  for (const char *target : {"x86-64-linux", "x86-64-linux-no_threads", "x86-64-linux-avx2", "x86-64-linux-avx512"}) {
+  for (const char *target :
+       {"x86-64-linux", "x86-64-linux-no_threads", "x86-64-linux-avx2", "x86-64-linux-avx512"}) {
     const Callable c = Pipeline({f}).compile(Target(target));
     if (Target(target).has("avx512") && !Target().has("avx512")) {
       CHECK_THROWS_AS(c(x, y), RuntimeError);
