@@ -103,6 +103,8 @@ class Emitter {
   void choose_lanes(Job &job);
   bool sums_along_innermost(const Job &job) const;
   void check_lanes(const Job &job) const;
+  void check_shared_loops(const Job &job) const;
+  void check_compact_rank(const PlannedStage &stage) const;
   void choose_parallel(Job &job);
   bool realizes_here(const Job &job, const Dim &dim) const;
   std::vector<Expr> residual_predicates(const PlannedDefinition &def, const IndexPlan &index,
@@ -149,6 +151,7 @@ class Emitter {
   static const PlannedStage *root_of(const PlannedStage *stage);
   void need_indices_of(const PlannedStage &stage);
   void need_index(IndexPlan *index);
+  void check_computed_before(const IndexPlan &index) const;
   void emit_given_checks(const IndexPlan &index);
   static ir::Stmt offsets_check(const StoragePtr &offsets, const Expr &groups, const Expr &first, const Expr &last,
                                 const std::string &name);

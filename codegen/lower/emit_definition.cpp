@@ -31,6 +31,7 @@ bool uses_lane(const Expr &value, const Dim &lane, const PitLoop &pit) {
 
 Stmt Emitter::emit_stage_at_root(PlannedStage *stage) {
   emit_checks_before(*stage);
+  if (stage->compact) check_compact_rank(*stage);
   if (stage->storages.empty()) {
     for (std::size_t c = 0; c < stage->func->types.size(); ++c) {
       const std::string suffix = stage->func->types.size() > 1 ? "." + std::to_string(c) : "";
@@ -79,6 +80,22 @@ Stmt Emitter::emit_stage_at_root(PlannedStage *stage) {
   return {};
 }
 
+/// The layout as the language counts it and as the index covers it are one, unless a group divides a Var by itself.
+void Emitter::check_compact_rank(const PlannedStage &stage) const {
+  const IndexPlan &index = *stage.compact;
+  int rank = 1;
+  for (const VarPtr &v : stage.func->args) {
+    const bool axis = std::find(index.axis_parts.begin(), index.axis_parts.end(), v) != index.axis_parts.end();
+    const auto group = std::find_if(index.group.begin(), index.group.end(), [&](const GroupVar &g) { return g.var == v; });
+    const std::int64_t micro = axis ? index.micro : group != index.group.end() ? group->micro : 0;
+    if (micro != 1) ++rank;
+  }
+  if (rank == compact_rank(*stage.func, *index.node, plan_->pipeline->schedule().directives)) return;
+  throw CompileError(stage.name() + ".store_compact: index " + index.name() +
+                         " divides a variable in its group; give that variable a micro extent instead, e.g. .micro = {{v, 4}} rather than .group = v / 4",
+                     index.node->where);
+}
+
 Stmt Emitter::emit_specialized(PlannedStage *stage, const PlannedDefinition &def, const Scope &scope) {
   Stmt general = emit_definition(stage, def, def.directives, scope);
   for (auto it = def.specializations.rbegin(); it != def.specializations.rend(); ++it) {
@@ -117,6 +134,7 @@ Stmt Emitter::emit_definition(PlannedStage *stage, const PlannedDefinition &def,
   job.scope.from = job.nest.from;
   job.scope.to = job.nest.to;
   choose_lanes(job);
+  check_shared_loops(job);
   choose_parallel(job);
   job.predicates = job.nest.has_pit ? residual_predicates(def, *job.nest.pit.index,
                                                           def.name_under(*stage->func, directives))
@@ -232,6 +250,19 @@ bool Emitter::sums_along_innermost(const Job &job) const {
     }
   }
   return plain;
+}
+
+/// Loops that other outputs share are still loops.
+void Emitter::check_shared_loops(const Job &job) const {
+  for (const auto &stage : plan_->stages) {
+    if (stage->level != Level::With || stage->consumer != job.stage || stage->consumer_definition != job.def->number) continue;
+    bool found = false;
+    for (std::size_t i = 0; i < job.loops; ++i) found |= job.nest.dims[i].name == stage->consumer_loop;
+    if (found) continue;
+    throw CompileError(stage->name() + ".compute_with: loop " + stage->consumer_loop->name + " of " + job.stage->name() +
+                           " is a dimension of a tile here, or the axis of a pit_tile; share a loop outside the tile",
+                       stage->where);
+  }
 }
 
 void Emitter::check_lanes(const Job &job) const {

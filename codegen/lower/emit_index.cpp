@@ -39,6 +39,7 @@ void Emitter::need_index(IndexPlan *index) {
     internal_check(index->built, "index " + index->name() + " is used before the Func that marks it");
     return;
   }
+  check_computed_before(*index);
   index->built = true;
   if (index->kind == IndexKind::Given) {
     emit_given_checks(*index);
@@ -60,6 +61,25 @@ void Emitter::need_index(IndexPlan *index) {
     const Expr entries = index_load(index->offsets, index->groups);
     append_allocation(index->values, {entries, constant(index->group.empty() ? 1 : index->group.back().micro)});
     append(ir::make<ir::Stage>(index->name(), ir::StageKind::Index, emit_values(index)));
+  }
+}
+
+/// An index is built from what is computed already.
+void Emitter::check_computed_before(const IndexPlan &index) const {
+  std::vector<Expr> read = index.predicates;
+  if (index.key.defined()) read.push_back(index.key);
+  for (const Expr &e : read) {
+    walk(e, [&](const Expr &node) {
+      const Call *call = node.as<Call>();
+      if (!call) return true;
+      const PlannedStage *stage = root_of(plan_->stage(*call));
+      if (stage->level == Level::Root && stage->storages.empty()) {
+        throw CompileError("index " + index.name() + " is needed before " + stage->name() + " is computed, but its lists depend on " +
+                               to_string(e) + "; use it for Funcs that come after " + stage->name(),
+                           index.node->where);
+      }
+      return true;
+    });
   }
 }
 
@@ -267,7 +287,7 @@ Stmt Emitter::emit_values(IndexPlan *index) {
   Expr number;
   return for_groups(*index, &scope, &number, [&]() -> Stmt {
     const Expr access = stored_access(*index);
-    if (!access.defined() || index->micro != 1 || index->group.size() > 1 || index->axis_parts.size() != 1) {
+    if (!access.defined() || index->kind != IndexKind::List || index->micro != 1 || index->group.size() > 1 || index->axis_parts.size() != 1) {
       throw CompileError("index " + index->name() + ".store_values(" + operand->name +
                              "): the predicate must read " + operand->name +
                              " at one group variable and the axis, and the axis' micro extent must be 1",

@@ -34,7 +34,12 @@ Stmt Emitter::emit_marks(IndexPlan *index) {
                                                     std::vector<Expr>{at + make_variable(j)}, Combiner::Assign,
                                                     value(make_variable(j))));
     };
-    if (index->predicates.empty()) return whole(index->marks, start, [](const Expr &) { return make_int(uint8, 1); });
+    if (index->predicates.empty()) {
+      const Expr micro = constant(index->micro);
+      return whole(index->marks, start, [&](const Expr &j) {
+        return index->full ? select((j + constant(1)) * micro > extent, make_int(uint8, 3), make_int(uint8, 1)) : make_int(uint8, 1);
+      });
+    }
     std::vector<Stmt> stmts;
     // The first factor marks in place, the others beside and are intersected. Where full micro-tiles are to be known,
     // iterations that fail are marked too, with those that would lie past the domain.

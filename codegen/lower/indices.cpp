@@ -63,8 +63,14 @@ class IndexPlanner {
   }
 
   bool predicates_read(const VarPtr &v) const {
-    return std::any_of(index_->predicates.begin(), index_->predicates.end(),
-                       [&](const Expr &p) { return uses(p, v); });
+    auto tested = [&](const VarPtr &x) {
+      return std::any_of(index_->predicates.begin(), index_->predicates.end(), [&](const Expr &p) { return uses(p, x); });
+    };
+    if (tested(v)) return true;
+    // A reduction variable that is tested brings the variables of its bounds.
+    return std::any_of(def_.domain.begin(), def_.domain.end(), [&](const ReductionDim &dim) {
+      return !is_axis_part(dim.var) && tested(dim.var) && (uses(dim.min, v) || uses(dim.extent, v));
+    });
   }
 
   bool is_axis_part(const VarPtr &v) const {

@@ -278,6 +278,11 @@ class Planner {
     }
     if (const Directive *compact = find(func, {DirectiveKind::StoreCompact})) {
       stage->compact = plan_->index_of.at(identity_of(compact->index));
+      if (stage->is_softmax()) {
+        throw CompileError(func.name + ".store_compact: " + func.name +
+                               " is the state of a softmax; keep a Func of softmax_value in index order instead",
+                           compact->where);
+      }
       if (stage->level != Level::Root) {
         throw CompileError(func.name + ".store_compact: only a Func at root is kept in index order; " + func.name +
                                " is computed at a tile of " + stage->consumer->name() + ", whose storage is the tile",
