@@ -180,6 +180,34 @@ Operator given() {
           }};
 }
 
+/// The blocks of A B^T that a mask selects, in the order of an index that is an output.
+Operator blocks() {
+  return {[](bool) {
+            Var i("i"), j("j"), tile("tile");
+            TensorParam A(float32, 2, "A"), B(float32, 2, "B"), mask(uint8, 2, "mask");
+            RDom c(0, A.extent(1), "c");
+            Func C("C"), S("S");
+            C(i, j) += A(i, c) * B(j, c);
+            S(i, j) = C(i, j);
+            S.where(mask(i / 4, j / 4) != 0);
+            SparseIndex list = S.index({.axis = j, .micro = {{i, 4}, {j, 4}}}).named("list");
+            S.pit_tile(tile, {.dense = {{i, 4}, {j, 8}}, .index = list});
+            S.store_compact(list);
+            C.compute_at(S, tile);
+            return Pipeline({S}, {list}, "blocks");
+          },
+          [] {
+            return Problem{{{"A", numbers({8, 3}, 10)},
+                            {"B", numbers({8, 3}, 11)},
+                            {"mask", Buffer<std::uint8_t>({2, 2}, {1, 0, 1, 1})}},
+                           {},
+                           {{"S", {3, 4, 4}},
+                            {"list.offsets", {3}},
+                            {"list.coordinates", {3}},
+                            {"list.count", {1}}}};
+          }};
+}
+
 // --- errors -----------------------------------------------------------------------------------
 
 struct Case {
@@ -315,6 +343,31 @@ const std::vector<Case> kCases = {
      given(),
      put("off", values<int>({0, 3})),
      false},
+    {"too few compact blocks",
+     {"index list has 3 entries, but output 'S', kept in its order, has room for 2"},
+     blocks(),
+     [](Problem &p) { p.outputs.at("S") = {2, 4, 4}; },
+     false},
+    {"compact blocks of another size",
+     {"output 'S' keeps micro-tiles of 4 of j in dimension 2, whose extent is 5"},
+     blocks(),
+     [](Problem &p) { p.outputs.at("S") = {3, 4, 5}; },
+     false},
+    {"too few coordinates",
+     {"index list has 3 entries, but output 'list.coordinates' has room for 2"},
+     blocks(),
+     [](Problem &p) { p.outputs.at("list.coordinates") = {2}; },
+     false},
+    {"offsets of other groups",
+     {"index list has 2 groups, so output 'list.offsets' needs one element more; it has 4"},
+     blocks(),
+     [](Problem &p) { p.outputs.at("list.offsets") = {4}; },
+     false},
+    {"no count",
+     {"index list: output 'list.count' needs one element"},
+     blocks(),
+     [](Problem &p) { p.outputs.at("list.count") = {0}; },
+     false},
     {"no lists",
      {"lists: input 'off' must have one element more than the 2 groups; it has 0"},
      given(),
@@ -348,10 +401,11 @@ TEST_CASE("errors: data out of range is named, outputs keep their bytes, the nex
       }
       for (const auto &[name, buffer] : out) CHECK(is_poison(buffer));
 
+      const std::map<std::string, AnyBuffer> again = poisoned_outputs(pipeline, good);
       const std::map<std::string, AnyBuffer> expected = poisoned_outputs(pipeline, good);
       Reference(pipeline, good.inputs, good.scalars).run(expected);
-      f.call(arguments(pipeline, good, out));
-      const Comparison comparison = compare(out, expected, {}, true, 0);
+      f.call(arguments(pipeline, good, again));
+      const Comparison comparison = compare(again, expected, {}, true, 0);
       CHECK_MESSAGE(comparison.different == 0, comparison.first);
     }
   }
