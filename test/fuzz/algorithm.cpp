@@ -117,16 +117,20 @@ class Algorithm {
     return choices_.chance(60) ? v.e.type() : choices_.pick(types);
   }
 
-  Value stored(const Scope &scope, Type type, double terms) {
-    return expressions_.as_type(expressions_.value(scope, 2), type, terms);
+  // A value for one of the definitions of `f`.
+  Value stored(DrawnFunc *f, const Scope &scope, Type type, double terms) {
+    const Value v = expressions_.as_type(expressions_.value(scope, 2), type, terms);
+    f->exact &= v.exact;
+    return v;
   }
 
   void pure(DrawnFunc *f, const Names &n) {
     const Value v = expressions_.value(n.scope, 3);
     const Value first = expressions_.as_type(v, stored_type(v), 1);
     f->bound = first.bound;
+    f->exact = first.exact;
     if (choices_.chance(15)) {
-      const Value second = stored(n.scope, float32, 1);
+      const Value second = stored(f, n.scope, float32, 1);
       f->bound = std::max(f->bound, second.bound);
       f->func(args_of(n)) = Tuple(first.e, second.e);
       return;
@@ -168,7 +172,7 @@ class Algorithm {
     const double terms = kMostTerms * kMostTerms * count;
     double start = 0;
     if (choices_.chance(40)) {
-      const Value v = stored(n.scope, type, 4);
+      const Value v = stored(f, n.scope, type, 4);
       start = v.bound;
       if (tuple) {
         f->func(args_of(n)) = Tuple(v.e, make_zero(type));
@@ -187,16 +191,17 @@ class Algorithm {
       std::vector<Expr> args = args_of(n);
       if (elsewhere) args[moved] = place_elsewhere(f, scope, moved);
       FuncRef lhs = f->func(args);
-      Value v = stored(scope, type, terms);
+      Value v = stored(f, scope, type, terms);
       f->bound = start + v.bound * terms;
       if (tuple) {
-        lhs += Tuple(v.e, stored(scope, type, terms).e);
+        lhs += Tuple(v.e, stored(f, scope, type, terms).e);
         f->bound = HUGE_VAL;
       } else if (combiner == 0) {
         lhs += v.e;
       } else if (combiner == 1) {
-        const Expr sign = select(v.e > make_zero(type), make_const(type, 1),
-                                 make_const(type, type.is_uint() ? 3 : -1));
+        const Expr positive = v.exact ? v.e > make_zero(type) : is_finite(v.e);
+        const Expr sign =
+            select(positive, make_const(type, 1), make_const(type, type.is_uint() ? 3 : -1));
         lhs *= sign;
         f->bound = HUGE_VAL;
       } else {
@@ -222,12 +227,12 @@ class Algorithm {
   }
 
   void self_update(DrawnFunc *f, const Names &n, Type type) {
-    const Value start = stored(n.scope, type, 1);
+    const Value start = stored(f, n.scope, type, 1);
     f->func(args_of(n)) = start.e;
     Scope scope = n.scope;
     domains(&scope);
     const Expr self = Expr(f->func(args_of(n)));
-    const Value v = stored(scope, type, 1);
+    const Value v = stored(f, scope, type, 1);
     f->func(args_of(n)) =
         clamp(self * make_const(type, 2) + v.e, make_const(type, 0), make_const(type, 9));
     f->bound = std::max(start.bound, 9.0);
@@ -241,7 +246,7 @@ class Algorithm {
       Scope scope = n.scope;
       domains(&scope);
       const Expr score = expressions_.as_type(expressions_.value(scope, 2), float32, 1 << 20).e;
-      f->func(args_of(n)) += softmax_term(score, stored(scope, float32, 1 << 20).e);
+      f->func(args_of(n)) += softmax_term(score, stored(f, scope, float32, 1 << 20).e);
     }
     f->softmax = true;
   }
@@ -261,7 +266,8 @@ class Algorithm {
     scope.variables.push_back({r, candidates});
     const bool sparse = choices_.chance(30);
     if (sparse) r.where(predicate(&scope, scope.variables.back()));
-    const Value key = stored(scope, choices_.chance(30) ? int32 : float32, 1);
+    const Type type = choices_.chance(30) ? int32 : float32;
+    const Value key = expressions_.as_type(expressions_.exact_value(scope, 2), type, 1);
     std::vector<Expr> args(f->vars.begin(), f->vars.end());
     f->func(args) = top_k(r, key.e, slot);
     f->infinite = true;

@@ -157,13 +157,14 @@ Expr Expressions::load(const Scope &scope, Type type, Content content, std::int6
 
 Value Expressions::tame(const Value &v, double most) {
   if (v.bound <= most) return v;
-  if (v.e.type().is_float()) return {clamp(v.e, -4, 4), 4};
-  return {v.e % 5, 4};
+  if (v.e.type().is_float()) return {clamp(v.e, -4, 4), 4, v.exact};
+  return {v.e % 5, 4, v.exact};
 }
 
 Value Expressions::as_type(const Value &v, Type type, double terms) {
   Value result =
       tame(v, std::min(kMostSum / terms, type.is_float() && type.bits == 16 ? 128.0 : kMostValue));
+  if (type.is_integral() && !result.exact) result = {is_finite(result.e), 1, true};
   if (result.e.type() != type) result.e = cast(type, result.e);
   result.bound = type.is_float() ? result.bound : limit_of(type);
   return result;
@@ -214,42 +215,45 @@ Value Expressions::leaf(const Scope &scope) {
 
 Value Expressions::combine(const Scope &scope, int depth) {
   const Value a = value(scope, depth - 1);
-  const auto number = [&](const Expr &e, double bound) -> Value {
-    return tame({e, std::min(bound, 2 * limit_of(e.type()))}, kMostValue);
+  bool exact = a.exact;
+  const auto second = [&] {
+    const Value b = value(scope, depth - 1);
+    exact &= b.exact;
+    return b;
   };
-  // Differences of unsigned numbers wrap.
   const auto reach = [&](const Expr &e, double bound) {
-    return number(e, e.type().is_uint()            ? limit_of(e.type())
-                     : bound >= limit_of(e.type()) ? limit_of(e.type())
-                                                   : bound);
+    const double most = limit_of(e.type());
+    if (e.type().is_uint()) bound = most;  // differences wrap
+    return tame({e, std::min(bound, most), exact}, kMostValue);
   };
+  const auto integer = [](const Value &v) { return v.exact ? i32(v.e) : i32(is_finite(v.e)); };
   switch (choices_.weighted({30, 25, 10, 8, 8, 6, 5, 4, 4, 2})) {
     case 0: {
-      const Value b = value(scope, depth - 1);
+      const Value b = second();
       return reach(a.e * b.e, a.bound * b.bound);
     }
     case 1: {
-      const Value b = value(scope, depth - 1);
+      const Value b = second();
       return reach(a.e + b.e, a.bound + b.bound);
     }
     case 2: {
-      const Value b = value(scope, depth - 1);
+      const Value b = second();
       return reach(a.e - b.e, a.bound + b.bound);
     }
     case 3: {
-      const Value b = value(scope, depth - 1);
+      const Value b = second();
       return reach(choices_.chance(50) ? max(a.e, b.e) : min(a.e, b.e), std::max(a.bound, b.bound));
     }
     case 4: {
-      const Value b = value(scope, depth - 1);
+      const Value b = second();
       return reach(select(condition(scope, depth - 1), a.e, b.e), std::max(a.bound, b.bound));
     }
     case 5:
       return reach(choices_.chance(50) ? abs(a.e) : -a.e, a.bound);
     case 6: {
-      const Expr x = i32(a.e);
-      const Value b = value(scope, depth - 1);
-      const Expr y = i32(b.e);
+      const Value b = second();
+      const Expr x = integer(a), y = integer(b);
+      exact = true;
       switch (choices_.below(5)) {
         case 0:
           return reach(x / y, a.bound);
@@ -275,13 +279,13 @@ Value Expressions::combine(const Scope &scope, int depth) {
       const Expr x = f32(tame(a, 8).e);
       switch (choices_.below(4)) {
         case 0:
-          return {tanh(x), 1};
+          return {tanh(x), 1, false};
         case 1:
-          return {exp(-abs(x)), 1};
+          return {exp(-abs(x)), 1, false};
         case 2:
-          return {sigmoid(x), 1};
+          return {sigmoid(x), 1, false};
         default:
-          return {x / (abs(x) + 1), 1};
+          return {x / (abs(x) + 1), 1, false};
       }
     }
   }
@@ -294,12 +298,12 @@ Value Expressions::reduction(const Scope &scope) {
   const int kind = choices_.weighted({60, 15, 15, 10});
   if (kind == 0) {
     const Value term = as_type(v, choices_.chance(20) ? int32 : float32, kMostTerms);
-    return tame({sum(r, term.e), std::min(term.bound * kMostTerms, limit_of(term.e.type()))},
-                kMostValue);
+    const double most = std::min(term.bound * kMostTerms, limit_of(term.e.type()));
+    return tame({sum(r, term.e), most, term.exact}, kMostValue);
   }
   const Expr term = as_type(v, float32, 1).e;  // of an empty domain the identity: made finite
-  if (kind == 1) return {clamp(maximum(r, term), -4, 4), 4};
-  if (kind == 2) return {clamp(minimum(r, term), -4, 4), 4};
+  if (kind == 1 || (kind == 3 && !v.exact)) return {clamp(maximum(r, term), -4, 4), 4, v.exact};
+  if (kind == 2) return {clamp(minimum(r, term), -4, 4), 4, v.exact};
   return {clamp(argmax(r, term)[1], -1, 4), 4};
 }
 
@@ -308,10 +312,15 @@ Value Expressions::value(const Scope &scope, int depth) {
   return depth > 0 && choices_.chance(75) ? combine(scope, depth) : leaf(scope);
 }
 
+Value Expressions::exact_value(const Scope &scope, int depth) {
+  const Value v = value(scope, depth);
+  return v.exact ? v : Value{load(scope, float32, Content::Small, 0), 3, true};
+}
+
 Expr Expressions::condition(const Scope &scope, int depth, const IndexTerm *must) {
   const Choices::Part part(&choices_);
   const auto another = [&]() -> const IndexTerm & { return choices_.pick(scope.variables); };
-  if (scope.variables.empty()) return value(scope, 0).e > 0;
+  if (scope.variables.empty()) return exact_value(scope, 0).e > 0;
   const IndexTerm v = must ? *must : another();
   switch (choices_.weighted({30, 20, 15, 10, 10, 6, 5, 4})) {
     case 0: {
@@ -342,7 +351,7 @@ Expr Expressions::condition(const Scope &scope, int depth, const IndexTerm *must
     case 3:  // a length
       return v.e < load(scope, int32, Content::Index, v.size + 1);
     case 4: {
-      const Value x = value(scope, depth > 0 ? 1 : 0);
+      const Value x = exact_value(scope, depth > 0 ? 1 : 0);
       return v.e % 3 != 1 || x.e > 0;
     }
     case 5:
@@ -354,7 +363,7 @@ Expr Expressions::condition(const Scope &scope, int depth, const IndexTerm *must
     default:
       if (!program_.funcs.empty()) {
         const Value x = call(scope, program_.funcs.size() - 1);
-        return x.e > 0 || v.e == 0;
+        if (x.exact) return x.e > 0 || v.e == 0;
       }
       break;
   }
@@ -387,13 +396,13 @@ Value Expressions::call(const Scope &scope, std::size_t number) {
   const DrawnFunc &f = program_.funcs[number];
   if (f.softmax) {
     program_.exact = false;
-    return choices_.chance(15) ? Value{clamp(log_sum_exp(ref), -8, 8), 8}
-                               : Value{softmax_value(ref), 4};
+    return choices_.chance(15) ? Value{clamp(log_sum_exp(ref), -8, 8), 8, false}
+                               : Value{softmax_value(ref), 4, false};
   }
   Expr e = ref[static_cast<int>(choices_.below(static_cast<std::uint32_t>(ref.size())))];
   if (e.type().is_float() && e.type().bits == 16) e = f32(e);
-  if (f.infinite) return {e.type().is_float() ? clamp(e, -4, 4) : e % 5, 4};
-  return tame({e, f.bound}, kMostValue);
+  if (f.infinite) return {e.type().is_float() ? clamp(e, -4, 4) : e % 5, 4, f.exact};
+  return tame({e, f.bound, f.exact}, kMostValue);
 }
 
 RDom Expressions::domain(Scope *scope, bool plain) {

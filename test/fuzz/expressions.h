@@ -26,7 +26,8 @@ struct Scope {
 /// A number of known size.
 struct Value {
   Expr e;
-  double bound = 0;  ///< of the absolute value
+  double bound = 0;   ///< of the absolute value
+  bool exact = true;  ///< an integer: what reads it may depend on it in jumps
 };
 
 class Expressions {
@@ -39,6 +40,8 @@ class Expressions {
   Expr load(const Scope &scope, Type type, Content content, std::int64_t limit,
             const IndexTerm *must = nullptr);
   Value value(const Scope &scope, int depth);
+  /// A value that is exact: for comparisons, keys and integers.
+  Value exact_value(const Scope &scope, int depth);
   /// A bool expression; `must` occurs in it if given.
   Expr condition(const Scope &scope, int depth, const IndexTerm *must = nullptr);
   /// The Func's value where its args are drawn; a component that is a number.

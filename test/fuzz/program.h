@@ -33,6 +33,7 @@ struct DrawnFunc {
   Shape extents;
   double bound = 0;                 ///< of the absolute value, after `readable`
   bool softmax = false;             ///< components are the state
+  bool exact = true;                ///< every value is an integer
   bool infinite = false;            ///< may hold the identity of min or max
   std::int64_t key_component = -1;  ///< this component is an index in [0, key_limit)
   std::int64_t key_limit = 0;
