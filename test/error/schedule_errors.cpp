@@ -400,5 +400,25 @@ TEST_CASE("errors: places where a Func cannot be computed or read") {
 TEST_CASE("errors: settings of indices and sizes of tiles") { check_compile_errors(kIndices); }
 TEST_CASE("errors: targets") { check_compile_errors(kTargets); }
 
+TEST_CASE("errors: rows of a scan that do not read each other run in any order") {
+  const Buffer<float> a({20, 7}), plain({20, 7}), scheduled({20, 7});
+  for_each_coordinate(a.extents(), [&](const Shape &at) {
+    a.set_number(at, static_cast<double>(at[0] * 3 + at[1] % 4));
+  });
+  for (const bool any_order : {false, true}) {
+    Scene s;
+    const RDom scan(1, s.A.extent(1) - 1, "scan");
+    s.C(s.i, s.j) = s.A(s.i, s.j);
+    s.C(s.i, scan) = s.C(s.i, scan - 1) + s.A(s.i, scan);
+    if (any_order) s.C.update().reorder(scan, s.i).split(s.i, s.io, s.ii, 8).vectorize(s.ii);
+    Pipeline({s.C}).compile()(a, any_order ? scheduled : plain);
+  }
+  int different = 0;
+  for_each_coordinate(
+      a.extents(), [&](const Shape &at) { different += plain.number(at) != scheduled.number(at); });
+  CHECK(different == 0);
+  CHECK(plain(2, 6) == 6 * 7 + 0 + 1 + 2 + 3 + 0 + 1 + 2);
+}
+
 }  // namespace
 }  // namespace pit::test
