@@ -410,7 +410,7 @@ TEST_CASE("errors: rows of a scan that do not read each other run in any order")
     const RDom scan(1, s.A.extent(1) - 1, "scan");
     s.C(s.i, s.j) = s.A(s.i, s.j);
     s.C(s.i, scan) = s.C(s.i, scan - 1) + s.A(s.i, scan);
-    if (any_order) s.C.update().reorder(scan, s.i).split(s.i, s.io, s.ii, 8).vectorize(s.ii);
+    if (any_order) s.C.update().reorder(scan, s.i).split(s.i, s.io, s.ii, 8).parallel(s.io);
     Pipeline({s.C}).compile()(a, any_order ? scheduled : plain);
   }
   int different = 0;

@@ -98,8 +98,8 @@ TEST_CASE("callable: every wrong argument is named with what was expected and wh
   DLTensor t = s.B.dl_tensor();
   t.device = {kDLCUDA, 0};
   CHECK(message(s.A, t, 1.f, s.Out) ==
-        "operator spmm: argument 2 'B': not in the host's memory; expected a host tensor; got CUDA "
-        "device 0");
+        "operator spmm: argument 2 'B': not in the host's memory; expected a host tensor: "
+        "copy it to the host first; got CUDA device 0");
   t = s.B.dl_tensor();
   t.data = nullptr;
   CHECK(message(s.A, t, 1.f, s.Out).find("argument 2 'B': null data") != std::string::npos);
