@@ -24,6 +24,14 @@ bool reads(const std::vector<Expr> &exprs, const VarPtr &v) {
   return std::ranges::any_of(exprs, [&](const Expr &e) { return e.defined() && uses(e, v); });
 }
 
+// One of the conjuncts says that `key` is not negative.
+bool is_guarded(const std::vector<Expr> &conjuncts, const Expr &key) {
+  return std::ranges::any_of(conjuncts, [&](const Expr &e) {
+    const Binary *test = e.as<Binary>();
+    return test && test->op == BinaryOp::Ge && equal(test->a, key) && is_zero(test->b);
+  });
+}
+
 bool contains(const std::vector<VarPtr> &vars, const VarPtr &v) {
   return std::ranges::find(vars, v) != vars.end();
 }
@@ -67,18 +75,19 @@ IndexSpec Steps::draw_index(Definition *d) {
         const bool data = part.as<Load>() || part.as<Call>();
         if (data && part.type().is_integral() &&
             std::ranges::any_of(parts, [&](const VarPtr &v) { return uses(part, v); })) {
-          // Keys are indices: numbers of unknown sign are none.
+          // Keys are indices: a key that may be negative needs the predicate that excludes it.
           const Load *load = part.as<Load>();
           const auto tensor = std::ranges::find_if(program_.tensors, [&](const DrawnTensor &t) {
             return load && t.param.storage() == load->storage;
           });
-          const bool bounded = tensor != program_.tensors.end() && tensor->limit > 0;
-          if (bounded && choices_.chance(50)) {
-            keys.push_back(min(part, static_cast<int>(tensor->limit - 1)));
-          } else if (bounded || choices_.chance(10)) {
-            keys.push_back(part);
-          } else {
+          const auto last =
+              tensor != program_.tensors.end() ? static_cast<int>(tensor->limit) - 1 : -1;
+          if (last < 0) {
             keys.push_back(cast(int64, part) % 4);
+          } else if (tensor->content == Content::Key && !is_guarded(conditions, part)) {
+            keys.push_back(clamp(part, 0, last));
+          } else {
+            keys.push_back(choices_.chance(50) ? min(part, last) : part);
           }
         }
         return true;
