@@ -33,6 +33,7 @@ with the reference. The first failure is made smaller, printed with the way to r
   --save FOLDER              where failing cases are saved (default: the current folder)
   --keep-going               prints each kind of failure once and goes on
   --jobs N                   processes at a time (default: one a processor)
+  --cases N                  no more than N cases (default: as many as the time allows)
   --limit N                  seconds that one case may take (default: 60)
   --shrink N                 seconds for making a failure smaller (default: 60)
   --help                     prints this
@@ -40,6 +41,7 @@ with the reference. The first failure is made smaller, printed with the way to r
 
 struct Options {
   double seconds = 20, shrink_seconds = 60;
+  std::uint64_t cases = ~std::uint64_t{0};
   std::uint64_t seed = 1;
   bool replay = false, keep_going = false;
   std::uint64_t replay_seed = 0;
@@ -91,6 +93,8 @@ Options parse(int argc, char **argv) {
       o.keep_going = true;
     } else if (option == "--jobs") {
       o.jobs = std::max(1, number<int>(option, argument()));
+    } else if (option == "--cases") {
+      o.cases = number<std::uint64_t>(option, argument());
     } else if (option == "--limit") {
       o.limit = number<unsigned>(option, argument());
     } else if (option == "--shrink") {
@@ -229,7 +233,7 @@ int run(const Options &options) {
   const bool terminal = isatty(STDOUT_FILENO) != 0;
   double shown = 0;
   std::size_t reported = 0;
-  for (std::uint64_t i = 0; elapsed() < options.seconds; ++i) {
+  for (std::uint64_t i = 0; i < options.cases && elapsed() < options.seconds; ++i) {
     many.start({options.seed * 1000000 + i}, finished);
     if (terminal && elapsed() > shown + 0.2) {
       shown = elapsed();
