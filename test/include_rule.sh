@@ -27,7 +27,8 @@ check_files() {
       return "codegen/emit codegen/host codegen/cuda codegen/select codegen/lower codegen/ir dsl runtime " \
              "c c++ posix boost dlpack llvm cuda"
     if (folder == "runtime")        return "runtime c posix dlpack"
-    if (folder ~ /^apps\//)         return folder " pit c c++ posix"
+    if (folder == "apps/bench")     return "apps/bench apps/program pit c c++ posix tbb dnnl eigen"
+    if (folder ~ /^apps\//)         return folder " apps/program pit c c++ posix"
     if (folder == "docs/lessons")   return "pit c c++"
     return ""
   }
@@ -47,6 +48,8 @@ check_files() {
     if (header ~ /^boost\//) return "boost"
     if (header ~ /^dlpack\//) return "dlpack"
     if (header ~ /^sqlite3/) return "sqlite"
+    if (header ~ /^dnnl/) return "dnnl"
+    if (header ~ /^Eigen\//) return "eigen"
     if (header ~ /^(cuda|nvJitLink|nvrtc|nvml|cublas|cusparse|cooperative_groups|mma|crt\/)/) return "cuda"
     if (header in c_headers) return "c"
     if (header ~ /^[a-z_0-9]+$/) return "c++"
@@ -175,6 +178,10 @@ bad|runtime/a.c|#include "dsl/expr.h"
 good|apps/demo/a.cpp|#include <pit/pit.h>
 good|apps/demo/a.cpp|#include "apps/demo/picture.h"
 good|apps/demo/a.cpp|#include "beside.h"
+good|apps/demo/a.cpp|#include "apps/program/json.h"
+bad|apps/program/a.cpp|#include "apps/demo/picture.h"
+good|apps/bench/a.cpp|#include <Eigen/SparseCore>
+bad|apps/demo/a.cpp|#include <Eigen/SparseCore>
 bad|apps/demo/a.cpp|#include "apps/bench/peer.h"
 bad|apps/demo/a.cpp|#include "dsl/expr.h"
 bad|apps/demo/a.cpp|#include <dlpack/dlpack.h>

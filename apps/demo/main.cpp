@@ -2,13 +2,14 @@
 #include <pit/pit.h>
 
 #include <sched.h>
-#include <unistd.h>
 
 #include <cerrno>
 #include <cstring>
 #include <fstream>
 #include <iostream>
 
+#include "apps/program/command_line.h"
+#include "apps/program/progress.h"
 #include "cases.h"
 #include "measure.h"
 #include "options.h"
@@ -17,35 +18,6 @@
 namespace pit::demo {
 
 namespace {
-
-// A line on standard error that says what is being done: on a terminal one that changes, else one a
-// case.
-class Progress {
- public:
-  Progress() = default;
-  ~Progress() { clear(); }
-  Progress(const Progress &) = delete;
-  Progress &operator=(const Progress &) = delete;
-
-  void start(const std::string &name) {
-    clear();
-    name_ = name;
-    if (!terminal_) std::cerr << "pit_demo: " << name << '\n';
-  }
-  void step(const std::string &what) {
-    if (!terminal_) return;
-    std::cerr << "\r\033[K" << name_ << ": " << what << " ..." << std::flush;
-    shown_ = true;
-  }
-  void clear() {
-    if (shown_) std::cerr << "\r\033[K" << std::flush;
-    shown_ = false;
-  }
-
- private:
-  bool terminal_ = isatty(STDERR_FILENO) == 1, shown_ = false;
-  std::string name_;
-};
 
 // Keeps the process on `wanted` of the cores that it may use (0: all), which is how many threads
 // operators then run on. Returns their number.
@@ -57,8 +29,8 @@ int use_cores(int wanted) {
   const int available = CPU_COUNT(&cores);
   if (wanted == 0) return available;
   if (wanted > available) {
-    throw UsageError("--threads " + std::to_string(wanted) + ": there are " +
-                     std::to_string(available) + " cores");
+    throw program::UsageError("--threads " + std::to_string(wanted) + ": there are " +
+                              std::to_string(available) + " cores");
   }
   int left = wanted;
   for (int core = 0; core < CPU_SETSIZE; ++core) {
@@ -74,10 +46,11 @@ std::vector<Case> chosen_cases(const std::string &pattern) {
   std::vector<Case> chosen;
   std::string names;
   for (const Case &c : all_cases()) {
-    if (matches(pattern, c.name)) chosen.push_back(c);
+    if (program::matches(pattern, c.name)) chosen.push_back(c);
     names += "\n  " + c.name;
   }
-  if (chosen.empty()) throw UsageError("no case matches '" + pattern + "'; the cases are" + names);
+  if (chosen.empty())
+    throw program::UsageError("no case matches '" + pattern + "'; the cases are" + names);
   return chosen;
 }
 
@@ -148,7 +121,7 @@ int run(const Options &options) {
   Table table(out, names_of(cases));
   table.header();
 
-  Progress progress;
+  program::Progress progress("pit_demo");
   std::vector<Measurement> measurements;
   bool right = true;
   for (const Case &c : cases) {
@@ -184,7 +157,7 @@ int main(int count, char **arguments) {
       return 0;
     }
     return pit::demo::run(options);
-  } catch (const pit::demo::UsageError &error) {
+  } catch (const pit::program::UsageError &error) {
     std::cerr << "pit_demo: " << error.what() << "\nTry --help.\n";
     return 2;
   } catch (const std::exception &error) {

@@ -1,74 +1,31 @@
 #include "options.h"
 
-#include <charconv>
-#include <vector>
+#include "apps/program/command_line.h"
 
 namespace pit::demo {
 
-namespace {
-
-template <class Number>
-Number number(const std::string &option, const std::string &text, Number least) {
-  Number value{};
-  const char *end = text.data() + text.size();
-  const auto [stop, error] = std::from_chars(text.data(), end, value);
-  if (error != std::errc() || stop != end || value < least) {
-    throw UsageError(option + " needs a whole number from " + std::to_string(least) + " on, not '" +
-                     text + "'");
-  }
-  return value;
-}
-
-}  // namespace
-
 Options parse_options(int count, char **arguments) {
   Options options;
-  std::vector<std::string> words(arguments + 1, arguments + count);
-  for (std::size_t i = 0; i < words.size(); ++i) {
-    // --name=value is --name value.
-    std::string name = words[i];
-    std::optional<std::string> attached;
-    if (const std::size_t equals = name.find('='); name.starts_with("--") && equals != name.npos) {
-      attached = name.substr(equals + 1);
-      name.resize(equals);
-    }
-    const auto value = [&]() -> std::string {
-      if (attached) return *attached;
-      if (i + 1 == words.size()) throw UsageError(name + " needs a value");
-      return words[++i];
-    };
-    if (name == "--case") {
-      options.cases = value();
-    } else if (name == "--json") {
-      options.json = value();
-      if (options.json.empty()) throw UsageError("--json needs a file, or - for standard output");
-    } else if (name == "--text") {
-      options.data.text = value();
-      if (options.data.text.empty()) throw UsageError("--text needs a file");
-    } else if (name == "--threads") {
-      options.threads = number<int>(name, value(), 1);
-    } else if (name == "--seed") {
-      options.data.seed = number<unsigned>(name, value(), 0);
-    } else if (name == "--target") {
-      const std::string target = value();
-      try {
-        options.target = Target(target);
-      } catch (const CompileError &error) {
-        // Where in this program the target is made says nothing to its user.
-        const std::string message = error.what(),
-                          line = std::to_string(error.where().line()) + ": ";
-        const std::size_t place = message.find(line);
-        throw UsageError("--target: " +
-                         message.substr(place == message.npos ? 0 : place + line.size()));
-      }
-    } else if (attached) {
-      throw UsageError("unknown option " + words[i]);
-    } else if (name == "--list") {
+  program::CommandLine line(count, arguments);
+  while (line.next()) {
+    if (line.is("--case")) {
+      options.cases = line.value();
+    } else if (line.is("--json")) {
+      options.json = line.path("a file, or - for standard output");
+    } else if (line.is("--text")) {
+      options.data.text = line.path("a file");
+    } else if (line.is("--threads")) {
+      options.threads = line.number(1);
+    } else if (line.is("--seed")) {
+      options.data.seed = line.number(0U);
+    } else if (line.is("--target")) {
+      options.target = line.target();
+    } else if (line.is_flag("--list")) {
       options.list = true;
-    } else if (name == "--help" || name == "-h") {
+    } else if (line.is_flag("--help") || line.is_flag("-h")) {
       options.help = true;
     } else {
-      throw UsageError("unknown option " + name);
+      line.refuse();
     }
   }
   return options;
@@ -104,26 +61,6 @@ columns:
 
 exit status: 0 all results are right, 1 a result is wrong or something failed, 2 the command line is wrong
 )";
-}
-
-bool matches(const std::string &pattern, const std::string &text) {
-  // Where the last * was met: on a mismatch it takes one more character.
-  std::size_t p = 0, t = 0, star = std::string::npos, taken = 0;
-  while (t < text.size()) {
-    if (p < pattern.size() && pattern[p] == '*') {
-      star = p++;
-      taken = t;
-    } else if (p < pattern.size() && (pattern[p] == '?' || pattern[p] == text[t])) {
-      ++p, ++t;
-    } else if (star != std::string::npos) {
-      p = star + 1;
-      t = ++taken;
-    } else {
-      return false;
-    }
-  }
-  while (p < pattern.size() && pattern[p] == '*') ++p;
-  return p == pattern.size();
 }
 
 }  // namespace pit::demo

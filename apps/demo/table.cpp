@@ -2,8 +2,9 @@
 
 #include <algorithm>
 #include <array>
-#include <cmath>
 #include <cstdio>
+
+#include "apps/program/json.h"
 
 namespace pit::demo {
 
@@ -30,23 +31,19 @@ std::string padded(const std::string &text, int width) {
   return std::string(static_cast<std::size_t>(missing), ' ') + text;
 }
 
-// JSON has no infinities and no NaN.
-std::string json_number(double value) {
-  return std::isfinite(value) ? format("%.6g", value) : "null";
-}
-
 void write_row(std::ostream &out, const Measurement &m, int threads, bool pit) {
   const Times &times = pit ? m.sparse : m.dense;
-  out << "{\"case\": " << json_string(m.name) << ", \"system\": " << (pit ? "\"pit\"" : "\"dense\"")
-      << ", \"threads\": " << threads << ", \"density\": " << json_number(pit ? m.density : 1)
-      << ", \"fill\": " << json_number(pit ? m.fill : m.dense_fill)
-      << ", \"index_us\": " << json_number(times.index)
-      << ", \"run_us\": " << json_number(times.run)
-      << ", \"total_us\": " << json_number(times.total)
-      << ", \"vs\": " << (pit ? "\"dense\"" : "null")
-      << ", \"ratio\": " << (pit ? json_number(m.speed_up()) : "null")
-      << ", \"rel_err\": " << json_number(pit ? m.sparse_error.relative : m.dense_error.relative)
-      << "}";
+  program::JsonObject row;
+  row.add("case", m.name).add("system", pit ? "pit" : "dense").add("threads", threads);
+  row.add("density", pit ? m.density : 1).add("fill", pit ? m.fill : m.dense_fill);
+  row.add("index_us", times.index).add("run_us", times.run).add("total_us", times.total);
+  if (pit) {
+    row.add("vs", "dense").add("ratio", m.speed_up());
+  } else {
+    row.add_null("vs").add_null("ratio");
+  }
+  row.add("rel_err", pit ? m.sparse_error.relative : m.dense_error.relative);
+  out << row.text();
 }
 
 }  // namespace
@@ -71,20 +68,6 @@ void Table::row(const Measurement &m) {
   out_ << m.name << std::string(name_width_ - std::min(name_width_, m.name.size()), ' ');
   for (std::size_t i = 0; i < cells.size(); ++i) out_ << padded(cells[i], kColumns[i].width);
   out_ << '\n' << std::flush;
-}
-
-std::string json_string(const std::string &text) {
-  std::string result = "\"";
-  for (const char c : text) {
-    if (c == '"' || c == '\\') {
-      result += {'\\', c};
-    } else if (static_cast<unsigned char>(c) < 0x20) {
-      result += format("\\u%04x", static_cast<unsigned>(c));
-    } else {
-      result += c;
-    }
-  }
-  return result + '"';
 }
 
 void write_json(std::ostream &out, const std::vector<Measurement> &measurements, int threads) {

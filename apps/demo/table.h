@@ -28,7 +28,4 @@ class Table {
 /// `ratio` is the total time of `vs` / that of the row. Times are in microseconds.
 void write_json(std::ostream &out, const std::vector<Measurement> &measurements, int threads);
 
-/// `text` as a JSON string, quotes included.
-std::string json_string(const std::string &text);
-
 }  // namespace pit::demo

@@ -6,8 +6,10 @@
 // A program's parts are in no library.
 #include "apps/demo/options.cpp"  // NOLINT(bugprone-suspicious-include)
 #include "apps/demo/table.cpp"    // NOLINT(bugprone-suspicious-include)
+#include "apps/program/command_line.h"
 
 using namespace pit::demo;
+using pit::program::UsageError;
 
 namespace {
 
@@ -55,22 +57,6 @@ TEST_CASE("what is wrong on the command line is named") {
   }
   const std::string target = refusal({"--target", "potato"});
   CHECK(target.find("--target: Target 'potato'") == 0);
-}
-
-TEST_CASE("patterns of case names") {
-  CHECK(matches("*", ""));
-  CHECK(matches("", ""));
-  CHECK(!matches("", "a"));
-  CHECK(matches("moe*", "moe/top1"));
-  CHECK(!matches("moe", "moe/top1"));
-  CHECK(matches("*f32*9?%", "spmm/bf32/f32/x95%"));
-  CHECK(!matches("*f32*9?%", "spmm/f32/9%"));
-  CHECK(matches("a*b*c", "abbabc"));
-  CHECK(!matches("a*b*c", "abbab"));
-}
-
-TEST_CASE("JSON strings are escaped") {
-  CHECK(json_string("a\"b\\c\n\x01 50%") == "\"a\\\"b\\\\c\\u000a\\u0001 50%\"");
 }
 
 TEST_CASE("a measurement is two rows of JSON") {
