@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <set>
 
+#include "analysis/races.h"
 #include "error.h"
 
 namespace pit {
@@ -71,35 +72,12 @@ bool DirectiveContext::is_reduction(const VarPtr &loop) const {
 
 std::string DirectiveContext::order_reason(const VarPtr &loop) const {
   if (is_reduction(loop) && !is_permutable(combiner())) return what_combiner();
-  // An update that reads its own Func elsewhere meets what other iterations write: all of its
-  // domain, and those of the pure Vars that differ there.
   const std::vector<VarPtr> originals = originals_of(loop, *func_, d_.definition, before_);
-  std::string reason;
-  const auto visit = [&](const Expr &e) {
-    walk(e, [&](const Expr &node) {
-      const auto *call = node.as<Call>();
-      if (call == nullptr || call->func != func_.get() || !reason.empty()) return reason.empty();
-      bool elsewhere = false, along = false;
-      for (std::size_t i = 0; i < call->args.size(); ++i) {
-        if (equal(call->args[i], definition().args[i])) continue;
-        elsewhere = true;
-        const auto *own = definition().args[i].as<Variable>();
-        along |= own != nullptr && contains(originals, own->var);
-      }
-      if (along || (elsewhere && is_reduction(loop))) {
-        reason = name() + " reads " + to_string(node) + ", which other iterations write";
-      }
-      return reason.empty();
-    });
-  };
-  for (const Expr &e : definition().args) visit(e);
-  for (const Expr &e : definition().values) visit(e);
-  for (const Expr &e : definition().predicates) visit(e);
-  for (const ReductionDim &dim : definition().domain) {
-    visit(dim.min);
-    visit(dim.extent);
-  }
-  return reason;
+  const SelfReads self = self_reads(*func_, d_.definition);
+  const bool apart =
+      std::ranges::all_of(originals, [&](const VarPtr &v) { return contains(self.apart, v); });
+  if (!self.read.defined() || apart) return {};
+  return name() + " reads " + to_string(self.read) + ", which other iterations write";
 }
 
 void DirectiveContext::positive(std::int64_t value, const std::string &what) const {

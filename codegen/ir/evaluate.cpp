@@ -86,9 +86,10 @@ Value Evaluator::load(const Code &code) {
   std::int64_t values[kMaxRank];
   for (std::size_t d = 0; d < code.operands.size(); ++d) values[d] = evaluate(*code.operands[d]).i;
   const Place place = buffer.at(values);
-  if (&buffer == stored_buffer && place.element != stored_element) {
-    throw AccessError("a tile statement reads another element of " + buffer.storage().name +
-                      " than it stores");
+  if (&buffer == stored_buffer && place.element != stored_element &&
+      !buffer.read_apart(store_execution, place)) {
+    throw AccessError("an iteration of a tile statement reads an element of " +
+                      buffer.storage().name + " that another stores");
   }
   if (allow_undefined && !buffer.ever_written(place)) return buffer.peek(place);
   return buffer.read(place, iterations);

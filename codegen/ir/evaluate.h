@@ -40,9 +40,11 @@ class Evaluator {
   /// The place of storage[indices]; the indices are evaluated.
   Place place(Buffer &buffer, const std::vector<const Code *> &indices);
 
-  /// While set, loads of this buffer are allowed at this element only.
+  /// While set, an iteration of statement execution `store_execution` runs, which stores this
+  /// element of this buffer; loads of other elements may not be of those that it stores elsewhere.
   const Buffer *stored_buffer = nullptr;
   std::int64_t stored_element = 0;
+  std::uint32_t store_execution = 0;
   /// After a failed Check results are discarded: undefined elements read as they are.
   bool allow_undefined = false;
 

@@ -246,10 +246,15 @@ class Interpreter {
     for_each(store.axes, [&] {
       if (!hold(guards)) return;
       const Place place = evaluator_.place(buffer, indices);
-      if (assign && !buffer.first_write_of(execution, place)) {
+      if (!buffer.first_write_of(execution, place) && assign) {
         throw AccessError("two iterations of a store assign one element of " + store.storage->name);
       }
+      if (buffer.was_read_apart(execution, place)) {
+        throw AccessError("an iteration of a tile statement stores an element of " +
+                          store.storage->name + " that another reads");
+      }
       if (!store.axes.empty()) {
+        evaluator_.store_execution = execution;
         evaluator_.stored_buffer = &buffer;
         evaluator_.stored_element = place.element;
       }

@@ -150,7 +150,8 @@ struct Allocate final : StmtNode {
 /// for axes (outermost first): if all guards: storage[indices] combiner= value.
 ///
 /// Guards are tested in order; neither indices nor value are evaluated before they hold. Combiner
-/// is not Softmax or TopK. With axes, guards, indices and value read `storage` at `indices` only.
+/// is not Softmax or TopK. With axes, guards, indices and value read `storage` only so that no
+/// iteration reads what another stores: every axis is in an index that all these reads share.
 /// With Assign, distinct iterations store distinct elements; with another combiner axes that
 /// `indices` do not determine are reduced. A value that is narrower than the storage's type has
 /// been cast; types are equal. `atomic`: the update may collide with other parallel iterations.

@@ -151,6 +151,12 @@ bool Buffer::first_write_of(std::uint32_t store, Place place) {
   return std::exchange(marks_[index(place)].store, store) != store;
 }
 
+bool Buffer::read_apart(std::uint32_t store, Place place) {
+  if (is_input_) return true;
+  marks_[index(place)].read_apart = store;
+  return marks_[index(place)].store != store;
+}
+
 void Buffer::zero() {
   std::fill(own_.begin(), own_.end(), std::byte{0});
   std::fill(marks_.begin(), marks_.end(), Mark{.writer = 1});

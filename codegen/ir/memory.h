@@ -83,14 +83,22 @@ class Buffer {
   }
   /// Notes that statement execution `store` writes the element; false when it already did.
   bool first_write_of(std::uint32_t store, Place place);
+  /// Notes that an iteration of `store` that writes another element reads this one; false when
+  /// `store` has written it.
+  bool read_apart(std::uint32_t store, Place place);
+  /// Whether an iteration of `store` that writes another element has read this one.
+  bool was_read_apart(std::uint32_t store, Place place) const {
+    return !is_input_ && marks_[index(place)].read_apart == store;
+  }
   /// Gives every element the value 0, as if written.
   void zero();
 
  private:
   struct Mark {
     ParallelIterations::Id writer = ParallelIterations::kNone, reader = ParallelIterations::kNone;
-    std::uint32_t store = 0;  ///< the last statement execution that wrote it with Assign
-    bool atomic = false;      ///< the last write was
+    std::uint32_t store = 0;       ///< the last statement execution that wrote it
+    std::uint32_t read_apart = 0;  ///< the last one that read it in an iteration of another element
+    bool atomic = false;           ///< the last write was
   };
 
   StoragePtr storage_;

@@ -407,22 +407,33 @@ class Verifier {
                     store.storage->name);
       }
     }
-    const auto reads_elsewhere = [&](const Expr &e) {
-      bool found = false;
+    // Iterations that differ in an axis lie apart when an index that uses the axis is that of the
+    // store in every read.
+    std::vector<bool> agrees(store.indices.size(), true);
+    bool reads = false;
+    const auto look = [&](const Expr &e) {
       walk(e, [&](const Expr &part) {
         const auto *load = part.as<Load>();
-        if (load == nullptr || load->storage != store.storage) return !found;
-        for (std::size_t d = 0; d < store.indices.size(); ++d)
-          found |= !equal(load->indices[d], store.indices[d]);
-        return !found;
+        if (load == nullptr || load->storage != store.storage) return true;
+        reads = true;
+        for (std::size_t d = 0; d < agrees.size(); ++d)
+          agrees[d] = agrees[d] && equal(load->indices[d], store.indices[d]);
+        return true;
       });
-      return found;
     };
-    const std::string rule =
-        "a tile statement reads other elements of " + store.storage->name + " than it stores";
-    for (const Expr &index : store.indices) require(!reads_elsewhere(index), rule);
-    for (const Expr &guard : store.guards) require(!reads_elsewhere(guard), rule);
-    require(!reads_elsewhere(store.value), rule);
+    for (const Expr &index : store.indices) look(index);
+    for (const Expr &guard : store.guards) look(guard);
+    look(store.value);
+    if (!reads) return;
+    for (const VarPtr &axis : store.axes) {
+      std::int64_t extent = 0;
+      if (is_const_int(axes_.at(axis.get()).extent, &extent) && extent <= 1) continue;
+      bool apart = false;
+      for (std::size_t d = 0; d < agrees.size(); ++d)
+        apart |= agrees[d] && uses(store.indices[d], axis);
+      require(apart, "iterations of axis " + axis->name + " may read elements of " +
+                         store.storage->name + " that others store");
+    }
   }
 
   void verify(const Mma &mma, bool) {

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "dsl/analysis/races.h"
 #include "dsl/error.h"
 #include "dsl/loop_names.h"
 #include "emit.h"
@@ -157,6 +158,16 @@ void Emitter::choose_lanes(Job &job) {
   const bool tile_mode = job.level >= 0 || job.scope.in_tile;
   const bool vector_sum = !tile_mode && sums_along_innermost(job);
   const bool permutable = job.def->number == 0 || is_permutable(job.def->combiner);
+  // Iterations that meet in elements of the Func which they read keep their order.
+  const SelfReads self = self_reads(*job.stage->func, job.def->number);
+  auto in_order = [&](const Dim &dim) {
+    if (!self.read.defined()) return false;
+    for (std::size_t i = 0; i < job.scope.from.size(); ++i) {
+      const bool apart = std::find(self.apart.begin(), self.apart.end(), job.scope.from[i]) != self.apart.end();
+      if (!apart && uses(job.scope.to[i], dim.var)) return true;
+    }
+    return false;
+  };
   std::vector<Dim> outer, inner, lanes;
   bool reduction_lane = false;
   for (std::size_t i = dims.size(); i-- > 0;) {
@@ -165,7 +176,7 @@ void Emitter::choose_lanes(Job &job) {
     const bool lanes_here = tile_mode || (vector_sum && i + 1 == dims.size());
     if (dim.lane || dim.vectorize) {
       dim.lane = true;
-    } else if (inside && lanes_here && permutable && dim.kind != ir::ForKind::Parallel &&
+    } else if (inside && lanes_here && permutable && !in_order(dim) && dim.kind != ir::ForKind::Parallel &&
                dim.kind != ir::ForKind::GpuBlock) {
       if (!dim.reduction || (dim.maximum != 0 && dim.maximum <= kLargestLane)) {
         dim.lane = true;
@@ -331,6 +342,12 @@ Stmt Emitter::emit_inside(Job &job, int i) {
     const bool declared = std::any_of(job.scope.axes.begin(), job.scope.axes.end(),
                                       [&](const ir::AxisBinding &a) { return a.var == dim.var; });
     if (!declared) inner.push_back({dim.var, dim.extent, dim.maximum});
+  }
+  if (job.nest.has_pit) {
+    // Outside the tile its coordinate may be any of the axis.
+    const Range &axis = job.nest.pit.index->axis_range;
+    auto here = [&](const Expr &e) { return substitute(e, job.scope.from, job.scope.to); };
+    inner.push_back({job.nest.pit.coordinate, here(axis.extent), 0, here(axis.min)});
   }
   Stmt body;
   if (top) {

@@ -107,6 +107,35 @@ std::vector<VarPtr> determined_variables(const DefinitionData &definition) {
   return Told(definition).variables();
 }
 
+SelfReads self_reads(const FuncNode &func, int definition) {
+  SelfReads result;
+  const DefinitionData &data = func.definitions.at(static_cast<std::size_t>(definition));
+  std::vector<bool> agrees(data.args.size(), true);
+  std::vector<Expr> all = data.args;
+  for (const std::vector<Expr> *list : {&data.values, &data.predicates, &func.predicates})
+    all.insert(all.end(), list->begin(), list->end());
+  for (const ReductionDim &dim : data.domain) all.insert(all.end(), {dim.min, dim.extent});
+  for (const Expr &e : all) {
+    walk(e, [&](const Expr &node) {
+      const auto *call = node.as<Call>();
+      if (call == nullptr || call->func != &func) return true;
+      if (!result.read.defined()) result.read = node;
+      for (std::size_t i = 0; i < agrees.size(); ++i)
+        agrees[i] = agrees[i] && equal(call->args[i], data.args[i]);
+      return true;
+    });
+  }
+  if (!result.read.defined()) return result;
+  std::vector<Expr> args;
+  for (std::size_t i = 0; i < agrees.size(); ++i) {
+    if (agrees[i]) args.push_back(data.args[i]);
+  }
+  DefinitionData shared = data;
+  shared.args = std::move(args);
+  result.apart = determined_variables(shared);
+  return result;
+}
+
 Race race_along(const DefinitionData &definition, const std::vector<VarPtr> &axis) {
   const std::vector<VarPtr> told = determined_variables(definition);
   if (std::all_of(axis.begin(), axis.end(), [&](const VarPtr &v) { return contains(told, v); }))

@@ -149,3 +149,52 @@ TEST_CASE("a chain of Funcs under one where: demand reaches the producers") {
                return p;
              })});
 }
+
+TEST_CASE("updates that read their own Func keep the order of what meets") {
+  Var i("i"), j("j");
+  TensorParam A(float32, 2, "A");
+  RDom q(1, A.extent(1) - 1, "q"), r(0, 3, "r");
+  const auto start = [&](Func &f) { f(i, j) = A(i, j); };
+  const auto small = [](const Size &s, double, bool, std::mt19937 &generator) -> Problem {
+    const AnyBuffer a(float32, s);
+    for_each_coordinate(
+        s, [&](const Shape &at) { a.set_number(at, static_cast<double>(generator() % 3) - 1); });
+    return {{{"A", a}}, {}, {{"Y", s}}};
+  };
+  const auto agree = [&](const Func &f, const std::vector<std::string> &schedules) {
+    check_agreement(
+        {Pipeline({f}, {}, "own"), schedules, sweep({{5, 1}, {5, 3}, {33, 7}}, small, true)});
+  };
+  {
+    Func Y("Y");  // rows of a scan lie apart
+    start(Y);
+    Y(i, q) = Y(i, q - 1) + A(i, q);
+    agree(Y, {"", "Y.update(0).reorder(q, i)\nY.update(0).vectorize(i)\n",
+              "Y.update(0).reorder(q, i)\nY.update(0).vectorize(i, 4)\n",
+              "Y.update(0).split(i, io, ii, 8)\nY.update(0).parallel(io)\n"});
+  }
+  {
+    Func Y("Y");  // a cycle of rows
+    start(Y);
+    Y(i, j) += Y((i + 1) % 5, j) * A(i, r % A.extent(1));
+    agree(Y, {"", "Y.update(0).vectorize(j, 4)\n", "Y.update(0).parallel(j)\n"});
+  }
+  {
+    Func Y("Y");  // terms of a sum that hold the sum so far
+    start(Y);
+    Y(i, j) += Y(i, j) * A(i, r % A.extent(1));
+    agree(Y, {"", "Y.update(0).vectorize(j)\n", "Y.update(0).parallel(i)\n"});
+  }
+  {
+    Func Y("P"), Z("Y");  // the same, inside a tile of a consumer
+    start(Y);
+    Y(i, q) = Y(i, q - 1) + A(i, q);
+    Y(i, j) += Y(i, j) * A(i, r % A.extent(1));
+    Y.bound(j, 0, A.extent(1));
+    Z(i, j) = Y(i, A.extent(1) - 1 - j) * 2;
+    const Pipeline p({Z}, {}, "own");
+    const Var io("io"), ii("ii");
+    Z.split(i, io, ii, 4), Y.compute_at(Z, io);
+    check_agreement({p, {p.schedule().to_string()}, sweep({{5, 3}, {33, 7}}, small, true)});
+  }
+}
