@@ -200,6 +200,9 @@ void Generator::parallel(const ir::For &s) {
   Value *chunks = b.CreateSDiv(b.CreateAdd(total, b.CreateSub(chunk, i64(1))), chunk);
 
   Environment inside = captured({nest.back()->body}, {});
+  // An axis has a value in the statements of its tile only; what is left of an earlier one is dead.
+  std::erase_if(inside.variables,
+                [](const auto &entry) { return entry.first->role == VarRole::Axis; });
   inside.call = env_.call;
   inside.in_parallel = true;
   // Every value that is not a constant gets a field; the function's own copy of the environment

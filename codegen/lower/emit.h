@@ -58,8 +58,9 @@ class Emitter {
   /// Loops between the place where a stage is realised and its call: their ranges.
   struct Inner {
     VarPtr var;
-    Expr extent;
-    std::int64_t maximum;
+    Expr extent;             ///< undefined: not known out here
+    std::int64_t maximum;    ///< of the extent; 0 = none
+    Expr min = make_int(int64, 0);
   };
   struct CallSite {
     std::vector<Expr> args;
@@ -110,6 +111,7 @@ class Emitter {
   std::vector<Expr> residual_predicates(const PlannedDefinition &def, const IndexPlan &index,
                                         const std::string &name) const;
   static void refresh_lanes(Job &job);
+  static std::vector<Expr> take_guards_outside(Job &job, std::size_t i);
   ir::Stmt emit_tile(Job &job, std::size_t i, const Scope &loops, const Expr &group, const Expr &count, const Expr &entry,
                      bool all_full);
   void want_full_bits();
@@ -195,6 +197,8 @@ class Emitter {
   bool always_guard_data_ = false;
   /// Dimensions of tensors whose index only predicates keep in range: lanes that fail them must not load.
   std::set<std::pair<const StorageNode *, int>> narrowed_;
+  struct IndexRange;
+  IndexRange range_of(const Access &access, const Expr &index) const;
   static bool takes_its_whole_range(const Access &access, const Expr &index);
   static bool free_of(const std::vector<AccessLoop> &loops, const Expr &e);
 

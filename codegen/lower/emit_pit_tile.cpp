@@ -95,6 +95,7 @@ Stmt Emitter::emit_pit_tile(Job &job, std::size_t i) {
     first_value = index_load(index.offsets, g);
     count_value = index.counts ? index_load(index.counts, g) : index_load(index.offsets, g + constant(1)) - first_value;
   }
+  const std::vector<Expr> outside = take_guards_outside(job, i);
   const bool masked = index.full && (!job.predicates.empty() || pit.end.defined());
   const Dim dim = job.nest.dims[i];
   Job unmasked = job;
@@ -121,7 +122,21 @@ Stmt Emitter::emit_pit_tile(Job &job, std::size_t i) {
   Stmt loop = ir::make<ir::For>(pit.tile_var, constant(0), tiles, dim.kind, inside);
   loop = ir::make<ir::Let>(count, substitute(count_value, {first}, {make_variable(first)}), loop);
   loop = ir::make<ir::Let>(first, first_value, loop);
-  return ir::make<ir::Let>(group, lower_expr(pit.group, loops), loop);
+  loop = ir::make<ir::Let>(group, lower_expr(pit.group, loops), loop);
+  for (auto it = outside.rbegin(); it != outside.rend(); ++it) loop = ir::make<ir::If>(lower_expr(*it, {}), loop);
+  return loop;
+}
+
+/// Removes the tails of splits that loops outside loop i decide, and returns them: where they fail there is no group.
+std::vector<Expr> Emitter::take_guards_outside(Job &job, std::size_t i) {
+  std::vector<Expr> outside;
+  std::erase_if(job.nest.guards, [&](const Expr &guard) {
+    bool inside = uses(guard, job.nest.pit.coordinate);
+    for (std::size_t k = i; k < job.nest.dims.size(); ++k) inside |= uses(guard, job.nest.dims[k].var);
+    if (!inside) outside.push_back(guard);
+    return !inside;
+  });
+  return outside;
 }
 
 /// Lanes of its own for a second copy of what is inside a tile's loop.

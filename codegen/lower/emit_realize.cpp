@@ -118,10 +118,14 @@ Emitter::Realization Emitter::make_realization(const PlannedStage &producer, con
     else largest[axis.var.get()] = {};
   }
   for (const Inner &loop : inner) {
-    const Interval extent = interval_of(loop.extent, ranges, *plan_, true);
-    ranges[loop.var.get()] = {make_int(int64, 0), extent.high.defined() ? extent.high - make_int(int64, 1) : Expr()};
     if (loop.maximum > 0) largest[loop.var.get()] = {make_int(int64, 0), make_int(int64, loop.maximum - 1)};
     else largest[loop.var.get()] = {};
+    if (!loop.extent.defined()) {
+      ranges[loop.var.get()] = largest[loop.var.get()];
+      continue;
+    }
+    const Interval low = interval_of(loop.min, ranges, *plan_, true), end = interval_of(loop.min + loop.extent, ranges, *plan_, true);
+    ranges[loop.var.get()] = {low.low, end.high.defined() ? end.high - make_int(int64, 1) : Expr()};
   }
   for (std::size_t i = 0; i < func.args.size(); ++i) {
     const bool plain = std::all_of(producer.definitions.begin(), producer.definitions.end(), [&](const PlannedDefinition &d) {

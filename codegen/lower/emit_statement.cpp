@@ -113,7 +113,7 @@ Stmt Emitter::store(PlannedStage *stage, const PlannedDefinition &def, int compo
     if (needed) axes.push_back(axis.var);
   }
   Expr stored = value;
-  const bool whole = in_tile || (def.number == 0 && !stage->is_output && !stage->compact);
+  const bool whole = def.number == 0 && (in_tile || (!stage->is_output && !stage->compact));
   if (whole && combiner == Combiner::Assign && !conditions.empty()) {
     // What is inside is defined everywhere, so that lanes that fail a predicate may read it.
     std::vector<Expr> tests, tails;
@@ -198,22 +198,38 @@ Stmt Emitter::emit_softmax(PlannedStage *stage, const PlannedDefinition &def, co
                    weights = tile("weight", pairs);
   const Expr minus_infinity = identity_of(Combiner::Max, float32);
   const Expr s = make_load(scores, at(pairs)), p = make_load(peak, at(rows)), old = make_load(maximum, maximum_at);
+  // Guards of whole rows: where they fail a state at root has no value, and a lane past the end stands for another row.
+  // A state in a tile has a place for every lane.
+  std::vector<Expr> row_guards;
+  for (const Expr &g : guards) {
+    const bool of_row = std::none_of(scope.axes.begin(), scope.axes.end(), [&](const ir::AxisBinding &axis) {
+      return uses(g, axis.var) && std::find(rows.begin(), rows.end(), axis.var) == rows.end();
+    });
+    if (of_row && !realized_.contains(stage)) row_guards.push_back(g);
+  }
+  auto set_where = [&](const std::vector<Expr> &where, const std::vector<VarPtr> &axes, const StoragePtr &storage,
+                       const std::vector<Expr> &indices, Combiner c, const Expr &e) {
+    return ir::make<ir::Store>(axes, where, storage, indices, c, e);
+  };
   auto set = [&](const std::vector<VarPtr> &axes, const StoragePtr &storage, const std::vector<Expr> &indices, Combiner c,
-                 const Expr &e) { return ir::make<ir::Store>(axes, std::vector<Expr>{}, storage, indices, c, e); };
+                 const Expr &e) { return set_where({}, axes, storage, indices, c, e); };
   std::vector<Stmt> steps;
   steps.push_back(set(pairs, scores, at(pairs), Combiner::Assign,
                       guards.empty() ? score : select(all_of(guards), score, minus_infinity)));
-  steps.push_back(set(rows, peak, at(rows), Combiner::Assign, old));
+  steps.push_back(set(rows, peak, at(rows), Combiner::Assign,
+                      row_guards.empty() ? old : select(all_of(row_guards), old, minus_infinity)));
   steps.push_back(set(pairs, peak, at(rows), Combiner::Max, s));
-  steps.push_back(set(rows, shrink, at(rows), Combiner::Assign, select(old == p, make_const(float32, 1), exp(old - p))));
+  Expr kept = select(old == p, make_const(float32, 1), exp(old - p));
+  if (!row_guards.empty()) kept = select(all_of(row_guards), kept, make_const(float32, 1));
+  steps.push_back(set(rows, shrink, at(rows), Combiner::Assign, kept));
   steps.push_back(set(pairs, weights, at(pairs), Combiner::Assign,
                       select(s == minus_infinity, make_zero(float32), exp(s - p))));
   const Expr factor = make_load(shrink, at(rows)), weight = make_load(weights, at(pairs));
-  steps.push_back(set(rows, total, total_at, Combiner::Assign, make_load(total, total_at) * factor));
-  steps.push_back(set(pairs, total, total_at, Combiner::Sum, weight));
-  steps.push_back(set(out, weighted, weighted_at, Combiner::Assign, make_load(weighted, weighted_at) * factor));
-  steps.push_back(set(out_pairs, weighted, weighted_at, Combiner::Sum, weight * value));
-  steps.push_back(set(rows, maximum, maximum_at, Combiner::Assign, p));
+  steps.push_back(set_where(row_guards, rows, total, total_at, Combiner::Assign, make_load(total, total_at) * factor));
+  steps.push_back(set_where(row_guards, pairs, total, total_at, Combiner::Sum, weight));
+  steps.push_back(set_where(row_guards, out, weighted, weighted_at, Combiner::Assign, make_load(weighted, weighted_at) * factor));
+  steps.push_back(set_where(row_guards, out_pairs, weighted, weighted_at, Combiner::Sum, weight * value));
+  steps.push_back(set_where(row_guards, rows, maximum, maximum_at, Combiner::Assign, p));
   Stmt result = ir::make_block(steps);
   for (const auto &[storage, axes] : {std::pair{weights, pairs}, {shrink, rows}, {peak, rows}, {scores, pairs}}) {
     result = ir::make<ir::Allocate>(storage, extents_of(axes), result);

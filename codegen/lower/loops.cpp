@@ -373,7 +373,7 @@ class NestBuilder {
           continue;
         }
         nest_.dims.erase(nest_.dims.begin() + static_cast<std::ptrdiff_t>(i));
-        if (dim.maximum != 0 && dim.maximum <= g.micro) {
+        if (g.micro > 1 && dim.maximum != 0 && dim.maximum <= g.micro) {
           axes.push_back({dim.name, dim.extent, dim.maximum});
           dim.lane = true;
           group_lanes->push_back(dim);
@@ -460,7 +460,7 @@ class NestBuilder {
     for (const Split &s : splits_) {
       if (is_inside(s.inner, s.outer) && !is_lane(s.outer)) continue;
       for (Dim &dim : nest_.dims) {
-        if (dim.name == s.inner) dim.extent = constant(s.factor);
+        if (dim.name == s.inner) dim.extent = constant(dim.maximum);
       }
       nest_.guards.push_back(named(s.outer) * constant(s.factor) + named(s.inner) < s.extent);
     }
@@ -470,12 +470,24 @@ class NestBuilder {
     PitLoop &pit = nest_.pit;
     if (!nest_.has_pit) return;
     pit.group = final_form(pit.group);
+    check_group_loops();
     pit.end = final_form(pit.end);
     for (const Dim &dim : nest_.dims) {
       if (dim.name == pit.tile_name) pit.tile_var = dim.var;
       if (pit.entry_lane && dim.name == pit.entry_lane) pit.entry_lane = dim.var;
       if (pit.micro_lane && dim.name == pit.micro_lane) pit.micro_lane = dim.var;
       if (pit.group_loop && dim.name == pit.group_loop) pit.group_loop = dim.var;
+    }
+  }
+
+  /// One list for each value of a loop: the loop cannot be the lanes of a vector.
+  void check_group_loops() const {
+    for (const Dim &dim : nest_.dims) {
+      if (!dim.vectorize || !uses(nest_.pit.group, dim.var)) continue;
+      throw CompileError(definition_name(*stage_.func, def_.number) + ": vectorize(" + dim.name->name + "): index " +
+                             nest_.pit.index->name() + " has one list for each value of " + dim.name->name +
+                             ", so it stays a loop; vectorize a loop inside the tile, or give the variable a micro extent",
+                         nest_.pit.where);
     }
   }
 

@@ -216,11 +216,19 @@ class Planner {
     if (auto it = plan_->index_of.find(id); it != plan_->index_of.end()) return it->second;
     auto index = std::make_unique<IndexPlan>();
     index->node = node;
-    index->stage = plan_->stage_of.at(node->func.lock().get());
+    auto stage_of = [&](const FuncPtr &func, const std::string &what) {
+      const auto it = plan_->stage_of.find(func.get());
+      if (it != plan_->stage_of.end()) return it->second;
+      throw CompileError("index " + node->name + " " + what + " " + (func ? func->name : "a Func") +
+                             ", which is computed inline or is not part of this pipeline, so it has no definition to list; "
+                             "give it compute_root()",
+                         node->where);
+    };
+    index->stage = stage_of(node->func.lock(), "lists iterations of");
     index->definition = node->definition;
     index->axis = node->axis;
     if (const FuncPtr mark = node->mark_func.lock()) {
-      index->mark_stage = plan_->stage_of.at(mark.get());
+      index->mark_stage = stage_of(mark, "is marked in");
       index->mark_loop = node->mark_loop;
     }
     IndexPlan *result = index.get();
