@@ -56,7 +56,27 @@ std::vector<Expr> relevant_guards(const Access &access, const Expr &index) {
   return relevant;
 }
 
+/// The index without the data that it adds; undefined when data and the variables of `ranges` meet otherwise than by adding.
+Expr without_added_data(const Expr &index, const VariableRanges &ranges) {
+  Linear loops = linearize(index);
+  for (const Linear::Term &term : loops.terms) {
+    if (!reads_data(term.value)) continue;
+    for (const VarPtr &v : free_variables(term.value)) {
+      if (ranges.contains(v.get())) return {};
+    }
+  }
+  std::erase_if(loops.terms, [](const Linear::Term &term) { return reads_data(term.value); });
+  return to_expr(loops);
+}
+
 }  // namespace
+
+/// What an index takes in the loops around it.
+struct Emitter::IndexRange {
+  Interval range;
+  Expr exact;  ///< the condition under which that is so: see cannot_wrap
+  bool known;  ///< the loops' bounds are no data
+};
 
 void Emitter::emit_input_checks() {
   if (const Stmt shapes = emit_output_shapes(); shapes.defined()) {
@@ -156,14 +176,29 @@ void Emitter::emit_checks(const PlannedStage &stage, bool of_inputs_only) {
         extent = access.stage->region[d].extent;
         name = access.stage->is_output ? "output '" + access.stage->name() + "'" : "'" + access.stage->name() + "'";
       } else {
-        if (!access.stage->declared_bounds.contains(access.stage->func->args[d].get())) continue;
+        // Otherwise its region is what the uses take, if their arithmetic does not wrap.
+        const bool declared = access.stage->declared_bounds.contains(access.stage->func->args[d].get());
+        const bool at_root = access.stage->level == Level::Root && !access.stage->is_top_k();
+        if (!declared && !(at_root && range_of(access, access.indices[d]).exact.defined())) continue;
         low_limit = access.stage->region[d].min;
         extent = access.stage->region[d].extent;
-        name = "'" + access.stage->name() + "' (as declared by bound)";
+        name = "'" + access.stage->name() + "'" + (declared ? " (as declared by bound)" : "");
       }
       check_index(access, d, name, low_limit, extent, of_inputs_only);
     }
   });
+}
+
+Emitter::IndexRange Emitter::range_of(const Access &access, const Expr &index) const {
+  VariableRanges ranges;
+  bool known = true;
+  for (const AccessLoop &loop : needed_loops(access.loops, {index})) {
+    const Interval low = interval_of(loop.range.min, ranges, *plan_, true);
+    const Interval end = interval_of(loop.range.min + loop.range.extent, ranges, *plan_, true);
+    known &= low.bounded() && end.bounded();
+    ranges[loop.var.get()] = {low.low, end.high.defined() ? end.high - constant(1) : Expr()};
+  }
+  return {interval_of(index, ranges, *plan_, false), cannot_wrap(index, ranges, *plan_), known};
 }
 
 void Emitter::check_index(const Access &access, std::size_t dimension, const std::string &name, const Expr &low_limit,
@@ -177,28 +212,22 @@ void Emitter::check_index(const Access &access, std::size_t dimension, const std
   for (const Expr &e : with_guards) needs_stage |= calls_stage(e);
   for (const AccessLoop &loop : loops) needs_stage |= calls_stage(loop.range.min) || calls_stage(loop.range.extent);
 
-  // Is the range of the index known from the loops around it?
-  VariableRanges ranges;
+  const auto [range, exact, known] = range_of(access, index);
   Expr nothing_runs;
-  bool known = true;
-  for (const AccessLoop &loop : needed_loops(access.loops, {index})) {
-    const Interval low = interval_of(loop.range.min, ranges, *plan_, true);
-    const Interval end = interval_of(loop.range.min + loop.range.extent, ranges, *plan_, true);
-    known &= low.bounded() && end.bounded();
-    ranges[loop.var.get()] = {low.low, end.high.defined() ? end.high - constant(1) : Expr()};
-  }
   for (const AccessLoop &loop : access.loops) {
     const Expr empty = loop.range.extent <= constant(0);
     if (reads_data(empty) || !free_of(access.loops, empty)) continue;
     nothing_runs = nothing_runs.defined() ? nothing_runs || empty : empty;
   }
-  const Interval range = interval_of(index, ranges, *plan_, false);
   Expr surely;
   if (known && range.bounded() && !calls_stage(range.low) && !calls_stage(range.high)) {
     surely = range.low >= low_limit && range.high < low_limit + extent;
+    if (exact.defined()) surely = exact && surely;
     if (nothing_runs.defined()) surely = nothing_runs || surely;
     std::int64_t c = 0;
     if (is_const_int(surely, &c) && c != 0) return;
+  }
+  if (surely.defined() && !exact.defined()) {
     if (equal(range.high + constant(1), low_limit + extent) && equal(range.low, low_limit)) return;
     const auto slack = constant_difference(low_limit + extent, range.high);
     const auto floor = constant_difference(range.low, low_limit);
@@ -214,7 +243,7 @@ void Emitter::check_index(const Access &access, std::size_t dimension, const std
   if (!checked_.insert(key).second) return;
 
   const std::string who = definition_name(*access.site->func, access.definition) + (access.is_store ? " stores to " : " reads ") + name;
-  if (guards.empty() && surely.defined() && takes_its_whole_range(access, index)) {
+  if (guards.empty() && surely.defined() && !exact.defined() && takes_its_whole_range(access, index)) {
     // The range alone decides.
     append(ir::make<ir::Stage>(
         access.site->name() + ".bounds", ir::StageKind::Check,
@@ -303,7 +332,8 @@ StoragePtr Emitter::emit_coarse_check(const Access &access, const Expr &index, c
     ranges[loop.var.get()] = {loop.range.min, loop.range.min + loop.range.extent - constant(1)};
   }
   const Interval range = interval_of(index, ranges, *plan_, true);
-  if (!fewer || !range.bounded()) return {};
+  const Expr of_loops = without_added_data(index, ranges);
+  if (!fewer || !range.bounded() || !of_loops.defined() || range_of(access, of_loops).exact.defined()) return {};
   const StoragePtr fine = ir::make_storage(access.site->name() + ".in_range", uint8, 1, Space::Heap);
   append_allocation(fine, {constant(1)});
   auto set = [&](int value) {
@@ -315,7 +345,9 @@ StoragePtr Emitter::emit_coarse_check(const Access &access, const Expr &index, c
   always_guard_data_ = true;
   Stmt body = with_inner_calls({range.low, range.high}, nowhere, [&] {
     const Expr low = lower_expr(range.low, nowhere), high = lower_expr(range.high, nowhere), limit = lower_expr(low_limit, {});
-    return ir::make<ir::If>(!(low >= limit && high < limit + lower_expr(extent, {})), set(0));
+    const Expr end = limit + lower_expr(extent, {});
+    // A datum near the ends of int64 may wrap at one end of the range.
+    return ir::make<ir::If>(!(low >= limit && low < end && high >= limit && high < end), set(0));
   });
   for (std::size_t i = counters.size(); i-- > 0;) {
     body = ir::make<ir::For>(counters[i].first, constant(0), lower_expr(counters[i].second, {}), ir::ForKind::Serial, body);

@@ -1,5 +1,8 @@
 #include "interval.h"
 
+#include <algorithm>
+#include <cmath>
+
 namespace pit::lower {
 namespace {
 
@@ -128,7 +131,123 @@ class Intervals {
   }
 };
 
+/// Bounds of the absolute values of integer expressions, in double precision, which does not wrap.
+class Magnitudes {
+ public:
+  Magnitudes(const VariableRanges &ranges, const Plan &plan) : ranges_(ranges), plan_(plan) {}
+
+  /// See cannot_wrap.
+  Expr conditions(const Expr &e) {
+    require(e);
+    return all_;
+  }
+
+ private:
+  /// |x| <= value, and |x| <= most whatever the call; value is undefined when only `most` is known.
+  struct Bound {
+    Expr value;
+    double most;
+  };
+  static constexpr double kExtent = 0x1p47, kFits64 = 0x1p62;
+
+  const VariableRanges &ranges_;
+  const Plan &plan_;
+  Expr all_;
+
+  static Expr real(double x) { return make_float(float64, x); }
+  static Bound constant(double x) { return {real(x), x}; }
+  static Bound point(const Expr &e, double most) { return {abs(cast(float64, e)), most}; }
+  static double most_of(Type type) { return std::ldexp(1.0, type.is_bool() ? 0 : type.is_uint() ? type.bits : type.bits - 1); }
+  static Bound either(const Bound &a, const Bound &b) {
+    return {a.value.defined() && b.value.defined() ? max(a.value, b.value) : Expr(), std::max(a.most, b.most)};
+  }
+  template <class Operation>
+  static Bound both(const Bound &a, const Bound &b, Operation operation) {
+    return {a.value.defined() && b.value.defined() ? operation(a.value, b.value) : Expr(), operation(a.most, b.most)};
+  }
+
+  static bool is_narrowing(const Cast &c) {
+    const Type from = c.a.type(), to = c.type;
+    if (!from.is_integral() || !to.is_integral() || to.is_bool() || from.is_bool()) return false;
+    return to.bits < from.bits || (to.bits == from.bits && to.is_uint() != from.is_uint()) || (to.is_uint() && !from.is_uint());
+  }
+
+  void require(const Expr &e) {
+    for (const Expr &operand : operands(e)) {
+      if (e->kind != ExprKind::Load && e->kind != ExprKind::Call) require(operand);
+    }
+    if (!e.type().is_integral() || e.type().is_bool()) return;
+    const Binary *b = e.as<Binary>();
+    const Unary *u = e.as<Unary>();
+    const Cast *c = e.as<Cast>();
+    const bool computes = (b && (b->op == BinaryOp::Add || b->op == BinaryOp::Sub || b->op == BinaryOp::Mul)) ||
+                          (u && (u->op == UnaryOp::Neg || u->op == UnaryOp::Abs)) || (c && is_narrowing(*c));
+    if (!computes) return;
+    const Interval interval = interval_of(e, ranges_, plan_, false);
+    if (!interval.low.defined() && !interval.high.defined()) return;  // nothing is said of it
+    const double fits = e.type().bits == 64 ? kFits64 : most_of(e.type()) - 1;
+    const Bound bound = of(e);
+    if (bound.most <= fits) return;
+    const Expr condition = bound.value.defined() ? bound.value <= real(fits) : Expr(false);
+    all_ = all_.defined() ? all_ && condition : condition;
+  }
+
+  Bound of(const Expr &e) const {
+    std::int64_t constant_value = 0;
+    if (is_const_int(e, &constant_value)) return constant(std::abs(static_cast<double>(constant_value)));
+    switch (e->kind) {
+      case ExprKind::Extent: return point(e, kExtent);
+      case ExprKind::Param: return point(e, most_of(e.type()));
+      case ExprKind::Variable: {
+        const auto it = ranges_.find(e.as<Variable>()->var.get());
+        if (it == ranges_.end()) return point(e, most_of_let(e.as<Variable>()->var));
+        return it->second.bounded() ? either(of(it->second.low), of(it->second.high)) : unknown(e);
+      }
+      case ExprKind::Cast: {
+        const Expr &a = e.as<Cast>()->a;
+        return a.type().is_integral() && !is_narrowing(*e.as<Cast>()) ? of(a) : within(e);
+      }
+      case ExprKind::Unary: return e.as<Unary>()->op == UnaryOp::Neg || e.as<Unary>()->op == UnaryOp::Abs ? of(e.as<Unary>()->a) : within(e);
+      case ExprKind::Binary: break;
+      default: return within(e);
+    }
+    const Binary &b = *e.as<Binary>();
+    if (!e.type().is_integral() || e.type().is_bool()) return constant(1);
+    switch (b.op) {
+      case BinaryOp::Add:
+      case BinaryOp::Sub: return both(of(b.a), of(b.b), [](const auto &x, const auto &y) { return x + y; });
+      case BinaryOp::Mul: return both(of(b.a), of(b.b), [](const auto &x, const auto &y) { return x * y; });
+      case BinaryOp::Div: return of(b.a);
+      case BinaryOp::Mod: return of(b.b);
+      default: return within(e);
+    }
+  }
+
+  /// From the interval, where that says more than e.
+  Bound within(const Expr &e) const {
+    const Interval interval = interval_of(e, ranges_, plan_, false);
+    if (interval.bounded() && !same_condition(interval.low, e) && !same_condition(interval.high, e)) {
+      return either(of(interval.low), of(interval.high));
+    }
+    const Binary *b = e.as<Binary>();
+    return b && (b->op == BinaryOp::Min || b->op == BinaryOp::Max) ? either(of(b->a), of(b->b)) : unknown(e);
+  }
+  static Bound unknown(const Expr &e) {
+    if (e.type().is_float() || e.type().bits == 64) return {Expr(), 0x1p64};
+    return constant(most_of(e.type()));
+  }
+
+  double most_of_let(const VarPtr &v) const {
+    for (const auto &[let, value] : plan_.lets) {
+      if (let == v) return of(value).most;
+    }
+    return most_of(v->type);
+  }
+};
+
 }  // namespace
+
+Expr cannot_wrap(const Expr &e, const VariableRanges &ranges, const Plan &plan) { return Magnitudes(ranges, plan).conditions(e); }
 
 Expr to_int64(const Expr &e) { return e.type() == int64 ? e : cast(int64, e); }
 

@@ -22,6 +22,10 @@ using VariableRanges = std::map<const VarNode *, Interval>;
 /// `ranges` are points.
 Interval interval_of(const Expr &e, const VariableRanges &ranges, const Plan &plan, bool data_is_a_point);
 
+/// A condition under which no addition, multiplication, negation or conversion in `e` wraps, so that interval_of says what e
+/// takes; undefined when none can. Tensors have extents up to 2^47. What is data and unbounded may wrap.
+Expr cannot_wrap(const Expr &e, const VariableRanges &ranges, const Plan &plan);
+
 /// e as int64.
 Expr to_int64(const Expr &e);
 

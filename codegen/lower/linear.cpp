@@ -8,10 +8,18 @@
 namespace pit::lower {
 namespace {
 
+// Sums wrap, as the sums that they stand for do.
+std::int64_t times(std::int64_t a, std::int64_t b) {
+  return static_cast<std::int64_t>(static_cast<std::uint64_t>(a) * static_cast<std::uint64_t>(b));
+}
+std::int64_t plus(std::int64_t a, std::int64_t b) {
+  return static_cast<std::int64_t>(static_cast<std::uint64_t>(a) + static_cast<std::uint64_t>(b));
+}
+
 void add_term(Linear *sum, const Expr &value, std::int64_t coefficient) {
   for (auto it = sum->terms.begin(); it != sum->terms.end(); ++it) {
     if (!equal(it->value, value)) continue;
-    it->coefficient += coefficient;
+    it->coefficient = plus(it->coefficient, coefficient);
     if (it->coefficient == 0) sum->terms.erase(it);
     return;
   }
@@ -21,7 +29,7 @@ void add_term(Linear *sum, const Expr &value, std::int64_t coefficient) {
 void accumulate(const Expr &e, std::int64_t factor, Linear *sum) {
   std::int64_t c = 0;
   if (is_const_int(e, &c)) {
-    sum->constant += factor * c;
+    sum->constant = plus(sum->constant, times(factor, c));
     return;
   }
   if (const Cast *cast_node = e.as<Cast>();
@@ -33,11 +41,11 @@ void accumulate(const Expr &e, std::int64_t factor, Linear *sum) {
   if (const Binary *b = e.as<Binary>()) {
     if (b->op == BinaryOp::Add || b->op == BinaryOp::Sub) {
       accumulate(b->a, factor, sum);
-      accumulate(b->b, b->op == BinaryOp::Add ? factor : -factor, sum);
+      accumulate(b->b, b->op == BinaryOp::Add ? factor : times(factor, -1), sum);
       return;
     }
-    if (b->op == BinaryOp::Mul && is_const_int(b->b, &c)) return accumulate(b->a, factor * c, sum);
-    if (b->op == BinaryOp::Mul && is_const_int(b->a, &c)) return accumulate(b->b, factor * c, sum);
+    if (b->op == BinaryOp::Mul && is_const_int(b->b, &c)) return accumulate(b->a, times(factor, c), sum);
+    if (b->op == BinaryOp::Mul && is_const_int(b->a, &c)) return accumulate(b->b, times(factor, c), sum);
   }
   add_term(sum, e, factor);
 }
@@ -86,7 +94,7 @@ Expr uniform_quotient(const Expr &e, std::int64_t divisor, const std::vector<ir:
   const Expr divisor_expr = make_int(int64, divisor);
   if (!reads_axis(e, axes)) return to_int64(e) / divisor_expr;
   Linear base = linearize(e), lanes;
-  std::int64_t span = 0;  // largest value of the axes' part
+  std::int64_t reach = 0, span = 0;  // largest value of the axes' part
   for (auto it = base.terms.begin(); it != base.terms.end();) {
     if (!reads_axis(it->value, axes)) {
       ++it;
@@ -96,7 +104,7 @@ Expr uniform_quotient(const Expr &e, std::int64_t divisor, const std::vector<ir:
     if (!v || it->coefficient < 0) return {};
     const auto axis = std::find_if(axes.begin(), axes.end(), [&](const ir::AxisBinding &a) { return a.var == v->var; });
     if (axis->maximum == 0) return {};
-    span += it->coefficient * (axis->maximum - 1);
+    if (__builtin_mul_overflow(it->coefficient, axis->maximum - 1, &reach) || __builtin_add_overflow(span, reach, &span)) return {};
     it = base.terms.erase(it);
   }
   std::int64_t unit = std::gcd(divisor, base.constant);

@@ -207,6 +207,77 @@ TEST_CASE("errors: sizes beyond memory") {
   CHECK_THROWS_AS(Buffer<float>({1LL << 62, 1LL << 62}), RuntimeError);
 }
 
+TEST_CASE("errors: index arithmetic that wraps is no way into a tensor") {
+  const auto message_of = [](const Pipeline &p, const auto &...arguments) -> std::string {
+    try {
+      p.compile()(arguments...);
+    } catch (const RuntimeError &error) {
+      return error.what();
+    }
+    return "no error";
+  };
+  constexpr std::int64_t kMost = std::numeric_limits<std::int64_t>::max();
+  const Buffer<float> x({4}, {1, 2, 3, 4}), out({9});
+  for (const std::int64_t factor : {1LL << 31, 1LL << 61, 1LL << 62, -(1LL << 61)}) {
+    for (const bool root : {false, true}) {
+      CAPTURE(factor);
+      Scene s;
+      s.G(s.i) = s.x(s.i);
+      if (root) s.G.compute_root();
+      s.F(s.i) = s.G(s.i * Expr(factor));
+      const std::string message = message_of(Pipeline({s.F}), x, out);
+      CAPTURE(message);
+      CHECK(message.find(std::string(" reads ") + (root ? "" : "input 'x' at index ")) !=
+            std::string::npos);
+    }
+  }
+  {  // 9 * 2^61 is 2^61 again
+    Scene s;
+    const RDom r(0, 9, "r");
+    s.F(s.i) += s.x(r * Expr(1LL << 61));
+    const std::string message = message_of(Pipeline({s.F}), x, out);
+    CHECK(message.find("reads input 'x' at index 2305843009213693952") != std::string::npos);
+  }
+  for (const std::int64_t shift : {kMost, kMost - 4, -kMost, std::int64_t{-1}}) {
+    CAPTURE(shift);
+    Scene s;
+    const Param<std::int64_t> p("p");
+    s.F(s.i) = s.x(s.i + p);
+    const std::string message = message_of(Pipeline({s.F}), x, shift, out);
+    CHECK(message.find("reads input 'x' at index " + std::to_string(shift)) != std::string::npos);
+  }
+  {  // in 32 bits, where 2^30 * 4 is 0
+    Scene s;
+    const Param<int> p("p");
+    s.F(s.i) = s.x(p * 4);
+    const Pipeline pipeline({s.F});
+    CHECK(message_of(pipeline, x, 1, out).find("at index 4 ") != std::string::npos);
+    CHECK(message_of(pipeline, x, 1 << 30, out) == "no error");
+    CHECK(out(8) == 1);
+  }
+  {  // one datum for many iterations
+    Scene s;
+    const TensorParam block(int64, 1, "block");
+    const RDom r(0, 64, "r");
+    s.F(s.i) += s.x(block(s.i / 8) + r);
+    const Pipeline pipeline({s.F});
+    for (const std::int64_t datum : {kMost, kMost - 62, -kMost - 1}) {
+      const Buffer<std::int64_t> blocks({2}, {0, datum});
+      const Buffer<float> wide({64});
+      const std::string message = message_of(pipeline, wide, blocks, out);
+      CAPTURE(message);
+      CHECK(message.find("at index " + std::to_string(datum) + " ") != std::string::npos);
+    }
+  }
+  {  // a broadcast tensor
+    Scene s;
+    s.F(s.i) = s.x(s.i + 1);
+    float one = 1;
+    const Buffer<float> wide(&one, {std::int64_t{1} << 50}, {0});
+    CHECK(message_of(Pipeline({s.F}), wide, out).find("extents up to 2^47") != std::string::npos);
+  }
+}
+
 TEST_CASE("errors: domains that are empty or turned around") {
   const Buffer<int> out({3});
   for (const int extent : {0, -5}) {
