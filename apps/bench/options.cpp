@@ -1,0 +1,90 @@
+#include "options.h"
+
+#include "apps/program/command_line.h"
+
+namespace pit::bench {
+
+Options parse_options(int count, char **arguments) {
+  Options options;
+  bool measures = false;
+  program::CommandLine line(count, arguments);
+  while (line.next()) {
+    if (line.is("--json")) {
+      options.json = line.path("a file, or - for standard output");
+    } else if (line.is("--svg")) {
+      options.svg = line.path("a file");
+    } else if (line.is("--markdown")) {
+      options.markdown = line.path("a file");
+    } else if (line.is("--from")) {
+      options.from = line.path("a file");
+    } else if (line.is_flag("--list")) {
+      options.list = true;
+    } else if (line.is_flag("--help") || line.is_flag("-h")) {
+      options.help = true;
+    } else {
+      // What follows is about measuring, which --from does not do.
+      measures = true;
+      if (line.is("--case")) {
+        options.cases = line.value();
+        measures = false;
+      } else if (line.is("--threads")) {
+        options.threads = line.number(1);
+      } else if (line.is("--seed")) {
+        options.seed = line.number(0U);
+      } else if (line.is("--seconds")) {
+        options.budget.seconds = line.number(0);
+      } else if (line.is("--target")) {
+        options.target = line.target();
+      } else if (line.is_flag("--small")) {
+        options.small = true;
+      } else {
+        line.refuse();
+      }
+    }
+  }
+  if (!options.from.empty() && (measures || !options.json.empty())) {
+    throw program::UsageError(
+        "--from shows what was measured before: of the other options it "
+        "takes --case, --svg and --markdown");
+  }
+  if (options.small) options.budget = {.seconds = 0, .fewest = 2};
+  if (options.target.is_cuda()) {
+    throw program::UsageError("--target: only CPUs are measured, not " +
+                              options.target.to_string());
+  }
+  return options;
+}
+
+std::string help_text() {
+  return R"(usage: pit_bench [options]
+
+Times operators that pit compiles, and those libraries that are installed of OpenBLAS, oneDNN and Eigen, on
+the same random data, in turn, in one process. Sampled elements of every result are compared with float64
+arithmetic.
+
+options:
+  --case PATTERN   only the cases whose names match; * stands for any characters, ? for one
+  --list           print the names of the cases and stop
+  --json FILE      also write the results; - writes them to standard output and the table to standard error
+  --svg FILE       also draw the times of the sparse products over their sparsity
+  --markdown FILE  also write a report: machine, targets and whether they are met, table
+  --from FILE      measure nothing; show the results of FILE, which --json wrote
+  --target TARGET  what to compile for (default: host, this machine)
+  --threads N      run on N threads (default: first on one, then on two)
+  --seconds N      time every case for N seconds at least (default: 2)
+  --seed N         of the random data (default: another one each time, which is printed)
+  --small          tiny sizes and few runs: shows that everything works, not how fast it is
+  --help           print this
+
+columns:
+  best, median   time of one operation, everything included
+  index          the part of it that finds the sparsity or converts the format, median
+  memory         workspace at its peak, where it is known
+  error          largest difference from float64 arithmetic / its largest magnitude, over sampled elements
+  speed-up       median over the rounds of: time of the other system / time of this one
+
+exit status: 0 all results are right, 1 a result is wrong or something failed, 2 the command line is wrong
+)";
+}
+
+}  // namespace pit::bench

@@ -1,0 +1,60 @@
+#include "peers.h"
+
+#include <tbb/global_control.h>
+
+#include <chrono>
+#include <ctime>
+#include <thread>
+
+namespace pit::bench {
+
+namespace {
+
+double process_seconds() {
+  timespec time{};
+  clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &time);
+  return static_cast<double>(time.tv_sec) + 1e-9 * static_cast<double>(time.tv_nsec);
+}
+
+}  // namespace
+
+std::vector<std::pair<std::string, std::string>> peer_versions() {
+  std::vector<std::pair<std::string, std::string>> versions;
+  const OpenBlas *standard = OpenBlas::standard(), *avx512 = OpenBlas::avx512();
+  std::string openblas = "not found";
+  if (standard != nullptr) {
+    openblas = standard->version() + ", kernels for " + standard->kernels();
+    if (avx512 != nullptr) openblas += "; once more with those for " + avx512->kernels();
+  }
+  const OneDnn *onednn = OneDnn::instance();
+  const EigenSparse *eigen = EigenSparse::instance();
+  return {{"OpenBLAS", openblas},
+          {"oneDNN", onednn != nullptr ? onednn->version() : "not found"},
+          {"Eigen", eigen != nullptr ? eigen->version() : "not found"}};
+}
+
+void set_threads(int threads) {
+  // pit's operators run on oneTBB.
+  static std::unique_ptr<tbb::global_control> limit;
+  limit.reset();
+  limit = std::make_unique<tbb::global_control>(tbb::global_control::max_allowed_parallelism,
+                                                static_cast<std::size_t>(threads));
+  for (const OpenBlas *library : {OpenBlas::standard(), OpenBlas::avx512()}) {
+    if (library != nullptr) library->set_threads(threads);
+  }
+  if (const OneDnn *library = OneDnn::instance()) library->set_threads(threads);
+  if (const EigenSparse *library = EigenSparse::instance()) library->set_threads(threads);
+}
+
+void wait_for_quiet() {
+  constexpr std::chrono::microseconds kNap(300);
+  constexpr double kQuiet = 50e-6;
+  constexpr int kMost = 300;
+  for (int i = 0; i < kMost; ++i) {
+    const double before = process_seconds();
+    std::this_thread::sleep_for(kNap);
+    if (process_seconds() - before < kQuiet) return;
+  }
+}
+
+}  // namespace pit::bench

@@ -1,0 +1,17 @@
+// What the measurements say: which targets are met, and a page for the documentation.
+#pragma once
+
+#include <string>
+
+#include "row.h"
+
+namespace pit::bench {
+
+/// A line for every target that the rows say something about: met or not, and the figure.
+std::string targets_text(const Results &results);
+
+/// A page in Markdown: how it was measured, the machine, the targets, the picture and all rows.
+/// `picture`: a path relative to the page, or empty.
+std::string report(const Results &results, const std::string &picture);
+
+}  // namespace pit::bench
