@@ -83,7 +83,7 @@ void Emitter::check_computed_before(const IndexPlan &index) const {
   }
 }
 
-/// Lists from outside: offsets ascend from 0, one a group and the end; coordinates lie in the domain.
+/// Lists from outside: offsets ascend from 0, one a group and the end; coordinates lie in the domain, each once in a group.
 void Emitter::emit_given_checks(const IndexPlan &index) {
   const StoragePtr &offsets = index.offsets, &coordinates = index.coordinates;
   const std::string name = "index " + index.name() + ": ";
@@ -101,16 +101,53 @@ void Emitter::emit_given_checks(const IndexPlan &index) {
       check(index_load(offsets, index.groups) <= make_extent(coordinates, 0),
             name + "input '" + offsets->name + "' ends at {0}, but input '" + coordinates->name + "' has {1} elements",
             {index_load(offsets, index.groups), make_extent(coordinates, 0)})));
-  const VarPtr e = ir::make_loop_variable("e");
-  const Expr coordinate = index_load(coordinates, make_variable(e));
-  const Expr low = lower_expr(index.axis_range.min, {}), end = low + lower_expr(index.axis_range.extent, {});
-  append(ir::make<ir::Stage>(
-      index.name(), ir::StageKind::Check,
-      ir::make<ir::For>(e, constant(0), index_load(offsets, index.groups), ir::ForKind::Serial,
-                        check(coordinate >= low && coordinate < end,
-                              name + "input '" + coordinates->name + "' holds {0} at position {1}; coordinates of " +
-                                  index.axis->name + " are from {2} to {3} - 1",
-                              {coordinate, make_variable(e), low, end}))));
+  // A list is a set. One that ascends is seen to be one by its neighbours; for others every coordinate of the axis remembers
+  // behind which entry it was seen last.
+  const StoragePtr unsorted = ir::make_storage(index.name() + ".unsorted", int64, 1, Space::Heap);
+  const StoragePtr seen = ir::make_storage(index.name() + ".seen", int64, 1, Space::Heap);
+  const Expr low = lower_expr(index.axis_range.min, {}), extent = lower_expr(index.axis_range.extent, {}), end = low + extent;
+  struct Entry {
+    Expr group, start, number, coordinate;
+  };
+  auto for_entries = [&](const std::function<Stmt(const Entry &)> &body) {
+    const VarPtr g = ir::make_loop_variable("g"), e = ir::make_loop_variable("e");
+    const Expr group = make_variable(g), start = index_load(offsets, group);
+    return ir::make<ir::For>(g, constant(0), index.groups, ir::ForKind::Serial,
+                             ir::make<ir::For>(e, start, index_load(offsets, group + constant(1)) - start, ir::ForKind::Serial,
+                                               body({group, start, make_variable(e), index_load(coordinates, make_variable(e))})));
+  };
+  const std::string holds = name + "input '" + coordinates->name + "' holds {0} ";
+  const Stmt in_domain = for_entries([&](const Entry &e) {
+    const Expr previous = index_load(coordinates, max(e.number - constant(1), constant(0)));
+    std::vector<Stmt> stmts{check(e.coordinate >= low && e.coordinate < end,
+                                  holds + "at position {1}; coordinates of " + index.axis->name + " are from {2} to {3} - 1",
+                                  {e.coordinate, e.number, low, end}),
+                            ir::make<ir::If>(e.number > e.start && e.coordinate <= previous,
+                                             set(unsorted, constant(0), Combiner::Assign, constant(1)))};
+    if (index.micro > 1) {
+      const std::string micro = std::to_string(index.micro);
+      stmts.push_back(check((e.coordinate - low) % constant(index.micro) == constant(0),
+                            holds + "at position {1}; micro-tiles of " + micro + " of " + index.axis->name + " begin at {2} and every " +
+                                micro + " behind it",
+                            {e.coordinate, e.number, low}));
+    }
+    return ir::make_block(stmts);
+  });
+  append_allocation(unsorted, {constant(1)});
+  append(ir::make<ir::Stage>(index.name(), ir::StageKind::Check,
+                             ir::make_block({set(unsorted, constant(0), Combiner::Assign, constant(0)), in_domain})));
+  const Expr is_unsorted = make_load(unsorted, {constant(0)}) != constant(0);
+  append_allocation(seen, {select(is_unsorted, max(extent, constant(0)), constant(0))});
+  const VarPtr c = ir::make_loop_variable("c");
+  const Stmt clear = ir::make<ir::For>(c, constant(0), extent, ir::ForKind::Serial, set(seen, make_variable(c), Combiner::Assign, constant(0)));
+  const Stmt once = for_entries([&](const Entry &e) {
+    const Expr before = make_load(seen, {e.coordinate - low});
+    return ir::make_block({check(before <= e.start,
+                                 holds + "twice in the list of group {1}, at positions {2} and {3}; a list is a set",
+                                 {e.coordinate, e.group, before - constant(1), e.number}),
+                           set(seen, e.coordinate - low, Combiner::Assign, e.number + constant(1))});
+  });
+  append(ir::make<ir::Stage>(index.name(), ir::StageKind::Check, ir::make<ir::If>(is_unsorted, ir::make_block({clear, once}))));
 }
 
 /// offsets[0] = first, offsets ascend, and end at `last` when it is defined.
@@ -313,6 +350,51 @@ Stmt Emitter::emit_values(IndexPlan *index) {
     return ir::make<ir::Axes>(axes, ir::make<ir::Store>(std::vector<VarPtr>{lane, entry}, std::vector<Expr>{}, index->values,
                                                         std::vector<Expr>{e, make_variable(lane)}, Combiner::Assign, value));
   });
+}
+
+/// An index lists positions of its own Func's range: other Funcs that use it have that range.
+void Emitter::emit_shared_range_checks() {
+  for (const auto &stage : plan_->stages) {
+    auto look = [&](const std::vector<Directive> &directives) {
+      for (const Directive &d : directives) {
+        if (d.kind == DirectiveKind::PitTile) check_shared_range(*stage, *plan_->index_of.at(identity_of(d.index)), d.where);
+      }
+    };
+    for (const PlannedDefinition &def : stage->definitions) {
+      look(def.directives);
+      for (const auto &[condition, directives] : def.specializations) look(directives);
+    }
+    if (stage->compact) check_shared_range(*stage, *stage->compact, stage->where);
+  }
+}
+
+void Emitter::check_shared_range(const PlannedStage &stage, const IndexPlan &index, std::source_location where) {
+  if (index.stage == &stage) return;
+  const auto &args = stage.func->args;
+  auto check = [&](const VarPtr &v, const Range &listed, bool whole) {
+    const auto it = std::find(args.begin(), args.end(), v);
+    if (it == args.end()) return;
+    const Range &here = stage.region.at(static_cast<std::size_t>(it - args.begin()));
+    if (!here.min.defined()) {
+      throw CompileError(stage.name() + " is computed at a tile and uses index " + index.name() + " of " + index.stage->name() +
+                             ", so the range of " + v->name + " must be known; declare it: " + stage.name() + ".bound(" + v->name +
+                             ", min, extent)",
+                         where);
+    }
+    if (equal(here.min, listed.min) && equal(here.extent, listed.extent)) return;
+    const Expr low = lower_expr(here.min, {}), extent = lower_expr(here.extent, {}), listed_low = lower_expr(listed.min, {}),
+               listed_extent = lower_expr(listed.extent, {});
+    const Expr fits = whole ? low == listed_low && extent == listed_extent
+                            : low >= listed_low && low + extent <= listed_low + listed_extent;
+    append(ir::make<ir::Stage>(
+        index.name() + ".range", ir::StageKind::Check,
+        ir::make<ir::Check>(std::vector<VarPtr>{}, std::vector<Expr>{}, fits,
+                            "index " + index.name() + " covers {0} positions of " + v->name + " from {1}, but " + stage.name() +
+                                ", which uses it too, has {2} from {3}; use an index of " + stage.name() + " itself",
+                            std::vector<Expr>{listed_extent, listed_low, extent, low})));
+  };
+  for (std::size_t i = 0; i < index.axis_parts.size(); ++i) check(index.axis_parts[i], index.axis_part_ranges[i], true);
+  for (const GroupVar &g : index.group) check(g.var, g.range, false);
 }
 
 /// Outputs in the order of an index must have room for its entries: said before anything is stored.

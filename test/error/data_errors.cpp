@@ -157,8 +157,8 @@ Operator multiply(const std::function<void(SparseIndex &)> &settings = {}, bool 
 }
 
 /// The product over lists that the caller gives: columns 0, 2 of row 0 and 1 of row 1.
-Operator given() {
-  return {[](bool) {
+Operator given(std::int64_t micro = 1) {
+  return {[micro](bool) {
             Var m("m"), n("n"), tile("tile");
             TensorParam A(float32, 2, "A"), B(float32, 2, "B");
             TensorParam off(int32, 1, "off"), col(int32, 1, "col");
@@ -166,17 +166,19 @@ Operator given() {
             k.where(A(m, k) != 0);
             Func C("C");
             C(m, n) += A(m, k) * B(k, n);
-            SparseIndex lists = C.update().index({.axis = k}).named("lists").given(off, col);
+            SparseIndex lists =
+                C.update().index({.axis = k, .micro = {{k, micro}}}).named("lists").given(off, col);
             C.update().pit_tile(tile, {.dense = {{k, 4}}, .index = lists});
             return Pipeline({C}, {}, "given");
           },
-          [] {
-            return Problem{{{"A", Buffer<float>({2, 3}, {1, 0, 2, 0, 3, 0})},
-                            {"B", numbers({3, 2}, 9)},
-                            {"off", values<int>({0, 2, 3})},
-                            {"col", values<int>({0, 2, 1})}},
-                           {},
-                           {{"C", {2, 2}}}};
+          [micro] {
+            return Problem{
+                {{"A", Buffer<float>({2, 3}, {1, 0, 2, 0, 3, 0})},
+                 {"B", numbers({3, 2}, 9)},
+                 {"off", values<int>({0, 2, 3})},
+                 {"col", values<int>(micro == 1 ? std::vector{0, 2, 1} : std::vector{0, 2, 0})}},
+                {},
+                {{"C", {2, 2}}}};
           }};
 }
 
@@ -338,6 +340,26 @@ const std::vector<Case> kCases = {
      given(),
      set("col", {2}, -1),
      false},
+    {"a coordinate listed twice, side by side",
+     {"lists: input 'col' holds 2 twice in the list of group 0, at positions 0 and 1; a list is a "
+      "set"},
+     given(),
+     set("col", {0}, 2),
+     false},
+    {"a coordinate listed twice, apart",
+     {"lists: input 'col' holds 1 twice in the list of group 1, at positions 2 and 4"},
+     given(),
+     [](Problem &p) {
+       p.inputs.at("off") = values<int>({0, 2, 5});
+       p.inputs.at("col") = values<int>({2, 1, 1, 0, 1});
+     },
+     false},
+    {"a listed coordinate inside a micro-tile",
+     {"lists: input 'col' holds 1 at position 2; micro-tiles of 2 of k begin at 0 and every 2 "
+      "behind it"},
+     given(2),
+     put("col", values<int>({2, 0, 1})),
+     false},
     {"lists of other groups",
      {"lists: input 'off' must have one element more than the 2 groups; it has 2"},
      given(),
@@ -459,6 +481,7 @@ const std::vector<Legal> kLegal = {
      put("expert", values<int>({1, 1, 1, 1, 1, 1}))},
     {"no neighbour anywhere", convolution(),
      [](Problem &p) { p.inputs.at("nbr").fill_bytes(0xFF); }},
+    {"lists in any order", given(), put("col", values<int>({2, 0, 1}))},
     {"falling row pointers: an empty row", csr_product(), set("rowptr", {2}, 1)},
     {"all rows empty", csr_product(), put("rowptr", values<int>({0, 0, 0, 0}))},
 };
