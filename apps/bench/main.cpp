@@ -15,6 +15,7 @@
 #include "machine.h"
 #include "measure.h"
 #include "options.h"
+#include "peers.h"
 #include "picture.h"
 #include "report.h"
 #include "row.h"
@@ -148,6 +149,7 @@ int run(const Options &options) {
     for (const Case &c : chosen_cases(options.cases)) std::cout << c.name << '\n';
     return 0;
   }
+  ignore_environment();
   std::vector<Case> cases;
   if (options.from.empty()) cases = chosen_cases(options.cases);
   Output json(options.json), svg(options.svg), markdown(options.markdown);
@@ -156,7 +158,7 @@ int run(const Options &options) {
   if (options.from.empty()) {
     std::ostream &out = options.json == "-" ? std::cerr : std::cout;
     results = measure_all(cases, options, out, wrong);
-    out << '\n' << targets_text(results);
+    if (!options.small) out << '\n' << targets_text(results);
   } else {
     results = read_results(options.from, options.cases);
     show(results);

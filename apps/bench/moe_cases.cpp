@@ -152,25 +152,23 @@ Problem moe_problem(bool equal, const Settings &settings) {
   const Shape extents{sizes.tokens, sizes.channels};
   problem.subjects.push_back(
       pit_subject("pit", routed_feed_forward(), settings.target, inputs, float32, extents));
-  if (OpenBlas::standard() == nullptr) {
-    problem.subjects.push_back({.system = "OpenBLAS, gathered rows", .missing = "not found"});
-  }
-  for (const OpenBlas *library : {OpenBlas::standard(), OpenBlas::avx512()}) {
-    if (library == nullptr) continue;
-    Subject subject{.system = library->system() + ", gathered rows"};
-    for (int i = 0; i < kSets; ++i) subject.outputs.emplace_back(float32, extents);
+  Subject gathered{.system = "OpenBLAS, gathered rows"};
+  if (const OpenBlas *library = OpenBlas::instance()) {
+    for (int i = 0; i < kSets; ++i) gathered.outputs.emplace_back(float32, extents);
     const Buffer<float, 2> h({sizes.tokens, sizes.hidden});
-    subject.run = [=, outputs = subject.outputs](int set) {
+    gathered.run = [=, outputs = gathered.outputs](int set) {
       const auto place = static_cast<std::size_t>(set);
       run_openblas(*library, (*batches)[place], weights, h, outputs[place]);
     };
-    subject.locate = [=](int set, const Shape &at) {
+    gathered.locate = [=](int set, const Shape &at) {
       const Batch &batch = (*batches)[static_cast<std::size_t>(set)];
       return Shape{batch.positions[static_cast<std::size_t>(at[0])], at[1]};
     };
-    problem.subjects.front().versus.push_back({subject.system});
-    problem.subjects.push_back(std::move(subject));
+  } else {
+    gathered.missing = "not found";
   }
+  problem.subjects.front().versus = {{gathered.system}};
+  problem.subjects.push_back(std::move(gathered));
   return problem;
 }
 

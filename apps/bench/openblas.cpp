@@ -1,19 +1,10 @@
 #include <dlfcn.h>
-#include <sys/mman.h>
-#include <unistd.h>
-
-#include <cstdlib>
-#include <fstream>
-#include <iterator>
 
 #include "peers.h"
 
 namespace pit::bench {
 
 namespace {
-
-constexpr const char *kFile = "libopenblas.so.0";
-constexpr const char *kCoreVariable = "OPENBLAS_CORETYPE";
 
 // Parts of the C interface, declared here so that no header is needed.
 constexpr int kRowMajor = 101, kNoTranspose = 111;
@@ -61,61 +52,17 @@ class Opened : public OpenBlas {
   }
 };
 
-std::unique_ptr<OpenBlas> opened(const char *path) {
-  void *library = dlopen(path, RTLD_NOW | RTLD_LOCAL);
-  if (library == nullptr) return nullptr;
-  auto result = std::make_unique<Opened>(library);
-  if (!result->complete()) return nullptr;
-  return result;
-}
-
-// A second copy of the library in memory: it chooses its kernels once, when it is opened.
-std::unique_ptr<OpenBlas> opened_again(const std::string &core) {
-  Dl_info info{};
-  void *first = dlopen(kFile, RTLD_NOW | RTLD_LOCAL);
-  if (first == nullptr || dladdr(dlsym(first, "cblas_sgemm"), &info) == 0) return nullptr;
-  std::ifstream in(info.dli_fname, std::ios::binary);
-  const std::string bytes{std::istreambuf_iterator<char>(in), std::istreambuf_iterator<char>()};
-  const int file = memfd_create("openblas", 0);
-  if (file < 0) return nullptr;
-  std::size_t written = 0;
-  while (written < bytes.size()) {
-    const ssize_t count = write(file, bytes.data() + written, bytes.size() - written);
-    if (count <= 0) return nullptr;
-    written += static_cast<std::size_t>(count);
-  }
-  setenv(kCoreVariable, core.c_str(), 1);
-  std::unique_ptr<OpenBlas> result = opened(("/proc/self/fd/" + std::to_string(file)).c_str());
-  unsetenv(kCoreVariable);
-  return result;
-}
-
-bool uses_avx512(const std::string &core) {
-  return core == "SkylakeX" || core == "Cooperlake" || core == "Sapphirerapids";
-}
-
 }  // namespace
 
-const OpenBlas *OpenBlas::standard() {
-  static const std::unique_ptr<OpenBlas> library = opened(kFile);
-  return library.get();
-}
-
-const OpenBlas *OpenBlas::avx512() {
+const OpenBlas *OpenBlas::instance() {
   static const std::unique_ptr<OpenBlas> library = []() -> std::unique_ptr<OpenBlas> {
-    const OpenBlas *usual = standard();
-    if (usual == nullptr || std::getenv(kCoreVariable) != nullptr) return nullptr;
-    if (uses_avx512(usual->kernels()) || !__builtin_cpu_supports("avx512bw")) return nullptr;
-    const bool bf16 = __builtin_cpu_supports("avx512bf16") != 0;
-    std::unique_ptr<OpenBlas> again = opened_again(bf16 ? "Cooperlake" : "SkylakeX");
-    if (again && !uses_avx512(again->kernels())) again.reset();
-    return again;
+    void *opened = dlopen("libopenblas.so.0", RTLD_NOW | RTLD_LOCAL);
+    if (opened == nullptr) return nullptr;
+    auto result = std::make_unique<Opened>(opened);
+    if (!result->complete()) return nullptr;
+    return result;
   }();
   return library.get();
-}
-
-std::string OpenBlas::system() const {
-  return this == standard() ? "OpenBLAS" : "OpenBLAS " + kernels();
 }
 
 }  // namespace pit::bench

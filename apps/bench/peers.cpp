@@ -1,8 +1,10 @@
 #include "peers.h"
 
 #include <tbb/global_control.h>
+#include <unistd.h>
 
 #include <chrono>
+#include <cstdlib>
 #include <ctime>
 #include <thread>
 
@@ -18,17 +20,25 @@ double process_seconds() {
 
 }  // namespace
 
+void ignore_environment() {
+  std::vector<std::string> names;
+  for (char **entry = environ; *entry != nullptr; ++entry) {
+    const std::string name = std::string(*entry).substr(0, std::string(*entry).find('='));
+    for (const char *prefix : {"OPENBLAS_", "GOTO_", "OMP_", "GOMP_", "KMP_", "DNNL_", "ONEDNN_"}) {
+      if (name.starts_with(prefix)) names.push_back(name);
+    }
+  }
+  for (const std::string &name : names) unsetenv(name.c_str());
+}
+
 std::vector<std::pair<std::string, std::string>> peer_versions() {
   std::vector<std::pair<std::string, std::string>> versions;
-  const OpenBlas *standard = OpenBlas::standard(), *avx512 = OpenBlas::avx512();
-  std::string openblas = "not found";
-  if (standard != nullptr) {
-    openblas = standard->version() + ", kernels for " + standard->kernels();
-    if (avx512 != nullptr) openblas += "; once more with those for " + avx512->kernels();
-  }
+  const OpenBlas *openblas = OpenBlas::instance();
   const OneDnn *onednn = OneDnn::instance();
   const EigenSparse *eigen = EigenSparse::instance();
-  return {{"OpenBLAS", openblas},
+  return {{"OpenBLAS", openblas != nullptr
+                           ? openblas->version() + ", kernels for " + openblas->kernels()
+                           : "not found"},
           {"oneDNN", onednn != nullptr ? onednn->version() : "not found"},
           {"Eigen", eigen != nullptr ? eigen->version() : "not found"}};
 }
@@ -39,9 +49,7 @@ void set_threads(int threads) {
   limit.reset();
   limit = std::make_unique<tbb::global_control>(tbb::global_control::max_allowed_parallelism,
                                                 static_cast<std::size_t>(threads));
-  for (const OpenBlas *library : {OpenBlas::standard(), OpenBlas::avx512()}) {
-    if (library != nullptr) library->set_threads(threads);
-  }
+  if (const OpenBlas *library = OpenBlas::instance()) library->set_threads(threads);
   if (const OneDnn *library = OneDnn::instance()) library->set_threads(threads);
   if (const EigenSparse *library = EigenSparse::instance()) library->set_threads(threads);
 }

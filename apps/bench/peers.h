@@ -10,15 +10,10 @@
 
 namespace pit::bench {
 
-/// OpenBLAS with the kernels of one kind of processor.
+/// OpenBLAS.
 class OpenBlas {
  public:
-  /// The library as it is, which chooses the kernels itself; null: not found.
-  static const OpenBlas *standard();
-  /// With AVX-512 kernels, where the processor has AVX-512 and the library does not choose them
-  /// itself: releases choose old kernels for processors that are younger than they. Null: there is
-  /// no such difference.
-  static const OpenBlas *avx512();
+  static const OpenBlas *instance();  ///< null: not found
 
   virtual ~OpenBlas() = default;
   /// C = A B, all compact, row-major and float32.
@@ -26,7 +21,6 @@ class OpenBlas {
   virtual void set_threads(int threads) const = 0;
   virtual std::string version() const = 0;
   virtual std::string kernels() const = 0;  ///< the processor that they are for
-  std::string system() const;               ///< "OpenBLAS", "OpenBLAS Cooperlake"
 };
 
 /// oneDNN.
@@ -62,6 +56,10 @@ class EigenSparse {
   virtual void set_threads(int threads) const = 0;
   virtual std::string version() const = 0;
 };
+
+/// Forgets the variables of the environment that choose other code or other numbers of threads in
+/// the libraries than these would themselves. To be called before anything else here.
+void ignore_environment();
 
 /// All of them: name and version, for the record.
 std::vector<std::pair<std::string, std::string>> peer_versions();

@@ -53,8 +53,7 @@ Problem dense_problem(Type type, const Settings &settings) {
   Problem problem = product_problem(type, factors, random);
   problem.subjects.push_back(pit_subject("pit", dense_product(type), settings.target,
                                          inputs_of(factors), product_type(type), {size, size}));
-  problem.subjects.front().versus = {
-      {"OpenBLAS"}, {"OpenBLAS Cooperlake"}, {"OpenBLAS SkylakeX"}, {"oneDNN"}};
+  problem.subjects.front().versus = {{"OpenBLAS"}, {"oneDNN"}};
   add_onednn(problem.subjects, factors);
   add_openblas(problem.subjects, factors);
   return problem;
@@ -72,10 +71,11 @@ Problem sparse_problem(const Pattern &pattern, const Settings &settings) {
   problem.subjects.push_back(pit_subject("pit",
                                          sparse_product(float32, pattern.rows, pattern.columns),
                                          settings.target, inputs, float32, {size, size}));
-  problem.subjects.front().versus = {
-      {"OpenBLAS"},       {"OpenBLAS Cooperlake"},       {"OpenBLAS SkylakeX"},
-      {"Eigen CSR"},      {"Eigen CSR with conversion"}, {"pit dense"},
-      {"pit dense", true}};
+  problem.subjects.front().versus = {{"OpenBLAS"},
+                                     {"Eigen CSR"},
+                                     {"Eigen CSR with conversion"},
+                                     {"pit dense"},
+                                     {"pit dense", true}};
   problem.subjects.push_back(pit_subject("pit dense", dense_product(float32), settings.target,
                                          inputs, float32, {size, size}));
   add_openblas(problem.subjects, factors);

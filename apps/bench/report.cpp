@@ -124,8 +124,8 @@ How rows are measured:
 - With two threads, every run waits until threads that a library keeps spinning after its call are at rest.
 - Every system first computes into memory filled with NaN. Sampled rows are compared with float64 arithmetic, again after the
   last round; *error* is the largest difference / the largest magnitude.
-- OpenBLAS chooses its kernels by the processor's name; where it chooses kernels without AVX-512 for a processor that has it,
-  those with AVX-512 are a second system, called by the processor that they are meant for.
+- Libraries run as they do by themselves: variables such as `OPENBLAS_CORETYPE` or `OMP_NUM_THREADS` are ignored. All matrices
+  are row-major, none is packed or converted beforehand, unless the name of the system says so.
 )";
 
 }  // namespace

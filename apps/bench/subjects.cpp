@@ -60,19 +60,17 @@ Subject pit_subject(const std::string &system, const Pipeline &pipeline, const T
 }
 
 void add_openblas(std::vector<Subject> &subjects, const std::vector<Factors> &sets) {
-  if (OpenBlas::standard() == nullptr) {
+  const OpenBlas *library = OpenBlas::instance();
+  if (library == nullptr) {
     subjects.push_back(missing("OpenBLAS", "not found"));
     return;
   }
-  for (const OpenBlas *library : {OpenBlas::standard(), OpenBlas::avx512()}) {
-    if (library == nullptr) continue;
-    Subject subject{.system = library->system(), .outputs = outputs_of(sets, float32)};
-    subject.run = [library, sets, outputs = subject.outputs](int set) {
-      const auto &[a, b] = sets[place(set)];
-      library->multiply(a.wide, b.wide, outputs[place(set)]);
-    };
-    subjects.push_back(std::move(subject));
-  }
+  Subject subject{.system = "OpenBLAS", .outputs = outputs_of(sets, float32)};
+  subject.run = [library, sets, outputs = subject.outputs](int set) {
+    const auto &[a, b] = sets[place(set)];
+    library->multiply(a.wide, b.wide, outputs[place(set)]);
+  };
+  subjects.push_back(std::move(subject));
 }
 
 void add_onednn(std::vector<Subject> &subjects, const std::vector<Factors> &sets) {

@@ -22,7 +22,7 @@ struct Factors {
   Matrix a, b;
 };
 
-/// OpenBLAS on the float32 values of the factors; with its AVX-512 kernels a second subject.
+/// OpenBLAS on the float32 values of the factors.
 void add_openblas(std::vector<Subject> &subjects, const std::vector<Factors> &sets);
 /// oneDNN on the factors in their own type.
 void add_onednn(std::vector<Subject> &subjects, const std::vector<Factors> &sets);
