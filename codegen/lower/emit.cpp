@@ -33,6 +33,7 @@ ir::Module Emitter::run() {
   statistics_ = ir::make_storage("statistics", float64, 1, Space::Heap);
   want_full_bits();
   emit_input_checks();
+  emit_shared_range_checks();
   for (const auto &stage : plan_->stages) {
     if (stage->level != Level::Root) continue;
     for (const auto &inside : plan_->stages) {

@@ -144,6 +144,7 @@ class Emitter {
   ir::Stmt store(PlannedStage *stage, const PlannedDefinition &def, int component, Combiner combiner, const Expr &value,
                  const std::vector<Expr> &args, const Scope &scope, const std::vector<VarPtr> &reduced,
                  const std::vector<Expr> &guards);
+  void name_atom(const PlannedStage &stage, const PlannedDefinition &def, const Directive &d, const StoragePtr &storage);
   ir::Stmt emit_softmax(PlannedStage *stage, const PlannedDefinition &def, const Scope &scope,
                         const std::vector<VarPtr> &reduced, const std::vector<Expr> &guards);
   ir::Stmt emit_top_k(PlannedStage *stage);
@@ -160,8 +161,10 @@ class Emitter {
   void allocate_index(IndexPlan *index);
   ir::Stmt emit_marks(IndexPlan *index);
   ir::Stmt emit_ragged_starts(IndexPlan *index);
-  ir::Stmt emit_factor(const IndexPlan &index, const std::vector<Expr> &factors, std::size_t f, const Scope &group_scope,
-                       const Expr &extent, const StoragePtr &marks, const Expr &at, const StoragePtr &partial);
+  using Factor = std::vector<Expr>;  ///< conjuncts that are tested together
+  static std::vector<Factor> factors_of(const IndexPlan &index);
+  ir::Stmt emit_factor(const IndexPlan &index, const Factor &tested, const Scope &group_scope, const Expr &extent,
+                       const StoragePtr &marks, const Expr &at, const StoragePtr &partial);
   ir::Stmt emit_factor_by_position(const IndexPlan &index, const std::vector<Expr> &tested, Scope scope,
                                    std::vector<ir::AxisBinding> axes, std::vector<VarPtr> order, const Expr &low,
                                    const Expr &extent, const StoragePtr &marks, const Expr &at, const StoragePtr &partial);
@@ -179,6 +182,8 @@ class Emitter {
   static ir::Stmt count_kept(const IndexPlan &index);
   void emit_output_indices();
   void emit_room_checks(const IndexPlan &index);
+  void emit_shared_range_checks();
+  void check_shared_range(const PlannedStage &stage, const IndexPlan &index, std::source_location where);
   void emit_statistics();
   ir::Stmt count_passing(const IndexPlan &index, const StoragePtr &passing);
 

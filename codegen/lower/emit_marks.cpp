@@ -19,7 +19,8 @@ Expr constant(std::int64_t c) { return make_int(int64, c); }
 }  // namespace
 
 /// marks[g][j] bit 0: some iteration of micro-tile j passes. The operand is read once: rows outside, positions inside.
-/// A conjunction is marked factor by factor and the marks intersected, so that a factor only costs what it reads.
+/// A conjunction is marked factor by factor and the marks intersected, so that a factor only costs what it reads. Conjuncts
+/// that vary with one and the same variable inside a micro-tile are one factor: it must be one iteration that passes both.
 Stmt Emitter::emit_marks(IndexPlan *index) {
   Scope scope;
   Expr number;
@@ -52,12 +53,13 @@ Stmt Emitter::emit_marks(IndexPlan *index) {
                                  : select((j + constant(1)) * micro > extent, make_int(uint8, 1), make_int(uint8, 0));
       }));
     }
-    for (std::size_t f = 0; f < index->predicates.size(); ++f) {
+    const std::vector<Factor> factors = factors_of(*index);
+    for (std::size_t f = 0; f < factors.size(); ++f) {
       if (f == 1) beside = ir::make_storage(index->name() + ".factor", uint8, 1, Space::Heap);
       const StoragePtr &target = f == 0 ? index->marks : beside;
       const Expr at = f == 0 ? start : constant(0);
       stmts.push_back(whole(target, at, [](const Expr &) { return make_int(uint8, 0); }));
-      stmts.push_back(emit_factor(*index, index->predicates, f, scope, extent, target, at,
+      stmts.push_back(emit_factor(*index, factors[f], scope, extent, target, at,
                                   index->full_means_all_pass ? partial : StoragePtr()));
       if (f > 0) {
         stmts.push_back(whole(index->marks, start, [&](const Expr &j) {
@@ -76,20 +78,67 @@ Stmt Emitter::emit_marks(IndexPlan *index) {
   });
 }
 
-/// marks[at + j] |= predicate, over the iterations of all micro-tiles j of one group that the factor tells apart.
-Stmt Emitter::emit_factor(const IndexPlan &index, const std::vector<Expr> &factors, std::size_t f, const Scope &group_scope,
-                          const Expr &extent, const StoragePtr &marks, const Expr &at, const StoragePtr &partial) {
-  Scope scope = group_scope;
-  // Factors before this one guard what this one may read when it reads data at a place that is data.
-  std::vector<Expr> tested{factors[f]};
-  bool guarded = false;
-  walk(factors[f], [&](const Expr &node) {
-    if (const Load *load = node.as<Load>()) {
-      for (const Expr &i : load->indices) guarded |= reads_data(i);
+/// The conjuncts of an index, in order, with those together that share a variable of the micro-tile.
+std::vector<Emitter::Factor> Emitter::factors_of(const IndexPlan &index) {
+  // The variables whose values inside one micro-tile the conjunct tells apart.
+  auto lanes_of = [&](const Expr &p) {
+    std::vector<VarPtr> lanes;
+    for (const GroupVar &g : index.group) {
+      if (g.micro > 1 && uses(p, g.var) && common_divisor({p}, g.var, g.micro) < g.micro) lanes.push_back(g.var);
     }
-    return !guarded;
-  });
-  if (guarded) tested.assign(factors.begin(), factors.begin() + static_cast<std::ptrdiff_t>(f) + 1);
+    for (const ReductionDim &dim : index.covered) {
+      if (uses(p, dim.var)) lanes.push_back(dim.var);
+    }
+    for (const VarPtr &part : index.axis_parts) {
+      const bool whole = index.axis_parts.size() == 1 && common_divisor({p}, part, index.micro) == index.micro;
+      if (index.micro > 1 && uses(p, part) && !whole) lanes.push_back(index.axis);
+    }
+    return lanes;
+  };
+  struct Class {
+    std::vector<std::size_t> members;
+    std::vector<VarPtr> lanes;
+  };
+  std::vector<Class> classes;
+  for (std::size_t i = 0; i < index.predicates.size(); ++i) {
+    Class joined{{}, lanes_of(index.predicates[i])};
+    const std::vector<VarPtr> own = joined.lanes;
+    std::erase_if(classes, [&](const Class &c) {
+      const bool shares = std::any_of(c.lanes.begin(), c.lanes.end(), [&](const VarPtr &v) { return std::find(own.begin(), own.end(), v) != own.end(); });
+      if (shares) {
+        joined.members.insert(joined.members.end(), c.members.begin(), c.members.end());
+        joined.lanes.insert(joined.lanes.end(), c.lanes.begin(), c.lanes.end());
+      }
+      return shares;
+    });
+    joined.members.push_back(i);
+    std::sort(joined.members.begin(), joined.members.end());
+    classes.push_back(joined);
+  }
+  std::vector<Factor> factors;
+  for (const Class &c : classes) {
+    Factor factor;
+    bool reads_at_data = false;
+    for (std::size_t i : c.members) {
+      factor.push_back(index.predicates[i]);
+      walk(index.predicates[i], [&](const Expr &node) {
+        if (const Load *load = node.as<Load>()) {
+          for (const Expr &at : load->indices) reads_at_data |= reads_data(at);
+        }
+        return !reads_at_data;
+      });
+    }
+    // Conjuncts before one guard what it may read when it reads data at a place that is data.
+    if (reads_at_data) factor.assign(index.predicates.begin(), index.predicates.begin() + static_cast<std::ptrdiff_t>(c.members.back()) + 1);
+    factors.push_back(std::move(factor));
+  }
+  return factors;
+}
+
+/// marks[at + j] |= the factor, over the iterations of all micro-tiles j of one group that it tells apart.
+Stmt Emitter::emit_factor(const IndexPlan &index, const Factor &tested, const Scope &group_scope, const Expr &extent,
+                          const StoragePtr &marks, const Expr &at, const StoragePtr &partial) {
+  Scope scope = group_scope;
   std::vector<ir::AxisBinding> axes;
   std::vector<VarPtr> order;
   std::vector<Expr> tails;

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "dsl/error.h"
+#include "dsl/loop_names.h"
 #include "emit.h"
 #include "interval.h"
 #include "linear.h"
@@ -129,7 +130,7 @@ Stmt Emitter::store(PlannedStage *stage, const PlannedDefinition &def, int compo
     if ((d.kind == DirectiveKind::SRead || d.kind == DirectiveKind::SWrite) && !d.ints.empty()) {
       vector_bytes = static_cast<int>(d.ints[0]);
     }
-    if (d.kind == DirectiveKind::Atom) sum_choices_[storage.get()].atom = d.text;
+    if (d.kind == DirectiveKind::Atom) name_atom(*stage, def, d, storage);
     if (d.kind == DirectiveKind::Strict) sum_choices_[storage.get()].strict = true;
   }
   std::vector<Expr> outside, inside;
@@ -137,6 +138,17 @@ Stmt Emitter::store(PlannedStage *stage, const PlannedDefinition &def, int compo
   Stmt result = ir::make<ir::Store>(axes, inside, storage, indices, combiner, stored, false, vector_bytes);
   for (auto it = outside.rbegin(); it != outside.rend(); ++it) result = ir::make<ir::If>(*it, result);
   return result;
+}
+
+void Emitter::name_atom(const PlannedStage &stage, const PlannedDefinition &def, const Directive &d, const StoragePtr &storage) {
+  SumChoice &choice = sum_choices_[storage.get()];
+  choice.atom = d.text;
+  choice.definition = definition_name(*stage.func, def.number);
+  choice.where = d.where;
+  if (def.combiner == Combiner::Sum || def.combiner == Combiner::Softmax) return;
+  throw CompileError(choice.definition + ".atom: an atom multiplies matrices, and " + choice.definition +
+                         " is no sum of products; name it for an update with += , or leave it out",
+                     d.where);
 }
 
 /// One step of the online softmax over the lanes (see Combiner::Softmax): the new maximum, the factor by which the

@@ -1,8 +1,10 @@
 #include "form_mma.h"
 
 #include <algorithm>
+#include <set>
 
 #include "codegen/ir/mutator.h"
+#include "dsl/error.h"
 
 namespace pit::lower {
 namespace {
@@ -17,7 +19,27 @@ class FormMma final : public ir::Mutator {
  public:
   explicit FormMma(const SumChoices &choices) : choices_(choices) {}
 
+  /// Every sum that names an atom has become an Mma somewhere.
+  void check_atoms() const {
+    for (const auto &[storage, why] : left_) {
+      if (made_.contains(storage)) continue;
+      const SumChoice &choice = choices_.at(storage);
+      throw CompileError(choice.definition + ".atom(\"" + choice.atom + "\"): an atom multiplies matrices, and this sum is no product of them here: " + why,
+                         choice.where);
+    }
+  }
+
  private:
+  std::map<const StorageNode *, std::string> left_;  ///< sums that name an atom, and why they are no Mma
+  std::set<const StorageNode *> made_;
+
+  /// The sum stays as it is.
+  Stmt leave(const ir::Store &store, const Stmt &self, const std::string &why) {
+    const auto choice = choices_.find(store.storage.get());
+    if (choice != choices_.end() && !choice->second.atom.empty()) left_.emplace(store.storage.get(), why);
+    return self;
+  }
+
   const SumChoices &choices_;
   using Mutator::visit;
   std::vector<ir::AxisBinding> axes_;
@@ -112,19 +134,23 @@ class FormMma final : public ir::Mutator {
   }
 
   Stmt visit(const ir::Store &store, const Stmt &self) override {
-    if (store.combiner != Combiner::Sum || store.axes.empty() || store.atomic) return self;
+    if (store.combiner != Combiner::Sum || store.atomic) return self;
+    if (store.axes.empty()) return leave(store, self, "it runs one element at a time; tile its loops (pit_tile, compute_at) or vectorize them");
     const auto choice = choices_.find(store.storage.get());
-    if (choice != choices_.end() && choice->second.strict && !store.guards.empty()) return self;
+    if (choice != choices_.end() && choice->second.strict && !store.guards.empty()) {
+      return leave(store, self, "strict() leaves terms out, which a matrix product adds as zeros");
+    }
     // Axes that the element determines, and those that are summed over.
     std::vector<VarPtr> kept, summed;
     for (const VarPtr &v : store.axes) {
       const bool in_index = std::any_of(store.indices.begin(), store.indices.end(), [&](const Expr &i) { return uses(i, v); });
       (in_index ? kept : summed).push_back(v);
     }
-    if (summed.empty() || kept.empty()) return self;
+    if (summed.empty()) return leave(store, self, "no loop that it sums over is a dimension of its tile");
+    if (kept.empty()) return leave(store, self, "no loop of its element is a dimension of its tile");
     std::vector<Expr> factors;
     flatten(store.value, &factors);
-    if (factors.size() < 2) return self;
+    if (factors.size() < 2) return leave(store, self, "its value is no product, but " + to_string(store.value));
     return split(store, self, kept, summed, factors);
   }
 
@@ -132,6 +158,9 @@ class FormMma final : public ir::Mutator {
   /// seeds the left side; factors whose axes lie within a side join it.
   Stmt split(const ir::Store &store, const Stmt &self, const std::vector<VarPtr> &kept, const std::vector<VarPtr> &summed,
              const std::vector<Expr> &factors) {
+    auto mixed = [&] {
+      return leave(store, self, "in " + to_string(store.value) + " no two factors hold rows and columns apart and share the summed loops");
+    };
     std::vector<Expr> left, right, rest;
     std::vector<VarPtr> left_axes, right_axes;
     auto join = [&](const Expr &f, std::vector<Expr> *side, std::vector<VarPtr> *axes) {
@@ -147,17 +176,17 @@ class FormMma final : public ir::Mutator {
       else if (left.empty()) join(f, &left, &left_axes);
       else if (within(here, left_axes)) join(f, &left, &left_axes);
       else if (right.empty() || within(here, right_axes) || within(right_axes, here)) join(f, &right, &right_axes);
-      else return self;
+      else return mixed();
     }
-    if (right.empty()) return self;
+    if (right.empty()) return mixed();
     for (const Expr &f : rest) {
       const std::vector<VarPtr> here = axes_of(f, store);
       if (within(here, left_axes)) join(f, &left, &left_axes);
       else if (within(here, right_axes)) join(f, &right, &right_axes);
-      else return self;
+      else return mixed();
     }
     for (const VarPtr &v : summed) {
-      if (!contains(left_axes, v) || !contains(right_axes, v)) return self;
+      if (!contains(left_axes, v) || !contains(right_axes, v)) return mixed();
     }
     std::vector<VarPtr> m, n, batch;
     for (const VarPtr &v : kept) {
@@ -165,16 +194,19 @@ class FormMma final : public ir::Mutator {
       if (l && r) batch.push_back(v);
       else if (l) m.push_back(v);
       else if (r) n.push_back(v);
-      else return self;
+      else return mixed();
     }
-    if (m.empty() && n.empty()) return self;
+    if (m.empty() && n.empty()) return mixed();
     // The operand with the outer kept axes is the left one.
     if (m.empty() || (!n.empty() && position(kept, n[0]) < position(kept, m[0]))) {
       std::swap(m, n);
       std::swap(left, right);
       std::swap(left_axes, right_axes);
     }
-    if (!place_guards(store.guards, &left, left_axes, &right, right_axes)) return self;
+    if (!place_guards(store.guards, &left, left_axes, &right, right_axes)) {
+      return leave(store, self, "a predicate varies with rows and columns together");
+    }
+    made_.insert(store.storage.get());
     return build(store, batch, m, n, summed, left, right);
   }
 
@@ -329,7 +361,9 @@ class FormMma final : public ir::Mutator {
 
 ir::Module form_mma(const ir::Module &module, const SumChoices &choices) {
   ir::Module result = module;
-  result.body = FormMma(choices)(module.body);
+  FormMma form(choices);
+  result.body = form(module.body);
+  form.check_atoms();
   return result;
 }
 

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <map>
+#include <source_location>
 #include <string>
 
 #include "codegen/ir/ir.h"
@@ -11,6 +12,8 @@ namespace pit::lower {
 /// What the schedule says of the sums into a storage.
 struct SumChoice {
   std::string atom;     ///< by name; empty: the back end's choice
+  std::string definition;      ///< that names the atom: "C.update(0)"
+  std::source_location where{};
   bool strict = false;  ///< a masked term is not computed at all, so a mask by zeros does not do
 };
 using SumChoices = std::map<const StorageNode *, SumChoice>;
@@ -20,6 +23,7 @@ using SumChoices = std::map<const StorageNode *, SumChoice>;
 /// its axes, as a select with zero; a reduction with a guard that no operand holds stays as it is. An operand that
 /// is a widening of narrower elements is kept narrow: the multiply widens. A sum into memory goes through a tile that
 /// starts at zero. Neighbouring sums share the operands that they have in common. Runs once the logical statements exist and before anything looks at layouts.
+/// CompileError when a sum that names an atom is no such product, with the reason.
 ir::Module form_mma(const ir::Module &module, const SumChoices &choices);
 
 }  // namespace pit::lower

@@ -177,6 +177,7 @@ class IndexPlanner {
   }
 
   void find_covered() {
+    drop_irregular();
     for (const ReductionDim &dim : def_.domain) {
       const bool in_group = std::any_of(index_->group.begin(), index_->group.end(),
                                         [&](const GroupVar &g) { return g.var == dim.var; });
@@ -186,6 +187,28 @@ class IndexPlanner {
       // A list must be one for the whole micro-tile: bounds of the axis may only vary between micro-tiles.
       if (g.micro == 1) continue;
       for (const Expr &bound : {index_->axis_range.min, index_->axis_range.extent}) check_uniform(bound, g);
+    }
+  }
+
+  /// A conjunct over a variable whose bounds vary inside a micro-tile or along the axis is not listed but tested in the tile.
+  void drop_irregular() {
+    auto varies = [&](const ReductionDim &dim) {
+      auto reads = [&](const VarPtr &v) { return uses(dim.min, v) || uses(dim.extent, v); };
+      return std::any_of(index_->axis_parts.begin(), index_->axis_parts.end(), reads) ||
+             std::any_of(index_->group.begin(), index_->group.end(), [&](const GroupVar &g) { return g.micro > 1 && reads(g.var); });
+    };
+    for (const ReductionDim &dim : def_.domain) {
+      const bool in_group = std::any_of(index_->group.begin(), index_->group.end(),
+                                        [&](const GroupVar &g) { return g.var == dim.var; });
+      if (is_axis_part(dim.var) || in_group || !varies(dim)) continue;
+      std::erase_if(index_->predicates, [&](const Expr &p) {
+        if (!uses(p, dim.var)) return false;
+        if (is_output() || index_->wants_position) {
+          fail("the predicate " + to_string(p) + " reads " + dim.var->name + ", whose bounds vary along " + index_->axis->name +
+               ", so it says nothing of a whole micro-tile; an index that is an output or orders a Func cannot leave it out");
+        }
+        return true;
+      });
     }
   }
 
@@ -220,15 +243,17 @@ class IndexPlanner {
     }
   }
 
+  bool is_output() const {
+    const auto &outputs = plan_->pipeline->output_indices();
+    return std::any_of(outputs.begin(), outputs.end(), [&](const IndexPtr &p) { return identity_of(p) == identity_of(index_->node); });
+  }
+
   void choose_kind() {
     if (index_->node->given_offsets) index_->kind = IndexKind::Given;
     else if (index_->key.defined()) index_->kind = IndexKind::Keyed;
     else if (index_->segment_offsets || index_->predicates.empty()) index_->kind = IndexKind::Range;
     else index_->kind = IndexKind::List;
-    const bool is_output = std::any_of(
-        plan_->pipeline->output_indices().begin(), plan_->pipeline->output_indices().end(),
-        [&](const IndexPtr &p) { return identity_of(p) == identity_of(index_->node); });
-    if (index_->kind == IndexKind::Range && !index_->segment_offsets && (is_output || index_->wants_position)) {
+    if (index_->kind == IndexKind::Range && !index_->segment_offsets && (is_output() || index_->wants_position)) {
       index_->kind = IndexKind::List;  // the caller, or a compact storage, wants real lists
     }
     if (index_->kind == IndexKind::Keyed && index_->micro != 1) {

@@ -170,6 +170,45 @@ class Planner {
     }
   }
 
+  /// Funcs that share a loop take turns in it, so neither may need the other's values, and both need storage of their own.
+  void check_shares_loops(const PlannedStage &stage, const PlannedStage &other, std::source_location where) const {
+    const std::string what = stage.name() + ".compute_with: ";
+    if (!stage.is_output) {
+      throw CompileError(what + stage.name() + " is not an output; outputs share loops, and a Func that a consumer needs is "
+                                               "computed with compute_at(consumer, loop)",
+                         where);
+    }
+    for (const auto &[reader, read] : {std::pair{&stage, &other}, std::pair{&other, &stage}}) {
+      if (!depends_on(*reader, *read)) continue;
+      throw CompileError(what + reader->name() + " reads " + read->name() + ", so the two cannot take turns in one loop; leave compute_with out",
+                         where);
+    }
+  }
+
+  /// Whether computing `stage` needs values of `read`, directly or through other stages.
+  bool depends_on(const PlannedStage &stage, const PlannedStage &read) const {
+    std::vector<const PlannedStage *> seen{&stage};
+    for (std::size_t i = 0; i < seen.size(); ++i) {
+      auto look = [&](const Expr &e) {
+        walk(e, [&](const Expr &node) {
+          if (const Call *call = node.as<Call>()) {
+            const PlannedStage *next = plan_->stage(*call);
+            if (std::find(seen.begin(), seen.end(), next) == seen.end()) seen.push_back(next);
+          }
+          return true;
+        });
+      };
+      for (const PlannedDefinition &def : seen[i]->definitions) {
+        for (const auto *list : {&def.values, &def.args, &def.predicates}) std::for_each(list->begin(), list->end(), look);
+        for (const ReductionDim &dim : def.domain) {
+          look(dim.min);
+          look(dim.extent);
+        }
+      }
+    }
+    return std::find(seen.begin() + 1, seen.end(), &read) != seen.end();
+  }
+
   void place(PlannedStage *stage) {
     const FuncNode &func = *stage->func;
     if (func.inline_reduction) {
@@ -191,6 +230,7 @@ class Planner {
                                      "let the output copy it",
                          at->where);
     }
+    if (at->kind == DirectiveKind::ComputeWith) check_shares_loops(*stage, *plan_->stage_of.at(consumer.get()), at->where);
     stage->level = at->kind == DirectiveKind::ComputeAt ? Level::At : Level::With;
     stage->consumer = plan_->stage_of.at(consumer.get());
     stage->consumer_loop = at->vars.at(0);

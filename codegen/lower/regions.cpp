@@ -123,21 +123,52 @@ class Regions {
     }
   }
 
-  /// What updates read and store of their own Func belongs to the region as well, where its range is known.
+  /// What updates read and store of their own Func belongs to the region as well, where its range is known. A dimension may
+  /// follow from another, so this goes on until nothing changes; what grows without end stays as the uses need it, and the
+  /// access is refused where it leaves that.
   void include_own_accesses(const PlannedStage &stage, std::vector<Interval> *needed) {
-    for_each_access(*plan_, stage, [&](const Access &access) {
-      if (!access.own) return;
-      const VariableRanges ranges = ranges_of(access);
-      for (std::size_t i = 0; i < needed->size(); ++i) {
-        const Variable *plain = access.indices[i].as<Variable>();
-        if (plain && plain->var == stage.func->args[i]) continue;
-        const Interval here = interval_of(access.indices[i], ranges, *plan_, true);
-        if (!here.bounded() || calls_a_stage(here)) continue;
-        Interval &all = (*needed)[i];
-        all.low = merge(all.low, here.low, [](const Expr &a, const Expr &b) { return min(a, b); });
-        all.high = merge(all.high, here.high, [](const Expr &a, const Expr &b) { return max(a, b); });
-      }
-    });
+    const std::vector<Interval> by_uses = *needed;
+    for (std::size_t round = 0; round <= needed->size(); ++round) {
+      bool changed = false;
+      for_each_access(*plan_, stage, [&](const Access &access) {
+        if (!access.own) return;
+        VariableRanges ranges = ranges_of(access);
+        for (std::size_t i = 0; i < needed->size(); ++i) ranges[stage.func->args[i].get()] = range_of_var(stage, i, *needed);
+        for (std::size_t i = 0; i < needed->size(); ++i) {
+          const Variable *plain = access.indices[i].as<Variable>();
+          if (plain && plain->var == stage.func->args[i]) continue;
+          const Interval here = interval_of(access.indices[i], ranges, *plan_, true);
+          if (!here.bounded() || calls_a_stage(here)) continue;
+          changed |= widen(here, &(*needed)[i]);
+        }
+      });
+      if (!changed) return;
+    }
+    *needed = by_uses;
+  }
+
+  static Interval range_of_var(const PlannedStage &stage, std::size_t i, const std::vector<Interval> &needed) {
+    const auto bound = stage.declared_bounds.find(stage.func->args[i].get());
+    if (bound == stage.declared_bounds.end()) return needed[i];
+    return {bound->second.min, bound->second.min + bound->second.extent - make_int(int64, 1)};
+  }
+
+  /// Makes `all` hold `here` too; says whether that changed it.
+  static bool widen(const Interval &here, Interval *all) {
+    const bool low = !is_among(here.low, all->low, BinaryOp::Min), high = !is_among(here.high, all->high, BinaryOp::Max);
+    if (low) all->low = merge(all->low, here.low, [](const Expr &a, const Expr &b) { return min(a, b); });
+    if (high) all->high = merge(all->high, here.high, [](const Expr &a, const Expr &b) { return max(a, b); });
+    return (low && all->low.defined()) || (high && all->high.defined());
+  }
+
+  /// `bound`, a minimum or maximum of several values, takes `value` into account already.
+  static bool is_among(const Expr &value, const Expr &bound, BinaryOp op) {
+    if (!bound.defined()) return true;
+    if (equal(value, bound)) return true;
+    const auto difference = constant_difference(bound, value);
+    if (difference && (op == BinaryOp::Min ? *difference <= 0 : *difference >= 0)) return true;
+    const Binary *b = bound.as<Binary>();
+    return b && b->op == op && (is_among(value, b->a, op) || is_among(value, b->b, op));
   }
 
   static Expr merge(const Expr &a, const Expr &b, Expr (*combine_two)(const Expr &, const Expr &)) {

@@ -214,6 +214,9 @@ void run_case(Choices *choices, CaseRecord *record) {
     const bool algorithm = in_phase("algorithm") || in_phase("lowering with no schedule");
     end(algorithm ? Outcome::Refused : Outcome::LateRefusal, e.what());
   } catch (const RuntimeError &e) {
+    // Whether Funcs that share an index have one range is known at the call.
+    if (std::strstr(e.what(), ", which uses it too, has ") != nullptr)
+      return end(Outcome::Refused, e.what());
     end(in_phase("reference") ? Outcome::Invalid : Outcome::DataError, e.what());
   } catch (const TooManyChoices &e) {
     end(Outcome::Invalid, e.what());
