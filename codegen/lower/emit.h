@@ -126,6 +126,7 @@ class Emitter {
   void collect_sites(const PlannedStage &producer, const PlannedDefinition &def, const std::vector<VarPtr> &from,
                      const std::vector<Expr> &to, const std::vector<ir::AxisBinding> &axes,
                      std::vector<Inner> *inner, std::vector<CallSite> *sites) const;
+  static bool reads_itself(const PlannedStage &stage);
   Realization make_realization(const PlannedStage &producer, const std::vector<CallSite> &sites, const Scope &scope,
                                const std::vector<Inner> &inner);
   ir::Stmt emit_realized(PlannedStage *producer, const Realization &realization, const Scope &scope);
@@ -171,7 +172,7 @@ class Emitter {
   static void set_axis_value(const IndexPlan &index, const Expr &low, const Expr &position, Scope *scope);
   static std::int64_t common_divisor(const std::vector<Expr> &exprs, const VarPtr &v, std::int64_t micro);
   static void check_covers(const Expr &value, std::int64_t micro, const Scope &scope, const std::function<void()> &fail);
-  static Expr negative_is_out_of_range(const Expr &key);
+  static Expr below_dropped(const Expr &key);
   ir::Stmt emit_keys(IndexPlan *index, const StoragePtr &keys);
   static Expr stored_access(const IndexPlan &index);
   ir::Stmt emit_values(IndexPlan *index);

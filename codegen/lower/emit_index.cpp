@@ -285,7 +285,7 @@ Stmt Emitter::emit_keys(IndexPlan *index, const StoragePtr &keys) {
   std::function<Stmt(std::size_t)> body = [&](std::size_t i) -> Stmt {
     if (i == index->predicates.size()) {
       return with_inner_calls({index->key}, scope, [&] {
-        return set(keys, position, Combiner::Assign, negative_is_out_of_range(to_int64(lower_expr(index->key, scope))));
+        return set(keys, position, Combiner::Assign, below_dropped(to_int64(lower_expr(index->key, scope))));
       });
     }
     return with_inner_calls({index->predicates[i]}, scope, [&] {
@@ -299,10 +299,8 @@ Stmt Emitter::emit_keys(IndexPlan *index, const StoragePtr &keys) {
   return ir::make<ir::For>(strip, constant(0), (index->length + constant(kStrip - 1)) / constant(kStrip), ir::ForKind::Parallel, lanes);
 }
 
-/// A negative key where the predicates hold is an error like any other; -1 itself means "dropped" to the sort.
-Expr Emitter::negative_is_out_of_range(const Expr &key) {
-  return select(key == constant(-1), constant(-2), key);
-}
+/// A negative key where the predicates hold is an error like any other; to the sort -1 means "dropped", so they move down.
+Expr Emitter::below_dropped(const Expr &key) { return select(key < constant(0), key - constant(1), key); }
 
 /// A(group variable, axis) or A(axis, group variable): found in the predicates, which read it.
 Expr Emitter::stored_access(const IndexPlan &index) {

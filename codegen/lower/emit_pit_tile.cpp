@@ -103,7 +103,9 @@ Stmt Emitter::emit_pit_tile(Job &job, std::size_t i) {
   if (masked) {
     // Tiles whose micro-tiles pass everywhere need no mask.
     refresh_lanes(unmasked);
-    unmasked.predicates.clear();
+    std::erase_if(unmasked.predicates, [&](const Expr &p) {
+      return std::any_of(index.predicates.begin(), index.predicates.end(), [&](const Expr &q) { return same_condition(p, q); });
+    });
     const Stmt whole = emit_tile(unmasked, i, loops, g, make_variable(count), make_variable(entry), true);
     const StoragePtr full = ir::make_storage("full", boolean, 0, Space::Tile);
     const VarPtr e = ir::make_axis_variable("e");
@@ -187,12 +189,16 @@ Stmt Emitter::emit_tile(Job &job, std::size_t i, const Scope &loops, const Expr 
     define_coordinate = [at, value](const Stmt &s) { return ir::make<ir::Let>(at, value, s); };
   } else {
     const StoragePtr tile_coordinates = ir::make_storage(index.axis->name + ".coordinates", int32, 1, Space::Tile);
-    const Expr value = cast(int32, make_load(index.coordinates, {here}));
     coordinate = to_int64(make_load(tile_coordinates, {make_variable(pit.entry_lane)}));
-    const VarPtr lane = pit.entry_lane;
+    // The lanes of the tile may be declared in a loop further inside: then the list is copied over an axis of its own.
+    const bool declared = job.level == static_cast<int>(i);
+    const VarPtr lane = declared ? pit.entry_lane : ir::make_axis_variable(index.axis->name);
+    const Expr present = min(constant(entries), count - make_variable(pit.tile_var) * constant(entries));
+    const Expr value = cast(int32, make_load(index.coordinates, {entry + make_variable(lane)}));
     define_coordinate = [=](const Stmt &s) {
-      const Stmt fill = ir::make<ir::Store>(std::vector<VarPtr>{lane}, std::vector<Expr>{}, tile_coordinates,
-                                            std::vector<Expr>{make_variable(lane)}, Combiner::Assign, value);
+      Stmt fill = ir::make<ir::Store>(std::vector<VarPtr>{lane}, std::vector<Expr>{}, tile_coordinates,
+                                      std::vector<Expr>{make_variable(lane)}, Combiner::Assign, value);
+      if (!declared) fill = ir::make<ir::Axes>(std::vector<ir::AxisBinding>{{lane, present, entries}}, fill);
       return ir::make<ir::Allocate>(tile_coordinates, std::vector<Expr>{make_int(int64, entries)},
                                     ir::make_block({fill, s}));
     };

@@ -91,6 +91,23 @@ void Emitter::collect_sites(const PlannedStage &producer, const PlannedDefinitio
   }
 }
 
+/// Whether an update's value or predicate reads the Func that it updates.
+bool Emitter::reads_itself(const PlannedStage &stage) {
+  bool reads = false;
+  for (const PlannedDefinition &def : stage.definitions) {
+    for (const auto *list : {&def.values, &def.predicates}) {
+      for (const Expr &e : *list) {
+        walk(e, [&](const Expr &node) {
+          const Call *call = node.as<Call>();
+          reads |= call && call->func == stage.func.get();
+          return !reads;
+        });
+      }
+    }
+  }
+  return reads;
+}
+
 Emitter::Realization Emitter::make_realization(const PlannedStage &producer, const std::vector<CallSite> &sites,
                                                const Scope &scope, const std::vector<Inner> &inner) {
   const FuncNode &func = *producer.func;
@@ -157,6 +174,12 @@ Emitter::Realization Emitter::make_realization(const PlannedStage &producer, con
     }
     result.fixed_args.push_back(one ? fixed : Expr());
     if (one) continue;
+    if (!plain && reads_itself(producer)) {
+      // An update that moves along this dimension may read any place that another one stored.
+      const Range whole = i < producer.region.size() ? producer.region[i] : Range{};
+      span = whole.min.defined() ? Interval{whole.min, whole.min + whole.extent - make_int(int64, 1)} : Interval{};
+      widest = span;
+    }
     if (!span.bounded()) {
       throw CompileError(producer.name() + " is computed at a tile, but the range of " + func.args[i]->name +
                              " that the tile needs cannot be inferred (an index is data and varies); compute it at root with bound()",

@@ -92,7 +92,16 @@ Stmt Emitter::store(PlannedStage *stage, const PlannedDefinition &def, int compo
   if (auto it = realized_.find(stage); it != realized_.end()) {
     storage = it->second.storages.at(static_cast<std::size_t>(component));
     for (const TileDim &dim : it->second.dims.at(static_cast<std::size_t>(component))) {
-      indices.push_back(dim.axis ? make_variable(dim.axis) : args.at(static_cast<std::size_t>(dim.arg)) - dim.min);
+      if (dim.axis) {
+        indices.push_back(make_variable(dim.axis));
+        continue;
+      }
+      const auto arg = static_cast<std::size_t>(dim.arg);
+      indices.push_back(args.at(arg) - dim.min);
+      // An update that chooses its place may store elements that this tile does not need.
+      const Variable *plain = def.args.at(arg).as<Variable>();
+      if (plain && plain->var == stage->func->args.at(arg)) continue;
+      conditions.push_back(indices.back() >= make_int(int64, 0) && indices.back() < lower_expr(dim.range.extent, {{}, {}, scope.axes, scope.in_tile}));
     }
     in_tile = true;
   } else {

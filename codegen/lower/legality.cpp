@@ -1,11 +1,67 @@
 #include "legality.h"
 
+#include <algorithm>
+
+#include "accesses.h"
 #include "dsl/analysis/pit_axes.h"
 #include "dsl/error.h"
 #include "dsl/loop_names.h"
+#include "interval.h"
 
 namespace pit::lower {
 namespace {
+
+/// Whether a condition of the list bounds `key` from below (key >= c, key > c) or above.
+bool bounds(const std::vector<Expr> &conditions, const Expr &key, bool below) {
+  return std::any_of(conditions.begin(), conditions.end(), [&](const Expr &condition) {
+    const Binary *b = condition.as<Binary>();
+    if (!b) return false;
+    const bool greater = b->op == BinaryOp::Gt || b->op == BinaryOp::Ge, less = b->op == BinaryOp::Lt || b->op == BinaryOp::Le;
+    return (same_condition(b->a, key) && (below ? greater : less)) || (same_condition(b->b, key) && (below ? less : greater));
+  });
+}
+
+/// Whether some access takes `key` for an index wherever the predicates hold, so that it is in range there or the call fails
+/// under every schedule.
+bool is_used_as_index(const Plan &plan, const PlannedStage &stage, const Expr &key, const std::vector<Expr> &predicates) {
+  bool used = false;
+  for_each_access(plan, stage, [&](const Access &access) {
+    const bool indexes = std::any_of(access.indices.begin(), access.indices.end(), [&](const Expr &i) { return same_condition(i, key); });
+    if (!indexes) return;
+    used |= std::none_of(access.guards.begin(), access.guards.end(), [&](const Expr &guard) {
+      if (std::any_of(predicates.begin(), predicates.end(), [&](const Expr &p) { return same_condition(p, guard); })) return false;
+      bool reads_key = false;
+      walk(guard, [&](const Expr &node) {
+        reads_key |= same_condition(node, key);
+        return !reads_key;
+      });
+      return reads_key;
+    });
+  });
+  return used;
+}
+
+/// A partition needs a group for every position. A key that an expression guards (select(key >= 0, W(key), 0)) may have none,
+/// while the definition has a value there.
+void check_key(const Plan &plan, const PlannedStage &stage, const IndexPlan &index, const Directive &directive, const std::string &name) {
+  if (index.kind != IndexKind::Keyed || stage.level != Level::Root || is_used_as_index(plan, stage, index.key, index.predicates)) return;
+  VariableRanges ranges;
+  for (std::size_t i = 0; i < index.axis_parts.size(); ++i) {
+    const Range &r = index.axis_part_ranges[i];
+    ranges[index.axis_parts[i].get()] = {r.min, r.min + r.extent - make_int(int64, 1)};
+  }
+  const Interval keys = interval_of(index.key, ranges, plan, false);
+  std::int64_t low = -1;
+  const bool from_zero = bounds(index.predicates, index.key, true) || (keys.low.defined() && is_const_int(keys.low, &low) && low >= 0);
+  const bool to_end = bounds(index.predicates, index.key, false) || keys.high.defined();
+  if (from_zero && to_end) return;
+  const std::string key = to_string(index.key);
+  throw CompileError(name + ".pit_tile: nothing says that the key " + key + " is a group wherever " + stage.name() +
+                         " has a value: a select may guard its use, but a partition has no place for a key that is no group. Say " + stage.name() +
+                         (from_zero ? ".where(" + key + " < n)" : ".where(" + key + " >= 0)") +
+                         ", or bring the key into range: clamp(" + key + ", 0, n - 1)",
+                     directive.where);
+}
 
 void check_rule(const Plan &plan, const PlannedStage &stage, const PlannedDefinition &def, const Directive &directive,
                 const std::string &name) {
@@ -15,6 +71,7 @@ void check_rule(const Plan &plan, const PlannedStage &stage, const PlannedDefini
   choice.fused_from = index.axis_parts;
   choice.group = index.node->group;
   choice.micro = index.micro;
+  check_key(plan, stage, index, directive, name);
   const AxisReport report = pit_axis(*stage.func, def.number, choice);
   if (!report.is_pit) {
     throw CompileError(name + ".pit_tile: " + index.axis->name + " is not a PIT axis: " + report.reason, directive.where);
