@@ -117,7 +117,7 @@ class CallCheck {
 
   /// More than an address space holds: only a broadcast or an empty tensor can have such extents.
   /// Lowering relies on the limit (see cannot_wrap).
-  static constexpr std::int64_t kMostExtent = std::int64_t{1} << 47;
+  static constexpr std::int64_t kLargestExtent = std::int64_t{1} << 47;
 
   /// Extents are not negative, every element has an address, and there is data if there is an
   /// element.
@@ -125,7 +125,7 @@ class CallCheck {
     bool empty = false, overflow = false;
     for (int d = 0; d < t.ndim; ++d) {
       if (t.shape[d] < 0) refuse(i, "negative extent", "0 or more", "extents " + shape_text(t));
-      if (t.shape[d] > kMostExtent)
+      if (t.shape[d] > kLargestExtent)
         refuse(i, "an extent is too large", "extents up to 2^47", "extents " + shape_text(t));
       empty |= t.shape[d] == 0;
     }

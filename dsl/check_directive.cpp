@@ -207,6 +207,8 @@ class Check : DirectiveContext {
       fail(why + "; only combiners such as += have partial results");
   }
 
+  static constexpr std::ptrdiff_t kMostSpecializations = 16;
+
   void specialize() const {
     const Expr &condition = d_.exprs.at(0);
     if (!condition.defined() || !condition.type().is_bool())
@@ -218,6 +220,14 @@ class Check : DirectiveContext {
       fail("the condition " + to_string(condition) + " reads the loop " + free.front()->name +
            "; it is evaluated once, before the loops: use parameters, extents, or an index's "
            "density() and count()");
+    }
+    const auto so_far = std::ranges::count_if(before_, [&](const Directive &other) {
+      return other.kind == DirectiveKind::Specialize && same_definition(other);
+    });
+    if (so_far >= kMostSpecializations) {
+      fail("it has " + std::to_string(so_far) +
+           " specializations, and each is compiled apart; keep to those that pay, or make the rest "
+           "schedules of their own with Pipeline::with");
     }
   }
 

@@ -8,7 +8,9 @@
 #include "codegen/host/parallel.h"
 #include "codegen/ir/text.h"
 #include "dsl/error.h"
+#include "dump.h"
 #include "jit.h"
+#include "written_outputs.h"
 
 namespace pit::emit {
 
@@ -52,6 +54,9 @@ class Cache {
   }
 
   std::shared_ptr<const Code> find(const ir::Module &module, const Target &target) {
+    // A dump is of code that is made, not of code that is there.
+    if (dump_wanted("llvm") || dump_wanted("asm"))
+      return std::make_shared<const Code>(module, host::machine_of(target));
     const std::string key = target.to_string() + "\n" + ir::print(module);
     {
       const std::scoped_lock lock(mutex_);
@@ -95,7 +100,13 @@ std::string with_values(const std::string &message, const std::int64_t *values) 
   return text;
 }
 
-std::string message_of(const pit_call &call, const std::vector<std::string> &messages) {
+// The message of the check that failed, with its places for values; empty when it was no check.
+std::string check_message(const pit_call &call, const std::vector<std::string> &messages) {
+  const bool check = call.check >= 0 && static_cast<std::size_t>(call.check) < messages.size();
+  return check ? messages[static_cast<std::size_t>(call.check)] : "";
+}
+
+std::string message_of(const pit_call &call, const std::string &check) {
   const std::string index =
       call.index_name ? std::string("sparse index '") + call.index_name + "': " : "";
   switch (call.status) {
@@ -106,22 +117,26 @@ std::string message_of(const pit_call &call, const std::vector<std::string> &mes
     default:
       break;
   }
-  if (call.check >= 0 && static_cast<std::size_t>(call.check) < messages.size()) {
-    return with_values(messages[static_cast<std::size_t>(call.check)], call.values);
-  }
-  return with_values(
-      index + "the key {0} at position {1} is not a group; keys are 0 <= key < {2}, or -1 for none",
-      call.values);
+  if (!check.empty()) return with_values(check, call.values);
+  // To the sort -1 is no group: see ir::IndexSort.
+  const std::int64_t key = call.values[0];
+  const std::int64_t values[] = {key < 0 ? key + 1 : key, call.values[1], call.values[2]};
+  return with_values(index +
+                         "the key at position {1} is {0}, outside [0, {2}); exclude positions "
+                         "of no group by a predicate, e.g. where(key >= 0)",
+                     values);
 }
 
 class HostOperator final : public CompiledOperator {
  public:
   HostOperator(OperatorInfo info, std::shared_ptr<const Code> code, std::size_t inputs,
-               std::string missing, std::vector<std::string> statistic_names)
+               std::string missing, WrittenOutputs written,
+               std::vector<std::string> statistic_names)
       : CompiledOperator(std::move(info)),
         code_(std::move(code)),
         inputs_(inputs),
         missing_feature_(std::move(missing)),
+        written_(std::move(written)),
         statistic_names_(std::move(statistic_names)) {}
 
   void run(std::span<const DLTensor *const> tensors, std::span<const void *const> scalars,
@@ -142,7 +157,9 @@ class HostOperator final : public CompiledOperator {
     call.parallel = host::tbb_parallel_for;
     call.profile = statistics != nullptr;
     if (function->entry()(&call, tensors.data(), scalars.data()) != PIT_OK) {
-      throw RuntimeError("operator " + name() + ": " + message_of(call, function->messages()));
+      const std::string check = check_message(call, function->messages());
+      throw RuntimeError("operator " + name() + ": " + message_of(call, check) +
+                         written_.text(call, check));
     }
     if (statistics) add_statistics(call, *function, statistics);
   }
@@ -215,6 +232,7 @@ class HostOperator final : public CompiledOperator {
   std::shared_ptr<const Code> code_;
   std::size_t inputs_;
   std::string missing_feature_;
+  WrittenOutputs written_;
   std::vector<std::string> statistic_names_;
 };
 
@@ -225,7 +243,7 @@ std::shared_ptr<const CompiledOperator> make_host_operator(OperatorInfo info,
                                                            const Target &target) {
   return std::make_shared<const HostOperator>(
       std::move(info), Cache::instance().find(module, target), module.inputs.size(),
-      host::missing_feature(target), module.statistic_names);
+      host::missing_feature(target), WrittenOutputs(module), module.statistic_names);
 }
 
 }  // namespace pit::emit

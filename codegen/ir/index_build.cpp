@@ -128,7 +128,8 @@ std::optional<std::string> build_index(const IndexSort &sort, Evaluator *evaluat
     if (key < -1 || key >= groups) {
       return builder.fail(lists.size(), length,
                           "the key of the sparse index " + sort.index_name + " at position " +
-                              std::to_string(p) + " is " + std::to_string(key) + ", outside [-1, " +
+                              std::to_string(p) + " is " + std::to_string(key < 0 ? key + 1 : key) +
+                              ", outside [0, " +
                               std::to_string(groups) + ")");
     }
     if (key >= 0) lists[static_cast<std::size_t>(key)].push_back({p, p, true});

@@ -276,7 +276,8 @@ struct IndexPlace final : StmtNode {
 /// The same from keys: position p (0 <= p < length) belongs to group keys[p] (int64; -1 = dropped),
 /// positions ascending within a group (a parallel stable counting sort). Writes coordinates[e] = p,
 /// position[p] = e or -1, offsets, counts as IndexPlace (all zero on failure). A key outside [-1,
-/// groups) is reported with its value and position.
+/// groups) is reported with its position and its value, of which those below -1 stand for one more: -2
+/// for a key of -1 that is not dropped.
 struct IndexSort final : StmtNode {
   static constexpr StmtKind kKind = StmtKind::IndexSort;
   StoragePtr keys;

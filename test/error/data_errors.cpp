@@ -433,6 +433,60 @@ TEST_CASE("errors: data out of range is named, outputs keep their bytes, the nex
   }
 }
 
+TEST_CASE("errors: of several outputs the message says which have been written") {
+  Var i("i"), t("t");
+  TensorParam x(float32, 1, "x"), key(int32, 1, "key");
+  Func first("first"), second("second"), place("place");
+  first(i) = x(i) * 2;
+  place(i) = key(i) + 1;
+  place.compute_root();
+  second(i) = x(place(i));
+  const Buffer<float> data({3}, {1, 2, 3}), a({3}), b({3});
+  const auto message_of = [&](const Pipeline &p, const Buffer<int> &keys) -> std::string {
+    try {
+      p.compile()(data, keys, a, b);
+    } catch (const RuntimeError &error) {
+      return error.what();
+    }
+    return "no error";
+  };
+  const Pipeline p({first, second}, {}, "two");
+  CHECK(message_of(p, values<int>({0, 1, -1})) == "no error");
+  b.fill(9);
+  CHECK(message_of(p, values<int>({0, 2, 1})) ==
+        "operator two: second reads input 'x' at index 3 of dimension 0, whose extent is 3, at i = "
+        "1; the output 'first' has been written before");
+  CHECK(a(2) == 6);
+  CHECK(b(2) == 9);
+  // What is known from the inputs is said before anything is written.
+  a.fill(9);
+  CHECK(message_of(p, values<int>({0, 1})).find("written before") == std::string::npos);
+  CHECK(a(2) == 9);
+}
+
+TEST_CASE("errors: a key that is no group is named as it is") {
+  Var i("i"), tile("tile");
+  TensorParam x(float32, 1, "x"), w(float32, 1, "w"), key(int64, 1, "key");
+  Func F("F");
+  F(i) = select(x(i) > 0, w(key(i)), 5.f);
+  F.pit_tile(tile, {.axis = i, .group = key(i)});
+  const Callable f = Pipeline({F}, {}, "keyed").compile();
+  const Buffer<float> data({3}, {1, 0, 1}), out({3});
+  for (const std::int64_t bad : {std::int64_t{-1}, std::int64_t{-2}, std::int64_t{4}}) {
+    // Nothing reads w there, but a partition asks for the key.
+    std::string message = "no error";
+    try {
+      f(data, Buffer<float>({4}), values<std::int64_t>({0, bad, 3}), out);
+    } catch (const RuntimeError &error) {
+      message = error.what();
+    }
+    CHECK(message == "operator keyed: sparse index 'F.index': the key at position 1 is " +
+                         std::to_string(bad) +
+                         ", outside [0, 4); exclude positions of no group by a predicate, e.g. "
+                         "where(key >= 0)");
+  }
+}
+
 // --- unusual, but legal -----------------------------------------------------------------------
 
 struct Legal {

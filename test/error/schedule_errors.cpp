@@ -366,10 +366,74 @@ const std::vector<Case> kIndices = {
            s.multiply();
            s.Out.specialize(s.A.extent(0));
          }),
+    Case("more specializations than pay",
+         {"Out.specialize: it has 16 specializations", "each is compiled apart"},
+         [](Scene &s) {
+           s.multiply();
+           for (int n = 0; n < 17; ++n) s.Out.specialize(s.A.extent(0) < n);
+         }),
     Case("a bound of floats", {"Out.bound: min and extent are integers, and 1.5 is float32"},
          [](Scene &s) {
            s.multiply();
            s.Out.bound(s.i, 0, 1.5f);
+         }),
+};
+
+const char *const kAtom = "sse41.float32.4x8";
+
+const std::vector<Case> kAtoms = {
+    Case("an atom that there is not",
+         {"C.update(0).atom(\"nonsense\"): target", "no such atom", kAtom},
+         [](Scene &s) {
+           s.multiply();
+           s.C.update().atom("nonsense"), compile(s.Out);
+         }),
+    Case("an atom of no sum", {"C.atom: an atom multiplies matrices, and C is no sum of products"},
+         [](Scene &s) {
+           s.multiply();
+           s.C.atom(kAtom), compile(s.Out);
+         }),
+    Case(
+        "an atom of a plain loop nest",
+        {"C.update(0).atom(\"sse41.float32.4x8\"): an atom multiplies matrices, and this sum is no "
+         "product of them here: it runs one element at a time; tile its loops"},
+        [](Scene &s) {
+          s.C(s.i, s.j) += s.A(s.i, s.k) * s.B(s.k, s.j);
+          s.C.update().reorder(s.k, s.i, s.j).atom(kAtom), compile(s.C);
+        }),
+    Case("an atom of a sum of one factor", {"its value is no product, but A("},
+         [](Scene &s) {
+           s.C(s.i, s.j) += s.A(s.i, s.k) + s.B(s.k, s.j);
+           s.C.update().pit_tile(s.t, {.axis = s.k, .dense = {{s.k, 8}}}).atom(kAtom), compile(s.C);
+         }),
+    Case("an atom of a product whose factors both hold rows and columns",
+         {"no two factors hold rows and columns apart"},
+         [](Scene &s) {
+           s.C(s.i, s.j) += s.A(s.i + s.k, s.j) * s.B(s.k, s.j + s.i);
+           s.C.update().pit_tile(
+               s.t, {.axis = s.k, .group = s.i, .micro = {{s.i, 4}}, .dense = {{s.k, 8}}});
+           s.C.update().atom(kAtom), compile(s.C);
+         }),
+};
+
+const std::vector<Case> kKeys = {
+    Case("a key that a select guards",
+         {"D.pit_tile: nothing says that the key key(i) is a group wherever D has a value",
+          "a partition has no place", "D.where(key(i) >= 0)"},
+         [](Scene &s) {
+           s.D(s.i) = select(s.key(s.i) >= 0, s.x(s.i) * s.x(s.key(s.i)), 5.f);
+           s.D.pit_tile(s.t, {.axis = s.i, .group = s.key(s.i)}), compile(s.D);
+         }),
+    Case("a key that is not negative and that a select guards above", {"D.where(key(i) < n)"},
+         [](Scene &s) {
+           s.D(s.i) = select(s.key(s.i) < 3, s.x(s.key(s.i)), 5.f);
+           s.D.where(s.key(s.i) >= 0);
+           s.D.pit_tile(s.t, {.axis = s.i, .group = s.key(s.i)}), compile(s.D);
+         }),
+    Case("a key that indexes nothing", {"nothing says that the key min(key(i), 3) is a group"},
+         [](Scene &s) {
+           s.D(s.i) = s.x(s.i);
+           s.D.pit_tile(s.t, {.axis = s.i, .group = min(s.key(s.i), 3)}), compile(s.D);
          }),
 };
 
@@ -398,6 +462,8 @@ TEST_CASE("errors: places where a Func cannot be computed or read") {
   check_compile_errors(kPlaces);
 }
 TEST_CASE("errors: settings of indices and sizes of tiles") { check_compile_errors(kIndices); }
+TEST_CASE("errors: atoms") { check_compile_errors(kAtoms); }
+TEST_CASE("errors: keys that may be no group") { check_compile_errors(kKeys); }
 TEST_CASE("errors: targets") { check_compile_errors(kTargets); }
 
 TEST_CASE("errors: rows of a scan that do not read each other run in any order") {

@@ -99,6 +99,15 @@ TEST_CASE("dump - the name of a pass writes its file only") {
   }
 }
 
+TEST_CASE("dump - what has been compiled before is dumped as well") {
+  twice("h").compile();
+  for (int n = 0; n < 2; ++n) {
+    const DumpFolder folder("all");
+    twice("h").compile();
+    CHECK(folder.files() == "h.1.emit.pit h.2.mma.pit h.llvm.ll h.s");
+  }
+}
+
 TEST_CASE("dump - a dumped module reads back as what lowering gives") {
   const DumpFolder folder("mma");
   const std::string text = lowered(build_moe(true));

@@ -202,7 +202,11 @@ TEST_CASE("ir interpreter - a sorted index lists positions by key in order and d
   keys.data = {2, 0, 3, 2, 2, 0};
   contains(
       run(),
-      "operator route: the key of the sparse index by_expert at position 2 is 3, outside [-1, 3)");
+      "operator route: the key of the sparse index by_expert at position 2 is 3, outside [0, 3)");
+  keys.data = {2, 0, -2, 2, 2, 0};
+  contains(
+      run(),
+      "operator route: the key of the sparse index by_expert at position 2 is -1, outside [0, 3)");
   keys.data = {2, 0, 1, 2, 2, 0};
   contains(run(),
            "operator route: the sparse index by_expert needs 8 entries, but its capacity is 6");
