@@ -17,8 +17,15 @@ struct Feature {
 
 // In the order in which to_string prints them.
 constexpr Feature kFeatures[] = {
-    {"sse41", ""},      {"avx2", "sse41"}, {"avx512", "avx2"}, {"avx512_bf16", "avx512"},
-    {"cuda", ""},       {"sm_80", "cuda"}, {"sm_90a", "cuda"}, {"profile", ""},
+    {"sse41", ""},
+    {"avx2", "sse41"},
+    {"avx512", "avx2"},
+    {"avx512_bf16", "avx512"},
+    {"avx512_vnni", "avx512"},
+    {"cuda", ""},
+    {"sm_80", "cuda"},
+    {"sm_90a", "cuda"},
+    {"profile", ""},
     {"no_threads", ""},
 };
 
@@ -58,6 +65,7 @@ std::vector<std::string> host_features() {
         __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl")) {
       found.emplace_back("avx512");
       if (__builtin_cpu_supports("avx512bf16")) found.emplace_back("avx512_bf16");
+      if (__builtin_cpu_supports("avx512vnni")) found.emplace_back("avx512_vnni");
     }
   }
 #endif

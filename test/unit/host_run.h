@@ -137,7 +137,8 @@ inline Variant variant_for(const std::vector<TestTensor> &inputs,
 inline const std::vector<std::string> &tested_targets() {
   static const std::vector<std::string> targets = [] {
     std::vector<std::string> list;
-    for (const char *name : {"x86-64-linux", "x86-64-linux-avx2", "x86-64-linux-avx512"}) {
+    for (const char *name : {"x86-64-linux", "x86-64-linux-avx2", "x86-64-linux-avx512",
+                             "x86-64-linux-avx512_bf16-avx512_vnni"}) {
       if (missing_feature(Target(name)).empty()) list.emplace_back(name);
     }
     return list;
