@@ -22,21 +22,27 @@ Pipeline dense_product(Type type) {
   return Pipeline({Out}, {}, "dense_product");
 }
 
-Pipeline sparse_product(Type type, std::int64_t micro_rows, std::int64_t micro_columns,
+Pipeline sparse_product(std::int64_t micro_rows, std::int64_t micro_columns,
                         const std::string &name) {
-  Var m("m"), n("n"), mo("mo"), no("no"), mi("mi"), ni("ni"), kt("kt");
-  TensorParam A(type, 2, "A"), B(type, 2, "B");
+  Var m("m"), n("n"), mo("mo"), no("no"), mi("mi"), ni("ni"), mt("mt"), kt("kt");
+  TensorParam A(float32, 2, "A"), B(float32, 2, "B");
   RDom k(0, A.extent(1), "k");
   k.where(A(m, k) != 0);
   Func C("C"), Out("Out");
-  C(m, n) += cast(sum_type(type), A(m, k)) * cast(sum_type(type), B(k, n));
-  Out(m, n) = cast(output_type(type), C(m, n));
+  C(m, n) += A(m, k) * B(k, n);
+  Out(m, n) = C(m, n);
 
-  SparseIndex live =
-      C.update().index({.axis = k, .micro = {{m, micro_rows}, {k, micro_columns}}}).named("live");
+  if (micro_rows == 1 && micro_columns > 1) {
+    // Flat micro-tiles: of micro_columns columns the rows that are not zero come together, so that
+    // they share the rows of B. Their sums are scattered.
+    C.update().pit_tile(
+        mt, {.axis = m, .micro = {{m, 1}, {k, micro_columns}}, .dense = {{m, 128}, {n, 256}}});
+    return Pipeline({C}, {}, name);
+  }
   Out.tile(m, n, mo, no, mi, ni, micro_rows, 256).parallel(mo).parallel(no);
   C.compute_at(Out, no);
-  C.update().pit_tile(kt, {.dense = {{k, 64}}, .index = live});
+  C.update().pit_tile(
+      kt, {.axis = k, .micro = {{m, micro_rows}, {k, micro_columns}}, .dense = {{k, 64}}});
   return Pipeline({Out}, {}, name);
 }
 

@@ -31,7 +31,7 @@ Problem index_problem(const Pattern &pattern, const Settings &settings) {
     const auto &[a, b] = factors[static_cast<std::size_t>(set)];
     return expected_product(a.wide, b.wide, float32, *rows);
   };
-  Subject index = pit_subject("pit index", sparse_product(float32, pattern.rows, pattern.columns),
+  Subject index = pit_subject("pit index", sparse_product(pattern.rows, pattern.columns),
                               settings.target, inputs, float32, {size, columns});
   index.measured_us = index.index_us;
   index.versus = {{"memory read"}};
@@ -49,7 +49,7 @@ Problem compile_problem(const Settings &settings) {
   // Another name each time: equal pipelines share their code.
   problem.subjects.push_back({.system = "pit", .run = [count, settings](int) {
                                 const std::string name = "product_" + std::to_string((*count)++);
-                                sparse_product(float32, 64, 1, name).compile(settings.target);
+                                sparse_product(64, 1, name).compile(settings.target);
                               }});
   return problem;
 }

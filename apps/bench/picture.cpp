@@ -24,6 +24,14 @@ std::string format(double value) {
   return text.data();
 }
 
+std::string power_of_ten(double milliseconds) {
+  std::array<char, 32> text{};
+  const bool seconds = milliseconds >= 999;
+  std::snprintf(text.data(), text.size(), seconds ? "%g s" : "%g ms",
+                seconds ? milliseconds / 1000 : milliseconds);
+  return text.data();
+}
+
 std::string escaped(const std::string &text) {
   std::string result;
   for (const char c : text) {
@@ -87,7 +95,7 @@ class Picture {
   std::vector<Diagram> diagrams_;
   std::vector<std::string> systems_;
   std::vector<double> sparsities_;
-  double least_ = 0, most_ = 0;  // milliseconds, powers of ten
+  double least_ = 0, most_ = 0;  // milliseconds; the least is a power of ten
 
   static bool is_product(const Row &row) {
     return row.case_name.starts_with("spmm/") && row.total_us && row.sparsity;
@@ -112,9 +120,8 @@ class Picture {
       std::sort(sparsities_.begin(), sparsities_.end());
     }
     const double below = std::pow(10, std::floor(std::log10(time)));
-    const double above = std::pow(10, std::ceil(std::log10(time)));
     least_ = least_ == 0 ? below : std::min(least_, below);
-    most_ = std::max({most_, above, 10 * least_});
+    most_ = std::max({most_, 1.3 * time, 10 * least_});
   }
 
   // Places in a diagram. The sparsities are equally far apart: they would crowd at the right.
@@ -155,7 +162,7 @@ class Picture {
     for (double time = least_; time <= most_ * 1.01; time *= 10) {
       const double y = top + y_of(time);
       line(left, y, left + kPlotWidth, y, "#ccc", 1);
-      write(left - 6, y + 4, duration(time * 1000), "end", 12);
+      write(left - 6, y + 4, power_of_ten(time), "end", 12);
     }
     for (const double sparsity : sparsities_) {
       const double x = left + x_of(sparsity);

@@ -68,8 +68,7 @@ Problem sparse_problem(const Pattern &pattern, const Settings &settings) {
   problem.sparsity = pattern.zeros;
   problem.fill = 1;
   const std::vector<Inputs> inputs = inputs_of(factors);
-  problem.subjects.push_back(pit_subject("pit",
-                                         sparse_product(float32, pattern.rows, pattern.columns),
+  problem.subjects.push_back(pit_subject("pit", sparse_product(pattern.rows, pattern.columns),
                                          settings.target, inputs, float32, {size, size}));
   problem.subjects.front().versus = {{"OpenBLAS"},
                                      {"Eigen CSR"},

@@ -1,0 +1,171 @@
+// The benchmark's command line, and what it makes of measurements.
+#include <doctest/doctest.h>
+
+#include <sstream>
+
+// A program's parts are in no library.
+#include "apps/bench/options.cpp"  // NOLINT(bugprone-suspicious-include)
+#include "apps/bench/picture.cpp"  // NOLINT(bugprone-suspicious-include)
+#include "apps/bench/report.cpp"   // NOLINT(bugprone-suspicious-include)
+#include "apps/bench/row.cpp"      // NOLINT(bugprone-suspicious-include)
+#include "apps/program/command_line.h"
+
+using namespace pit::bench;
+using pit::program::UsageError;
+
+namespace {
+
+Options parsed(std::vector<std::string> words) {
+  words.insert(words.begin(), "pit_bench");
+  std::vector<char *> arguments;
+  for (std::string &word : words) arguments.push_back(word.data());
+  return parse_options(static_cast<int>(arguments.size()), arguments.data());
+}
+
+std::string refusal(const std::vector<std::string> &words) {
+  try {
+    parsed(words);
+  } catch (const UsageError &error) {
+    return error.what();
+  }
+  return "";
+}
+
+Row product(const std::string &micro, double sparsity, const std::string &system, double time) {
+  Row row{.case_name = "spmm/" + micro + "/f32/x", .type = "float32", .micro = micro};
+  row.system = system;
+  row.sparsity = sparsity;
+  row.total_us = row.best_us = time;
+  row.index_us = 0;
+  return row;
+}
+
+// How often `part` occurs in `text`.
+int count(const std::string &text, const std::string &part) {
+  int found = 0;
+  for (std::size_t at = text.find(part); at != text.npos; at = text.find(part, at + 1)) ++found;
+  return found;
+}
+
+}  // namespace
+
+TEST_CASE("the benchmark's options") {
+  const Options options =
+      parsed({"--case=spmm/*", "--json", "-", "--svg", "a.svg", "--markdown", "a.md", "--threads",
+              "2", "--seed", "9", "--seconds", "4", "--target", "x86-64-linux-avx2"});
+  CHECK(options.cases == "spmm/*");
+  CHECK(options.json == "-");
+  CHECK(options.svg == "a.svg");
+  CHECK(options.markdown == "a.md");
+  CHECK(options.threads == 2);
+  CHECK(options.seed == 9U);
+  CHECK(options.budget.seconds == 4);
+  CHECK(options.target == pit::Target("x86-64-linux-avx2"));
+  CHECK(!parsed({}).seed);
+  CHECK(parsed({"--small"}).budget.seconds == 0);
+  CHECK(parsed({"--from", "a.json", "--case", "moe*"}).from == "a.json");
+}
+
+TEST_CASE("what is wrong on the benchmark's command line is named") {
+  CHECK(refusal({"--nonsense"}) == "unknown option --nonsense");
+  CHECK(refusal({"spmm"}) == "unknown option spmm");
+  CHECK(refusal({"--json"}) == "--json needs a value");
+  CHECK(refusal({"--svg="}) == "--svg needs a file");
+  CHECK(refusal({"--threads", "0"}).find("--threads needs a whole number from 1 on") == 0);
+  CHECK(refusal({"--target", "potato"}).find("--target: Target 'potato'") == 0);
+  CHECK(refusal({"--target", "x86-64-linux-cuda"}).find("--target: only CPUs") == 0);
+  CHECK(refusal({"--from", "a.json", "--seed", "1"}).find("--from shows what was") == 0);
+  CHECK(refusal({"--from", "a.json", "--json", "b.json"}).find("--from shows what was") == 0);
+}
+
+TEST_CASE("results are read as they were written") {
+  Results results{.machine = {{"z", "first"}, {"a", "\"second\""}}, .rows = {}};
+  Row row{.case_name = "c", .type = "float32", .micro = "64x1", .system = "pit", .threads = 2};
+  row.sparsity = 0.95;
+  row.index_us = 1.5;
+  row.total_us = 12;
+  row.versus = "OpenBLAS";
+  row.ratio = 7.25;
+  row.rounds = 11;
+  results.rows = {row, {.case_name = "c", .system = "oneDNN", .note = "not found"}};
+  const Results read = from_json(to_json(results));
+  CHECK(to_json(read) == to_json(results));
+  CHECK(read.machine == results.machine);
+  REQUIRE(read.rows.size() == 2);
+  CHECK(read.rows[0].sparsity == 0.95);
+  CHECK(read.rows[0].ratio == 7.25);
+  CHECK(read.rows[0].threads == 2);
+  CHECK(!read.rows[0].rel_err);
+  CHECK(read.rows[1].note == "not found");
+  CHECK(!read.rows[1].total_us);
+  CHECK_THROWS_AS(from_json("[]"), std::runtime_error);
+  CHECK_THROWS_AS(from_json("not JSON"), std::runtime_error);
+}
+
+TEST_CASE("targets are judged by the rows that they are about") {
+  Row row{.case_name = "dense/f32", .system = "pit", .threads = 1};
+  row.total_us = 10;
+  row.versus = "OpenBLAS";
+  row.ratio = 0.9;
+  Row other = row;
+  other.versus = "oneDNN";
+  other.ratio = 0.1;
+  Row call{.case_name = "call/one-element", .system = "pit"};
+  call.total_us = 0.75;
+  CHECK(targets_text({.machine = {}, .rows = {row, other, call}}) ==
+        "met      dense float32 product, beside OpenBLAS (dense/f32, 1 thread): 0.90x, wanted at "
+        "least 0.85x\n"
+        "not met  calling an operator (call/one-element, 1 thread): 0.75 us, wanted at most 0.50 "
+        "us\n");
+  row.ratio = 0.84;
+  CHECK(targets_text({.machine = {}, .rows = {row}}).starts_with("not met "));
+}
+
+TEST_CASE("the report has the machine, the targets, the picture and a line a system") {
+  Row row{.case_name = "moe/equal", .system = "pit", .threads = 2};
+  row.total_us = row.best_us = 81000;
+  row.index_us = 5;
+  row.workspace_bytes = 13.1e6;
+  row.rel_err = 4e-7;
+  row.versus = "OpenBLAS, gathered rows";
+  row.ratio = 0.7;
+  Row again = row;
+  again.versus = "another";
+  again.ratio = 3;
+  const std::string page = report({.machine = {{"cores", "2"}}, .rows = {row, again}}, "host.svg");
+  CHECK(page.find("| cores | 2 |") != page.npos);
+  CHECK(page.find("![Time of sparse products over sparsity](host.svg)") != page.npos);
+  CHECK(page.find("| moe/equal | 2 | at least 0.83x | 0.70x | **not met** |") != page.npos);
+  CHECK(page.find("| moe/equal | 2 | pit | 81.0 ms | 81.0 ms | 5.00 us | 13.1 MB | 4.0e-07 | "
+                  "OpenBLAS, gathered rows 0.70x, another 3.00x |") != page.npos);
+  CHECK(report({.machine = {}, .rows = {row}}, "").find("![") == std::string::npos);
+}
+
+TEST_CASE("the picture has a diagram a micro-tile, a line a system, and every point in its frame") {
+  Results results;
+  for (const char *micro : {"64x1", "1x1"}) {
+    for (const double sparsity : {0., 0.5, 0.99}) {
+      results.rows.push_back(product(micro, sparsity, "pit", 1e6 * (1 - sparsity)));
+      results.rows.push_back(product(micro, sparsity, "a < b", 2000));
+      results.rows.push_back(results.rows.back());
+      results.rows.back().threads = 2;
+    }
+  }
+  const std::string svg = picture(results);
+  CHECK(svg.starts_with("<svg xmlns"));
+  CHECK(count(svg, ">micro-tiles ") == 2);
+  CHECK(count(svg, "<polyline") == 4);
+  CHECK(count(svg, "a &lt; b") == 1);
+  CHECK(count(svg, "nan") + count(svg, "inf") + count(svg, "\"-") == 0);
+  CHECK(picture({}).find("</svg>") != std::string::npos);
+}
+
+TEST_CASE("numbers in three digits") {
+  CHECK(three_digits(0.0634) == "0.063");
+  CHECK(three_digits(0.5) == "0.50");
+  CHECK(three_digits(9.999) == "10.0");
+  CHECK(three_digits(123.4) == "123");
+  CHECK(duration(0.25) == "0.25 us");
+  CHECK(duration(2460) == "2.46 ms");
+  CHECK(duration(3e6) == "3.00 s");
+}
