@@ -63,6 +63,8 @@ class Verifier {
   std::unordered_set<const StorageNode *> inputs_;
   std::unordered_set<const ParamNode *> params_;
   std::vector<ParallelLoop> parallel_;
+  int loops_never_run_ =
+      0;  ///< enclosing loops of no iterations: what is inside races with nothing
 
   // --- rules
   // --------------------------------------------------------------------------------------------------
@@ -256,7 +258,7 @@ class Verifier {
                     const std::vector<Expr> &guards, bool atomic) const {
     verify_exists(s);
     require(inputs_.count(s.get()) == 0, "the input " + s->name + " is written");
-    if (atomic) return;
+    if (atomic || loops_never_run_ > 0) return;
     for (const ParallelLoop &loop : parallel_) {
       if (loop.own.count(s.get()) != 0 || loop.conditions > 0) continue;
       require(any_depends(indices, loop) || any_depends(guards, loop),
@@ -301,9 +303,12 @@ class Verifier {
     std::int64_t extent = 0;
     const bool parallel =
         is_parallel(loop.loop_kind) && !(is_const_int(loop.extent, &extent) && extent <= 1);
+    const bool never = never_runs(loop.extent);
+    loops_never_run_ += never;
     if (parallel) parallel_.push_back({&loop, {loop.var.get()}, {}});
     verify(loop.body, false);
     if (parallel) parallel_.pop_back();
+    loops_never_run_ -= never;
     variables_.erase(loop.var.get());
   }
 
@@ -392,7 +397,15 @@ class Verifier {
         break;
     }
     if (!store.axes.empty()) verify_iterations(store);
-    verify_write(store.storage, store.indices, store.guards, store.atomic);
+    const bool never = std::any_of(store.axes.begin(), store.axes.end(), [&](const VarPtr &axis) {
+      return never_runs(axes_.at(axis.get()).extent);
+    });
+    verify_write(store.storage, store.indices, store.guards, store.atomic || never);
+  }
+
+  static bool never_runs(const Expr &extent) {
+    std::int64_t n = 1;
+    return is_const_int(extent, &n) && n <= 0;
   }
 
   /// Rules of a store with several iterations.

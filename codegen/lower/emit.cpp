@@ -296,7 +296,10 @@ Expr Emitter::position_of(const IndexPlan &index, const std::vector<VarPtr> &var
 
 Expr Emitter::lower_query(const IndexQuery &query) {
   const auto it = plan_->index_of.find(identity_of(query.index));
-  internal_check(it != plan_->index_of.end(), "an index that is asked for is not part of the pipeline");
+  if (it == plan_->index_of.end()) {
+    throw CompileError("index " + query.index->name + " is asked for its lists, but no definition of this pipeline has it; use it in the schedule of one that is an output, or that an output reads",
+                       query.index->where);
+  }
   IndexPlan *index = it->second;
   need_index(index);
   if (index->kind == IndexKind::Range || index->kind == IndexKind::Given) {
@@ -312,21 +315,35 @@ Expr Emitter::lower_query(const IndexQuery &query) {
       const Expr all = max(index->kind == IndexKind::Keyed ? index->length : index->groups * index->length, make_int(int64, 1));
       return cast(float32, cast(float64, kept) / cast(float64, all));
     }
-    case IndexQueryKind::Position: {
-      if (!index->position) {
-        throw CompileError("position() of index " + index->name() + " needs its inverse, which no store_compact asks for",
-                           index->node->where);
-      }
-      Expr place;
-      for (std::size_t i = 0; i < query.args.size(); ++i) {
-        const Expr here = to_int64(lower(query.args[i]));
-        const bool last = i + 1 == query.args.size();
-        place = place.defined() ? place * (last ? index->length : index->group.at(i).groups) + here : here;
-      }
-      return index_load(index->position, place);
-    }
+    case IndexQueryKind::Position: return lower_position(*index, query);
   }
   throw InternalError("unknown index query");
+}
+
+/// The place of a micro-tile in the lists; -1 where it is not listed, also because there is no such group or micro-tile.
+Expr Emitter::lower_position(const IndexPlan &index, const IndexQuery &query) {
+  const bool keyed = index.kind == IndexKind::Keyed;
+  const std::size_t rank = keyed ? 1 : index.group.size();
+  auto fail = [&](const std::string &what) {
+    throw CompileError("position() of index " + index.name() + " " + what, index.node->where);
+  };
+  if (query.args.size() != rank + 1) {
+    fail("takes " + std::to_string(rank) + (keyed ? " key" : " coordinates of the group") + " and one of the axis, and is given " +
+         std::to_string(query.args.size()));
+  }
+  if (index.data_dependent_range) fail("is not known: the bounds of " + index.axis->name + " are data");
+  const Expr zero = make_int(int64, 0), none = make_int(int64, -1);
+  const Expr axis = to_int64(lower(query.args.back()));
+  Expr group = zero, inside = axis >= zero && axis < index.length;
+  for (std::size_t i = 0; i < rank; ++i) {
+    const Expr here = to_int64(lower(query.args[i])), groups = keyed ? index.groups : index.group[i].groups;
+    inside = inside && (here >= zero && here < groups);
+    group = group * groups + here;
+  }
+  if (!keyed) return select(inside, index_load(index.position, group * index.length + axis), none);
+  const Expr entry = index_load(index.position, axis), first = index_load(index.offsets, group);
+  const Expr listed = entry >= first && entry < first + index_load(index.counts, group);
+  return select(inside && listed, entry, none);
 }
 
 }  // namespace pit::lower

@@ -85,6 +85,7 @@ class Emitter {
   Expr lower_call(const Call &call, const std::vector<Expr> &args);
   Expr load_at_root(const PlannedStage &stage, int component, const std::vector<Expr> &args);
   Expr lower_query(const IndexQuery &query);
+  Expr lower_position(const IndexPlan &index, const IndexQuery &query);
   std::vector<Expr> root_indices(const PlannedStage &stage, const std::vector<Expr> &args, Expr *missing);
   Expr position_of(const IndexPlan &index, const std::vector<VarPtr> &vars, const std::vector<Expr> &args, Expr *missing);
 
@@ -110,7 +111,7 @@ class Emitter {
   bool realizes_here(const Job &job, const Dim &dim) const;
   std::vector<Expr> residual_predicates(const PlannedDefinition &def, const IndexPlan &index,
                                         const std::string &name) const;
-  static void refresh_lanes(Job &job);
+  static void refresh_inside(Job &job, std::size_t i);
   static std::vector<Expr> take_guards_outside(Job &job, std::size_t i);
   ir::Stmt emit_tile(Job &job, std::size_t i, const Scope &loops, const Expr &group, const Expr &count, const Expr &entry,
                      bool all_full);

@@ -102,7 +102,7 @@ Stmt Emitter::emit_pit_tile(Job &job, std::size_t i) {
   Stmt inside = emit_tile(job, i, loops, g, make_variable(count), make_variable(entry), false);
   if (masked) {
     // Tiles whose micro-tiles pass everywhere need no mask.
-    refresh_lanes(unmasked);
+    refresh_inside(unmasked, i);
     std::erase_if(unmasked.predicates, [&](const Expr &p) {
       return std::any_of(index.predicates.begin(), index.predicates.end(), [&](const Expr &q) { return same_condition(p, q); });
     });
@@ -141,10 +141,10 @@ std::vector<Expr> Emitter::take_guards_outside(Job &job, std::size_t i) {
   return outside;
 }
 
-/// Lanes of its own for a second copy of what is inside a tile's loop.
-void Emitter::refresh_lanes(Job &job) {
+/// Loops and lanes of its own for a second copy of what is inside the tile's loop i.
+void Emitter::refresh_inside(Job &job, std::size_t i) {
   PitLoop &pit = job.nest.pit;
-  for (std::size_t k = static_cast<std::size_t>(job.level) + 1; k < job.nest.dims.size(); ++k) {
+  for (std::size_t k = i + 1; k < job.nest.dims.size(); ++k) {
     Dim &dim = job.nest.dims[k];
     const VarPtr old = dim.var;
     dim.var = dim.lane ? ir::make_axis_variable(old->name) : ir::make_loop_variable(old->name);

@@ -281,7 +281,7 @@ class Planner {
     for (const Directive &d : schedule_.directives) {
       if (!d.index || !uses_index(d)) continue;
       IndexPlan *index = add_index(d.index);
-      if (d.kind == DirectiveKind::StoreCompact) index->wants_position = true;
+      if (d.kind == DirectiveKind::StoreCompact || is_asked(d.index, {IndexQueryKind::Position})) index->wants_position = true;
     }
     for (const IndexPtr &output : pipeline_.output_indices()) {
       bool found = plan_->index_of.contains(identity_of(output));
@@ -289,20 +289,25 @@ class Planner {
     }
   }
 
-  /// An index that is only declared costs nothing, unless an expression asks for its density.
+  /// An index that is only declared costs nothing, unless an expression asks for its density or positions.
   bool uses_index(const Directive &d) const {
-    if (d.kind != DirectiveKind::Index) return true;
+    return d.kind != DirectiveKind::Index || is_asked(d.index, {IndexQueryKind::Density, IndexQueryKind::Count, IndexQueryKind::Position});
+  }
+
+  bool is_asked(const IndexPtr &index, const std::vector<IndexQueryKind> &kinds) const {
     bool used = false;
     auto look = [&](const Expr &e) {
       walk(e, [&](const Expr &node) {
-        if (const IndexQuery *query = node.as<IndexQuery>()) used |= identity_of(query->index) == identity_of(d.index);
+        const IndexQuery *query = node.as<IndexQuery>();
+        used |= query && identity_of(query->index) == identity_of(index) && std::find(kinds.begin(), kinds.end(), query->query) != kinds.end();
         return true;
       });
     };
     for (const auto &stage : plan_->stages) {
       for (const PlannedDefinition &def : stage->definitions) {
-        for (const Expr &e : def.values) look(e);
-        for (const Expr &e : def.predicates) look(e);
+        for (const auto *list : {&def.args, &def.values, &def.predicates}) {
+          for (const Expr &e : *list) look(e);
+        }
         for (const auto &[condition, directives] : def.specializations) look(condition);
       }
     }

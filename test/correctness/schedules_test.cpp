@@ -1,0 +1,242 @@
+// Combinations of directives that a schedule seldom has: each once gave a wrong result or no code.
+#include "test/correctness/agreement.h"
+
+using namespace pit;
+using namespace pit::test;
+
+namespace {
+
+const std::vector<Size> kSizes = {{1, 1}, {5, 3}, {29, 17}, {40, 33}};
+
+/// A[rows, columns] with zeros, key[rows] in [0, columns), and whatever outputs are named.
+std::vector<Data> data_of(const std::vector<std::string> &vectors,
+                          const std::vector<std::string> &matrices, bool exact_only = true) {
+  return sweep(
+      kSizes,
+      [=](const Size &s, double zeros, bool exact, std::mt19937 &generator) -> Problem {
+        Problem p;
+        p.inputs.emplace("A", random_values(float32, s, generator, exact, zeros));
+        p.inputs.emplace("key", random_integers(int32, {s[0]}, generator, 0, s[1]));
+        for (const std::string &name : vectors) p.outputs[name] = {s[0]};
+        for (const std::string &name : matrices) p.outputs[name] = s;
+        return p;
+      },
+      exact_only);
+}
+
+}  // namespace
+
+TEST_CASE("softmax states over rows of which some have no value, and lanes past the last row") {
+  Var i("i"), j("j");
+  TensorParam A(float32, 2, "A"), key(int32, 1, "key");
+  RDom k(0, A.extent(1), "k");
+  Func P("P"), O("O");
+  P(i, j) += softmax_term(A(i, k) * 0.5f, A(i, j) + f32(key(i)));
+  O(i, j) = softmax_value(P(i, j));
+  P.compute_root();
+  const Pipeline all({O}, {}, "softmax");
+  check_agreement(
+      {all,
+       {"", "P.compute_root()\n",
+        "P.compute_root()\nP.update(0).pit_tile(t, axis=i, micro={i:4})\n",
+        "P.compute_root()\nP.update(0).pit_tile(t, axis=j, micro={j:3}, dense={j:6, i:4})\n"},
+       inexact(data_of({}, {"O"}))});
+  Func Q("Q"), R("R");
+  Q(i, j) += softmax_term(A(i, k) * 0.5f, A(i, j));
+  Q.where(key(i) % 3 != 1);
+  R(i, j) = softmax_value(Q(i, j));
+  R.where(key(i) % 3 != 1);
+  check_agreement(
+      {Pipeline({R}, {}, "some_rows"),
+       {"", "Q.compute_root()\nQ.update(0).vectorize(i, 4)\n",
+        "Q.compute_root()\nQ.update(0).pit_tile(t, axis=k, micro={i:4}, dense={k:8, i:4, j:4})\n"},
+       inexact(data_of({}, {"R"}))});
+}
+
+TEST_CASE("the group of an index is a loop that the schedule has split") {
+  Var i("i"), j("j");
+  TensorParam A(float32, 2, "A");
+  Func Y("Y");
+  Y(i, j) = A(i, j) * 2.f;
+  Y.where(A(i, j) > 0);
+  check_agreement(
+      {Pipeline({Y}, {}, "split_group"),
+       {"Y.split(i, io, ii, 8)\nY.pit_tile(t, axis=j, dense={j:4})\n",
+        "Y.split(i, io, ii, 8)\nY.reorder(ii, io)\nY.pit_tile(t, axis=j, dense={j:4})\n",
+        "Y.split(i, io, ii, 16)\nY.split(io, x, y, 4)\nY.parallel(x)\n"
+        "Y.pit_tile(t, axis=j)\n",
+        "Y.split(i, io, ii, 4)\nY.pit_tile(t, axis=j, micro={j:2, i:4}, dense={j:8})\n"},
+       data_of({}, {"Y"})});
+}
+
+TEST_CASE("a producer at every loop of a tiled consumer") {
+  Var i("i"), j("j"), u("u"), v("v");
+  TensorParam A(float32, 2, "A"), key(int32, 1, "key");
+  RDom k(0, A.extent(1), "k");
+  Func F("F"), Y("Y");
+  F(u, v) = A(u, v) + 1.f;
+  F(u, v) += f32(key(u));
+  k.where(A(i, k) != 0);
+  Y(i, j) += F(i, k) * A(i, j);
+  const std::string tile = "Y.update(0).pit_tile(t, axis=k, dense={k:4})\n";
+  const std::string rows = "Y.update(0).pit_tile(t, axis=i, dense={i:4})\n";
+  check_agreement(
+      {Pipeline({Y}, {}, "at_every_loop"),
+       {"", tile + "F.compute_at(Y.update(0), i)\n", tile + "F.compute_at(Y.update(0), j)\n",
+        tile + "F.compute_at(Y.update(0), t)\n", rows + "F.compute_at(Y.update(0), j)\n",
+        "Y.update(0).pit_tile(t, axis=i, group=j, dense={i:3})\nF.compute_at(Y.update(0), j)\n",
+        rows + "Y.update(0).parallel(j)\n"},
+       data_of({}, {"Y"})});
+}
+
+TEST_CASE("updates of a producer in a tile: in order, scattered, reading the Func itself") {
+  Var i("i"), j("j"), u("u"), v("v");
+  TensorParam A(float32, 2, "A"), key(int32, 1, "key");
+  RDom k(0, A.extent(1), "k"), r(0, A.extent(0), "r"), s(1, max(A.extent(1) - 1, 0), "s");
+  Func F("F"), Y("Y");
+  F(u, v) = A(u, v);
+  k.where(A(u, k) != 0);
+  F(u, v) = min(max(F(u, v) * 2.f + A(u, k), 0.f), 9.f);  // keeps the order of k
+  Y(i, j) = F(i, j) + 1.f;
+  check_agreement({Pipeline({Y}, {}, "recurrence"),
+                   {"", "F.compute_at(Y, i)\n", "F.compute_at(Y, j)\n",
+                    "Y.pit_tile(t, axis=i, dense={i:4})\nF.compute_at(Y, t)\n"},
+                   data_of({}, {"Y"})});
+
+  Func G("G"), Z("Z");
+  G(v) = 1.f;
+  G(key(r)) += A(r, 0);  // may store elements that a tile does not need
+  Z(i, j) = G(j) + A(i, j);
+  check_agreement({Pipeline({Z}, {}, "scatter"),
+                   {"", "G.compute_at(Z, i)\n", "G.compute_at(Z, j)\n"},
+                   data_of({}, {"Z"})});
+
+  Func S("S"), W("W");
+  S(u, v) = A(u, v);
+  S(u, s) = S(u, s - 1) + A(u, s);
+  W(i, j) = S(i, j);
+  check_agreement(
+      {Pipeline({W}, {}, "scan"),
+       {"", "S.compute_at(W, i)\nS.bound(v, 0, 33)\n"},
+       sweep(
+           {{5, 33}},
+           [](const Size &size, double zeros, bool exact, std::mt19937 &generator) -> Problem {
+             return {
+                 {{"A", random_values(float32, size, generator, exact, zeros)}}, {}, {{"W", size}}};
+           },
+           true)});
+}
+
+TEST_CASE("an index lists what passes a whole conjunction, not each conjunct somewhere") {
+  Var i("i"), j("j");
+  TensorParam A(float32, 2, "A"), key(int32, 1, "key");
+  Func Y("Y");
+  Y(i, j) = A(i, j) + 1.f;
+  Y.where(key(i) % 2 == 0);
+  Y.where(j < key(i));
+  Y.where(A(i, j) != 0);
+  SparseIndex index = Y.index({.axis = j, .micro = {{i, 4}}});
+  Y.store_compact(index);
+  Y.bound(i, 0, A.extent(0)).bound(j, 0, A.extent(1));
+  const Pipeline pipeline({Y}, {index}, "conjunction");
+  const std::string schedule = pipeline.schedule().to_string();
+  check_agreement(
+      {pipeline,
+       {schedule, schedule + "Y.pit_tile(t, dense={j:4}, index=Y.index)\n"},
+       sweep(
+           kSizes,
+           [](const Size &s, double zeros, bool exact, std::mt19937 &generator) -> Problem {
+             const std::int64_t groups = (s[0] + 3) / 4, entries = groups * s[1];
+             return {{{"A", random_values(float32, s, generator, exact, zeros)},
+                      {"key", random_integers(int32, {s[0]}, generator, 0, s[1])}},
+                     {},
+                     {{"Y", {entries, 4}},
+                      {"Y.index.offsets", {groups + 1}},
+                      {"Y.index.coordinates", {entries}},
+                      {"Y.index.count", {1}}}};
+           },
+           true)});
+}
+
+TEST_CASE("rows of a CSR matrix as the axis: what their columns say is tested inside the tile") {
+  Var i("i"), j("j");
+  TensorParam rows(int32, 1, "rows"), columns(int32, 1, "columns"), A(float32, 2, "A");
+  RDom p = csr(rows, columns, i, "p");
+  const Expr column = columns(p);
+  p.where(A(i, column) > 0);
+  Func Y("Y");
+  Y(i, j) += A(i, column) * A(column, j);
+  check_agreement(
+      {Pipeline({Y}, {}, "csr_rows"),
+       {"", "Y.update(0).pit_tile(t, axis=i)\n", "Y.update(0).pit_tile(t, axis=j, dense={j:8})\n"},
+       sweep(
+           {{1, 1}, {9, 9}, {24, 24}},
+           [](const Size &s, double zeros, bool exact, std::mt19937 &generator) -> Problem {
+             const AnyBuffer offsets(int32, {s[0] + 1});
+             std::vector<std::int64_t> kept;
+             std::uniform_int_distribution<int> coin(0, 2);
+             for (std::int64_t row = 0; row < s[0]; ++row) {
+               offsets.set_number(Shape{row}, static_cast<double>(kept.size()));
+               for (std::int64_t c = 0; c < s[1]; ++c) {
+                 if (coin(generator) == 0) kept.push_back(c);
+               }
+             }
+             offsets.set_number(Shape{s[0]}, static_cast<double>(kept.size()));
+             const AnyBuffer list(int32, {static_cast<std::int64_t>(kept.size())});
+             for (std::size_t e = 0; e < kept.size(); ++e) {
+               list.set_number(Shape{static_cast<std::int64_t>(e)}, static_cast<double>(kept[e]));
+             }
+             return {{{"rows", offsets},
+                      {"columns", list},
+                      {"A", random_values(float32, s, generator, exact, zeros)}},
+                     {},
+                     {{"Y", s}}};
+           },
+           true)});
+}
+
+TEST_CASE("a parallel loop inside a tile") {
+  Var i("i"), j("j");
+  TensorParam A(float32, 2, "A"), key(int32, 1, "key");
+  Func Y("Y");
+  Y(i, j) = 1.f;
+  Y(i, j) += A(i, j) + f32(key(i));
+  Y.where(key(i) % 2 == 0);
+  check_agreement({Pipeline({Y}, {}, "parallel_inside"),
+                   {"Y.update(0).parallel(j)\nY.update(0).pit_tile(t, axis=i, dense={i:2})\n",
+                    "Y.update(0).pit_tile(t, axis=i, dense={i:8})\nY.update(0).parallel(j)\n"},
+                   data_of({}, {"Y"})});
+}
+
+TEST_CASE("full micro-tiles keep the predicates that their index does not list") {
+  Var i("i"), j("j");
+  TensorParam A(float32, 2, "A"), key(int32, 1, "key");
+  RDom r(0, i64(key(j % A.extent(0))) + 1, "r");
+  r.where(A(i, r) > 0);
+  Func Y("Y");
+  Y(i, j) = 0.f;
+  Y(i, j) = min(Y(i, j), A(i, r));
+  Y.where(A(i, j) != 0);
+  check_agreement({Pipeline({Y}, {}, "unlisted"),
+                   {"", "Y.update(0).pit_tile(t, axis=i)\n"},
+                   data_of({}, {"Y"})});
+}
+
+TEST_CASE("updates that store along one dimension what another one ranges over") {
+  Var i("i"), j("j"), u("u"), v("v");
+  TensorParam A(float32, 2, "A");
+  Func F("F"), Y("Y");
+  F(u, v) = A(0, v % 2);
+  F(v, v) += 1.f;
+  F(u, u % 4) += 2.f;
+  Y(i, j) = F(j % 2, j % 2) + A(i, j);
+  check_agreement(
+      {Pipeline({Y}, {}, "diagonal"),
+       {"", "F.compute_root()\n"},
+       sweep(
+           {{5, 3}, {29, 17}},
+           [](const Size &s, double zeros, bool exact, std::mt19937 &generator) -> Problem {
+             return {{{"A", random_values(float32, s, generator, exact, zeros)}}, {}, {{"Y", s}}};
+           },
+           true)});
+}
