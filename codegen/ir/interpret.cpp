@@ -74,8 +74,11 @@ class Interpreter {
           std::vector<std::int64_t>{static_cast<std::int64_t>(module_.statistic_names.size())});
       buffer->zero();
     }
+    const bool nothing_to_write = std::all_of(
+        module_.outputs.begin(), module_.outputs.end(),
+        [&](const StoragePtr &output) { return evaluator_.buffer(output).size() == 0; });
     try {
-      run(module_.body);
+      if (!nothing_to_write || module_.outputs.empty()) run(module_.body);
     } catch (const AccessError &error) {
       throw InternalError(explain(error.what()));
     }

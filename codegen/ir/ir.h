@@ -323,7 +323,7 @@ struct Stage final : StmtNode {
       : StmtNode(kKind), name(std::move(n)), stage_kind(k), body(std::move(b)) {}
 };
 
-/// A lowered pipeline.
+/// A lowered pipeline. A call whose outputs all have no element does nothing, whatever the body says.
 struct Module {
   std::string name;
   std::vector<StoragePtr> inputs;  ///< Space::Tensor, in the order of the signature

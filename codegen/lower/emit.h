@@ -102,6 +102,7 @@ class Emitter {
   ir::Stmt emit_inside(Job &job, int i);
   ir::Stmt emit_body(Job &job);
   std::vector<Expr> tails_;  ///< guards of the statement under way that say which lanes are iterations at all
+  std::vector<Expr> split_tails_;  ///< those of them past which operands cannot be read
   void choose_lanes(Job &job);
   bool sums_along_innermost(const Job &job) const;
   void check_lanes(const Job &job) const;

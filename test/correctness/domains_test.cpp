@@ -198,3 +198,22 @@ TEST_CASE("updates that read their own Func keep the order of what meets") {
     check_agreement({p, {p.schedule().to_string()}, sweep({{5, 3}, {33, 7}}, small, true)});
   }
 }
+
+TEST_CASE("outputs without elements, and bounds that an interval does not show") {
+  Var i("i"), j("j");
+  TensorParam A(float32, 2, "A");
+  Func H("H"), Y("Y");
+  H(i, j) = A(i, j) * A(i, j) - 1.f;
+  Y(i, j) = H(i, j) + H(i, 0);
+  check_agreement(
+      {Pipeline({Y}, {}, "empty"), {"", "H.compute_root()\n"}, sweep({{3, 0}}, matrix)});
+  const Expr low = min(i64(i) / 2, A.extent(1));
+  RDom r(low, min(A.extent(1) - low, 5), "r"), none(0, -1, "none");
+  Func R("R"), Q("R");
+  R(i) += A(i, r);
+  check_agreement({Pipeline({R}, {}, "band"),
+                   {"", "R.update(0).split(i, io, ii, 4)\n"},
+                   sweep({{5, 3}, {33, 70}}, matrix)});
+  Q(i) += A(i, none);
+  check_agreement({Pipeline({Q}, {}, "none"), {""}, sweep({{5, 3}, {33, 70}}, matrix)});
+}

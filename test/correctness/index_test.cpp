@@ -255,3 +255,51 @@ TEST_CASE("CSR: a sequence of non-zeros, a column that occurs twice counts twice
                })});
   }
 }
+
+TEST_CASE("position() as a value: the entry of a micro-tile, -1 where it is not listed") {
+  Var m("m"), g("g"), c("c"), tile("tile");
+  TensorParam A(float32, 2, "A");
+  for (const std::int64_t micro : {1, 4}) {
+    RDom k(0, A.extent(1), "k");
+    k.where(A(m, k) != 0);
+    Func S("S"), P("P");
+    S(m) += A(m, k);
+    SparseIndex live =
+        S.update().index({.axis = k, .micro = {{m, micro * 2}, {k, micro}}}).named("live");
+    S.update().pit_tile(tile, {.dense = {{k, 8}}, .index = live});
+    P(g, c) = i32(live.position({g - 1, c - 2})) * 3;
+    const Pipeline pipeline({S, P}, {}, "positions");
+    check_agreement(
+        {pipeline,
+         {pipeline.schedule().to_string(), pipeline.schedule().to_string() + "P.vectorize(c, 8)\n"},
+         sweep({{0, 3}, {3, 0}, {1, 1}, {37, 45}},
+               [&](const Size &s, double zeros, bool exact, std::mt19937 &generator) -> Problem {
+                 return {{{"A", random_values(float32, s, generator, exact, zeros)}},
+                         {},
+                         {{"S", {s[0]}}, {"P", {s[0] + 3, s[1] + 5}}}};
+               })});
+  }
+}
+
+TEST_CASE("position() of a keyed index: the place of a position in the list of a key") {
+  Var t("t"), p("p"), e("e"), tile("tile");
+  TensorParam x(float32, 1, "x"), w(float32, 1, "w"), key(int32, 1, "key");
+  Func Y("Y"), P("P");
+  Y(t) = x(t) * w(key(t));
+  Y.where(key(t) >= 0);
+  SparseIndex by_key = Y.index({.axis = t, .group = key(t)}).named("by_key");
+  Y.pit_tile(tile, {.dense = {{t, 4}}, .index = by_key});
+  P(e, p) = i32(by_key.position({e - 1, p - 1}));
+  const Pipeline pipeline({Y, P}, {}, "places");
+  check_agreement(
+      {pipeline,
+       {pipeline.schedule().to_string()},
+       sweep({{0, 3}, {1, 1}, {40, 5}},
+             [&](const Size &s, double, bool exact, std::mt19937 &generator) -> Problem {
+               return {{{"x", random_values(float32, {s[0]}, generator, exact)},
+                        {"w", random_values(float32, {s[1]}, generator, exact)},
+                        {"key", random_integers(int32, {s[0]}, generator, -1, s[1])}},
+                       {},
+                       {{"Y", {s[0]}}, {"P", {s[1] + 2, s[0] + 2}}}};
+             })});
+}

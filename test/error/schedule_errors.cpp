@@ -298,12 +298,23 @@ const std::vector<Case> kIndices = {
            }
            s.C.update().specialize(other.density() < 0.5f), compile(s.Out);
          }),
-    Case("positions that nobody asks for", {"position() of index C.index needs its inverse"},
+    Case(
+        "a position with too few coordinates",
+        {"position() of index C.index takes 1 coordinates of the group and one of the axis, and is "
+         "given 1"},
+        [](Scene &s) {
+          s.multiply();
+          const SparseIndex live = s.C.update().index({.axis = s.k});
+          s.C.update().pit_tile(s.t, {.index = live});
+          s.D(s.i, s.j) = s.Out(s.i, s.j) * f32(live.position({s.j}));
+          compile(s.D);
+        }),
+    Case("positions of an index that is not there",
+         {"index C.index is asked for its lists, but no definition of this pipeline has it"},
          [](Scene &s) {
            s.multiply();
            const SparseIndex live = s.C.update().index({.axis = s.k});
-           s.C.update().pit_tile(s.t, {.index = live});
-           s.D(s.i, s.j) = s.Out(s.i, s.j) * f32(live.position({s.i, s.j}));
+           s.D(s.i, s.j) = live.position({s.i, s.j});
            compile(s.D);
          }),
     Case("a position without coordinates",
