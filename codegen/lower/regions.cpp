@@ -92,9 +92,13 @@ class Regions {
           stage->region.push_back({});  // only an index over this Var would ask
           continue;
         }
+        // Nobody can say anything of a Func that an expression has made.
+        const std::string cure = stage->func->inline_reduction
+                                     ? "make it a Func, e.g. T(..., " + v->name + ") = " + stage->name().substr(0, stage->name().find('$')) +
+                                           "(...), with T.compute_root().bound(" + v->name + ", 0, extent)"
+                                     : "declare it: " + stage->name() + ".bound(" + v->name + ", min, extent)";
         throw CompileError("the range of " + v->name + " in " + stage->name() +
-                               " cannot be inferred from its uses (an index is data, or a bound is computed); declare it: " +
-                               stage->name() + ".bound(" + v->name + ", min, extent)",
+                               " cannot be inferred from its uses (an index is data, or a bound is computed); " + cure,
                            stage->where);
       }
       const std::string prefix = stage->name() + "." + v->name;

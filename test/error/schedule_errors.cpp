@@ -317,6 +317,14 @@ const std::vector<Case> kIndices = {
            s.D(s.i, s.j) = live.position({s.i, s.j});
            compile(s.D);
          }),
+    Case("a slot that is data",
+         {"the range of slot in top_k$", "cannot be inferred from its uses",
+          "make it a Func, e.g. T(..., slot) = top_k(...), with T.compute_root().bound(slot, 0, "
+          "extent)"},
+         [](Scene &s) {
+           s.D(s.i) = top_k(s.k, s.A(s.i, s.k), s.key(s.i))[0];
+           compile(s.D);
+         }),
     Case("a position without coordinates",
          {"index C.index of C.update(0): position() needs the group coordinates"},
          [](Scene &s) {
