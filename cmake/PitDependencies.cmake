@@ -13,14 +13,27 @@ if(NOT LLVM_FOUND)
 endif()
 message(STATUS "LLVM ${LLVM_PACKAGE_VERSION} in ${LLVM_DIR}")
 
-# pit_llvm: the headers as system headers, so that their warnings are not ours, and the libraries.
-add_library(pit_llvm INTERFACE)
-target_include_directories(pit_llvm SYSTEM INTERFACE ${LLVM_INCLUDE_DIRS})
+# The parts of LLVM that are used, where its libraries are linked statically.
+set(pit_llvm_components core orcjit native nvptxcodegen nvptxdesc nvptxinfo passes linker bitreader)
+
+# pit_llvm_headers: as system headers, so that their warnings are not ours.
+add_library(pit_llvm_headers INTERFACE)
+target_include_directories(pit_llvm_headers SYSTEM INTERFACE ${LLVM_INCLUDE_DIRS})
 separate_arguments(pit_llvm_definitions NATIVE_COMMAND "${LLVM_DEFINITIONS}")
-target_compile_definitions(pit_llvm INTERFACE ${pit_llvm_definitions})
-if(PIT_LLVM_STATIC)
-  llvm_map_components_to_libnames(pit_llvm_libraries
-    core orcjit native nvptxcodegen nvptxdesc nvptxinfo passes linker bitreader)
+target_compile_definitions(pit_llvm_headers INTERFACE ${pit_llvm_definitions})
+
+# pit_llvm: the headers and the libraries.
+add_library(pit_llvm INTERFACE)
+target_link_libraries(pit_llvm INTERFACE pit_llvm_headers)
+if(PIT_SHARED)
+  # What other machines may lack is linked statically, too.
+  find_library(PIT_ZLIB libz.a REQUIRED)
+  find_library(PIT_ZSTD libzstd.a REQUIRED)
+  set_property(TARGET LLVMSupport PROPERTY
+    INTERFACE_LINK_LIBRARIES rt dl m ${PIT_ZLIB} ${PIT_ZSTD} LLVMDemangle)
+endif()
+if(PIT_LLVM_STATIC OR PIT_SHARED)
+  llvm_map_components_to_libnames(pit_llvm_libraries ${pit_llvm_components})
   target_link_libraries(pit_llvm INTERFACE ${pit_llvm_libraries})
 elseif(TARGET LLVM)
   target_link_libraries(pit_llvm INTERFACE LLVM)

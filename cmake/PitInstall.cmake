@@ -3,8 +3,12 @@ include(GNUInstallDirs)
 include(CMakePackageConfigHelpers)
 
 set(package_folder ${CMAKE_INSTALL_LIBDIR}/cmake/pit)
-install(TARGETS pit pit_emit pit_cuda pit_host pit_select pit_ir pit_dsl pit_runtime pit_llvm pit_dlpack
-        EXPORT pitTargets ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR})
+if(PIT_SHARED)
+  install(TARGETS pit pit_shared pit_dlpack EXPORT pitTargets LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR})
+else()
+  install(TARGETS pit ${pit_layers} pit_llvm pit_llvm_headers pit_dlpack
+          EXPORT pitTargets ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR})
+endif()
 install(EXPORT pitTargets NAMESPACE pit:: DESTINATION ${package_folder})
 
 configure_package_config_file(${CMAKE_CURRENT_LIST_DIR}/pitConfig.cmake.in ${PROJECT_BINARY_DIR}/pitConfig.cmake

@@ -17,7 +17,7 @@ namespace pit::test {
 /// checked, and a message says so.
 inline std::string filecheck(const std::string &text, const std::string &checks) {
   const std::string program = PIT_FILECHECK;
-  if (program.empty() || program.find("NOTFOUND") != std::string::npos) {
+  if (!std::filesystem::exists(program)) {
     MESSAGE("FileCheck was not found: the text is not checked");
     return "";
   }
