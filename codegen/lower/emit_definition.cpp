@@ -1,6 +1,7 @@
 // Loop nests of definitions: which loops become lanes of a tile, where other stages are computed inside them.
 
 #include <algorithm>
+#include <utility>
 
 #include "dsl/analysis/races.h"
 #include "dsl/error.h"
@@ -395,10 +396,14 @@ Stmt Emitter::emit_body(Job &job) {
     const Expr lowered = lower_expr(guard, resolved);
     (reads_axis(lowered, scope.axes) ? guards : outside).push_back(lowered);
   }
-  const std::vector<Expr> tails = tails_;
-  tails_ = guards;
+  const std::vector<Expr> tails = std::exchange(tails_, guards), split_tails = std::exchange(split_tails_, guards);
+  if (job.nest.in_domain.defined()) {
+    guards.push_back(lower_expr(job.nest.in_domain, resolved));
+    tails_ = guards;
+  }
   Stmt body = emit_statement(job.stage, *job.def, scope, own, guards, job.predicates, 0);
   tails_ = tails;
+  split_tails_ = split_tails;
   for (auto it = outside.rbegin(); it != outside.rend(); ++it) body = ir::make<ir::If>(*it, body);
   return lanes.empty() ? body : ir::make<ir::Axes>(lanes, body);
 }

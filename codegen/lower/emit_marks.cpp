@@ -19,8 +19,9 @@ Expr constant(std::int64_t c) { return make_int(int64, c); }
 }  // namespace
 
 /// marks[g][j] bit 0: some iteration of micro-tile j passes. The operand is read once: rows outside, positions inside.
-/// A conjunction is marked factor by factor and the marks intersected, so that a factor only costs what it reads. Conjuncts
-/// that vary with one and the same variable inside a micro-tile are one factor: it must be one iteration that passes both.
+/// A conjunction is marked factor by factor and the marks intersected, so that a factor only costs what it reads. Where the
+/// lists are seen, conjuncts that vary with one and the same variable inside a micro-tile are one factor: it must be one
+/// iteration that passes both. Elsewhere a tile that no iteration passes is only time, and mostly less than the exact test.
 Stmt Emitter::emit_marks(IndexPlan *index) {
   Scope scope;
   Expr number;
@@ -78,11 +79,12 @@ Stmt Emitter::emit_marks(IndexPlan *index) {
   });
 }
 
-/// The conjuncts of an index, in order, with those together that share a variable of the micro-tile.
+/// The conjuncts of an index, in order; with those together that share a variable of the micro-tile if it is exact.
 std::vector<Emitter::Factor> Emitter::factors_of(const IndexPlan &index) {
   // The variables whose values inside one micro-tile the conjunct tells apart.
   auto lanes_of = [&](const Expr &p) {
     std::vector<VarPtr> lanes;
+    if (!index.exact) return lanes;
     for (const GroupVar &g : index.group) {
       if (g.micro > 1 && uses(p, g.var) && common_divisor({p}, g.var, g.micro) < g.micro) lanes.push_back(g.var);
     }

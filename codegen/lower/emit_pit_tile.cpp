@@ -210,7 +210,7 @@ Stmt Emitter::emit_tile(Job &job, std::size_t i, const Scope &loops, const Expr 
     // The last micro-tile may reach past the domain: its lanes there are masked, and stay on the last position so that
     // what is computed for them reads nothing outside.
     const Expr end = lower_expr(pit.end, loops);
-    job.nest.guards.push_back(coordinate < end);
+    job.nest.in_domain = coordinate < end;
     coordinate = min(coordinate, end - constant(1));
   }
   for (Dim &d : job.nest.dims) {

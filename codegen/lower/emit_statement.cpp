@@ -249,7 +249,9 @@ Stmt Emitter::emit_softmax(PlannedStage *stage, const PlannedDefinition &def, co
   steps.push_back(set_where(row_guards, rows, total, total_at, Combiner::Assign, make_load(total, total_at) * factor));
   steps.push_back(set_where(row_guards, pairs, total, total_at, Combiner::Sum, weight));
   steps.push_back(set_where(row_guards, out, weighted, weighted_at, Combiner::Assign, make_load(weighted, weighted_at) * factor));
-  steps.push_back(set_where(row_guards, out_pairs, weighted, weighted_at, Combiner::Sum, weight * value));
+  std::vector<Expr> read_guards = row_guards;
+  read_guards.insert(read_guards.end(), split_tails_.begin(), split_tails_.end());
+  steps.push_back(set_where(read_guards, out_pairs, weighted, weighted_at, Combiner::Sum, weight * value));
   steps.push_back(set_where(row_guards, rows, maximum, maximum_at, Combiner::Assign, p));
   Stmt result = ir::make_block(steps);
   for (const auto &[storage, axes] : {std::pair{weights, pairs}, {shrink, rows}, {peak, rows}, {scores, pairs}}) {

@@ -25,6 +25,7 @@ class IndexPlanner {
     find_group();
     find_covered();
     choose_kind();
+    index_->exact = is_output() || index_->wants_position || is_asked_for();
     size_lists();
     make_storages();
     explain();
@@ -246,6 +247,25 @@ class IndexPlanner {
   bool is_output() const {
     const auto &outputs = plan_->pipeline->output_indices();
     return std::any_of(outputs.begin(), outputs.end(), [&](const IndexPtr &p) { return identity_of(p) == identity_of(index_->node); });
+  }
+
+  /// A value or predicate of the pipeline is computed from the lists.
+  bool is_asked_for() const {
+    bool asked = false;
+    auto look = [&](const Expr &e) {
+      walk(e, [&](const Expr &node) {
+        const IndexQuery *query = node.as<IndexQuery>();
+        asked |= query && identity_of(query->index) == identity_of(index_->node);
+        return !asked;
+      });
+    };
+    for (const auto &stage : plan_->stages) {
+      for (const PlannedDefinition &def : stage->definitions) {
+        std::for_each(def.values.begin(), def.values.end(), look);
+        std::for_each(def.predicates.begin(), def.predicates.end(), look);
+      }
+    }
+    return asked;
   }
 
   void choose_kind() {

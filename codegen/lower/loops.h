@@ -45,6 +45,7 @@ struct Nest {
   std::vector<VarPtr> from;
   std::vector<Expr> to;
   std::vector<Expr> guards;  ///< tails of splits, where a smaller extent cannot say it
+  Expr in_domain;            ///< the micro-tile's lane is no place past the end, where its coordinate stays on the last one
   bool has_pit = false;
   PitLoop pit;
 };
