@@ -52,6 +52,12 @@ void Generator::make_alias_scopes() {
   const std::size_t tensors = storages.size();
   ir::walk_statements(module_.body, [&](const ir::Stmt &s) {
     if (const auto *allocate = s.as<ir::Allocate>()) storages.push_back(allocate->storage.get());
+    if (const auto mma = mma_plans_.find(s.get()); mma != mma_plans_.end()) {
+      const MmaPlan &plan = mma->second;
+      for (const StoragePtr &packed : {plan.packed_left, plan.few_left, plan.buffer}) {
+        if (packed) storages.push_back(packed.get());
+      }
+    }
     return true;
   });
   llvm::MDBuilder metadata(context_);
@@ -78,7 +84,7 @@ StorageValue Generator::bind_tensor(llvm::Value *tensor, const StoragePtr &stora
                                     int unit_dimension) {
   llvm::Type *pointer = b.getPtrTy();
   StorageValue v;
-  v.stored = storage->type;
+  v.type = storage->type;
   v.alignment =
       static_cast<unsigned>(std::max(1, std::min(storage->alignment, storage->type.bytes())));
   v.unit_dimension = unit_dimension;
@@ -137,7 +143,7 @@ void Generator::emit_entry() {
   }
   if (module_.statistics) {
     StorageValue v;
-    v.stored = float64;
+    v.type = float64;
     v.base = field(env_.call, offsetof(pit_call, statistics));
     v.extents = {i64(PIT_MAX_STAGES)};
     v.strides = {i64(1)};
@@ -157,14 +163,9 @@ llvm::Value *Generator::status() {
 }
 
 void Generator::emit_module() {
-  layouts_ = choose_layouts(module_.body, machine_);
+  packed_operands_ = find_packed_operands(module_.body);
+  mma_plans_ = plan_mmas(module_, machine_, variant_);
   make_alias_scopes();
-  ir::walk_statements(module_.body, [&](const ir::Stmt &s) {
-    if (const auto *axes = s.as<ir::Axes>()) {
-      for (const ir::AxisBinding &axis : axes->axes) axis_bounds_[axis.var.get()] = bound_of(axis);
-    }
-    return true;
-  });
   llvm::FastMathFlags flags;
   flags.setAllowContract(true);
   b.setFastMathFlags(flags);

@@ -3,7 +3,7 @@
 //   statements.cpp   statements without axes           storages.cpp     addresses, loads and
 //   stores, workspaces loops.cpp        loops, serial and parallel        tile_nest.cpp    the loop
 //   nest of a statement with axes mma.cpp          Mma; micro_kernel.cpp, pack.cpp   its inner
-//   functions
+//   functions; mma_plan.cpp   what of them
 #pragma once
 
 #include <llvm/IR/IRBuilder.h>
@@ -16,41 +16,30 @@
 
 #include "codegen/ir/ir.h"
 #include "generate.h"
-#include "layout.h"
 #include "machine.h"
+#include "mma_plan.h"
 
 namespace pit::host {
 
 /// A storage as generated code sees it. Element i is at base + (i[0] * strides[0] + ...) elements
-/// of type `stored`.
+/// of `type`.
 struct StorageValue {
-  Type stored;
+  Type type;
   llvm::Value *base = nullptr;
   std::vector<llvm::Value *> extents, strides;  // i64
-  std::vector<Expr> extent_expressions;         // of an Allocate
   int unit_dimension = -1;
-  unsigned alignment = 1;              // of an element
-  const TileLayout *panels = nullptr;  // then `strides` hold for all but the column dimension
-  llvm::Value *panel_stride = nullptr;
+  unsigned alignment = 1;  // of an element
 };
 
 struct AxisValue {
   llvm::Value *extent;
-  Expr expression;
   std::int64_t bound;  // 0 = not known
-};
-
-/// A variable that is panel * columns + lane, where a loop over it goes panel by panel.
-struct PanelPosition {
-  llvm::Value *panel, *lane;
-  int columns;
 };
 
 /// What names mean at a place of a function.
 struct Environment {
   std::unordered_map<const VarNode *, llvm::Value *> variables;
   std::unordered_map<const VarNode *, AxisValue> axes;
-  std::unordered_map<const VarNode *, PanelPosition> panel_positions;
   std::unordered_map<const StorageNode *, StorageValue> storages;
   std::unordered_map<const ParamNode *, llvm::Value *> parameters;
   /// Memory that was reserved outside of loops: of Allocates, and of Mmas for packed operands.
@@ -114,7 +103,6 @@ class Generator {
   llvm::Value *address(const StoragePtr &s, const std::vector<Expr> &indices);
   llvm::Value *load(const StoragePtr &s, llvm::Value *address);
   void store(const StoragePtr &s, llvm::Value *address, llvm::Value *v);
-  void store_rounded(const StoragePtr &s, llvm::Value *address, const Expr &e, llvm::Value *v);
   void update_atomically(const ir::Store &s, llvm::Value *address, llvm::Value *v);
   void describe_access(llvm::Instruction *access, const StorageNode *s);
   llvm::Value *not_negative(llvm::Value *v);
@@ -128,12 +116,6 @@ class Generator {
   /// Reserves the memory of what `statements` allocate, as far as its size is known here, for the
   /// time of `body`.
   void with_reservations(const ir::Stmt &statements, const Body &body);
-
-  // mma.cpp
-  bool packs_right(const ir::Mma &s) const;
-  std::int64_t packed_right_bytes(const ir::Mma &s) const;
-  std::int64_t pack_bytes(const ir::Mma &s) const;
-  std::int64_t axis_bound(const VarPtr &axis) const { return axis_bounds_.at(axis.get()); }
 
   // loops.cpp
   llvm::AllocaInst *local(llvm::Type *type, const char *name, unsigned alignment = 0);
@@ -174,13 +156,13 @@ class Generator {
   llvm::IRBuilder<> b;
   Environment env_;
   std::vector<std::unordered_map<const ExprNode *, llvm::Value *>> memo_;
-  std::unordered_map<const StorageNode *, TileLayout> layouts_;
+  std::unordered_map<const ir::StmtNode *, MmaPlan> mma_plans_;
+  std::unordered_map<const StorageNode *, const ir::Store *> packed_operands_;
   struct AliasScope {
     llvm::MDNode *own, *others;
   };
   std::unordered_map<const StorageNode *, AliasScope> alias_scopes_;
   std::unordered_map<const StorageNode *, bool> is_input_;
-  std::unordered_map<const VarNode *, std::int64_t> axis_bounds_;  // of every axis of the module
   llvm::BasicBlock *left_ = nullptr;  // where a Check that fails goes on; null: behind itself
   std::int64_t stack_bytes_ = 0;      // of the current function
   int bodies_ = 0;                    // functions of parallel loops

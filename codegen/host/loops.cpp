@@ -220,7 +220,6 @@ void Generator::parallel(const ir::For &s) {
     visit(v.base);
     for (Value *&e : v.extents) visit(e);
     for (Value *&e : v.strides) visit(e);
-    if (v.panels) visit(v.panel_stride);
   }
   for (Value *&v : minima) visit(v);
   for (Value *&v : extents) visit(v);

@@ -1,6 +1,7 @@
 // The CPU that code is generated for, in the words of LLVM.
 #pragma once
 
+#include <cstdint>
 #include <string>
 
 #include "dsl/target.h"
@@ -16,13 +17,18 @@ struct Machine {
   int vector_bytes = 16;
   bool fma = false;   ///< fused multiply-add instructions
   bool f16c = false;  ///< conversion instructions of float16
+  bool bf16 = false;  ///< dot products of bfloat16 in vectors of 64 bytes
+  bool vnni = false;  ///< dot products of integers in vectors of 64 bytes
   bool threads = true;
   bool profile = false;
+  /// Of a core: what a block of an Mma should fit.
+  std::int64_t first_cache_bytes = 32 << 10, second_cache_bytes = 512 << 10;
 
   bool operator==(const Machine &) const = default;
 };
 
-/// The machine of a host target. Code that runs on this machine is tuned for it.
+/// The machine of a host target. Code that runs on this machine is tuned for it: its caches and its
+/// scheduling.
 Machine machine_of(const Target &target);
 
 /// The first feature of `target` that this machine's CPU lacks, or "".

@@ -1,29 +1,20 @@
-// Packing of an Mma's operands into the order in which micro-kernels read them.
+// Packing of the right operand of an Mma into panels, the order in which micro-kernels read it: for
+// each group of atom.columns columns, all steps of k one after the other.
 #pragma once
 
 #include "micro_kernel.h"
 
 namespace pit::host {
 
-// Blocks of an Mma whose operands are packed: a panel of kBlockK numbers deep stays in the
-// first-level cache.
-inline constexpr std::int64_t kBlockK = 256;
-inline constexpr std::int64_t kBlockColumns = 512;
-inline constexpr std::int64_t kBlockRows = 128;
-
-/// Which stride of a source is known to be 1.
-enum class UnitStride { None, Row, Column };
-
-/// void f(ptr to, ptr from, i64 k_stride, i64 column_stride, i64 k, i64 columns): to = panels of
-/// `atom`'s columns, k rows each; elements of `from` are widened to the atom's type. What a last
-/// panel has too much is not written.
-llvm::Function *pack_columns_function(llvm::Module &module, const Machine &machine,
-                                      const Atom &atom, Type from, UnitStride unit,
-                                      const FunctionMaker &make);
-
-/// void f(ptr to, ptr from, i64 row_stride, i64 k_stride, i64 rows, i64 k): to[i * kBlockK + l] =
-/// from, widened.
+/// void f(ptr to, ptr rows, i64 k, i64 columns): to = panels of the `from` elements rows[l][j], l <
+/// k, j < columns, where rows is a table of pointers. Elements are converted to atom.right. A last
+/// unit that k does not fill ends in zeros; columns that a last panel has too much hold anything.
 llvm::Function *pack_rows_function(llvm::Module &module, const Machine &machine, const Atom &atom,
-                                   Type from, UnitStride unit, const FunctionMaker &make);
+                                   Type from, const FunctionMaker &make);
+
+/// The same of the elements columns[j][l], for operands that lie along k. The table has a readable
+/// column for every column of the last panel.
+llvm::Function *pack_columns_function(llvm::Module &module, const Machine &machine,
+                                      const Atom &atom, Type from, const FunctionMaker &make);
 
 }  // namespace pit::host

@@ -53,7 +53,7 @@ void Generator::emit(const ir::Stmt &s) {
 
 void Generator::emit(const ir::Axes &s) {
   for (const ir::AxisBinding &axis : s.axes) {
-    env_.axes[axis.var.get()] = {index(axis.extent), axis.extent, bound_of(axis)};
+    env_.axes[axis.var.get()] = {index(axis.extent), bound_of(axis)};
   }
   emit(s.body);
 }
@@ -65,6 +65,7 @@ void Generator::emit(const ir::Store &s) {
       slot >= PIT_MAX_STAGES) {
     return;
   }
+  if (packed_operands_.contains(s.storage.get())) return;
   TileNest(*this, s.axes, s.guards).store(s);
 }
 

@@ -19,14 +19,6 @@ constexpr std::int64_t kCacheLine = 64;
 // What one function keeps on the stack; the rest is a workspace.
 constexpr std::int64_t kMostStack = 128 << 10;
 
-// True when the value in a register is already rounded to e's type.
-bool is_rounded(const Expr &e) {
-  if (const auto *select = e.as<Select>())
-    return is_rounded(select->true_value) && is_rounded(select->false_value);
-  return e->kind == ExprKind::Load || e->kind == ExprKind::Cast || e->kind == ExprKind::FloatImm ||
-         e->kind == ExprKind::Param;
-}
-
 llvm::AtomicRMWInst::BinOp atomic_operation(Combiner combiner, Type type) {
   using Rmw = llvm::AtomicRMWInst;
   switch (combiner) {
@@ -64,26 +56,10 @@ llvm::Value *Generator::address(const StoragePtr &s, const std::vector<Expr> &in
     add(constant && constant->isOne() ? i : b.CreateNSWMul(i, stride));
   };
   for (std::size_t d = 0; d < indices.size(); ++d) {
-    if (!v.panels || static_cast<int>(d) != v.panels->column_dimension) {
-      add_scaled(index(indices[d]), v.strides[d]);
-      continue;
-    }
-    const auto *variable = indices[d].as<Variable>();
-    const auto position =
-        variable ? env_.panel_positions.find(variable->var.get()) : env_.panel_positions.end();
-    if (position != env_.panel_positions.end() &&
-        position->second.columns == v.panels->panel_columns) {
-      add_scaled(position->second.panel, v.panel_stride);
-      add(position->second.lane);
-    } else {
-      Value *column = index(indices[d]);
-      Value *width = i64(v.panels->panel_columns);
-      add_scaled(b.CreateUDiv(column, width), v.panel_stride);
-      add(b.CreateURem(column, width));
-    }
+    add_scaled(index(indices[d]), v.strides[d]);
   }
   if (!offset) return v.base;
-  return b.CreateInBoundsGEP(memory_type(context_, v.stored), v.base, offset, s->name + ".at");
+  return b.CreateInBoundsGEP(memory_type(context_, v.type), v.base, offset, s->name + ".at");
 }
 
 void Generator::describe_access(llvm::Instruction *access, const StorageNode *s) {
@@ -99,30 +75,17 @@ void Generator::describe_access(llvm::Instruction *access, const StorageNode *s)
 
 llvm::Value *Generator::load(const StoragePtr &s, llvm::Value *address) {
   const StorageValue &v = storage(s);
-  auto *access = b.CreateAlignedLoad(memory_type(context_, v.stored), address,
+  auto *access = b.CreateAlignedLoad(memory_type(context_, v.type), address,
                                      llvm::Align(v.alignment), s->name);
   describe_access(access, s.get());
-  Value *element = from_memory(b, machine_, v.stored, access);
-  // A wider element holds a number of the tile's own type.
-  return v.stored == s->type ? element : convert(b, machine_, v.stored, s->type, element);
+  return from_memory(b, machine_, v.type, access);
 }
 
 void Generator::store(const StoragePtr &s, llvm::Value *address, llvm::Value *v) {
   const StorageValue &to = storage(s);
-  if (!(to.stored == s->type)) v = convert(b, machine_, s->type, to.stored, v);
-  auto *access = b.CreateAlignedStore(to_memory(b, machine_, to.stored, v), address,
-                                      llvm::Align(to.alignment));
+  auto *access =
+      b.CreateAlignedStore(to_memory(b, machine_, to.type, v), address, llvm::Align(to.alignment));
   describe_access(access, s.get());
-}
-
-// Stores the value v of e, rounded to the storage's type even where its memory is wider.
-void Generator::store_rounded(const StoragePtr &s, llvm::Value *address, const Expr &e,
-                              llvm::Value *v) {
-  const Type type = s->type;
-  if (!(storage(s).stored == type) && type.is_float() && type.bits == 16 && !is_rounded(e)) {
-    v = from_memory(b, machine_, type, to_memory(b, machine_, type, v));
-  }
-  store(s, address, v);
 }
 
 // Elements of tensors are taken to be aligned here: the machine has no atomic access that crosses
@@ -173,35 +136,17 @@ llvm::Value *Generator::not_negative(llvm::Value *v) {
 // Everything of the storage but its base.
 StorageValue Generator::shape_of(const ir::Allocate &s) {
   StorageValue v;
-  const auto layout = layouts_.find(s.storage.get());
-  v.stored = layout == layouts_.end() ? s.storage->type : layout->second.stored;
-  v.alignment = static_cast<unsigned>(v.stored.bytes());
-  v.extent_expressions = s.extents;
+  v.type = s.storage->type;
+  v.alignment = static_cast<unsigned>(v.type.bytes());
   const std::size_t rank = s.extents.size();
   for (const Expr &e : s.extents) v.extents.push_back(not_negative(index(e)));
   v.strides.resize(rank);
-  if (layout == layouts_.end() || layout->second.panel_columns == 0) {
-    Value *size = i64(1);
-    for (std::size_t d = rank; d-- > 0;) {
-      v.strides[d] = size;
-      size = b.CreateNSWMul(size, v.extents[d]);
-    }
-    v.unit_dimension = static_cast<int>(rank) - 1;
-    return v;
+  Value *size = i64(1);
+  for (std::size_t d = rank; d-- > 0;) {
+    v.strides[d] = size;
+    size = b.CreateNSWMul(size, v.extents[d]);
   }
-  v.panels = &layout->second;
-  Value *size = i64(v.panels->panel_columns);
-  const auto place = [&](const std::vector<int> &dimensions) {
-    for (std::size_t i = dimensions.size(); i-- > 0;) {
-      const auto d = static_cast<std::size_t>(dimensions[i]);
-      v.strides[d] = size;
-      size = b.CreateNSWMul(size, v.extents[d]);
-    }
-  };
-  place(v.panels->k_dimensions);
-  place(v.panels->batch_dimensions);
-  v.panel_stride = size;
-  v.unit_dimension = v.panels->column_dimension;
+  v.unit_dimension = static_cast<int>(rank) - 1;
   return v;
 }
 
@@ -230,16 +175,8 @@ llvm::Value *Generator::add_sizes(llvm::Value *a, llvm::Value *c) {
 
 llvm::Value *Generator::bytes_of(const ir::Allocate &s) {
   const StorageValue v = shape_of(s);
-  Value *bytes = i64(v.stored.bytes());
-  for (std::size_t d = 0; d < v.extents.size(); ++d) {
-    Value *extent = v.extents[d];
-    if (v.panels && static_cast<int>(d) == v.panels->column_dimension) {
-      Value *width = i64(v.panels->panel_columns);
-      Value *panels = b.CreateUDiv(b.CreateAdd(extent, i64(v.panels->panel_columns - 1)), width);
-      extent = multiply_sizes(panels, width);
-    }
-    bytes = multiply_sizes(bytes, extent);
-  }
+  Value *bytes = i64(v.type.bytes());
+  for (Value *extent : v.extents) bytes = multiply_sizes(bytes, extent);
   // Zero in one dimension makes an empty storage, whatever the product of others has come to.
   for (Value *extent : v.extents) {
     if (const auto *constant = llvm::dyn_cast<llvm::ConstantInt>(extent)) {
@@ -307,13 +244,15 @@ void Generator::with_reservations(const ir::Stmt &statements, const Body &body) 
     std::optional<std::int64_t> size;
     Value *bytes = nullptr;
     if (const auto *allocate = s.as<ir::Allocate>()) {
+      if (packed_operands_.contains(allocate->storage.get())) return true;
       if (!std::ranges::all_of(allocate->extents, [&](const Expr &e) { return evaluable(e); }))
         return true;
       size = static_bytes_of(*allocate);
       bytes = size ? i64(*size) : bytes_of(*allocate);
     } else if (const auto *mma = s.as<ir::Mma>()) {
-      size = pack_bytes(*mma);
-      if (*size == 0) return true;
+      const auto plan = mma_plans_.find(mma);
+      if (plan == mma_plans_.end()) return true;
+      size = plan->second.bytes();
       bytes = i64(*size);
     } else {
       return true;
@@ -343,6 +282,7 @@ void Generator::with_reservations(const ir::Stmt &statements, const Body &body) 
 }
 
 void Generator::emit(const ir::Allocate &s) {
+  if (packed_operands_.contains(s.storage.get())) return emit(s.body);
   StorageValue v = shape_of(s);
   const auto run = [&](Value *base) {
     v.base = base;

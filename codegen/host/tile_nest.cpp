@@ -4,7 +4,6 @@
 
 #include "access.h"
 #include "conversions.h"
-#include "transpose.h"
 
 namespace pit::host {
 
@@ -76,7 +75,6 @@ void TileNest::store(const ir::Store &s) {
   store_ = &s;
   value_ = s.value;
   choose_order(s);
-  prepare_turning();
   start();
 }
 
@@ -165,124 +163,13 @@ void TileNest::level(std::size_t depth) {
   iterate(depth);
 }
 
-// The columns of a panel when `axis` runs along them, or 0.
-int TileNest::panel_columns(const VarPtr &axis) const {
-  if (!store_) return 0;
-  const TileLayout *panels = g_.storage(store_->storage).panels;
-  if (!panels) return 0;
-  const auto *variable =
-      store_->indices[static_cast<std::size_t>(panels->column_dimension)].as<Variable>();
-  return variable && variable->var == axis ? panels->panel_columns : 0;
-}
-
 void TileNest::iterate(std::size_t depth) {
   const VarPtr &axis = order_[depth];
-  if (turning_ && axis == turning_->column) return iterate_turning(depth);
-  if (turning_ && axis == turning_->k) {
-    g_.loop(turning_->count_k, axis->name, LoopStyle::Plain, [&](Value *i) {
-      turning_->place = i;
-      g_.env_.variables[axis.get()] = g_.b.CreateNSWAdd(turning_->first_k, i);
-      level(depth + 1);
-    });
-    return;
-  }
-  if (const int columns = panel_columns(axis)) return iterate_panels(depth, columns);
   const LoopStyle style = depth + 1 == order_.size() ? LoopStyle::Plain : LoopStyle::NotVectorized;
   g_.loop(g_.env_.axes.at(axis.get()).extent, axis->name, style, [&](Value *i) {
     g_.env_.variables[axis.get()] = i;
     level(depth + 1);
   });
-}
-
-// A loop over the panels and one over the columns of a panel, whose number is a constant but for
-// the last panel.
-void TileNest::iterate_panels(std::size_t depth, int columns) {
-  const VarPtr &axis = order_[depth];
-  llvm::IRBuilder<> &b = g_.b;
-  Value *extent = g_.env_.axes.at(axis.get()).extent;
-  Value *width = g_.i64(columns);
-  Value *panels = b.CreateUDiv(b.CreateNSWAdd(g_.not_negative(extent), g_.i64(columns - 1)), width);
-  g_.loop(panels, axis->name + ".panel", LoopStyle::NotVectorized, [&](Value *panel) {
-    Value *first = b.CreateNSWMul(panel, width);
-    Value *rest = b.CreateNSWSub(extent, first);
-    const auto lanes = [&](Value *count) {
-      g_.loop(count, axis->name, LoopStyle::Plain, [&](Value *lane) {
-        g_.env_.variables[axis.get()] = b.CreateNSWAdd(first, lane);
-        g_.env_.panel_positions[axis.get()] = {panel, lane, columns};
-        level(depth + 1);
-      });
-    };
-    if (depth + 1 < order_.size()) {
-      lanes(b.CreateBinaryIntrinsic(llvm::Intrinsic::smin, rest, width));
-    } else {
-      g_.when(b.CreateICmpSGE(rest, width), [&] { lanes(width); }, [&] { lanes(rest); });
-    }
-  });
-  g_.env_.panel_positions.erase(axis.get());
-}
-
-// When the innermost loop runs along k of a tile in panels, the two loops over columns and k become
-// blocks that go through a buffer.
-void TileNest::prepare_turning() {
-  const TileLayout *panels = g_.storage(store_->storage).panels;
-  if (!panels || !guards_.empty() || store_->combiner != Combiner::Assign || order_.size() < 2)
-    return;
-  const auto variable_at = [&](int dimension) -> VarPtr {
-    const auto *v = store_->indices[static_cast<std::size_t>(dimension)].as<Variable>();
-    return v && std::ranges::find(order_, v->var) != order_.end() ? v->var : nullptr;
-  };
-  const VarPtr column = variable_at(panels->column_dimension), k = order_.back();
-  const bool along_k =
-      !panels->k_dimensions.empty() && variable_at(panels->k_dimensions.back()) == k;
-  if (!column || !along_k || column == k) return;
-  order_.erase(std::ranges::find(order_, column));
-  order_.insert(order_.end() - 1, column);
-  turning_ = Turning{column, k};
-}
-
-void TileNest::iterate_turning(std::size_t depth) {
-  llvm::IRBuilder<> &b = g_.b;
-  const StorageValue target = g_.storage(store_->storage);
-  const int columns = target.panels->panel_columns;
-  llvm::Type *element = memory_type(g_.context_, target.stored);
-  const FunctionMaker make = [this](llvm::FunctionType *type, const std::string &name) {
-    return g_.make_function(type, name, false);
-  };
-  llvm::Function *turn = transpose_function(g_.llvm_, *target.panels->atom, make);
-  Turning &t = *turning_;
-  t.buffer =
-      g_.local(llvm::ArrayType::get(element, static_cast<std::uint64_t>(columns * kTurnBlock)),
-               "turned", 64);
-  const VarNode *column = t.column.get(), *k = t.k.get();
-  Value *extent = g_.env_.axes.at(column).extent, *extent_k = g_.env_.axes.at(k).extent;
-  const auto blocks = [&](Value *count, Value *size) {
-    return b.CreateSDiv(b.CreateNSWAdd(count, b.CreateNSWSub(size, g_.i64(1))), size);
-  };
-  Value *width = g_.i64(columns), *depth_of_block = g_.i64(kTurnBlock);
-  g_.loop(
-      blocks(extent, width), t.column->name + ".panel", LoopStyle::NotVectorized,
-      [&](Value *panel) {
-        Value *first = b.CreateNSWMul(panel, width);
-        Value *lanes =
-            b.CreateBinaryIntrinsic(llvm::Intrinsic::smin, b.CreateNSWSub(extent, first), width);
-        g_.loop(blocks(extent_k, depth_of_block), t.k->name + ".block", LoopStyle::NotVectorized,
-                [&](Value *block) {
-                  t.first_k = b.CreateNSWMul(block, depth_of_block);
-                  t.count_k = b.CreateBinaryIntrinsic(
-                      llvm::Intrinsic::smin, b.CreateNSWSub(extent_k, t.first_k), depth_of_block);
-                  g_.loop(lanes, t.column->name, LoopStyle::NotVectorized, [&](Value *lane) {
-                    t.row = lane;
-                    g_.env_.variables[column] = b.CreateNSWAdd(first, lane);
-                    level(depth + 1);
-                  });
-                  g_.env_.variables[column] = first;
-                  g_.env_.panel_positions[column] = {panel, g_.i64(0), columns};
-                  g_.env_.variables[k] = t.first_k;
-                  b.CreateCall(turn,
-                               {g_.address(store_->storage, store_->indices), t.buffer, t.count_k});
-                  g_.env_.panel_positions.erase(column);
-                });
-      });
 }
 
 // Every loop from here on is reduced into one element, which stays in a register meanwhile. With
@@ -327,18 +214,11 @@ void TileNest::innermost() {
   if (body_) return body_();
   const ir::Store &s = *store_;
   Value *v = g_.value(value_);
-  if (turning_) {
-    Value *place =
-        g_.b.CreateNSWAdd(g_.b.CreateNSWMul(turning_->row, g_.i64(kTurnBlock)), turning_->place);
-    llvm::Type *element = memory_type(g_.context_, g_.storage(s.storage).stored);
-    return g_.store_rounded(s.storage, g_.b.CreateInBoundsGEP(element, turning_->buffer, place),
-                            value_, v);
-  }
   Value *at = g_.address(s.storage, s.indices);
   if (s.atomic && g_.env_.in_parallel) {
     g_.update_atomically(s, at, v);
   } else if (s.combiner == Combiner::Assign) {
-    g_.store_rounded(s.storage, at, value_, v);
+    g_.store(s.storage, at, v);
   } else {
     g_.store(s.storage, at,
              g_.combine(s.combiner, s.storage->type, g_.load(s.storage, at), v, true));

@@ -32,12 +32,8 @@ class TileNest {
   bool may_reduce(std::size_t depth) const;
   void reduce(std::size_t depth);
   void iterate(std::size_t depth);
-  void iterate_panels(std::size_t depth, int columns);
-  void prepare_turning();
-  void iterate_turning(std::size_t depth);
   bool depends(const Expr &e, std::size_t depth) const;
   void preload(const Expr &e, std::size_t depth);
-  int panel_columns(const VarPtr &axis) const;
 
   Generator &g_;
   std::vector<VarPtr> order_;
@@ -46,16 +42,6 @@ class TileNest {
   Expr value_;
   Body body_;
   bool reducing_ = false;
-
-  /// A store into panels whose source lies along k: panels are filled through a small buffer, which
-  /// is then turned.
-  struct Turning {
-    VarPtr column, k;
-    llvm::Value *buffer = nullptr, *row = nullptr;  // `row`: of the buffer, the column of the panel
-    llvm::Value *first_k = nullptr, *count_k = nullptr;  // the part of k that is in the buffer
-    llvm::Value *place = nullptr;                        // in the row
-  };
-  std::optional<Turning> turning_;
 };
 
 }  // namespace pit::host

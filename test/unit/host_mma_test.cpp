@@ -1,3 +1,5 @@
+#include <optional>
+
 #include "host_run.h"
 
 namespace pit::host {
@@ -16,6 +18,9 @@ struct Case {
   Order a = Order::Straight, b = Order::Straight, c = Order::Straight;
   bool read_tiles_again = false;  // then they must stay row-major in their own type
   std::string atom{};
+  std::optional<Type> right{};  // when the operands differ
+  int most = 3;                 // elements are of [-most, most]
+  Type type_of_b() const { return right.value_or(operand); }
 };
 
 StoragePtr tensor(const char *name, Type type, int rank) {
@@ -26,7 +31,7 @@ StoragePtr tensor(const char *name, Type type, int rank) {
 Module multiply(const Case &test) {
   Module module;
   module.name = "multiply";
-  const StoragePtr a = tensor("A", test.operand, 2), b = tensor("B", test.operand, 2);
+  const StoragePtr a = tensor("A", test.operand, 2), b = tensor("B", test.type_of_b(), 2);
   const StoragePtr c = tensor("C", test.accumulator, 2),
                    start = tensor("start", test.accumulator, 2);
   module.inputs = {a, b, start};
@@ -34,7 +39,7 @@ Module multiply(const Case &test) {
   const VarPtr m = make_axis_variable("m"), n = make_axis_variable("n"),
                k = make_axis_variable("k");
   const StoragePtr ta = make_storage("a", test.operand, 2, Space::Tile);
-  const StoragePtr tb = make_storage("b", test.operand, 2, Space::Tile);
+  const StoragePtr tb = make_storage("b", test.type_of_b(), 2, Space::Tile);
   const StoragePtr tc = make_storage("c", test.accumulator, 2, Space::Tile);
   const auto turn = [](Order order, std::vector<VarPtr> axes) {
     if (order == Order::Turned) std::swap(axes[0], axes[1]);
@@ -67,10 +72,10 @@ Module multiply(const Case &test) {
                   std::vector<Expr>{at(m), at(n)}, Combiner::Assign,
                   make_load(tc, indices(axes_c)))};
   if (test.read_tiles_again) {
-    body.push_back(make<Store>(
-        std::vector<VarPtr>{m, k, n}, std::vector<Expr>{}, c, std::vector<Expr>{at(m), at(n)},
-        Combiner::Max,
-        cast(test.accumulator, make_load(ta, indices(axes_a)) + make_load(tb, indices(axes_b)))));
+    body.push_back(make<Store>(std::vector<VarPtr>{m, k, n}, std::vector<Expr>{}, c,
+                               std::vector<Expr>{at(m), at(n)}, Combiner::Max,
+                               cast(test.accumulator, make_load(ta, indices(axes_a))) +
+                                   cast(test.accumulator, make_load(tb, indices(axes_b)))));
   }
   Stmt s = make_block(std::move(body));
   s = make<Axes>(
@@ -84,16 +89,20 @@ Module multiply(const Case &test) {
 
 void run(const Case &test) {
   std::mt19937 random(static_cast<unsigned>(test.m * 31 + test.n * 7 + test.k));
-  const auto low = test.operand.is_uint() ? 0 : -3;
-  std::vector<TestTensor> inputs{
-      TestTensor(test.operand, {test.m, test.k}).fill_random(random, low, 3),
-      TestTensor(test.operand, {test.k, test.n}).fill_random(random, low, 3),
-      TestTensor(test.accumulator, {test.m, test.n}).fill_random(random, low, 3)};
+  const auto filled = [&](Type type, std::vector<std::int64_t> extents) {
+    const int low = type.is_uint() ? 0 : type == int8 && test.most == 255 ? -128 : -test.most;
+    const int high = type == int8 && test.most == 255 ? 127 : test.most;
+    return TestTensor(type, std::move(extents)).fill_random(random, low, high);
+  };
+  std::vector<TestTensor> inputs{filled(test.operand, {test.m, test.k}),
+                                 filled(test.type_of_b(), {test.k, test.n}),
+                                 filled(test.accumulator, {test.m, test.n})};
   std::vector<TestTensor> outputs{TestTensor(test.accumulator, {test.m, test.n})};
   CAPTURE(test.m);
   CAPTURE(test.n);
   CAPTURE(test.k);
   CAPTURE(to_string(test.operand));
+  CAPTURE(to_string(test.type_of_b()));
   CAPTURE(to_string(test.accumulator));
   check_against_interpreter(multiply(test), inputs, {}, outputs,
                             test.accumulator.bits == 16 ? 0.02 : 0);
@@ -116,7 +125,12 @@ TEST_CASE("an Mma of ragged sizes gives the interpreter's result") {
 TEST_CASE("an Mma larger than its cache blocks gives the interpreter's result") {
   run({9, 520, 40, float32, float32, Order::Straight, Order::Straight, Order::Straight, true});
   run({9, 33, 300, float32, float32, Order::Straight, Order::Straight, Order::Straight, true});
-  run({140, 33, 20, bfloat16, float32, Order::Straight, Order::Straight, Order::Straight, true});
+  run({270, 33, 20, bfloat16, float32, Order::Straight, Order::Straight, Order::Straight, true});
+  for (const Order b : {Order::Straight, Order::Turned}) {
+    run({9, 270, 523, bfloat16, float32, Order::Straight, b});
+    run({270, 520, 40, float32, float32, Order::Straight, b});
+    run({7, 40, 1030, int8, int32, Order::Straight, b});
+  }
 }
 
 TEST_CASE("an Mma takes operands of every type") {
@@ -137,6 +151,39 @@ TEST_CASE("an Mma takes operands of every type") {
   }
 }
 
+TEST_CASE("dot products of integers are exact over the whole range of their operands") {
+  for (const auto &[a, b] : std::vector<std::pair<Type, Type>>{
+           {int8, int8}, {uint8, int8}, {int8, uint8}, {uint8, uint8}}) {
+    for (const Type sum : {int32, uint32}) {
+      for (const std::int64_t k : {1, 2, 3, 64, 67}) {
+        Case test{17, 45, k, a, sum};
+        test.right = b;
+        test.most = 255;
+        run(test);
+        test.b = Order::Turned;
+        run(test);
+      }
+    }
+  }
+  // Sums of products of the most negative numbers wrap.
+  for (const Type b : {int16, int8}) {
+    Case test{5, 33, 70, int16, int32};
+    test.right = b;
+    test.most = b == int16 ? 32768 : 255;
+    run(test);
+  }
+}
+
+TEST_CASE("an Mma of few rows reads its right operand where it lies") {
+  for (const std::int64_t m : {1, 2, 3, 4}) {
+    for (const std::int64_t n : {5, 16, 64, 300}) {
+      run({m, n, 20, float32, float32});
+      run({m, n, 270, bfloat16, float32});
+      run({m, n, 20, int8, int32});
+    }
+  }
+}
+
 TEST_CASE("an Mma takes its operands' dimensions in any order") {
   for (const Order a : {Order::Straight, Order::Turned}) {
     for (const Order b : {Order::Straight, Order::Turned}) {
@@ -144,6 +191,8 @@ TEST_CASE("an Mma takes its operands' dimensions in any order") {
         for (const bool again : {false, true}) {
           run({11, 35, 18, float32, float32, a, b, c, again});
           run({11, 35, 18, bfloat16, float32, a, b, c, again});
+          run({11, 70, 37, int8, int32, a, b, c, again});
+          run({20, 40, 67, float16, float32, a, b, c, again});
         }
       }
     }
