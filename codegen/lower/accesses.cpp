@@ -54,7 +54,7 @@ class Collector {
       expression(min_value, loops, guards);
       expression(extent, loops, guards);
       // One stage may be seen through from two places: each gets its own reduction variable.
-      const VarPtr fresh = ir::make_loop_variable(dim.var->name);
+      const VarPtr fresh = is_own(def) ? dim.var : ir::make_loop_variable(dim.var->name);
       from.push_back(dim.var);
       to.push_back(make_variable(fresh));
       loops.push_back({fresh, {to_int64(min_value), to_int64(extent)}});

@@ -128,9 +128,11 @@ class Emitter {
   void collect_sites(const PlannedStage &producer, const PlannedDefinition &def, const std::vector<VarPtr> &from,
                      const std::vector<Expr> &to, const std::vector<ir::AxisBinding> &axes,
                      std::vector<Inner> *inner, std::vector<CallSite> *sites) const;
-  static bool reads_itself(const PlannedStage &stage);
+  static bool reads_itself(const PlannedStage &stage, std::optional<std::size_t> elsewhere = {});
   Realization make_realization(const PlannedStage &producer, const std::vector<CallSite> &sites, const Scope &scope,
                                const std::vector<Inner> &inner);
+  ir::Stmt emit_in_order(PlannedStage *producer, const PlannedDefinition &def, Scope scope,
+                         const std::vector<ir::AxisBinding> &ranges);
   ir::Stmt emit_realized(PlannedStage *producer, const Realization &realization, const Scope &scope);
   ir::Stmt with_storages(const Realization &realization, const Scope &scope, ir::Stmt body);
   ir::Stmt with_inner_calls(const std::vector<Expr> &exprs, const Scope &scope, const std::function<ir::Stmt()> &body);

@@ -6,6 +6,7 @@
 
 #include <algorithm>
 
+#include "dsl/analysis/races.h"
 #include "dsl/error.h"
 #include "dsl/loop_names.h"
 #include "emit.h"
@@ -91,15 +92,17 @@ void Emitter::collect_sites(const PlannedStage &producer, const PlannedDefinitio
   }
 }
 
-/// Whether an update's value or predicate reads the Func that it updates.
-bool Emitter::reads_itself(const PlannedStage &stage) {
+/// Whether an update's value or predicate reads the Func that it updates; `elsewhere`: at another place of this dimension
+/// than it stores.
+bool Emitter::reads_itself(const PlannedStage &stage, std::optional<std::size_t> elsewhere) {
   bool reads = false;
   for (const PlannedDefinition &def : stage.definitions) {
     for (const auto *list : {&def.values, &def.predicates}) {
       for (const Expr &e : *list) {
         walk(e, [&](const Expr &node) {
           const Call *call = node.as<Call>();
-          reads |= call && call->func == stage.func.get();
+          reads |= call && call->func == stage.func.get() &&
+                   (!elsewhere || !same_condition(call->args[*elsewhere], def.args[*elsewhere]));
           return !reads;
         });
       }
@@ -148,7 +151,7 @@ Emitter::Realization Emitter::make_realization(const PlannedStage &producer, con
     const bool plain = std::all_of(producer.definitions.begin(), producer.definitions.end(), [&](const PlannedDefinition &d) {
       const Variable *v = d.args.at(i).as<Variable>();
       return v && v->var == func.args[i];
-    });
+    }) && !reads_itself(producer, i);
     Expr fixed;
     bool one = plain;
     Interval span, widest;
@@ -258,9 +261,29 @@ Stmt Emitter::emit_realized(PlannedStage *producer, const Realization &realizati
   inside.axes.insert(inside.axes.end(), ranges.begin(), ranges.end());
   inside.in_tile = scope.in_tile || !inside.axes.empty();
   std::vector<Stmt> stmts;
-  for (const PlannedDefinition &def : producer->definitions) stmts.push_back(emit_specialized(producer, def, inside));
+  for (const PlannedDefinition &def : producer->definitions) stmts.push_back(emit_in_order(producer, def, inside, ranges));
   const Stmt body = ir::make_block(stmts);
   return ranges.empty() ? body : ir::make<ir::Axes>(ranges, body);
+}
+
+/// A definition over the ranges of its Func's Vars. Those whose iterations meet in elements that it reads become loops.
+Stmt Emitter::emit_in_order(PlannedStage *producer, const PlannedDefinition &def, Scope scope, const std::vector<ir::AxisBinding> &ranges) {
+  const SelfReads self = self_reads(*producer->func, def.number);
+  std::vector<std::pair<VarPtr, Expr>> loops;
+  for (const ir::AxisBinding &range : ranges) {
+    for (std::size_t i = 0; i < scope.from.size() && self.read.defined(); ++i) {
+      const bool apart = std::find(self.apart.begin(), self.apart.end(), scope.from[i]) != self.apart.end();
+      if (apart || !uses(scope.to[i], range.var)) continue;
+      loops.push_back({ir::make_loop_variable(range.var->name), range.extent});
+      scope.to[i] = substitute(scope.to[i], {range.var}, {make_variable(loops.back().first)});
+      std::erase_if(scope.axes, [&](const ir::AxisBinding &axis) { return axis.var == range.var; });
+    }
+  }
+  Stmt result = emit_specialized(producer, def, scope);
+  for (auto it = loops.rbegin(); it != loops.rend(); ++it) {
+    result = ir::make<ir::For>(it->first, make_int(int64, 0), it->second, ir::ForKind::Serial, result);
+  }
+  return result;
 }
 
 /// Computes producers[next...] (producers before consumers), then `body`, with their storages around all of it.

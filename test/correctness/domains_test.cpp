@@ -180,6 +180,17 @@ TEST_CASE("updates that read their own Func keep the order of what meets") {
     agree(Y, {"", "Y.update(0).vectorize(j, 4)\n", "Y.update(0).parallel(j)\n"});
   }
   {
+    Func Y("P"), Z("Y");  // the same, inside a tile of a consumer that needs a part of it
+    start(Y);
+    Y(i, j) += Y((i + 1) % 5, j) * A(i, r % A.extent(1));
+    Y.bound(i, 0, 5);
+    Z(i, j) = Y(i % 5, j) * 2;
+    const Pipeline p({Z}, {}, "own");
+    const Var io("io"), ii("ii");
+    Z.split(i, io, ii, 2), Y.compute_at(Z, io);
+    check_agreement({p, {p.schedule().to_string()}, sweep({{5, 3}, {33, 7}}, small, true)});
+  }
+  {
     Func Y("Y");  // terms of a sum that hold the sum so far
     start(Y);
     Y(i, j) += Y(i, j) * A(i, r % A.extent(1));
