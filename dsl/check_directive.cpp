@@ -24,7 +24,7 @@ class Check : DirectiveContext {
         split();
         break;
       case DirectiveKind::Fuse:
-        fuse();
+        loops_after();
         break;
       case DirectiveKind::Reorder:
         reorder();
@@ -144,16 +144,6 @@ class Check : DirectiveContext {
       fail(d_.vars[0]->name + " is named twice");
     const std::vector<VarPtr> after = loops_after();
     if (d_.kind == DirectiveKind::Tile) same_order(after);
-  }
-
-  void fuse() const {
-    loops_after();
-    if (is_reduction(d_.vars[0]) != is_reduction(d_.vars[1])) {
-      const VarPtr &reduction = is_reduction(d_.vars[0]) ? d_.vars[0] : d_.vars[1];
-      const VarPtr &pure = is_reduction(d_.vars[0]) ? d_.vars[1] : d_.vars[0];
-      fail(reduction->name + " is a reduction loop and " + pure->name +
-           " is not; fuse loops of one kind");
-    }
   }
 
   void reorder() const {

@@ -21,14 +21,35 @@ bool bounds(const std::vector<Expr> &conditions, const Expr &key, bool below) {
   });
 }
 
+/// e of an access of definition `index.definition`, in the definition's own reduction variables: accesses have copies of them,
+/// behind the loops over Vars.
+Expr in_own_variables(const Expr &e, const Access &access, const IndexPlan &index) {
+  const auto &args = access.site->func->args;
+  const auto &domain = access.site->definitions.at(static_cast<std::size_t>(index.definition)).domain;
+  std::size_t first = 0;
+  while (first < access.loops.size() && std::find(args.begin(), args.end(), access.loops[first].var) != args.end()) ++first;
+  std::vector<VarPtr> from;
+  std::vector<Expr> to;
+  for (std::size_t i = 0; i < domain.size() && first + i < access.loops.size(); ++i) {
+    from.push_back(access.loops[first + i].var);
+    to.push_back(make_variable(domain[i].var));
+  }
+  return substitute(e, from, to);
+}
+
 /// Whether some access takes `key` for an index wherever the predicates hold, so that it is in range there or the call fails
 /// under every schedule.
-bool is_used_as_index(const Plan &plan, const PlannedStage &stage, const Expr &key, const std::vector<Expr> &predicates) {
+bool is_used_as_index(const Plan &plan, const PlannedStage &stage, const IndexPlan &index) {
+  const Expr &key = index.key;
+  const std::vector<Expr> &predicates = index.predicates;
   bool used = false;
   for_each_access(plan, stage, [&](const Access &access) {
-    const bool indexes = std::any_of(access.indices.begin(), access.indices.end(), [&](const Expr &i) { return same_condition(i, key); });
+    if (access.definition != index.definition && index.definition > 0) return;
+    auto own = [&](const Expr &e) { return in_own_variables(e, access, index); };
+    const bool indexes = std::any_of(access.indices.begin(), access.indices.end(), [&](const Expr &i) { return same_condition(own(i), key); });
     if (!indexes) return;
-    used |= std::none_of(access.guards.begin(), access.guards.end(), [&](const Expr &guard) {
+    used |= std::none_of(access.guards.begin(), access.guards.end(), [&](const Expr &other) {
+      const Expr guard = own(other);
       if (std::any_of(predicates.begin(), predicates.end(), [&](const Expr &p) { return same_condition(p, guard); })) return false;
       bool reads_key = false;
       walk(guard, [&](const Expr &node) {
@@ -44,7 +65,7 @@ bool is_used_as_index(const Plan &plan, const PlannedStage &stage, const Expr &k
 /// A partition needs a group for every position. A key that an expression guards (select(key >= 0, W(key), 0)) may have none,
 /// while the definition has a value there.
 void check_key(const Plan &plan, const PlannedStage &stage, const IndexPlan &index, const Directive &directive, const std::string &name) {
-  if (index.kind != IndexKind::Keyed || stage.level != Level::Root || is_used_as_index(plan, stage, index.key, index.predicates)) return;
+  if (index.kind != IndexKind::Keyed || stage.level != Level::Root || is_used_as_index(plan, stage, index)) return;
   VariableRanges ranges;
   for (std::size_t i = 0; i < index.axis_parts.size(); ++i) {
     const Range &r = index.axis_part_ranges[i];

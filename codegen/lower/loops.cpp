@@ -165,6 +165,7 @@ class NestBuilder {
     }
     Dim fused = out;
     fused.name = d.vars[2];
+    fused.reduction = out.reduction || in.reduction;
     fused.extent = out.extent * in.extent;
     fused.maximum = out.maximum * in.maximum;
     nest_.dims[at] = fused;

@@ -92,6 +92,33 @@ TEST_CASE("the 1, 2 and 8 best experts of each token, combined in slot order") {
   }
 }
 
+TEST_CASE("the experts of each token scatter-add to it: a token fused with its slots is the axis") {
+  Var t("t"), s("s"), d("d");
+  TensorParam X(float32, 2, "X"), W(float32, 3, "W"), expert(int32, 2, "expert"),
+      prob(float32, 2, "prob");
+  RDom u(0, expert.extent(1), "u"), c(0, X.extent(1), "c");
+  Func Acc("Acc"), Y("Y");
+  Acc(t, s, d) += X(t, c) * W(expert(t, s), c, d);
+  Y(t, d) += prob(t, u) * Acc(t, u, d);
+  const std::string fused = "Y.update(0).reorder(d, t, u)\nY.update(0).fuse(t, u, tu)\n";
+  check_agreement(
+      {Pipeline({Y}, {}, "fused_scatter_add"),
+       {"", fused,
+        fused + "Y.update(0).pit_tile(g, axis=tu, group=expert(t, u), dense={tu:16, d:32})\n"
+                "Y.update(0).atomic()\nAcc.compute_at(Y.update(0), g)\n"},
+       sweep({{1, 1, 1, 1, 1}, {13, 2, 5, 7, 9}, {40, 3, 4, 12, 33}},
+             [](const Size &size, double zeros, bool exact, std::mt19937 &generator) -> Problem {
+               const std::int64_t tokens = size[0], slots = size[1], experts = size[2],
+                                  in = size[3], out = size[4];
+               return {{{"X", random_values(float32, {tokens, in}, generator, exact, zeros)},
+                        {"W", random_values(float32, {experts, in, out}, generator, exact, 0)},
+                        {"expert", random_integers(int32, {tokens, slots}, generator, 0, experts)},
+                        {"prob", random_values(float32, {tokens, slots}, generator, exact, 0)}},
+                       {},
+                       {{"Y", {tokens, out}}}};
+             })});
+}
+
 TEST_CASE("gather, matmul, scatter-add back to the tokens: rows that several experts add to") {
   Var d("d");
   TensorParam X(float32, 2, "X"), W(float32, 3, "W"), key(int32, 1, "key"),
