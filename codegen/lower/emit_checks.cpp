@@ -192,13 +192,19 @@ void Emitter::emit_checks(const PlannedStage &stage, bool of_inputs_only) {
 Emitter::IndexRange Emitter::range_of(const Access &access, const Expr &index) const {
   VariableRanges ranges;
   bool known = true;
+  Expr exact;
+  auto require = [&](const Expr &condition) {
+    if (condition.defined()) exact = exact.defined() ? exact && condition : condition;
+  };
   for (const AccessLoop &loop : needed_loops(access.loops, {index})) {
-    const Interval low = interval_of(loop.range.min, ranges, *plan_, true);
-    const Interval end = interval_of(loop.range.min + loop.range.extent, ranges, *plan_, true);
+    const Expr behind = loop.range.min + loop.range.extent;
+    const Interval low = interval_of(loop.range.min, ranges, *plan_, true), end = interval_of(behind, ranges, *plan_, true);
     known &= low.bounded() && end.bounded();
+    if (low.bounded() && end.bounded()) require(cannot_wrap(behind, ranges, *plan_));
     ranges[loop.var.get()] = {low.low, end.high.defined() ? end.high - constant(1) : Expr()};
   }
-  return {interval_of(index, ranges, *plan_, false), cannot_wrap(index, ranges, *plan_), known};
+  require(cannot_wrap(index, ranges, *plan_));
+  return {interval_of(index, ranges, *plan_, false), exact, known};
 }
 
 void Emitter::check_index(const Access &access, std::size_t dimension, const std::string &name, const Expr &low_limit,

@@ -246,6 +246,20 @@ TEST_CASE("errors: index arithmetic that wraps is no way into a tensor") {
     const std::string message = message_of(Pipeline({s.F}), x, shift, out);
     CHECK(message.find("reads input 'x' at index " + std::to_string(shift)) != std::string::npos);
   }
+  for (const bool root : {false, true}) {  // a domain that goes on behind the last integer
+    Scene s;
+    const Param<std::int64_t> first("first"), count("count");
+    const RDom r(first, count, "r");
+    s.G(s.i) = s.x(s.i) * 2;
+    if (root) s.G.compute_root();
+    s.F(s.i) += s.G(r);
+    const Pipeline pipeline({s.F});
+    const std::string message = message_of(pipeline, x, kMost - 1, std::int64_t{5}, out);
+    CAPTURE(message);
+    CHECK(message.find("at index 9223372036854775806 ") != std::string::npos);
+    CHECK(message_of(pipeline, x, std::int64_t{1}, std::int64_t{3}, out) == "no error");
+    CHECK(out(8) == 18);
+  }
   {  // in 32 bits, where 2^30 * 4 is 0
     Scene s;
     const Param<int> p("p");
