@@ -101,11 +101,11 @@ void Emitter::emit_given_checks(const IndexPlan &index) {
       check(index_load(offsets, index.groups) <= make_extent(coordinates, 0),
             name + "input '" + offsets->name + "' ends at {0}, but input '" + coordinates->name + "' has {1} elements",
             {index_load(offsets, index.groups), make_extent(coordinates, 0)})));
-  // A list is a set. One that ascends is seen to be one by its neighbours; for others every coordinate of the axis remembers
-  // behind which entry it was seen last.
-  const StoragePtr unsorted = ir::make_storage(index.name() + ".unsorted", int64, 1, Space::Heap);
+  // A list is a set. One that ascends is seen to be one by its neighbours; for others every coordinate remembers behind which
+  // entry it was seen last.
+  const StoragePtr state = ir::make_storage(index.name() + ".given", int64, 1, Space::Heap);
   const StoragePtr seen = ir::make_storage(index.name() + ".seen", int64, 1, Space::Heap);
-  const Expr low = lower_expr(index.axis_range.min, {}), extent = lower_expr(index.axis_range.extent, {}), end = low + extent;
+  const Expr unsorted = constant(0), smallest = constant(1), largest = constant(2);
   struct Entry {
     Expr group, start, number, coordinate;
   };
@@ -118,12 +118,21 @@ void Emitter::emit_given_checks(const IndexPlan &index) {
   };
   const std::string holds = name + "input '" + coordinates->name + "' holds {0} ";
   const Stmt in_domain = for_entries([&](const Entry &e) {
+    Scope scope;  // the domain may differ between groups
+    Expr rest = e.group;
+    for (auto v = index.group.rbegin(); v != index.group.rend(); ++v) {
+      scope.from.push_back(v->var);
+      scope.to.push_back(v->range.min + rest % v->groups * constant(v->micro));
+      rest = rest / v->groups;
+    }
+    const Expr low = lower_expr(index.axis_range.min, scope), end = low + lower_expr(index.axis_range.extent, scope);
     const Expr previous = index_load(coordinates, max(e.number - constant(1), constant(0)));
     std::vector<Stmt> stmts{check(e.coordinate >= low && e.coordinate < end,
                                   holds + "at position {1}; coordinates of " + index.axis->name + " are from {2} to {3} - 1",
                                   {e.coordinate, e.number, low, end}),
+                            set(state, smallest, Combiner::Min, e.coordinate), set(state, largest, Combiner::Max, e.coordinate),
                             ir::make<ir::If>(e.number > e.start && e.coordinate <= previous,
-                                             set(unsorted, constant(0), Combiner::Assign, constant(1)))};
+                                             set(state, unsorted, Combiner::Assign, constant(1)))};
     if (index.micro > 1) {
       const std::string micro = std::to_string(index.micro);
       stmts.push_back(check((e.coordinate - low) % constant(index.micro) == constant(0),
@@ -133,11 +142,14 @@ void Emitter::emit_given_checks(const IndexPlan &index) {
     }
     return ir::make_block(stmts);
   });
-  append_allocation(unsorted, {constant(1)});
+  append_allocation(state, {constant(3)});
   append(ir::make<ir::Stage>(index.name(), ir::StageKind::Check,
-                             ir::make_block({set(unsorted, constant(0), Combiner::Assign, constant(0)), in_domain})));
-  const Expr is_unsorted = make_load(unsorted, {constant(0)}) != constant(0);
-  append_allocation(seen, {select(is_unsorted, max(extent, constant(0)), constant(0))});
+                             ir::make_block({set(state, unsorted, Combiner::Assign, constant(0)),
+                                             set(state, smallest, Combiner::Assign, identity_of(Combiner::Min, int64)),
+                                             set(state, largest, Combiner::Assign, identity_of(Combiner::Max, int64)), in_domain})));
+  const Expr is_unsorted = make_load(state, {unsorted}) != constant(0), low = make_load(state, {smallest});
+  const Expr extent = select(is_unsorted, make_load(state, {largest}) - low + constant(1), constant(0));
+  append_allocation(seen, {extent});
   const VarPtr c = ir::make_loop_variable("c");
   const Stmt clear = ir::make<ir::For>(c, constant(0), extent, ir::ForKind::Serial, set(seen, make_variable(c), Combiner::Assign, constant(0)));
   const Stmt once = for_entries([&](const Entry &e) {

@@ -157,12 +157,12 @@ Operator multiply(const std::function<void(SparseIndex &)> &settings = {}, bool 
 }
 
 /// The product over lists that the caller gives: columns 0, 2 of row 0 and 1 of row 1.
-Operator given(std::int64_t micro = 1) {
-  return {[micro](bool) {
+Operator given(std::int64_t micro = 1, bool ragged = false) {
+  return {[micro, ragged](bool) {
             Var m("m"), n("n"), tile("tile");
             TensorParam A(float32, 2, "A"), B(float32, 2, "B");
-            TensorParam off(int32, 1, "off"), col(int32, 1, "col");
-            RDom k(0, A.extent(1), "k");
+            TensorParam off(int32, 1, "off"), col(int32, 1, "col"), len(int32, 1, "len");
+            RDom k(0, ragged ? min(i64(len(m)), A.extent(1)) : A.extent(1), "k");
             k.where(A(m, k) != 0);
             Func C("C");
             C(m, n) += A(m, k) * B(k, n);
@@ -176,6 +176,7 @@ Operator given(std::int64_t micro = 1) {
                 {{"A", Buffer<float>({2, 3}, {1, 0, 2, 0, 3, 0})},
                  {"B", numbers({3, 2}, 9)},
                  {"off", values<int>({0, 2, 3})},
+                 {"len", values<int>({3, 3})},
                  {"col", values<int>(micro == 1 ? std::vector{0, 2, 1} : std::vector{0, 2, 0})}},
                 {},
                 {{"C", {2, 2}}}};
@@ -359,6 +360,11 @@ const std::vector<Case> kCases = {
       "behind it"},
      given(2),
      put("col", values<int>({2, 0, 1})),
+     false},
+    {"a listed coordinate outside its group's domain",
+     {"lists: input 'col' holds 1 at position 2; coordinates of k are from 0 to 1 - 1"},
+     given(1, true),
+     set("len", {1}, 1),
      false},
     {"lists of other groups",
      {"lists: input 'off' must have one element more than the 2 groups; it has 2"},
