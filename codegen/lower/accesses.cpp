@@ -9,7 +9,8 @@ namespace {
 
 class Collector {
  public:
-  Collector(const Plan &plan, const PlannedStage &site, const std::function<void(const Access &)> &visit)
+  Collector(const Plan &plan, const PlannedStage &site,
+            const std::function<void(const Access &)> &visit)
       : plan_(plan), site_(site), visit_(visit) {}
 
   void run() {
@@ -35,7 +36,8 @@ class Collector {
   std::vector<const PlannedStage *> inside_;
 
   bool is_own(const PlannedDefinition &def) const {
-    return !site_.definitions.empty() && &def >= &site_.definitions.front() && &def <= &site_.definitions.back();
+    return !site_.definitions.empty() && &def >= &site_.definitions.front() &&
+           &def <= &site_.definitions.back();
   }
 
   static bool holds(const PlannedDefinition &def, const VarPtr &v) {
@@ -80,10 +82,10 @@ class Collector {
     for (const Expr &value : def.values) expression(here(value), loops, guards);
   }
 
-  /// `predicates` hold for the definition; `conditions` guard a part of an expression, but not the stages that it calls,
-  /// which are computed before it.
-  void expression(const Expr &e, const std::vector<AccessLoop> &loops, const std::vector<Expr> &predicates,
-                  std::vector<Expr> conditions = {}) {
+  /// `predicates` hold for the definition; `conditions` guard a part of an expression, but not the
+  /// stages that it calls, which are computed before it.
+  void expression(const Expr &e, const std::vector<AccessLoop> &loops,
+                  const std::vector<Expr> &predicates, std::vector<Expr> conditions = {}) {
     if (const Select *s = e.as<Select>()) {
       expression(s->condition, loops, predicates, conditions);
       conditions.push_back(s->condition);
@@ -138,7 +140,8 @@ class Collector {
 
 }  // namespace
 
-void for_each_access(const Plan &plan, const PlannedStage &site, const std::function<void(const Access &)> &visit) {
+void for_each_access(const Plan &plan, const PlannedStage &site,
+                     const std::function<void(const Access &)> &visit) {
   Collector(plan, site, visit).run();
 }
 

@@ -1,7 +1,8 @@
 // Where stages are needed: Func::where travels from consumers to producers.
 //
-// A stage whose every use lies under the same conjunct, written in coordinates that are the stage's own, is only
-// computed where the conjunct holds. What cannot be said in the stage's Vars is dropped, which computes more than needed.
+// A stage whose every use lies under the same conjunct, written in coordinates that are the stage's
+// own, is only computed where the conjunct holds. What cannot be said in the stage's Vars is
+// dropped, which computes more than needed.
 
 #include <algorithm>
 #include <optional>
@@ -43,16 +44,18 @@ class Demand {
   void check_has_value(const PlannedStage &stage) const {
     for (const Expr &p : stage.func->predicates) {
       each_use(stage, [&](const Access &access) {
-        const Expr needed = substitute(inlined_predicate(stage, p), stage.func->args, access.indices);
+        const Expr needed =
+            substitute(inlined_predicate(stage, p), stage.func->args, access.indices);
         const bool implied = std::any_of(access.guards.begin(), access.guards.end(),
                                          [&](const Expr &g) { return same_condition(g, needed); });
         if (!implied) {
-          throw CompileError(access.site->name() + " reads " + stage.name() + " where it has no value: " +
-                                 stage.name() + " is restricted by where(" + to_string(p) +
-                                 "), and the access is not under that condition; add where(" + to_string(needed) +
-                                 ") to " + access.site->name() + " or to its domain, or write the where once, on " +
-                                 access.site->name(),
-                             access.site->where);
+          throw CompileError(
+              access.site->name() + " reads " + stage.name() +
+                  " where it has no value: " + stage.name() + " is restricted by where(" +
+                  to_string(p) + "), and the access is not under that condition; add where(" +
+                  to_string(needed) + ") to " + access.site->name() +
+                  " or to its domain, or write the where once, on " + access.site->name(),
+              access.site->where);
         }
       });
     }
@@ -74,7 +77,8 @@ class Demand {
         common = here;
       } else {
         std::erase_if(*common, [&](const Expr &p) {
-          return std::none_of(here.begin(), here.end(), [&](const Expr &q) { return same_condition(p, q); });
+          return std::none_of(here.begin(), here.end(),
+                              [&](const Expr &q) { return same_condition(p, q); });
         });
       }
     });
@@ -85,16 +89,18 @@ class Demand {
       std::vector<Expr> demanded;
       for (const Expr &p : *common) {
         const Expr here = def.number == 0 ? p : substitute(p, stage->func->args, def.args);
-        const bool known = std::any_of(all.begin(), all.end(), [&](const Expr &q) { return same_condition(q, here); });
+        const bool known = std::any_of(all.begin(), all.end(),
+                                       [&](const Expr &q) { return same_condition(q, here); });
         if (!known) demanded.push_back(here);
       }
       def.predicates.insert(def.predicates.begin(), demanded.begin(), demanded.end());
     }
-    for (const Expr &p : *common) plan_->explain(stage->name(), "demand", "needed only where " + to_string(p));
+    for (const Expr &p : *common)
+      plan_->explain(stage->name(), "demand", "needed only where " + to_string(p));
   }
 
-  /// An update that stores or reads other coordinates of the Func than its own would miss what the predicate leaves out; so
-  /// would slots of a top_k, which are computed together.
+  /// An update that stores or reads other coordinates of the Func than its own would miss what the
+  /// predicate leaves out; so would slots of a top_k, which are computed together.
   bool holds_for_updates(const PlannedStage &stage, const Expr &p) const {
     if (stage.is_top_k() && uses(p, stage.func->args.back())) return false;
     for (const PlannedDefinition &def : stage.definitions) {
@@ -112,7 +118,8 @@ class Demand {
   }
 
   /// The Vars that p reads are themselves on the left-hand side.
-  static bool plain_left_side(const PlannedStage &stage, const PlannedDefinition &def, const Expr &p) {
+  static bool plain_left_side(const PlannedStage &stage, const PlannedDefinition &def,
+                              const Expr &p) {
     for (std::size_t i = 0; i < stage.func->args.size(); ++i) {
       if (!uses(p, stage.func->args[i])) continue;
       const Variable *v = def.args[i].as<Variable>();
@@ -136,7 +143,8 @@ class Demand {
       const bool expressible = std::all_of(vars.begin(), vars.end(), [&](const VarPtr &v) {
         return std::find(from.begin(), from.end(), v) != from.end();
       });
-      if (expressible && computed_before(stage, guard)) result.push_back(substitute(guard, from, to));
+      if (expressible && computed_before(stage, guard))
+        result.push_back(substitute(guard, from, to));
     }
     return result;
   }

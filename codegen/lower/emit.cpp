@@ -15,17 +15,25 @@ ir::Module Emitter::run() {
   module.name = plan_->pipeline->name();
   for (const Argument &argument : plan_->pipeline->signature()) {
     switch (argument.kind) {
-      case Argument::Kind::InputTensor: module.inputs.push_back(argument.tensor); break;
-      case Argument::Kind::Scalar: module.scalars.push_back(argument.param); break;
-      default: break;
+      case Argument::Kind::InputTensor:
+        module.inputs.push_back(argument.tensor);
+        break;
+      case Argument::Kind::Scalar:
+        module.scalars.push_back(argument.param);
+        break;
+      default:
+        break;
     }
   }
   for (const FuncPtr &output : plan_->pipeline->outputs()) {
-    for (const StoragePtr &storage : plan_->stage_of.at(output.get())->storages) module.outputs.push_back(storage);
+    for (const StoragePtr &storage : plan_->stage_of.at(output.get())->storages)
+      module.outputs.push_back(storage);
   }
   for (const IndexPtr &output : plan_->pipeline->output_indices()) {
     IndexPlan *index = plan_->index_of.at(identity_of(output));
-    auto tensor = [&](const char *part) { return ir::make_storage(index->name() + "." + part, int32, 1, Space::Tensor); };
+    auto tensor = [&](const char *part) {
+      return ir::make_storage(index->name() + "." + part, int32, 1, Space::Tensor);
+    };
     index->output_offsets = tensor("offsets");
     index->output_coordinates = tensor("coordinates");
     index->output_count = tensor("count");
@@ -45,7 +53,9 @@ ir::Module Emitter::run() {
   emit_output_indices();
   for (const IndexPtr &index : plan_->pipeline->output_indices()) {
     IndexPlan *planned = plan_->index_of.at(identity_of(index));
-    module.outputs.insert(module.outputs.end(), {planned->output_offsets, planned->output_coordinates, planned->output_count});
+    module.outputs.insert(
+        module.outputs.end(),
+        {planned->output_offsets, planned->output_coordinates, planned->output_count});
   }
   emit_statistics();
   if (!statistic_names_.empty()) {
@@ -73,7 +83,8 @@ void Emitter::want_full_bits() {
           if (!own || index->kind != IndexKind::List || index->mark_stage) continue;
           const bool tested = !residual_predicates(def, *index, "").empty();
           std::int64_t extent = 0;
-          const bool tail = index->micro > 1 && !(is_const_int(index->axis_range.extent, &extent) && extent % index->micro == 0);
+          const bool tail = index->micro > 1 && !(is_const_int(index->axis_range.extent, &extent) &&
+                                                  extent % index->micro == 0);
           if (!tested && !tail) continue;
           index->full_means_all_pass = index->full_means_all_pass || tested;
           index->wants_full = true;
@@ -104,7 +115,8 @@ void Emitter::need_indices_of(const PlannedStage &stage) {
   }
 }
 
-// --- the outermost sequence -------------------------------------------------------------------------------------------
+// --- the outermost sequence
+// -------------------------------------------------------------------------------------------
 
 void Emitter::append(const Stmt &stmt) {
   if (!stmt.defined()) return;
@@ -112,7 +124,9 @@ void Emitter::append(const Stmt &stmt) {
 }
 
 void Emitter::append_allocation(const StoragePtr &storage, std::vector<Expr> extents) {
-  sequence_.push_back([storage, extents](const Stmt &rest) { return ir::make<ir::Allocate>(storage, extents, rest); });
+  sequence_.push_back([storage, extents](const Stmt &rest) {
+    return ir::make<ir::Allocate>(storage, extents, rest);
+  });
 }
 
 Expr Emitter::append_let(const std::string &name, const Expr &value) {
@@ -124,18 +138,23 @@ Expr Emitter::append_let(const std::string &name, const Expr &value) {
 void Emitter::record(const std::string &name, const Expr &value, std::vector<Stmt> *stmts) {
   const Expr slot = make_int(int64, static_cast<std::int64_t>(statistic_names_.size()));
   statistic_names_.push_back(name);
-  stmts->push_back(ir::make<ir::Store>(std::vector<VarPtr>{}, std::vector<Expr>{}, statistics_, std::vector<Expr>{slot},
-                                       Combiner::Assign, cast(float64, value)));
+  stmts->push_back(ir::make<ir::Store>(std::vector<VarPtr>{}, std::vector<Expr>{}, statistics_,
+                                       std::vector<Expr>{slot}, Combiner::Assign,
+                                       cast(float64, value)));
 }
 
-// --- expressions ---------------------------------------------------------------------------------------------------------
+// --- expressions
+// ---------------------------------------------------------------------------------------------------------
 
-Expr Emitter::index_load(const StoragePtr &storage, const Expr &i) { return to_int64(make_load(storage, {i})); }
+Expr Emitter::index_load(const StoragePtr &storage, const Expr &i) {
+  return to_int64(make_load(storage, {i}));
+}
 
 Expr Emitter::lower_expr(const Expr &e, const Scope &scope) {
   const bool before = guard_data_;
   guard_data_ = always_guard_data_ || !scope.axes.empty();
-  const Expr result = lower(without_uniform_divisions(substitute(e, scope.from, scope.to), scope.axes));
+  const Expr result =
+      lower(without_uniform_divisions(substitute(e, scope.from, scope.to), scope.axes));
   guard_data_ = before;
   return result;
 }
@@ -171,9 +190,11 @@ Expr Emitter::lower_load(const Load &load) {
       data |= node->kind == ExprKind::Call || (inner && inner->storage->space == Space::Tensor);
       return !data;
     });
-    if (!guard_data_ || (!data && !narrowed_.contains({load.storage.get(), static_cast<int>(i)}))) continue;
+    if (!guard_data_ || (!data && !narrowed_.contains({load.storage.get(), static_cast<int>(i)})))
+      continue;
     // Lanes whose predicate fails may hold any index; where it holds the index was checked before.
-    const Expr test = index >= make_int(int64, 0) && index < make_extent(load.storage, static_cast<int>(i));
+    const Expr test =
+        index >= make_int(int64, 0) && index < make_extent(load.storage, static_cast<int>(i));
     in_range = in_range.defined() ? in_range && test : test;
   }
   const Expr value = make_load(load.storage, indices);
@@ -188,40 +209,49 @@ Expr Emitter::lower_call(const Call &call, const std::vector<Expr> &args) {
     const Realization &r = it->second;
     std::vector<Expr> indices;
     for (const TileDim &dim : r.dims.at(static_cast<std::size_t>(call.component))) {
-      indices.push_back(dim.axis ? make_variable(dim.axis) : coordinates.at(static_cast<std::size_t>(dim.arg)) - dim.min);
+      indices.push_back(dim.axis ? make_variable(dim.axis)
+                                 : coordinates.at(static_cast<std::size_t>(dim.arg)) - dim.min);
     }
     return make_load(r.storages.at(static_cast<std::size_t>(call.component)), indices);
   }
   if (stage->level == Level::Innermost) {
     for (const InnerCall &inner : inner_calls_) {
-      const bool same = inner.stage == stage && std::equal(coordinates.begin(), coordinates.end(), inner.args.begin(),
-                                                           [](const Expr &a, const Expr &b) { return equal(a, b); });
+      const bool same = inner.stage == stage &&
+                        std::equal(coordinates.begin(), coordinates.end(), inner.args.begin(),
+                                   [](const Expr &a, const Expr &b) { return equal(a, b); });
       if (!same) continue;
       std::vector<Expr> indices;
-      for (const TileDim &dim : inner.realization.dims.at(static_cast<std::size_t>(call.component))) {
+      for (const TileDim &dim :
+           inner.realization.dims.at(static_cast<std::size_t>(call.component))) {
         indices.push_back(make_variable(dim.axis));
       }
-      return make_load(inner.realization.storages.at(static_cast<std::size_t>(call.component)), indices);
+      return make_load(inner.realization.storages.at(static_cast<std::size_t>(call.component)),
+                       indices);
     }
     throw InternalError("a value of " + stage->name() + " is used before it is computed");
   }
   if (stage->level == Level::At) {
-    throw CompileError(stage->name() + " is computed at loop " + stage->consumer_loop->name + " of " +
-                           stage->consumer->name() + " but is also used outside it; compute it at root, or at a loop around all its uses",
-                       stage->where);
+    throw CompileError(
+        stage->name() + " is computed at loop " + stage->consumer_loop->name + " of " +
+            stage->consumer->name() +
+            " but is also used outside it; compute it at root, or at a loop around all its uses",
+        stage->where);
   }
   return load_at_root(*stage, call.component, coordinates);
 }
 
-Expr Emitter::load_at_root(const PlannedStage &stage, int component, const std::vector<Expr> &args) {
+Expr Emitter::load_at_root(const PlannedStage &stage, int component,
+                           const std::vector<Expr> &args) {
   Expr missing;
   const std::vector<Expr> indices = root_indices(stage, args, &missing);
   const Expr value = make_load(stage.storages.at(static_cast<std::size_t>(component)), indices);
   return missing.defined() ? select(missing, make_zero(value.type()), value) : value;
 }
 
-/// Where coordinates `args` of a stage at root are stored. `missing`: the condition that a compact stage holds nothing there.
-std::vector<Expr> Emitter::root_indices(const PlannedStage &stage, const std::vector<Expr> &args, Expr *missing) {
+/// Where coordinates `args` of a stage at root are stored. `missing`: the condition that a compact
+/// stage holds nothing there.
+std::vector<Expr> Emitter::root_indices(const PlannedStage &stage, const std::vector<Expr> &args,
+                                        Expr *missing) {
   const FuncNode &func = *stage.func;
   std::vector<Expr> indices;
   if (!stage.compact) {
@@ -237,8 +267,10 @@ std::vector<Expr> Emitter::root_indices(const PlannedStage &stage, const std::ve
   for (int dimension : stage.storage_order) {
     const auto d = static_cast<std::size_t>(dimension);
     const VarPtr &v = func.args[d];
-    const bool axis = std::find(index.axis_parts.begin(), index.axis_parts.end(), v) != index.axis_parts.end();
-    const auto group = std::find_if(index.group.begin(), index.group.end(), [&](const GroupVar &g) { return g.var == v; });
+    const bool axis =
+        std::find(index.axis_parts.begin(), index.axis_parts.end(), v) != index.axis_parts.end();
+    const auto group = std::find_if(index.group.begin(), index.group.end(),
+                                    [&](const GroupVar &g) { return g.var == v; });
     const std::int64_t micro = axis ? index.micro : group != index.group.end() ? group->micro : 0;
     if (micro == 0) {
       indices.push_back(args[d] - stage.region[d].min);
@@ -252,8 +284,8 @@ std::vector<Expr> Emitter::root_indices(const PlannedStage &stage, const std::ve
 }
 
 /// The entry of `index` that holds coordinates `args` of variables `vars`.
-Expr Emitter::position_of(const IndexPlan &index, const std::vector<VarPtr> &vars, const std::vector<Expr> &args,
-                          Expr *missing) {
+Expr Emitter::position_of(const IndexPlan &index, const std::vector<VarPtr> &vars,
+                          const std::vector<Expr> &args, Expr *missing) {
   auto value_of = [&](const VarPtr &v) {
     const auto it = std::find(vars.begin(), vars.end(), v);
     internal_check(it != vars.end(), "a compact Func lacks variable " + v->name + " of its index");
@@ -297,30 +329,39 @@ Expr Emitter::position_of(const IndexPlan &index, const std::vector<VarPtr> &var
 Expr Emitter::lower_query(const IndexQuery &query) {
   const auto it = plan_->index_of.find(identity_of(query.index));
   if (it == plan_->index_of.end()) {
-    throw CompileError("index " + query.index->name + " is asked for its lists, but no definition of this pipeline has it; use it in the schedule of one that is an output, or that an output reads",
-                       query.index->where);
+    throw CompileError(
+        "index " + query.index->name +
+            " is asked for its lists, but no definition of this pipeline has it; use it in the "
+            "schedule of one that is an output, or that an output reads",
+        query.index->where);
   }
   IndexPlan *index = it->second;
   need_index(index);
   if (index->kind == IndexKind::Range || index->kind == IndexKind::Given) {
     throw CompileError("index " + index->name() + " is not built (" +
-                           (index->kind == IndexKind::Given ? "its lists are inputs" : "its lists are whole ranges") +
+                           (index->kind == IndexKind::Given ? "its lists are inputs"
+                                                            : "its lists are whole ranges") +
                            "), so its density, count and positions are not known to it",
                        index->node->where);
   }
   const Expr kept = kept_of(*index);
   switch (query.query) {
-    case IndexQueryKind::Count: return kept;
+    case IndexQueryKind::Count:
+      return kept;
     case IndexQueryKind::Density: {
-      const Expr all = max(index->kind == IndexKind::Keyed ? index->length : index->groups * index->length, make_int(int64, 1));
+      const Expr all =
+          max(index->kind == IndexKind::Keyed ? index->length : index->groups * index->length,
+              make_int(int64, 1));
       return cast(float32, cast(float64, kept) / cast(float64, all));
     }
-    case IndexQueryKind::Position: return lower_position(*index, query);
+    case IndexQueryKind::Position:
+      return lower_position(*index, query);
   }
   throw InternalError("unknown index query");
 }
 
-/// The place of a micro-tile in the lists; -1 where it is not listed, also because there is no such group or micro-tile.
+/// The place of a micro-tile in the lists; -1 where it is not listed, also because there is no such
+/// group or micro-tile.
 Expr Emitter::lower_position(const IndexPlan &index, const IndexQuery &query) {
   const bool keyed = index.kind == IndexKind::Keyed;
   const std::size_t rank = keyed ? 1 : index.group.size();
@@ -328,15 +369,17 @@ Expr Emitter::lower_position(const IndexPlan &index, const IndexQuery &query) {
     throw CompileError("position() of index " + index.name() + " " + what, index.node->where);
   };
   if (query.args.size() != rank + 1) {
-    fail("takes " + std::to_string(rank) + (keyed ? " key" : " coordinates of the group") + " and one of the axis, and is given " +
-         std::to_string(query.args.size()));
+    fail("takes " + std::to_string(rank) + (keyed ? " key" : " coordinates of the group") +
+         " and one of the axis, and is given " + std::to_string(query.args.size()));
   }
-  if (index.data_dependent_range) fail("is not known: the bounds of " + index.axis->name + " are data");
+  if (index.data_dependent_range)
+    fail("is not known: the bounds of " + index.axis->name + " are data");
   const Expr zero = make_int(int64, 0), none = make_int(int64, -1);
   const Expr axis = to_int64(lower(query.args.back()));
   Expr group = zero, inside = axis >= zero && axis < index.length;
   for (std::size_t i = 0; i < rank; ++i) {
-    const Expr here = to_int64(lower(query.args[i])), groups = keyed ? index.groups : index.group[i].groups;
+    const Expr here = to_int64(lower(query.args[i])),
+               groups = keyed ? index.groups : index.group[i].groups;
     inside = inside && (here >= zero && here < groups);
     group = group * groups + here;
   }

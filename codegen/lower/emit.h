@@ -24,29 +24,31 @@ class Emitter {
   const SumChoices &sum_choices() const { return sum_choices_; }
 
  private:
-  // --- what expressions are lowered with ----------------------------------------------------------------------------
+  // --- what expressions are lowered with
+  // ----------------------------------------------------------------------------
 
-  /// One dimension of a realised stage: an axis of the scope, or a range of one of the Func's arguments.
+  /// One dimension of a realised stage: an axis of the scope, or a range of one of the Func's
+  /// arguments.
   struct TileDim {
-    VarPtr axis;            ///< fixed: the consumer's axis
-    int arg = -1;           ///< ranged: which argument, stored at argument - min
+    VarPtr axis;   ///< fixed: the consumer's axis
+    int arg = -1;  ///< ranged: which argument, stored at argument - min
     Expr min;
     ir::AxisBinding range;  ///< ranged: the axis over it, and its extent
   };
   /// A stage computed inside another: its storage and how its dimensions lie.
   struct Realization {
-    std::vector<StoragePtr> storages;            ///< one a component
-    std::vector<std::vector<TileDim>> dims;      ///< of each component
-    std::vector<Expr> fixed_args;                ///< per argument; undefined = ranged
+    std::vector<StoragePtr> storages;        ///< one a component
+    std::vector<std::vector<TileDim>> dims;  ///< of each component
+    std::vector<Expr> fixed_args;            ///< per argument; undefined = ranged
   };
   /// The pit_tile around the statement.
   struct TileContext {
     const IndexPlan *index;
-    Expr entry;                    ///< place in the lists, when an entry is a single position
-    std::vector<VarPtr> vars;      ///< the variables of its axis and group ...
-    std::vector<Expr> values;      ///< ... and their values here
-    Expr key, group;               ///< what the key is here, and the loop variable that equals it
-    Expr operand, packed;          ///< the access whose values the index stores, and where they are
+    Expr entry;                ///< place in the lists, when an entry is a single position
+    std::vector<VarPtr> vars;  ///< the variables of its axis and group ...
+    std::vector<Expr> values;  ///< ... and their values here
+    Expr key, group;           ///< what the key is here, and the loop variable that equals it
+    Expr operand, packed;      ///< the access whose values the index stores, and where they are
   };
   /// Variables and axes that statements see.
   struct Scope {
@@ -58,8 +60,8 @@ class Emitter {
   /// Loops between the place where a stage is realised and its call: their ranges.
   struct Inner {
     VarPtr var;
-    Expr extent;             ///< undefined: not known out here
-    std::int64_t maximum;    ///< of the extent; 0 = none
+    Expr extent;           ///< undefined: not known out here
+    std::int64_t maximum;  ///< of the extent; 0 = none
     Expr min = make_int(int64, 0);
   };
   struct CallSite {
@@ -77,7 +79,8 @@ class Emitter {
   };
   std::vector<InnerCall> inner_calls_;
   std::vector<TileContext> tiles_;
-  bool guard_data_ = false;  ///< the expression being lowered has axes: loads at data need a test of their own
+  bool guard_data_ =
+      false;  ///< the expression being lowered has axes: loads at data need a test of their own
 
   Expr lower_expr(const Expr &e, const Scope &scope);
   Expr lower(const Expr &e);
@@ -86,22 +89,26 @@ class Emitter {
   Expr load_at_root(const PlannedStage &stage, int component, const std::vector<Expr> &args);
   Expr lower_query(const IndexQuery &query);
   Expr lower_position(const IndexPlan &index, const IndexQuery &query);
-  std::vector<Expr> root_indices(const PlannedStage &stage, const std::vector<Expr> &args, Expr *missing);
-  Expr position_of(const IndexPlan &index, const std::vector<VarPtr> &vars, const std::vector<Expr> &args, Expr *missing);
+  std::vector<Expr> root_indices(const PlannedStage &stage, const std::vector<Expr> &args,
+                                 Expr *missing);
+  Expr position_of(const IndexPlan &index, const std::vector<VarPtr> &vars,
+                   const std::vector<Expr> &args, Expr *missing);
 
-  // --- definitions (emit_definition.cpp) -----------------------------------------------------------------------------
+  // --- definitions (emit_definition.cpp)
+  // -----------------------------------------------------------------------------
 
   ir::Stmt emit_stage_at_root(PlannedStage *stage);
   ir::Stmt emit_specialized(PlannedStage *stage, const PlannedDefinition &def, const Scope &scope);
-  ir::Stmt emit_definition(PlannedStage *stage, const PlannedDefinition &def, const std::vector<Directive> &directives,
-                           const Scope &scope);
+  ir::Stmt emit_definition(PlannedStage *stage, const PlannedDefinition &def,
+                           const std::vector<Directive> &directives, const Scope &scope);
   struct Job;  // one definition under way
   ir::Stmt emit_loops(Job &job, std::size_t i);
   ir::Stmt emit_pit_tile(Job &job, std::size_t i);
   static Expr at_first_lane(const Expr &e, const Job &job);
   ir::Stmt emit_inside(Job &job, int i);
   ir::Stmt emit_body(Job &job);
-  std::vector<Expr> tails_;  ///< guards of the statement under way that say which lanes are iterations at all
+  std::vector<Expr>
+      tails_;  ///< guards of the statement under way that say which lanes are iterations at all
   std::vector<Expr> split_tails_;  ///< those of them past which operands cannot be read
   void choose_lanes(Job &job);
   bool sums_along_innermost(const Job &job) const;
@@ -114,105 +121,127 @@ class Emitter {
                                         const std::string &name) const;
   static void refresh_inside(Job &job, std::size_t i);
   static std::vector<Expr> take_guards_outside(Job &job, std::size_t i);
-  ir::Stmt emit_tile(Job &job, std::size_t i, const Scope &loops, const Expr &group, const Expr &count, const Expr &entry,
-                     bool all_full);
+  ir::Stmt emit_tile(Job &job, std::size_t i, const Scope &loops, const Expr &group,
+                     const Expr &count, const Expr &entry, bool all_full);
   void want_full_bits();
 
-  // --- stages inside others (emit_realize.cpp) ------------------------------------------------------------------------
+  // --- stages inside others (emit_realize.cpp)
+  // ------------------------------------------------------------------------
 
   std::vector<PlannedStage *> stages_at(const Job &job, const Dim &dim) const;
-  ir::Stmt realize(Job &job, std::vector<PlannedStage *> producers, std::size_t next, const std::vector<Inner> &inner,
-                   const std::function<ir::Stmt()> &body);
+  ir::Stmt realize(Job &job, std::vector<PlannedStage *> producers, std::size_t next,
+                   const std::vector<Inner> &inner, const std::function<ir::Stmt()> &body);
   bool used_by(const PlannedStage &stage, const Job &job) const;
-  static const DefinitionData *def_owner(const PlannedDefinition &def) { return def.source - def.number; }
-  void collect_sites(const PlannedStage &producer, const PlannedDefinition &def, const std::vector<VarPtr> &from,
-                     const std::vector<Expr> &to, const std::vector<ir::AxisBinding> &axes,
-                     std::vector<Inner> *inner, std::vector<CallSite> *sites) const;
+  static const DefinitionData *def_owner(const PlannedDefinition &def) {
+    return def.source - def.number;
+  }
+  void collect_sites(const PlannedStage &producer, const PlannedDefinition &def,
+                     const std::vector<VarPtr> &from, const std::vector<Expr> &to,
+                     const std::vector<ir::AxisBinding> &axes, std::vector<Inner> *inner,
+                     std::vector<CallSite> *sites) const;
   static bool reads_itself(const PlannedStage &stage, std::optional<std::size_t> elsewhere = {});
-  Realization make_realization(const PlannedStage &producer, const std::vector<CallSite> &sites, const Scope &scope,
-                               const std::vector<Inner> &inner);
+  Realization make_realization(const PlannedStage &producer, const std::vector<CallSite> &sites,
+                               const Scope &scope, const std::vector<Inner> &inner);
   ir::Stmt emit_in_order(PlannedStage *producer, const PlannedDefinition &def, Scope scope,
                          const std::vector<ir::AxisBinding> &ranges);
-  ir::Stmt emit_realized(PlannedStage *producer, const Realization &realization, const Scope &scope);
+  ir::Stmt emit_realized(PlannedStage *producer, const Realization &realization,
+                         const Scope &scope);
   ir::Stmt with_storages(const Realization &realization, const Scope &scope, ir::Stmt body);
-  ir::Stmt with_inner_calls(const std::vector<Expr> &exprs, const Scope &scope, const std::function<ir::Stmt()> &body);
+  ir::Stmt with_inner_calls(const std::vector<Expr> &exprs, const Scope &scope,
+                            const std::function<ir::Stmt()> &body);
 
-  // --- statements (emit_statement.cpp) --------------------------------------------------------------------------------
+  // --- statements (emit_statement.cpp)
+  // --------------------------------------------------------------------------------
 
   ir::Stmt emit_statement(PlannedStage *stage, const PlannedDefinition &def, const Scope &scope,
                           const std::vector<VarPtr> &own_lanes, std::vector<Expr> guards,
                           const std::vector<Expr> &predicates, std::size_t next);
-  ir::Stmt zero_where_not_needed(PlannedStage *stage, const PlannedDefinition &def, const Scope &scope,
-                                 const std::vector<VarPtr> &own_lanes);
+  ir::Stmt zero_where_not_needed(PlannedStage *stage, const PlannedDefinition &def,
+                                 const Scope &scope, const std::vector<VarPtr> &own_lanes);
   ir::Stmt emit_stores(PlannedStage *stage, const PlannedDefinition &def, const Scope &scope,
                        const std::vector<VarPtr> &own_lanes, const std::vector<Expr> &guards);
-  ir::Stmt store(PlannedStage *stage, const PlannedDefinition &def, int component, Combiner combiner, const Expr &value,
-                 const std::vector<Expr> &args, const Scope &scope, const std::vector<VarPtr> &reduced,
+  ir::Stmt store(PlannedStage *stage, const PlannedDefinition &def, int component,
+                 Combiner combiner, const Expr &value, const std::vector<Expr> &args,
+                 const Scope &scope, const std::vector<VarPtr> &reduced,
                  const std::vector<Expr> &guards);
-  void name_atom(const PlannedStage &stage, const PlannedDefinition &def, const Directive &d, const StoragePtr &storage);
+  void name_atom(const PlannedStage &stage, const PlannedDefinition &def, const Directive &d,
+                 const StoragePtr &storage);
   ir::Stmt emit_softmax(PlannedStage *stage, const PlannedDefinition &def, const Scope &scope,
                         const std::vector<VarPtr> &reduced, const std::vector<Expr> &guards);
   ir::Stmt emit_top_k(PlannedStage *stage);
 
-  // --- indices (emit_index.cpp) ---------------------------------------------------------------------------------------
+  // --- indices (emit_index.cpp)
+  // ---------------------------------------------------------------------------------------
 
   static const PlannedStage *root_of(const PlannedStage *stage);
   void need_indices_of(const PlannedStage &stage);
   void need_index(IndexPlan *index);
   void check_computed_before(const IndexPlan &index) const;
   void emit_given_checks(const IndexPlan &index);
-  static ir::Stmt offsets_check(const StoragePtr &offsets, const Expr &groups, const Expr &first, const Expr &last,
-                                const std::string &name);
+  static ir::Stmt offsets_check(const StoragePtr &offsets, const Expr &groups, const Expr &first,
+                                const Expr &last, const std::string &name);
   void allocate_index(IndexPlan *index);
   ir::Stmt emit_marks(IndexPlan *index);
   ir::Stmt emit_ragged_starts(IndexPlan *index);
   using Factor = std::vector<Expr>;  ///< conjuncts that are tested together
   static std::vector<Factor> factors_of(const IndexPlan &index);
-  ir::Stmt emit_factor(const IndexPlan &index, const Factor &tested, const Scope &group_scope, const Expr &extent,
-                       const StoragePtr &marks, const Expr &at, const StoragePtr &partial);
-  ir::Stmt emit_factor_by_position(const IndexPlan &index, const std::vector<Expr> &tested, Scope scope,
-                                   std::vector<ir::AxisBinding> axes, std::vector<VarPtr> order, const Expr &low,
-                                   const Expr &extent, const StoragePtr &marks, const Expr &at, const StoragePtr &partial);
-  static void set_axis_value(const IndexPlan &index, const Expr &low, const Expr &position, Scope *scope);
-  static std::int64_t common_divisor(const std::vector<Expr> &exprs, const VarPtr &v, std::int64_t micro);
-  static void check_covers(const Expr &value, std::int64_t micro, const Scope &scope, const std::function<void()> &fail);
+  ir::Stmt emit_factor(const IndexPlan &index, const Factor &tested, const Scope &group_scope,
+                       const Expr &extent, const StoragePtr &marks, const Expr &at,
+                       const StoragePtr &partial);
+  ir::Stmt emit_factor_by_position(const IndexPlan &index, const std::vector<Expr> &tested,
+                                   Scope scope, std::vector<ir::AxisBinding> axes,
+                                   std::vector<VarPtr> order, const Expr &low, const Expr &extent,
+                                   const StoragePtr &marks, const Expr &at,
+                                   const StoragePtr &partial);
+  static void set_axis_value(const IndexPlan &index, const Expr &low, const Expr &position,
+                             Scope *scope);
+  static std::int64_t common_divisor(const std::vector<Expr> &exprs, const VarPtr &v,
+                                     std::int64_t micro);
+  static void check_covers(const Expr &value, std::int64_t micro, const Scope &scope,
+                           const std::function<void()> &fail);
   static Expr below_dropped(const Expr &key);
   ir::Stmt emit_keys(IndexPlan *index, const StoragePtr &keys);
   static Expr stored_access(const IndexPlan &index);
   ir::Stmt emit_values(IndexPlan *index);
   ir::Stmt emit_marks_in_producer(PlannedStage *stage, const Scope &scope, const VarPtr &loop);
   ir::Stmt place_index(IndexPlan *index);
-  ir::Stmt for_groups(const IndexPlan &index, Scope *scope, Expr *number, const std::function<ir::Stmt()> &body);
+  ir::Stmt for_groups(const IndexPlan &index, Scope *scope, Expr *number,
+                      const std::function<ir::Stmt()> &body);
   static Expr kept_of(const IndexPlan &index);
   static ir::Stmt count_kept(const IndexPlan &index);
   void emit_output_indices();
   void emit_room_checks(const IndexPlan &index);
   void emit_shared_range_checks();
-  void check_shared_range(const PlannedStage &stage, const IndexPlan &index, std::source_location where);
+  void check_shared_range(const PlannedStage &stage, const IndexPlan &index,
+                          std::source_location where);
   void emit_statistics();
   ir::Stmt count_passing(const IndexPlan &index, const StoragePtr &passing);
 
-  // --- checks (emit_checks.cpp) ---------------------------------------------------------------------------------------
+  // --- checks (emit_checks.cpp)
+  // ---------------------------------------------------------------------------------------
 
   void emit_input_checks();
   void emit_checks_before(const PlannedStage &stage);
   void emit_checks(const PlannedStage &stage, bool of_inputs_only);
   ir::Stmt emit_output_shapes();
   void check_compact_shape(const PlannedStage &stage, std::vector<ir::Stmt> *stmts);
-  void check_index(const Access &access, std::size_t dimension, const std::string &name, const Expr &low_limit,
-                   const Expr &extent, bool of_inputs_only);
+  void check_index(const Access &access, std::size_t dimension, const std::string &name,
+                   const Expr &low_limit, const Expr &extent, bool of_inputs_only);
   std::set<std::string> checked_;  ///< checks that are there already
-  StoragePtr emit_coarse_check(const Access &access, const Expr &index, const std::vector<AccessLoop> &all,
-                               const Expr &low_limit, const Expr &extent);
+  StoragePtr emit_coarse_check(const Access &access, const Expr &index,
+                               const std::vector<AccessLoop> &all, const Expr &low_limit,
+                               const Expr &extent);
   bool always_guard_data_ = false;
-  /// Dimensions of tensors whose index only predicates keep in range: lanes that fail them must not load.
+  /// Dimensions of tensors whose index only predicates keep in range: lanes that fail them must not
+  /// load.
   std::set<std::pair<const StorageNode *, int>> narrowed_;
   struct IndexRange;
   IndexRange range_of(const Access &access, const Expr &index) const;
   static bool takes_its_whole_range(const Access &access, const Expr &index);
   static bool free_of(const std::vector<AccessLoop> &loops, const Expr &e);
 
-  // --- the outermost sequence -----------------------------------------------------------------------------------------
+  // --- the outermost sequence
+  // -----------------------------------------------------------------------------------------
 
   /// Wraps everything that comes later.
   using Wrapper = std::function<ir::Stmt(ir::Stmt)>;

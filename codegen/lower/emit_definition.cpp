@@ -1,4 +1,5 @@
-// Loop nests of definitions: which loops become lanes of a tile, where other stages are computed inside them.
+// Loop nests of definitions: which loops become lanes of a tile, where other stages are computed
+// inside them.
 
 #include <algorithm>
 #include <utility>
@@ -17,7 +18,8 @@ using ir::Stmt;
 
 namespace {
 
-/// A reduction that no directive has tiled is cut into pieces of this many iterations inside a tile.
+/// A reduction that no directive has tiled is cut into pieces of this many iterations inside a
+/// tile.
 constexpr std::int64_t kReductionStrip = 256;
 constexpr std::int64_t kLargestLane = 512;
 
@@ -37,14 +39,16 @@ Stmt Emitter::emit_stage_at_root(PlannedStage *stage) {
   if (stage->storages.empty()) {
     for (std::size_t c = 0; c < stage->func->types.size(); ++c) {
       const std::string suffix = stage->func->types.size() > 1 ? "." + std::to_string(c) : "";
-      const std::size_t rank = stage->compact
-                                   ? static_cast<std::size_t>(compact_rank(*stage->func, *stage->compact->node,
-                                                                           plan_->pipeline->schedule().directives))
-                                   : stage->func->args.size();
-      stage->storages.push_back(ir::make_storage(stage->name() + suffix, stage->func->types[c], static_cast<int>(rank),
-                                                 Space::Heap));
+      const std::size_t rank =
+          stage->compact
+              ? static_cast<std::size_t>(compact_rank(*stage->func, *stage->compact->node,
+                                                      plan_->pipeline->schedule().directives))
+              : stage->func->args.size();
+      stage->storages.push_back(ir::make_storage(stage->name() + suffix, stage->func->types[c],
+                                                 static_cast<int>(rank), Space::Heap));
       std::vector<Expr> extents;
-      if (stage->compact) extents.push_back(index_load(stage->compact->offsets, stage->compact->groups));
+      if (stage->compact)
+        extents.push_back(index_load(stage->compact->offsets, stage->compact->groups));
       std::vector<Expr> offsets;
       for (int dimension : stage->storage_order) {
         const auto d = static_cast<std::size_t>(dimension);
@@ -54,9 +58,13 @@ Stmt Emitter::emit_stage_at_root(PlannedStage *stage) {
         }
         const IndexPlan &index = *stage->compact;
         const VarPtr &v = stage->func->args[d];
-        const bool axis = std::find(index.axis_parts.begin(), index.axis_parts.end(), v) != index.axis_parts.end();
-        const auto group = std::find_if(index.group.begin(), index.group.end(), [&](const GroupVar &g) { return g.var == v; });
-        const std::int64_t micro = axis ? index.micro : group != index.group.end() ? group->micro : 0;
+        const bool axis = std::find(index.axis_parts.begin(), index.axis_parts.end(), v) !=
+                          index.axis_parts.end();
+        const auto group = std::find_if(index.group.begin(), index.group.end(),
+                                        [&](const GroupVar &g) { return g.var == v; });
+        const std::int64_t micro = axis                         ? index.micro
+                                   : group != index.group.end() ? group->micro
+                                                                : 0;
         if (micro == 0) extents.push_back(stage->region[d].extent);
         if (micro > 1) offsets.push_back(constant(micro));
       }
@@ -71,7 +79,8 @@ Stmt Emitter::emit_stage_at_root(PlannedStage *stage) {
   if (stage->is_top_k()) {
     stmts.push_back(emit_top_k(stage));
   } else {
-    for (const PlannedDefinition &def : stage->definitions) stmts.push_back(emit_specialized(stage, def, {}));
+    for (const PlannedDefinition &def : stage->definitions)
+      stmts.push_back(emit_specialized(stage, def, {}));
   }
   append(ir::make<ir::Stage>(stage->name(), ir::StageKind::Compute, ir::make_block(stmts)));
   for (const auto &index : plan_->indices) {
@@ -82,30 +91,37 @@ Stmt Emitter::emit_stage_at_root(PlannedStage *stage) {
   return {};
 }
 
-/// The layout as the language counts it and as the index covers it are one, unless a group divides a Var by itself.
+/// The layout as the language counts it and as the index covers it are one, unless a group divides
+/// a Var by itself.
 void Emitter::check_compact_rank(const PlannedStage &stage) const {
   const IndexPlan &index = *stage.compact;
   int rank = 1;
   for (const VarPtr &v : stage.func->args) {
-    const bool axis = std::find(index.axis_parts.begin(), index.axis_parts.end(), v) != index.axis_parts.end();
-    const auto group = std::find_if(index.group.begin(), index.group.end(), [&](const GroupVar &g) { return g.var == v; });
+    const bool axis =
+        std::find(index.axis_parts.begin(), index.axis_parts.end(), v) != index.axis_parts.end();
+    const auto group = std::find_if(index.group.begin(), index.group.end(),
+                                    [&](const GroupVar &g) { return g.var == v; });
     const std::int64_t micro = axis ? index.micro : group != index.group.end() ? group->micro : 0;
     if (micro != 1) ++rank;
   }
-  if (rank == compact_rank(*stage.func, *index.node, plan_->pipeline->schedule().directives)) return;
+  if (rank == compact_rank(*stage.func, *index.node, plan_->pipeline->schedule().directives))
+    return;
   throw CompileError(stage.name() + ".store_compact: index " + index.name() +
-                         " divides a variable in its group; give that variable a micro extent instead, e.g. .micro = {{v, 4}} rather than .group = v / 4",
+                         " divides a variable in its group; give that variable a micro extent "
+                         "instead, e.g. .micro = {{v, 4}} rather than .group = v / 4",
                      index.node->where);
 }
 
-Stmt Emitter::emit_specialized(PlannedStage *stage, const PlannedDefinition &def, const Scope &scope) {
+Stmt Emitter::emit_specialized(PlannedStage *stage, const PlannedDefinition &def,
+                               const Scope &scope) {
   Stmt general = emit_definition(stage, def, def.directives, scope);
   for (auto it = def.specializations.rbegin(); it != def.specializations.rend(); ++it) {
     const Expr condition = lower_expr(it->first, scope);
     if (reads_axis(condition, scope.axes)) {
-      throw CompileError(definition_name(*stage->func, def.number) +
-                             ".specialize: the condition varies inside the tile at which the Func is computed",
-                         it->first.where());
+      throw CompileError(
+          definition_name(*stage->func, def.number) +
+              ".specialize: the condition varies inside the tile at which the Func is computed",
+          it->first.where());
     }
     general = ir::make<ir::If>(condition, emit_definition(stage, def, it->second, scope), general);
   }
@@ -115,8 +131,8 @@ Stmt Emitter::emit_specialized(PlannedStage *stage, const PlannedDefinition &def
 bool Emitter::realizes_here(const Job &job, const Dim &dim) const {
   if (!stages_at(job, dim).empty()) return true;
   for (const auto &stage : plan_->stages) {
-    if (stage->level == Level::With && stage->consumer == job.stage && stage->consumer_definition == job.def->number &&
-        stage->consumer_loop == dim.name) {
+    if (stage->level == Level::With && stage->consumer == job.stage &&
+        stage->consumer_definition == job.def->number && stage->consumer_loop == dim.name) {
       return true;
     }
   }
@@ -125,13 +141,14 @@ bool Emitter::realizes_here(const Job &job, const Dim &dim) const {
   });
 }
 
-Stmt Emitter::emit_definition(PlannedStage *stage, const PlannedDefinition &def, const std::vector<Directive> &directives,
-                              const Scope &scope) {
+Stmt Emitter::emit_definition(PlannedStage *stage, const PlannedDefinition &def,
+                              const std::vector<Directive> &directives, const Scope &scope) {
   Job job;
   job.stage = stage;
   job.def = &def;
   job.directives = &directives;
-  job.nest = make_nest(*plan_, *stage, def, directives, {scope.from, scope.to, scope.axes, scope.in_tile});
+  job.nest =
+      make_nest(*plan_, *stage, def, directives, {scope.from, scope.to, scope.axes, scope.in_tile});
   job.scope = scope;
   job.scope.from = job.nest.from;
   job.scope.to = job.nest.to;
@@ -164,7 +181,8 @@ void Emitter::choose_lanes(Job &job) {
   auto in_order = [&](const Dim &dim) {
     if (!self.read.defined()) return false;
     for (std::size_t i = 0; i < job.scope.from.size(); ++i) {
-      const bool apart = std::find(self.apart.begin(), self.apart.end(), job.scope.from[i]) != self.apart.end();
+      const bool apart =
+          std::find(self.apart.begin(), self.apart.end(), job.scope.from[i]) != self.apart.end();
       if (!apart && uses(job.scope.to[i], dim.var)) return true;
     }
     return false;
@@ -177,8 +195,8 @@ void Emitter::choose_lanes(Job &job) {
     const bool lanes_here = tile_mode || (vector_sum && i + 1 == dims.size());
     if (dim.lane || dim.vectorize) {
       dim.lane = true;
-    } else if (inside && lanes_here && permutable && !in_order(dim) && dim.kind != ir::ForKind::Parallel &&
-               dim.kind != ir::ForKind::GpuBlock) {
+    } else if (inside && lanes_here && permutable && !in_order(dim) &&
+               dim.kind != ir::ForKind::Parallel && dim.kind != ir::ForKind::GpuBlock) {
       if (!dim.reduction || (dim.maximum != 0 && dim.maximum <= kLargestLane)) {
         dim.lane = true;
       } else if (!reduction_lane) {
@@ -190,10 +208,12 @@ void Emitter::choose_lanes(Job &job) {
         strip.maximum = 0;
         Dim lane = dim;
         lane.var = ir::make_axis_variable(dim.name->name);
-        lane.extent = min(constant(kReductionStrip), dim.extent - make_variable(strip.var) * constant(kReductionStrip));
+        lane.extent = min(constant(kReductionStrip),
+                          dim.extent - make_variable(strip.var) * constant(kReductionStrip));
         lane.maximum = kReductionStrip;
         lane.lane = true;
-        const Expr value = make_variable(strip.var) * constant(kReductionStrip) + make_variable(lane.var);
+        const Expr value =
+            make_variable(strip.var) * constant(kReductionStrip) + make_variable(lane.var);
         for (Expr &to : job.scope.to) to = substitute(to, {dim.var}, {value});
         for (Expr &guard : job.nest.guards) guard = substitute(guard, {dim.var}, {value});
         inner.insert(inner.begin(), strip);
@@ -205,10 +225,17 @@ void Emitter::choose_lanes(Job &job) {
       if (dim.var->role != VarRole::Axis) {
         const VarPtr axis = ir::make_axis_variable(dim.var->name);
         for (Expr &to : job.scope.to) to = substitute(to, {dim.var}, {make_variable(axis)});
-        for (Expr &guard : job.nest.guards) guard = substitute(guard, {dim.var}, {make_variable(axis)});
-        for (Dim &other : dims) other.extent = other.extent.defined() ? substitute(other.extent, {dim.var}, {make_variable(axis)}) : other.extent;
+        for (Expr &guard : job.nest.guards)
+          guard = substitute(guard, {dim.var}, {make_variable(axis)});
+        for (Dim &other : dims)
+          other.extent = other.extent.defined()
+                             ? substitute(other.extent, {dim.var}, {make_variable(axis)})
+                             : other.extent;
         for (auto *list : {&inner, &lanes}) {
-          for (Dim &other : *list) other.extent = other.extent.defined() ? substitute(other.extent, {dim.var}, {make_variable(axis)}) : other.extent;
+          for (Dim &other : *list)
+            other.extent = other.extent.defined()
+                               ? substitute(other.extent, {dim.var}, {make_variable(axis)})
+                               : other.extent;
         }
         dim.var = axis;
       }
@@ -226,20 +253,22 @@ void Emitter::choose_lanes(Job &job) {
     const auto &args = job.stage->func->args;
     for (std::size_t i = 0; i < args.size(); ++i) {
       for (std::size_t k = 0; k < job.scope.from.size(); ++k) {
-        if (job.scope.from[k] == args[i] && uses_lane(job.scope.to[k], lane, job.nest.pit)) return i;
+        if (job.scope.from[k] == args[i] && uses_lane(job.scope.to[k], lane, job.nest.pit))
+          return i;
       }
     }
     return args.size();
   };
-  std::stable_sort(lanes.begin(), lanes.end(), [&](const Dim &a, const Dim &b) { return place(a) < place(b); });
+  std::stable_sort(lanes.begin(), lanes.end(),
+                   [&](const Dim &a, const Dim &b) { return place(a) < place(b); });
   dims = std::move(outer);
   dims.insert(dims.end(), inner.begin(), inner.end());
   dims.insert(dims.end(), lanes.begin(), lanes.end());
   check_lanes(job);
 }
 
-/// A reduction whose innermost loop runs along it and needs no inline reduction of its own: its terms are summed as a
-/// vector, as reassociation allows.
+/// A reduction whose innermost loop runs along it and needs no inline reduction of its own: its
+/// terms are summed as a vector, as reassociation allows.
 bool Emitter::sums_along_innermost(const Job &job) const {
   const PlannedDefinition &def = *job.def;
   const std::vector<Dim> &dims = job.nest.dims;
@@ -267,12 +296,17 @@ bool Emitter::sums_along_innermost(const Job &job) const {
 /// Loops that other outputs share are still loops.
 void Emitter::check_shared_loops(const Job &job) const {
   for (const auto &stage : plan_->stages) {
-    if (stage->level != Level::With || stage->consumer != job.stage || stage->consumer_definition != job.def->number) continue;
+    if (stage->level != Level::With || stage->consumer != job.stage ||
+        stage->consumer_definition != job.def->number)
+      continue;
     bool found = false;
-    for (std::size_t i = 0; i < job.loops; ++i) found |= job.nest.dims[i].name == stage->consumer_loop;
+    for (std::size_t i = 0; i < job.loops; ++i)
+      found |= job.nest.dims[i].name == stage->consumer_loop;
     if (found) continue;
-    throw CompileError(stage->name() + ".compute_with: loop " + stage->consumer_loop->name + " of " + job.stage->name() +
-                           " is a dimension of a tile here, or the axis of a pit_tile; share a loop outside the tile",
+    throw CompileError(stage->name() + ".compute_with: loop " + stage->consumer_loop->name +
+                           " of " + job.stage->name() +
+                           " is a dimension of a tile here, or the axis of a pit_tile; share a "
+                           "loop outside the tile",
                        stage->where);
   }
 }
@@ -282,16 +316,18 @@ void Emitter::check_lanes(const Job &job) const {
     if (!dim.extent.defined()) continue;
     for (const VarPtr &v : free_variables(dim.extent)) {
       if (v->role != VarRole::Axis) continue;
-      throw CompileError(definition_name(*job.stage->func, job.def->number) + ": the bounds of loop " + dim.name->name +
-                             " vary with " + v->name + ", which is a dimension of a tile here; tile " + dim.name->name +
-                             " with pit_tile, or compute " + job.stage->name() + " at root without tiling " + v->name,
+      throw CompileError(definition_name(*job.stage->func, job.def->number) +
+                             ": the bounds of loop " + dim.name->name + " vary with " + v->name +
+                             ", which is a dimension of a tile here; tile " + dim.name->name +
+                             " with pit_tile, or compute " + job.stage->name() +
+                             " at root without tiling " + v->name,
                          job.nest.has_pit ? job.nest.pit.where : job.stage->where);
     }
   }
 }
 
-/// Loops of a pit_tile at root run in parallel where no two of their iterations share an element, unless the
-/// schedule says itself which loops are parallel.
+/// Loops of a pit_tile at root run in parallel where no two of their iterations share an element,
+/// unless the schedule says itself which loops are parallel.
 void Emitter::choose_parallel(Job &job) {
   // Iterations of a reduction meet in one element: on a CPU they keep their order, atomic() or not.
   for (Dim &dim : job.nest.dims) {
@@ -308,7 +344,8 @@ void Emitter::choose_parallel(Job &job) {
     pure_axis &= std::find(args.begin(), args.end(), part) != args.end();
   }
   for (std::size_t i = 0; i <= static_cast<std::size_t>(job.level); ++i) {
-    const bool of_axis = dims[i].var == job.nest.pit.tile_var || dims[i].var == job.nest.pit.group_loop;
+    const bool of_axis =
+        dims[i].var == job.nest.pit.tile_var || dims[i].var == job.nest.pit.group_loop;
     if (of_axis ? pure_axis : !dims[i].reduction) dims[i].kind = ir::ForKind::Parallel;
   }
 }
@@ -319,10 +356,12 @@ Stmt Emitter::emit_loops(Job &job, std::size_t i) {
   const Dim dim = job.nest.dims[i];
   if (job.nest.has_pit && dim.var == job.nest.pit.tile_var) return emit_pit_tile(job, i);
   Expr extent = lower_expr(dim.extent, job.scope);
-  return ir::make<ir::For>(dim.var, constant(0), extent, dim.kind, emit_inside(job, static_cast<int>(i)));
+  return ir::make<ir::For>(dim.var, constant(0), extent, dim.kind,
+                           emit_inside(job, static_cast<int>(i)));
 }
 
-/// The body of loop i (-1: outside all loops): lanes are declared at the innermost loop that has stages or is a tile.
+/// The body of loop i (-1: outside all loops): lanes are declared at the innermost loop that has
+/// stages or is a tile.
 Stmt Emitter::emit_inside(Job &job, int i) {
   const bool top = i < 0;
   std::vector<ir::AxisBinding> lanes;
@@ -331,7 +370,8 @@ Stmt Emitter::emit_inside(Job &job, int i) {
     for (std::size_t k = job.loops; k < job.nest.dims.size(); ++k) {
       const Dim &dim = job.nest.dims[k];
       bool known = true;  // extents that read a loop further inside are declared there
-      for (std::size_t l = next; l < job.loops; ++l) known &= !uses(dim.extent, job.nest.dims[l].var);
+      for (std::size_t l = next; l < job.loops; ++l)
+        known &= !uses(dim.extent, job.nest.dims[l].var);
       if (known) lanes.push_back({dim.var, lower_expr(dim.extent, job.scope), dim.maximum});
     }
   }
@@ -357,7 +397,8 @@ Stmt Emitter::emit_inside(Job &job, int i) {
     const Dim dim = job.nest.dims[static_cast<std::size_t>(i)];
     std::vector<PlannedStage *> with;
     for (const auto &stage : plan_->stages) {
-      if (stage->level == Level::With && stage->consumer == job.stage && stage->consumer_loop == dim.name) {
+      if (stage->level == Level::With && stage->consumer == job.stage &&
+          stage->consumer_loop == dim.name) {
         with.push_back(stage.get());
       }
     }
@@ -365,13 +406,16 @@ Stmt Emitter::emit_inside(Job &job, int i) {
       std::vector<Stmt> stmts{emit_loops(job, next)};
       for (PlannedStage *stage : with) {
         Scope scope = job.scope;
-        for (const PlannedDefinition &def : stage->definitions) stmts.push_back(emit_definition(stage, def, def.directives, scope));
+        for (const PlannedDefinition &def : stage->definitions)
+          stmts.push_back(emit_definition(stage, def, def.directives, scope));
       }
       stmts.push_back(emit_marks_in_producer(job.stage, job.scope, dim.name));
       return ir::make_block(stmts);
     });
   }
-  if (job.define_coordinate && !top && job.nest.dims[static_cast<std::size_t>(i)].var == job.nest.pit.tile_var) body = job.define_coordinate(body);
+  if (job.define_coordinate && !top &&
+      job.nest.dims[static_cast<std::size_t>(i)].var == job.nest.pit.tile_var)
+    body = job.define_coordinate(body);
   job.scope.axes = axes_before;
   return lanes.empty() ? body : ir::make<ir::Axes>(lanes, body);
 }
@@ -396,7 +440,8 @@ Stmt Emitter::emit_body(Job &job) {
     const Expr lowered = lower_expr(guard, resolved);
     (reads_axis(lowered, scope.axes) ? guards : outside).push_back(lowered);
   }
-  const std::vector<Expr> tails = std::exchange(tails_, guards), split_tails = std::exchange(split_tails_, guards);
+  const std::vector<Expr> tails = std::exchange(tails_, guards),
+                          split_tails = std::exchange(split_tails_, guards);
   if (job.nest.in_domain.defined()) {
     guards.push_back(lower_expr(job.nest.in_domain, resolved));
     tails_ = guards;

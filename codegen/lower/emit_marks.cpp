@@ -1,4 +1,5 @@
-// Marking the micro-tiles in which a predicate holds: in loops of their own, or in the tile of the producer.
+// Marking the micro-tiles in which a predicate holds: in loops of their own, or in the tile of the
+// producer.
 
 #include <algorithm>
 #include <numeric>
@@ -18,40 +19,51 @@ Expr constant(std::int64_t c) { return make_int(int64, c); }
 
 }  // namespace
 
-/// marks[g][j] bit 0: some iteration of micro-tile j passes. The operand is read once: rows outside, positions inside.
-/// A conjunction is marked factor by factor and the marks intersected, so that a factor only costs what it reads. Where the
-/// lists are seen, conjuncts that vary with one and the same variable inside a micro-tile are one factor: it must be one
-/// iteration that passes both. Elsewhere a tile that no iteration passes is only time, and mostly less than the exact test.
+/// marks[g][j] bit 0: some iteration of micro-tile j passes. The operand is read once: rows
+/// outside, positions inside. A conjunction is marked factor by factor and the marks intersected,
+/// so that a factor only costs what it reads. Where the lists are seen, conjuncts that vary with
+/// one and the same variable inside a micro-tile are one factor: it must be one iteration that
+/// passes both. Elsewhere a tile that no iteration passes is only time, and mostly less than the
+/// exact test.
 Stmt Emitter::emit_marks(IndexPlan *index) {
   Scope scope;
   Expr number;
   return for_groups(*index, &scope, &number, [&] {
-    const Expr start = index->data_dependent_range ? make_load(index->starts, {number}) : number * index->length;
+    const Expr start =
+        index->data_dependent_range ? make_load(index->starts, {number}) : number * index->length;
     const Expr extent = max(lower_expr(index->axis_range.extent, scope), constant(0));
-    const Expr length = index->data_dependent_range ? (extent + constant(index->micro - 1)) / constant(index->micro) : index->length;
-    auto whole = [&](const StoragePtr &storage, const Expr &at, const std::function<Expr(const Expr &)> &value) {
+    const Expr length = index->data_dependent_range
+                            ? (extent + constant(index->micro - 1)) / constant(index->micro)
+                            : index->length;
+    auto whole = [&](const StoragePtr &storage, const Expr &at,
+                     const std::function<Expr(const Expr &)> &value) {
       const VarPtr j = ir::make_axis_variable("j");
-      return ir::make<ir::Axes>(std::vector<ir::AxisBinding>{{j, length, 0}},
-                                ir::make<ir::Store>(std::vector<VarPtr>{j}, std::vector<Expr>{}, storage,
-                                                    std::vector<Expr>{at + make_variable(j)}, Combiner::Assign,
-                                                    value(make_variable(j))));
+      return ir::make<ir::Axes>(
+          std::vector<ir::AxisBinding>{{j, length, 0}},
+          ir::make<ir::Store>(std::vector<VarPtr>{j}, std::vector<Expr>{}, storage,
+                              std::vector<Expr>{at + make_variable(j)}, Combiner::Assign,
+                              value(make_variable(j))));
     };
     if (index->predicates.empty()) {
       const Expr micro = constant(index->micro);
       return whole(index->marks, start, [&](const Expr &j) {
-        return index->full ? select((j + constant(1)) * micro > extent, make_int(uint8, 3), make_int(uint8, 1)) : make_int(uint8, 1);
+        return index->full ? select((j + constant(1)) * micro > extent, make_int(uint8, 3),
+                                    make_int(uint8, 1))
+                           : make_int(uint8, 1);
       });
     }
     std::vector<Stmt> stmts;
-    // The first factor marks in place, the others beside and are intersected. Where full micro-tiles are to be known,
-    // iterations that fail are marked too, with those that would lie past the domain.
+    // The first factor marks in place, the others beside and are intersected. Where full
+    // micro-tiles are to be known, iterations that fail are marked too, with those that would lie
+    // past the domain.
     StoragePtr beside, partial;
     if (index->full) {
       partial = ir::make_storage(index->name() + ".partial", uint8, 1, Space::Heap);
       const Expr micro = constant(index->micro);
       stmts.push_back(whole(partial, constant(0), [&](const Expr &j) {
         return index->micro == 1 ? make_int(uint8, 0)
-                                 : select((j + constant(1)) * micro > extent, make_int(uint8, 1), make_int(uint8, 0));
+                                 : select((j + constant(1)) * micro > extent, make_int(uint8, 1),
+                                          make_int(uint8, 0));
       }));
     }
     const std::vector<Factor> factors = factors_of(*index);
@@ -70,7 +82,9 @@ Stmt Emitter::emit_marks(IndexPlan *index) {
     }
     if (partial) {
       stmts.push_back(whole(index->marks, start, [&](const Expr &j) {
-        return make_load(index->marks, {start + j}) | select(make_load(partial, {j}) != make_int(uint8, 0), make_int(uint8, 2), make_int(uint8, 0));
+        return make_load(index->marks, {start + j}) |
+               select(make_load(partial, {j}) != make_int(uint8, 0), make_int(uint8, 2),
+                      make_int(uint8, 0));
       }));
     }
     Stmt result = ir::make_block(stmts);
@@ -79,20 +93,23 @@ Stmt Emitter::emit_marks(IndexPlan *index) {
   });
 }
 
-/// The conjuncts of an index, in order; with those together that share a variable of the micro-tile if it is exact.
+/// The conjuncts of an index, in order; with those together that share a variable of the micro-tile
+/// if it is exact.
 std::vector<Emitter::Factor> Emitter::factors_of(const IndexPlan &index) {
   // The variables whose values inside one micro-tile the conjunct tells apart.
   auto lanes_of = [&](const Expr &p) {
     std::vector<VarPtr> lanes;
     if (!index.exact) return lanes;
     for (const GroupVar &g : index.group) {
-      if (g.micro > 1 && uses(p, g.var) && common_divisor({p}, g.var, g.micro) < g.micro) lanes.push_back(g.var);
+      if (g.micro > 1 && uses(p, g.var) && common_divisor({p}, g.var, g.micro) < g.micro)
+        lanes.push_back(g.var);
     }
     for (const ReductionDim &dim : index.covered) {
       if (uses(p, dim.var)) lanes.push_back(dim.var);
     }
     for (const VarPtr &part : index.axis_parts) {
-      const bool whole = index.axis_parts.size() == 1 && common_divisor({p}, part, index.micro) == index.micro;
+      const bool whole =
+          index.axis_parts.size() == 1 && common_divisor({p}, part, index.micro) == index.micro;
       if (index.micro > 1 && uses(p, part) && !whole) lanes.push_back(index.axis);
     }
     return lanes;
@@ -106,7 +123,9 @@ std::vector<Emitter::Factor> Emitter::factors_of(const IndexPlan &index) {
     Class joined{{}, lanes_of(index.predicates[i])};
     const std::vector<VarPtr> own = joined.lanes;
     std::erase_if(classes, [&](const Class &c) {
-      const bool shares = std::any_of(c.lanes.begin(), c.lanes.end(), [&](const VarPtr &v) { return std::find(own.begin(), own.end(), v) != own.end(); });
+      const bool shares = std::any_of(c.lanes.begin(), c.lanes.end(), [&](const VarPtr &v) {
+        return std::find(own.begin(), own.end(), v) != own.end();
+      });
       if (shares) {
         joined.members.insert(joined.members.end(), c.members.begin(), c.members.end());
         joined.lanes.insert(joined.lanes.end(), c.lanes.begin(), c.lanes.end());
@@ -131,15 +150,19 @@ std::vector<Emitter::Factor> Emitter::factors_of(const IndexPlan &index) {
       });
     }
     // Conjuncts before one guard what it may read when it reads data at a place that is data.
-    if (reads_at_data) factor.assign(index.predicates.begin(), index.predicates.begin() + static_cast<std::ptrdiff_t>(c.members.back()) + 1);
+    if (reads_at_data)
+      factor.assign(index.predicates.begin(),
+                    index.predicates.begin() + static_cast<std::ptrdiff_t>(c.members.back()) + 1);
     factors.push_back(std::move(factor));
   }
   return factors;
 }
 
-/// marks[at + j] |= the factor, over the iterations of all micro-tiles j of one group that it tells apart.
-Stmt Emitter::emit_factor(const IndexPlan &index, const Factor &tested, const Scope &group_scope, const Expr &extent,
-                          const StoragePtr &marks, const Expr &at, const StoragePtr &partial) {
+/// marks[at + j] |= the factor, over the iterations of all micro-tiles j of one group that it tells
+/// apart.
+Stmt Emitter::emit_factor(const IndexPlan &index, const Factor &tested, const Scope &group_scope,
+                          const Expr &extent, const StoragePtr &marks, const Expr &at,
+                          const StoragePtr &partial) {
   Scope scope = group_scope;
   std::vector<ir::AxisBinding> axes;
   std::vector<VarPtr> order;
@@ -149,7 +172,9 @@ Stmt Emitter::emit_factor(const IndexPlan &index, const Factor &tested, const Sc
     order.push_back(axes.back().var);
     return make_variable(order.back());
   };
-  auto step_of = [&](const VarPtr &v, std::int64_t micro) { return common_divisor(tested, v, micro); };
+  auto step_of = [&](const VarPtr &v, std::int64_t micro) {
+    return common_divisor(tested, v, micro);
+  };
   for (std::size_t i = 0; i < index.group.size(); ++i) {
     const GroupVar &g = index.group[i];
     if (g.micro == 1) continue;
@@ -160,28 +185,34 @@ Stmt Emitter::emit_factor(const IndexPlan &index, const Factor &tested, const Sc
     const std::int64_t step = step_of(g.var, g.micro);
     const Expr first = scope.to[i];
     const Expr valid = min(constant(g.micro), g.range.min + g.range.extent - first);
-    const Expr lane = add_axis(g.var->name, (valid + constant(step - 1)) / constant(step), g.micro / step);
+    const Expr lane =
+        add_axis(g.var->name, (valid + constant(step - 1)) / constant(step), g.micro / step);
     scope.to[i] = first + lane * constant(step);
   }
   for (const ReductionDim &dim : index.covered) {
     bool used = false;
     for (const Expr &p : tested) used |= uses(p, dim.var);
     if (!used) continue;
-    const Expr low = lower_expr(to_int64(dim.min), scope), count = lower_expr(to_int64(dim.extent), scope);
+    const Expr low = lower_expr(to_int64(dim.min), scope),
+               count = lower_expr(to_int64(dim.extent), scope);
     std::int64_t c = 0;
     const Expr lane = add_axis(dim.var->name, count, is_const_int(count, &c) ? c : 0);
     scope.from.push_back(dim.var);
     scope.to.push_back(low + lane);
   }
   const Expr low = lower_expr(index.axis_range.min, scope);
-  const Expr j = add_axis(index.axis->name, (extent + constant(index.micro - 1)) / constant(index.micro), 0);
+  const Expr j =
+      add_axis(index.axis->name, (extent + constant(index.micro - 1)) / constant(index.micro), 0);
   Expr axis = j;
-  const std::int64_t step = index.micro > 1 && index.axis_parts.size() == 1 ? step_of(index.axis, index.micro) : 1;
+  const std::int64_t step =
+      index.micro > 1 && index.axis_parts.size() == 1 ? step_of(index.axis, index.micro) : 1;
   if (index.micro > 1 && step == 1) {
-    return emit_factor_by_position(index, tested, scope, axes, order, low, extent, marks, at, partial);
+    return emit_factor_by_position(index, tested, scope, axes, order, low, extent, marks, at,
+                                   partial);
   }
   if (index.micro > 1) {
-    const Expr lane = add_axis(index.axis->name + ".micro", constant(index.micro / step), index.micro / step);
+    const Expr lane =
+        add_axis(index.axis->name + ".micro", constant(index.micro / step), index.micro / step);
     axis = j * constant(index.micro) + lane * constant(step);
     tails.push_back(axis < extent);
   }
@@ -195,18 +226,23 @@ Stmt Emitter::emit_factor(const IndexPlan &index, const Factor &tested, const Sc
       condition = condition.defined() ? condition && lowered : lowered;
     }
     const Expr one = make_int(uint8, 1), zero = make_int(uint8, 0);
-    const Stmt passes = ir::make<ir::Store>(order, tails, marks, std::vector<Expr>{at + j}, Combiner::Max, select(condition, one, zero));
+    const Stmt passes = ir::make<ir::Store>(order, tails, marks, std::vector<Expr>{at + j},
+                                            Combiner::Max, select(condition, one, zero));
     if (!partial) return passes;
-    return ir::make_block({passes, ir::make<ir::Store>(order, tails, partial, std::vector<Expr>{j}, Combiner::Max, select(condition, zero, one))});
+    return ir::make_block(
+        {passes, ir::make<ir::Store>(order, tails, partial, std::vector<Expr>{j}, Combiner::Max,
+                                     select(condition, zero, one))});
   });
   return ir::make<ir::Axes>(axes, marked);
 }
 
-/// The factor tells every position apart: positions are marked one by one, which runs along rows of the operand, and
-/// micro-tiles from them.
-Stmt Emitter::emit_factor_by_position(const IndexPlan &index, const std::vector<Expr> &tested, Scope scope,
-                                      std::vector<ir::AxisBinding> axes, std::vector<VarPtr> order, const Expr &low,
-                                      const Expr &extent, const StoragePtr &marks, const Expr &at, const StoragePtr &partial) {
+/// The factor tells every position apart: positions are marked one by one, which runs along rows of
+/// the operand, and micro-tiles from them.
+Stmt Emitter::emit_factor_by_position(const IndexPlan &index, const std::vector<Expr> &tested,
+                                      Scope scope, std::vector<ir::AxisBinding> axes,
+                                      std::vector<VarPtr> order, const Expr &low,
+                                      const Expr &extent, const StoragePtr &marks, const Expr &at,
+                                      const StoragePtr &partial) {
   // The axis over micro-tiles that was made last is replaced by one over positions.
   axes.back() = {ir::make_axis_variable(index.axis->name), extent, 0};
   order.back() = axes.back().var;
@@ -216,34 +252,41 @@ Stmt Emitter::emit_factor_by_position(const IndexPlan &index, const std::vector<
   scope.in_tile = true;
   const Expr one = make_int(uint8, 1), zero = make_int(uint8, 0), micro = constant(index.micro);
   const std::vector<Expr> none;
-  auto over = [&](const std::vector<VarPtr> &over_axes, const StoragePtr &to, const Expr &i, Combiner c, const Expr &value,
-                  const std::vector<Expr> &guards) {
+  auto over = [&](const std::vector<VarPtr> &over_axes, const StoragePtr &to, const Expr &i,
+                  Combiner c, const Expr &value, const std::vector<Expr> &guards) {
     return ir::make<ir::Store>(over_axes, guards, to, std::vector<Expr>{i}, c, value);
   };
   auto clear = [&](const StoragePtr &to) {
     const VarPtr q = ir::make_axis_variable("p");
-    return ir::make<ir::Axes>(std::vector<ir::AxisBinding>{{q, extent, 0}}, over({q}, to, make_variable(q), Combiner::Assign, zero, none));
+    return ir::make<ir::Axes>(std::vector<ir::AxisBinding>{{q, extent, 0}},
+                              over({q}, to, make_variable(q), Combiner::Assign, zero, none));
   };
   auto gather = [&](const StoragePtr &from, const StoragePtr &to, const Expr &start) {
     const VarPtr j = ir::make_axis_variable("j"), lane = ir::make_axis_variable("lane");
     const Expr position = make_variable(j) * micro + make_variable(lane);
     return ir::make<ir::Axes>(
-        std::vector<ir::AxisBinding>{{j, (extent + micro - constant(1)) / micro, 0}, {lane, micro, index.micro}},
-        over({j, lane}, to, start + make_variable(j), Combiner::Max, make_load(from, {position}), {position < extent}));
+        std::vector<ir::AxisBinding>{{j, (extent + micro - constant(1)) / micro, 0},
+                                     {lane, micro, index.micro}},
+        over({j, lane}, to, start + make_variable(j), Combiner::Max, make_load(from, {position}),
+             {position < extent}));
   };
   const StoragePtr passes = ir::make_storage(index.name() + ".passes", uint8, 1, Space::Heap);
-  const StoragePtr fails = partial ? ir::make_storage(index.name() + ".fails", uint8, 1, Space::Heap) : StoragePtr();
+  const StoragePtr fails =
+      partial ? ir::make_storage(index.name() + ".fails", uint8, 1, Space::Heap) : StoragePtr();
   std::vector<Stmt> stmts{clear(passes)};
   if (fails) stmts.push_back(clear(fails));
-  stmts.push_back(ir::make<ir::Axes>(axes, with_inner_calls(tested, scope, [&] {
-    Expr condition;
-    for (const Expr &test : tested) {
-      const Expr lowered = lower_expr(test, scope);
-      condition = condition.defined() ? condition && lowered : lowered;
-    }
-    const Stmt pass = over(order, passes, p, Combiner::Max, select(condition, one, zero), none);
-    return fails ? ir::make_block({pass, over(order, fails, p, Combiner::Max, select(condition, zero, one), none)}) : pass;
-  })));
+  stmts.push_back(ir::make<ir::Axes>(
+      axes, with_inner_calls(tested, scope, [&] {
+        Expr condition;
+        for (const Expr &test : tested) {
+          const Expr lowered = lower_expr(test, scope);
+          condition = condition.defined() ? condition && lowered : lowered;
+        }
+        const Stmt pass = over(order, passes, p, Combiner::Max, select(condition, one, zero), none);
+        return fails ? ir::make_block({pass, over(order, fails, p, Combiner::Max,
+                                                  select(condition, zero, one), none)})
+                     : pass;
+      })));
   stmts.push_back(gather(passes, marks, at));
   if (fails) stmts.push_back(gather(fails, partial, constant(0)));
   Stmt result = ir::make_block(stmts);
@@ -252,7 +295,8 @@ Stmt Emitter::emit_factor_by_position(const IndexPlan &index, const std::vector<
 }
 
 /// The variables of the axis in terms of `position`, which counts from 0.
-void Emitter::set_axis_value(const IndexPlan &index, const Expr &low, const Expr &position, Scope *scope) {
+void Emitter::set_axis_value(const IndexPlan &index, const Expr &low, const Expr &position,
+                             Scope *scope) {
   if (index.axis_parts.size() == 1) {
     scope->from.push_back(index.axis);
     scope->to.push_back(low + position);
@@ -271,7 +315,8 @@ void Emitter::set_axis_value(const IndexPlan &index, const Expr &low, const Expr
   }
 }
 
-/// Marks of the indices that are computed at this loop of their producer, from the values just stored.
+/// Marks of the indices that are computed at this loop of their producer, from the values just
+/// stored.
 Stmt Emitter::emit_marks_in_producer(PlannedStage *stage, const Scope &scope, const VarPtr &loop) {
   std::vector<Stmt> stmts;
   for (const auto &owned : plan_->indices) {
@@ -286,11 +331,14 @@ Stmt Emitter::emit_marks_in_producer(PlannedStage *stage, const Scope &scope, co
       });
     }
     auto fail = [&](const std::string &why) {
-      throw CompileError("index " + index->name() + ".compute_at(" + stage->name() + ", " + loop->name + "): " + why,
+      throw CompileError("index " + index->name() + ".compute_at(" + stage->name() + ", " +
+                             loop->name + "): " + why,
                          index->node->where);
     };
-    if (!read || index->predicates.size() != 1 || index->axis_parts.size() != 1 || !index->covered.empty()) {
-      fail("the index must have one predicate, and it must read " + stage->name() + " at the axis and the group");
+    if (!read || index->predicates.size() != 1 || index->axis_parts.size() != 1 ||
+        !index->covered.empty()) {
+      fail("the index must have one predicate, and it must read " + stage->name() +
+           " at the axis and the group");
     }
     // The predicate's coordinates are the producer's Vars in the order in which it is read.
     std::vector<VarPtr> names;
@@ -299,7 +347,9 @@ Stmt Emitter::emit_marks_in_producer(PlannedStage *stage, const Scope &scope, co
       Expr arg = read->args[i];
       while (const Cast *c = arg.as<Cast>()) arg = c->a;
       const Variable *v = arg.as<Variable>();
-      if (!v) fail("argument " + to_string(read->args[i]) + " of " + stage->name() + " is not a variable");
+      if (!v)
+        fail("argument " + to_string(read->args[i]) + " of " + stage->name() +
+             " is not a variable");
       for (std::size_t k = 0; k < scope.from.size(); ++k) {
         if (scope.from[k] != stage->func->args[i]) continue;
         names.push_back(v->var);
@@ -314,11 +364,17 @@ Stmt Emitter::emit_marks_in_producer(PlannedStage *stage, const Scope &scope, co
     Expr number = constant(0);
     for (const GroupVar &g : index->group) {
       const Expr value = value_of(g.var) - g.range.min;
-      check_covers(value, g.micro, scope, [&] { fail("the tile of " + stage->name() + " must cover whole micro-tiles: the tile of " + g.var->name + " is not a multiple of " + std::to_string(g.micro)); });
+      check_covers(value, g.micro, scope, [&] {
+        fail("the tile of " + stage->name() + " must cover whole micro-tiles: the tile of " +
+             g.var->name + " is not a multiple of " + std::to_string(g.micro));
+      });
       number = number * g.groups + value / constant(g.micro);
     }
     const Expr position = value_of(index->axis) - index->axis_range.min;
-    check_covers(position, index->micro, scope, [&] { fail("the tile of " + stage->name() + " must cover whole micro-tiles of " + index->axis->name); });
+    check_covers(position, index->micro, scope, [&] {
+      fail("the tile of " + stage->name() + " must cover whole micro-tiles of " +
+           index->axis->name);
+    });
     const Expr at = number * index->length + position / constant(index->micro);
     Scope inside;
     inside.from = names;
@@ -329,14 +385,17 @@ Stmt Emitter::emit_marks_in_producer(PlannedStage *stage, const Scope &scope, co
       if (uses(at, axis.var)) axes.push_back(axis.var);
     }
     const Expr condition = lower_expr(index->predicates[0], inside);
-    stmts.push_back(ir::make<ir::Store>(axes, std::vector<Expr>{}, index->marks, std::vector<Expr>{at}, Combiner::Max,
+    stmts.push_back(ir::make<ir::Store>(axes, std::vector<Expr>{}, index->marks,
+                                        std::vector<Expr>{at}, Combiner::Max,
                                         select(condition, make_int(uint8, 1), make_int(uint8, 0))));
   }
   return ir::make_block(stmts);
 }
 
-/// The largest step of which every use of v is v / (a multiple of it), dividing `micro`; 1 when v is used otherwise.
-std::int64_t Emitter::common_divisor(const std::vector<Expr> &exprs, const VarPtr &v, std::int64_t micro) {
+/// The largest step of which every use of v is v / (a multiple of it), dividing `micro`; 1 when v
+/// is used otherwise.
+std::int64_t Emitter::common_divisor(const std::vector<Expr> &exprs, const VarPtr &v,
+                                     std::int64_t micro) {
   std::int64_t step = micro;
   auto visit = [&](auto &&self, const Expr &e) -> void {
     std::int64_t c = 0;
@@ -357,13 +416,15 @@ std::int64_t Emitter::common_divisor(const std::vector<Expr> &exprs, const VarPt
 }
 
 /// `value` runs over whole multiples of `micro` in the scope's axes.
-void Emitter::check_covers(const Expr &value, std::int64_t micro, const Scope &scope, const std::function<void()> &fail) {
+void Emitter::check_covers(const Expr &value, std::int64_t micro, const Scope &scope,
+                           const std::function<void()> &fail) {
   if (micro == 1) return;
   Linear base = linearize(value);
   std::int64_t span = 1;
   for (auto it = base.terms.begin(); it != base.terms.end();) {
     const Variable *v = it->value.as<Variable>();
-    const auto axis = std::find_if(scope.axes.begin(), scope.axes.end(), [&](const ir::AxisBinding &a) { return v && a.var == v->var; });
+    const auto axis = std::find_if(scope.axes.begin(), scope.axes.end(),
+                                   [&](const ir::AxisBinding &a) { return v && a.var == v->var; });
     if (axis == scope.axes.end()) {
       ++it;
       continue;

@@ -1,4 +1,5 @@
-// The loop over the tiles of a sparse index: coordinates, the group's key, masks only where a micro-tile is partial.
+// The loop over the tiles of a sparse index: coordinates, the group's key, masks only where a
+// micro-tile is partial.
 
 #include <algorithm>
 
@@ -20,7 +21,8 @@ Expr constant(std::int64_t c) { return make_int(int64, c); }
 
 }  // namespace
 
-/// The conjuncts that still have to be tested inside the nest. `name`: of whom to explain it, empty for nobody.
+/// The conjuncts that still have to be tested inside the nest. `name`: of whom to explain it, empty
+/// for nobody.
 std::vector<Expr> Emitter::residual_predicates(const PlannedDefinition &def, const IndexPlan &index,
                                                const std::string &name) const {
   std::vector<Expr> rest;
@@ -32,7 +34,8 @@ std::vector<Expr> Emitter::residual_predicates(const PlannedDefinition &def, con
     if (!(single && listed)) rest.push_back(p);
   }
   if (rest.empty()) {
-    if (!name.empty()) plan_->explain(name, "mask", "none: every listed position passes the predicate");
+    if (!name.empty())
+      plan_->explain(name, "mask", "none: every listed position passes the predicate");
     return rest;
   }
   bool data_dependent = false;
@@ -48,13 +51,17 @@ std::vector<Expr> Emitter::residual_predicates(const PlannedDefinition &def, con
   inlined.values = def.values;
   inlined.args = def.args;
   inlined.predicates = def.predicates;
-  if (!def.has(DirectiveKind::Strict) && !data_dependent && def.number > 0 && annihilates(inlined, rest)) {
-    if (!name.empty()) plan_->explain(name, "mask", "none: where the predicate fails the contribution is the combiner's identity");
+  if (!def.has(DirectiveKind::Strict) && !data_dependent && def.number > 0 &&
+      annihilates(inlined, rest)) {
+    if (!name.empty())
+      plan_->explain(name, "mask",
+                     "none: where the predicate fails the contribution is the combiner's identity");
     return {};
   }
   std::string text;
   for (const Expr &p : rest) text += (text.empty() ? "" : " && ") + to_string(p);
-  const std::string where = index.full ? "tested in tiles with a partial micro-tile: " : "tested inside the tile: ";
+  const std::string where =
+      index.full ? "tested in tiles with a partial micro-tile: " : "tested inside the tile: ";
   if (!name.empty()) plan_->explain(name, "mask", where + text);
   return rest;
 }
@@ -78,22 +85,27 @@ Stmt Emitter::emit_pit_tile(Job &job, std::size_t i) {
   const PitLoop &pit = job.nest.pit;
   const IndexPlan &index = *pit.index;
   const std::int64_t entries = pit.tile_entries;
-  // Bounds of the axis are those of the first row of the micro-tile: the index is one list for all of its rows.
+  // Bounds of the axis are those of the first row of the micro-tile: the index is one list for all
+  // of its rows.
   Scope loops = job.scope;
   for (Expr &to : loops.to) to = at_first_lane(to, job);
   loops.axes.clear();
-  const VarPtr group = ir::make_let_variable("group", int64), first = ir::make_let_variable("first", int64),
-               count = ir::make_let_variable("count", int64), entry = ir::make_let_variable("entry", int64);
+  const VarPtr group = ir::make_let_variable("group", int64),
+               first = ir::make_let_variable("first", int64),
+               count = ir::make_let_variable("count", int64),
+               entry = ir::make_let_variable("entry", int64);
   const Expr g = make_variable(group), tile = make_variable(pit.tile_var);
   Expr first_value = constant(0), count_value;
   if (index.segment_offsets) {
     first_value = index_load(index.segment_offsets, g);
     count_value = index_load(index.segment_offsets, g + constant(1)) - first_value;
   } else if (index.kind == IndexKind::Range) {
-    count_value = (lower_expr(index.axis_range.extent, loops) + constant(index.micro - 1)) / constant(index.micro);
+    count_value = (lower_expr(index.axis_range.extent, loops) + constant(index.micro - 1)) /
+                  constant(index.micro);
   } else {
     first_value = index_load(index.offsets, g);
-    count_value = index.counts ? index_load(index.counts, g) : index_load(index.offsets, g + constant(1)) - first_value;
+    count_value = index.counts ? index_load(index.counts, g)
+                               : index_load(index.offsets, g + constant(1)) - first_value;
   }
   const std::vector<Expr> outside = take_guards_outside(job, i);
   const bool masked = index.full && (!job.predicates.empty() || pit.end.defined());
@@ -104,20 +116,25 @@ Stmt Emitter::emit_pit_tile(Job &job, std::size_t i) {
     // Tiles whose micro-tiles pass everywhere need no mask.
     refresh_inside(unmasked, i);
     std::erase_if(unmasked.predicates, [&](const Expr &p) {
-      return std::any_of(index.predicates.begin(), index.predicates.end(), [&](const Expr &q) { return same_condition(p, q); });
+      return std::any_of(index.predicates.begin(), index.predicates.end(),
+                         [&](const Expr &q) { return same_condition(p, q); });
     });
-    const Stmt whole = emit_tile(unmasked, i, loops, g, make_variable(count), make_variable(entry), true);
+    const Stmt whole =
+        emit_tile(unmasked, i, loops, g, make_variable(count), make_variable(entry), true);
     const StoragePtr full = ir::make_storage("full", boolean, 0, Space::Tile);
     const VarPtr e = ir::make_axis_variable("e");
     const std::vector<Expr> none;
     const Stmt all = ir::make<ir::Axes>(
-        std::vector<ir::AxisBinding>{{e, min(constant(entries), make_variable(count) - tile * constant(entries)), entries}},
+        std::vector<ir::AxisBinding>{
+            {e, min(constant(entries), make_variable(count) - tile * constant(entries)), entries}},
         ir::make<ir::Store>(std::vector<VarPtr>{e}, none, full, none, Combiner::And,
-                            make_load(index.full, {make_variable(entry) + make_variable(e)}) != make_int(uint8, 0)));
+                            make_load(index.full, {make_variable(entry) + make_variable(e)}) !=
+                                make_int(uint8, 0)));
     inside = ir::make<ir::Allocate>(
         full, none,
-        ir::make_block({ir::make<ir::Store>(std::vector<VarPtr>{}, none, full, none, Combiner::Assign, Expr(true)), all,
-                        ir::make<ir::If>(make_load(full, {}), whole, inside)}));
+        ir::make_block({ir::make<ir::Store>(std::vector<VarPtr>{}, none, full, none,
+                                            Combiner::Assign, Expr(true)),
+                        all, ir::make<ir::If>(make_load(full, {}), whole, inside)}));
   }
   inside = ir::make<ir::Let>(entry, make_variable(first) + tile * constant(entries), inside);
   const Expr tiles = (make_variable(count) + constant(entries - 1)) / constant(entries);
@@ -125,16 +142,19 @@ Stmt Emitter::emit_pit_tile(Job &job, std::size_t i) {
   loop = ir::make<ir::Let>(count, substitute(count_value, {first}, {make_variable(first)}), loop);
   loop = ir::make<ir::Let>(first, first_value, loop);
   loop = ir::make<ir::Let>(group, lower_expr(pit.group, loops), loop);
-  for (auto it = outside.rbegin(); it != outside.rend(); ++it) loop = ir::make<ir::If>(lower_expr(*it, {}), loop);
+  for (auto it = outside.rbegin(); it != outside.rend(); ++it)
+    loop = ir::make<ir::If>(lower_expr(*it, {}), loop);
   return loop;
 }
 
-/// Removes the tails of splits that loops outside loop i decide, and returns them: where they fail there is no group.
+/// Removes the tails of splits that loops outside loop i decide, and returns them: where they fail
+/// there is no group.
 std::vector<Expr> Emitter::take_guards_outside(Job &job, std::size_t i) {
   std::vector<Expr> outside;
   std::erase_if(job.nest.guards, [&](const Expr &guard) {
     bool inside = uses(guard, job.nest.pit.coordinate);
-    for (std::size_t k = i; k < job.nest.dims.size(); ++k) inside |= uses(guard, job.nest.dims[k].var);
+    for (std::size_t k = i; k < job.nest.dims.size(); ++k)
+      inside |= uses(guard, job.nest.dims[k].var);
     if (!inside) outside.push_back(guard);
     return !inside;
   });
@@ -162,8 +182,8 @@ void Emitter::refresh_inside(Job &job, std::size_t i) {
 }
 
 /// What is inside the loop over tiles. `all_full`: every iteration of its micro-tiles passes.
-Stmt Emitter::emit_tile(Job &job, std::size_t i, const Scope &loops, const Expr &group, const Expr &count,
-                        const Expr &entry, bool all_full) {
+Stmt Emitter::emit_tile(Job &job, std::size_t i, const Scope &loops, const Expr &group,
+                        const Expr &count, const Expr &entry, bool all_full) {
   const PitLoop &pit = job.nest.pit;
   const IndexPlan &index = *pit.index;
   const std::int64_t entries = pit.tile_entries;
@@ -188,27 +208,33 @@ Stmt Emitter::emit_tile(Job &job, std::size_t i, const Scope &loops, const Expr 
     coordinate = make_variable(at);
     define_coordinate = [at, value](const Stmt &s) { return ir::make<ir::Let>(at, value, s); };
   } else {
-    const StoragePtr tile_coordinates = ir::make_storage(index.axis->name + ".coordinates", int32, 1, Space::Tile);
+    const StoragePtr tile_coordinates =
+        ir::make_storage(index.axis->name + ".coordinates", int32, 1, Space::Tile);
     coordinate = to_int64(make_load(tile_coordinates, {make_variable(pit.entry_lane)}));
-    // The lanes of the tile may be declared in a loop further inside: then the list is copied over an axis of its own.
+    // The lanes of the tile may be declared in a loop further inside: then the list is copied over
+    // an axis of its own.
     const bool declared = job.level == static_cast<int>(i);
     const VarPtr lane = declared ? pit.entry_lane : ir::make_axis_variable(index.axis->name);
-    const Expr present = min(constant(entries), count - make_variable(pit.tile_var) * constant(entries));
+    const Expr present =
+        min(constant(entries), count - make_variable(pit.tile_var) * constant(entries));
     const Expr value = cast(int32, make_load(index.coordinates, {entry + make_variable(lane)}));
     define_coordinate = [=](const Stmt &s) {
-      Stmt fill = ir::make<ir::Store>(std::vector<VarPtr>{lane}, std::vector<Expr>{}, tile_coordinates,
-                                      std::vector<Expr>{make_variable(lane)}, Combiner::Assign, value);
-      if (!declared) fill = ir::make<ir::Axes>(std::vector<ir::AxisBinding>{{lane, present, entries}}, fill);
+      Stmt fill =
+          ir::make<ir::Store>(std::vector<VarPtr>{lane}, std::vector<Expr>{}, tile_coordinates,
+                              std::vector<Expr>{make_variable(lane)}, Combiner::Assign, value);
+      if (!declared)
+        fill = ir::make<ir::Axes>(std::vector<ir::AxisBinding>{{lane, present, entries}}, fill);
       return ir::make<ir::Allocate>(tile_coordinates, std::vector<Expr>{make_int(int64, entries)},
                                     ir::make_block({fill, s}));
     };
   }
   // A sort lists positions that count from 0.
-  if (index.kind == IndexKind::Keyed && index.axis_parts.size() == 1) coordinate = coordinate + lower_expr(index.axis_range.min, loops);
+  if (index.kind == IndexKind::Keyed && index.axis_parts.size() == 1)
+    coordinate = coordinate + lower_expr(index.axis_range.min, loops);
   if (pit.micro_lane) coordinate = coordinate + make_variable(pit.micro_lane);
   if (pit.end.defined() && !all_full) {
-    // The last micro-tile may reach past the domain: its lanes there are masked, and stay on the last position so that
-    // what is computed for them reads nothing outside.
+    // The last micro-tile may reach past the domain: its lanes there are masked, and stay on the
+    // last position so that what is computed for them reads nothing outside.
     const Expr end = lower_expr(pit.end, loops);
     job.nest.in_domain = coordinate < end;
     coordinate = min(coordinate, end - constant(1));
@@ -216,10 +242,11 @@ Stmt Emitter::emit_tile(Job &job, std::size_t i, const Scope &loops, const Expr 
   for (Dim &d : job.nest.dims) {
     if (!d.extent.defined() || !uses(d.extent, pit.coordinate)) continue;
     if (pit.entry_lane || pit.micro_lane) {
-      throw CompileError(definition_name(*job.stage->func, job.def->number) + ".pit_tile: the bounds of loop " + d.name->name +
-                             " vary along the axis " + index.axis->name + ", so its tiles must hold one position: dense = {{" +
-                             index.axis->name + ", 1}}",
-                         pit.where);
+      throw CompileError(
+          definition_name(*job.stage->func, job.def->number) + ".pit_tile: the bounds of loop " +
+              d.name->name + " vary along the axis " + index.axis->name +
+              ", so its tiles must hold one position: dense = {{" + index.axis->name + ", 1}}",
+          pit.where);
     }
     d.extent = substitute(d.extent, {pit.coordinate}, {coordinate});
   }
@@ -252,8 +279,8 @@ Stmt Emitter::emit_tile(Job &job, std::size_t i, const Scope &loops, const Expr 
     Expr lane = constant(0);
     if (!index.group.empty()) {
       const GroupVar &rows = index.group[0];
-      lane = to_expr(linearize(substitute(make_variable(rows.var), job.scope.from, job.scope.to) - rows.range.min -
-                               pit.group * constant(rows.micro)));
+      lane = to_expr(linearize(substitute(make_variable(rows.var), job.scope.from, job.scope.to) -
+                               rows.range.min - pit.group * constant(rows.micro)));
     }
     context.packed = make_load(index.values, {here, lane});
   }

@@ -1,8 +1,9 @@
 // Stages computed inside another: at a tile, or at the innermost place of use.
 //
-// A stage computed at a tile is needed at the tile's *set* of positions. When every use has one and the same argument,
-// the argument is fixed to that expression and the stage's tile gets the axes that the expression reads; the positions
-// may be scattered. Otherwise the argument gets an axis of its own over the range that the uses span.
+// A stage computed at a tile is needed at the tile's *set* of positions. When every use has one and
+// the same argument, the argument is fixed to that expression and the stage's tile gets the axes
+// that the expression reads; the positions may be scattered. Otherwise the argument gets an axis of
+// its own over the range that the uses span.
 
 #include <algorithm>
 
@@ -22,11 +23,14 @@ std::vector<PlannedStage *> Emitter::stages_at(const Job &job, const Dim &dim) c
   std::vector<PlannedStage *> result;
   const bool pit = job.nest.has_pit && dim.var == job.nest.pit.tile_var;
   for (const auto &stage : plan_->stages) {
-    if (stage->level != Level::At || stage->consumer != job.stage || realized_.contains(stage.get())) continue;
+    if (stage->level != Level::At || stage->consumer != job.stage ||
+        realized_.contains(stage.get()))
+      continue;
     if (stage->consumer_loop == dim.name) {
       if (used_by(*stage, job)) result.push_back(stage.get());
     } else if (pit && stage->consumer_definition != job.def->number) {
-      // Another definition of the consumer, tiled by another rule: the stage is computed at its tile as well.
+      // Another definition of the consumer, tiled by another rule: the stage is computed at its
+      // tile as well.
       std::vector<Inner> inner;
       std::vector<CallSite> sites;
       collect_sites(*stage, *job.def, job.scope.from, job.scope.to, job.scope.axes, &inner, &sites);
@@ -50,11 +54,12 @@ bool Emitter::used_by(const PlannedStage &stage, const Job &job) const {
   return !sites.empty();
 }
 
-/// The uses of `producer` in `def`, seen through stages that are themselves computed inside, in terms of the scope and
-/// of variables that are added to `inner`.
-void Emitter::collect_sites(const PlannedStage &producer, const PlannedDefinition &def, const std::vector<VarPtr> &from,
-                            const std::vector<Expr> &to, const std::vector<ir::AxisBinding> &axes,
-                            std::vector<Inner> *inner, std::vector<CallSite> *sites) const {
+/// The uses of `producer` in `def`, seen through stages that are themselves computed inside, in
+/// terms of the scope and of variables that are added to `inner`.
+void Emitter::collect_sites(const PlannedStage &producer, const PlannedDefinition &def,
+                            const std::vector<VarPtr> &from, const std::vector<Expr> &to,
+                            const std::vector<ir::AxisBinding> &axes, std::vector<Inner> *inner,
+                            std::vector<CallSite> *sites) const {
   std::vector<VarPtr> names = from;
   std::vector<Expr> values = to;
   for (const ReductionDim &dim : def.domain) {
@@ -76,8 +81,8 @@ void Emitter::collect_sites(const PlannedStage &producer, const PlannedDefinitio
       for (const Expr &arg : call->args) args.push_back(to_int64(arg));
       if (stage == &producer) {
         sites->push_back({args, call->component});
-      } else if (stage->level != Level::Root && stage->level != Level::With && !realized_.contains(stage) &&
-                 stage->func->definitions.data() != def_owner(def)) {
+      } else if (stage->level != Level::Root && stage->level != Level::With &&
+                 !realized_.contains(stage) && stage->func->definitions.data() != def_owner(def)) {
         for (const PlannedDefinition &d : stage->definitions) {
           collect_sites(producer, d, stage->func->args, args, axes, inner, sites);
         }
@@ -92,8 +97,8 @@ void Emitter::collect_sites(const PlannedStage &producer, const PlannedDefinitio
   }
 }
 
-/// Whether an update's value or predicate reads the Func that it updates; `elsewhere`: at another place of this dimension
-/// than it stores.
+/// Whether an update's value or predicate reads the Func that it updates; `elsewhere`: at another
+/// place of this dimension than it stores.
 bool Emitter::reads_itself(const PlannedStage &stage, std::optional<std::size_t> elsewhere) {
   bool reads = false;
   for (const PlannedDefinition &def : stage.definitions) {
@@ -111,8 +116,10 @@ bool Emitter::reads_itself(const PlannedStage &stage, std::optional<std::size_t>
   return reads;
 }
 
-Emitter::Realization Emitter::make_realization(const PlannedStage &producer, const std::vector<CallSite> &sites,
-                                               const Scope &scope, const std::vector<Inner> &inner) {
+Emitter::Realization Emitter::make_realization(const PlannedStage &producer,
+                                               const std::vector<CallSite> &sites,
+                                               const Scope &scope,
+                                               const std::vector<Inner> &inner) {
   const FuncNode &func = *producer.func;
   Realization result;
   std::vector<TileDim> ranged(func.args.size());
@@ -134,24 +141,31 @@ Emitter::Realization Emitter::make_realization(const PlannedStage &producer, con
   VariableRanges ranges, largest;
   for (const ir::AxisBinding &axis : scope.axes) {
     ranges[axis.var.get()] = {make_int(int64, 0), axis.extent - make_int(int64, 1)};
-    if (axis.maximum > 0) largest[axis.var.get()] = {make_int(int64, 0), make_int(int64, axis.maximum - 1)};
-    else largest[axis.var.get()] = {};
+    if (axis.maximum > 0)
+      largest[axis.var.get()] = {make_int(int64, 0), make_int(int64, axis.maximum - 1)};
+    else
+      largest[axis.var.get()] = {};
   }
   for (const Inner &loop : inner) {
-    if (loop.maximum > 0) largest[loop.var.get()] = {make_int(int64, 0), make_int(int64, loop.maximum - 1)};
-    else largest[loop.var.get()] = {};
+    if (loop.maximum > 0)
+      largest[loop.var.get()] = {make_int(int64, 0), make_int(int64, loop.maximum - 1)};
+    else
+      largest[loop.var.get()] = {};
     if (!loop.extent.defined()) {
       ranges[loop.var.get()] = largest[loop.var.get()];
       continue;
     }
-    const Interval low = interval_of(loop.min, ranges, *plan_, true), end = interval_of(loop.min + loop.extent, ranges, *plan_, true);
+    const Interval low = interval_of(loop.min, ranges, *plan_, true),
+                   end = interval_of(loop.min + loop.extent, ranges, *plan_, true);
     ranges[loop.var.get()] = {low.low, end.high.defined() ? end.high - make_int(int64, 1) : Expr()};
   }
   for (std::size_t i = 0; i < func.args.size(); ++i) {
-    const bool plain = std::all_of(producer.definitions.begin(), producer.definitions.end(), [&](const PlannedDefinition &d) {
-      const Variable *v = d.args.at(i).as<Variable>();
-      return v && v->var == func.args[i];
-    }) && !reads_itself(producer, i);
+    const bool plain = std::all_of(producer.definitions.begin(), producer.definitions.end(),
+                                   [&](const PlannedDefinition &d) {
+                                     const Variable *v = d.args.at(i).as<Variable>();
+                                     return v && v->var == func.args[i];
+                                   }) &&
+                       !reads_itself(producer, i);
     Expr fixed;
     bool one = plain;
     Interval span, widest;
@@ -162,10 +176,15 @@ Emitter::Realization Emitter::make_realization(const PlannedStage &producer, con
       one = one && (first || equal(fixed, arg));
       for (const Inner &loop : inner) one = one && !uses(arg, loop.var);
       fixed = arg;
-      const Interval here = interval_of(arg, ranges, *plan_, true), wide = interval_of(arg, largest, *plan_, true);
+      const Interval here = interval_of(arg, ranges, *plan_, true),
+                     wide = interval_of(arg, largest, *plan_, true);
       auto hull = [&](Interval *all, const Interval &next) {
-        all->low = first ? next.low : all->low.defined() && next.low.defined() ? min(all->low, next.low) : Expr();
-        all->high = first ? next.high : all->high.defined() && next.high.defined() ? max(all->high, next.high) : Expr();
+        all->low = first                                      ? next.low
+                   : all->low.defined() && next.low.defined() ? min(all->low, next.low)
+                                                              : Expr();
+        all->high = first                                        ? next.high
+                    : all->high.defined() && next.high.defined() ? max(all->high, next.high)
+                                                                 : Expr();
       };
       hull(&span, here);
       hull(&widest, wide);
@@ -180,12 +199,16 @@ Emitter::Realization Emitter::make_realization(const PlannedStage &producer, con
     if (!plain && reads_itself(producer)) {
       // An update that moves along this dimension may read any place that another one stored.
       const Range whole = i < producer.region.size() ? producer.region[i] : Range{};
-      span = whole.min.defined() ? Interval{whole.min, whole.min + whole.extent - make_int(int64, 1)} : Interval{};
+      span = whole.min.defined()
+                 ? Interval{whole.min, whole.min + whole.extent - make_int(int64, 1)}
+                 : Interval{};
       widest = span;
     }
     if (!span.bounded()) {
-      throw CompileError(producer.name() + " is computed at a tile, but the range of " + func.args[i]->name +
-                             " that the tile needs cannot be inferred (an index is data and varies); compute it at root with bound()",
+      throw CompileError(producer.name() + " is computed at a tile, but the range of " +
+                             func.args[i]->name +
+                             " that the tile needs cannot be inferred (an index is data and "
+                             "varies); compute it at root with bound()",
                          producer.where);
     }
     TileDim &dim = ranged[i];
@@ -193,7 +216,9 @@ Emitter::Realization Emitter::make_realization(const PlannedStage &producer, con
     dim.min = span.low;
     dim.range.var = ir::make_axis_variable(func.args[i]->name);
     dim.range.extent = span.high - span.low + make_int(int64, 1);
-    if (widest.bounded()) dim.range.maximum = std::max<std::int64_t>(constant_difference(widest.high, widest.low).value_or(-1) + 1, 0);
+    if (widest.bounded())
+      dim.range.maximum =
+          std::max<std::int64_t>(constant_difference(widest.high, widest.low).value_or(-1) + 1, 0);
   }
   for (std::size_t c = 0; c < func.types.size(); ++c) {
     std::vector<TileDim> dims;
@@ -206,11 +231,13 @@ Emitter::Realization Emitter::make_realization(const PlannedStage &producer, con
       if (used) dims.push_back({axis.var, -1, {}, axis});
     }
     for (std::size_t i = 0; i < func.args.size(); ++i) {
-      if (result.fixed_args[i].defined() || (c < 2 && producer.is_softmax() && !of_score[i])) continue;
+      if (result.fixed_args[i].defined() || (c < 2 && producer.is_softmax() && !of_score[i]))
+        continue;
       dims.push_back(ranged[i]);
     }
     const std::string suffix = func.types.size() > 1 ? "." + std::to_string(c) : "";
-    result.storages.push_back(ir::make_storage(func.name + suffix, func.types[c], static_cast<int>(dims.size()), Space::Tile));
+    result.storages.push_back(ir::make_storage(func.name + suffix, func.types[c],
+                                               static_cast<int>(dims.size()), Space::Tile));
     result.dims.push_back(std::move(dims));
   }
   return result;
@@ -221,7 +248,8 @@ Stmt Emitter::with_storages(const Realization &realization, const Scope &scope, 
   for (std::size_t c = realization.storages.size(); c-- > 0;) {
     std::vector<Expr> extents;
     for (const TileDim &dim : realization.dims[c]) {
-      extents.push_back(dim.range.maximum > 0 ? make_int(int64, dim.range.maximum) : lower_expr(dim.range.extent, scope));
+      extents.push_back(dim.range.maximum > 0 ? make_int(int64, dim.range.maximum)
+                                              : lower_expr(dim.range.extent, scope));
     }
     body = ir::make<ir::Allocate>(realization.storages[c], extents, body);
   }
@@ -229,14 +257,17 @@ Stmt Emitter::with_storages(const Realization &realization, const Scope &scope, 
 }
 
 /// The definitions of a realised stage. Its Vars are the fixed arguments or minimum plus axis.
-Stmt Emitter::emit_realized(PlannedStage *producer, const Realization &realization, const Scope &scope) {
+Stmt Emitter::emit_realized(PlannedStage *producer, const Realization &realization,
+                            const Scope &scope) {
   Scope inside;
   inside.axes = scope.axes;
   std::vector<ir::AxisBinding> ranges;
   std::vector<Expr> minima;
   for (const std::vector<TileDim> &dims : realization.dims) {
     for (const TileDim &dim : dims) {
-      const bool known = std::any_of(ranges.begin(), ranges.end(), [&](const ir::AxisBinding &a) { return a.var == dim.range.var; });
+      const bool known = std::any_of(ranges.begin(), ranges.end(), [&](const ir::AxisBinding &a) {
+        return a.var == dim.range.var;
+      });
       if (dim.arg >= 0 && !known) {
         ir::AxisBinding range = dim.range;
         range.extent = lower_expr(range.extent, scope);
@@ -261,18 +292,22 @@ Stmt Emitter::emit_realized(PlannedStage *producer, const Realization &realizati
   inside.axes.insert(inside.axes.end(), ranges.begin(), ranges.end());
   inside.in_tile = scope.in_tile || !inside.axes.empty();
   std::vector<Stmt> stmts;
-  for (const PlannedDefinition &def : producer->definitions) stmts.push_back(emit_in_order(producer, def, inside, ranges));
+  for (const PlannedDefinition &def : producer->definitions)
+    stmts.push_back(emit_in_order(producer, def, inside, ranges));
   const Stmt body = ir::make_block(stmts);
   return ranges.empty() ? body : ir::make<ir::Axes>(ranges, body);
 }
 
-/// A definition over the ranges of its Func's Vars. Those whose iterations meet in elements that it reads become loops.
-Stmt Emitter::emit_in_order(PlannedStage *producer, const PlannedDefinition &def, Scope scope, const std::vector<ir::AxisBinding> &ranges) {
+/// A definition over the ranges of its Func's Vars. Those whose iterations meet in elements that it
+/// reads become loops.
+Stmt Emitter::emit_in_order(PlannedStage *producer, const PlannedDefinition &def, Scope scope,
+                            const std::vector<ir::AxisBinding> &ranges) {
   const SelfReads self = self_reads(*producer->func, def.number);
   std::vector<std::pair<VarPtr, Expr>> loops;
   for (const ir::AxisBinding &range : ranges) {
     for (std::size_t i = 0; i < scope.from.size() && self.read.defined(); ++i) {
-      const bool apart = std::find(self.apart.begin(), self.apart.end(), scope.from[i]) != self.apart.end();
+      const bool apart =
+          std::find(self.apart.begin(), self.apart.end(), scope.from[i]) != self.apart.end();
       if (apart || !uses(scope.to[i], range.var)) continue;
       loops.push_back({ir::make_loop_variable(range.var->name), range.extent});
       scope.to[i] = substitute(scope.to[i], {range.var}, {make_variable(loops.back().first)});
@@ -281,14 +316,16 @@ Stmt Emitter::emit_in_order(PlannedStage *producer, const PlannedDefinition &def
   }
   Stmt result = emit_specialized(producer, def, scope);
   for (auto it = loops.rbegin(); it != loops.rend(); ++it) {
-    result = ir::make<ir::For>(it->first, make_int(int64, 0), it->second, ir::ForKind::Serial, result);
+    result =
+        ir::make<ir::For>(it->first, make_int(int64, 0), it->second, ir::ForKind::Serial, result);
   }
   return result;
 }
 
-/// Computes producers[next...] (producers before consumers), then `body`, with their storages around all of it.
-Stmt Emitter::realize(Job &job, std::vector<PlannedStage *> producers, std::size_t next, const std::vector<Inner> &inner,
-                      const std::function<Stmt()> &body) {
+/// Computes producers[next...] (producers before consumers), then `body`, with their storages
+/// around all of it.
+Stmt Emitter::realize(Job &job, std::vector<PlannedStage *> producers, std::size_t next,
+                      const std::vector<Inner> &inner, const std::function<Stmt()> &body) {
   if (next == producers.size()) return body();
   PlannedStage *producer = producers[next];
   std::vector<Inner> loops = inner;
@@ -301,13 +338,15 @@ Stmt Emitter::realize(Job &job, std::vector<PlannedStage *> producers, std::size
     }
   }
   if (sites.empty()) {
-    throw CompileError(producer->name() + ".compute_at: " + definition_name(*job.stage->func, job.def->number) +
+    throw CompileError(producer->name() +
+                           ".compute_at: " + definition_name(*job.stage->func, job.def->number) +
                            " does not use " + producer->name(),
                        producer->where);
   }
   const Realization realization = make_realization(*producer, sites, job.scope, loops);
   realized_[producer] = realization;
-  // A producer is computed before the consumer's predicates are tested: what it loads at data tests its index itself.
+  // A producer is computed before the consumer's predicates are tested: what it loads at data tests
+  // its index itself.
   const bool before = always_guard_data_;
   always_guard_data_ = true;
   Stmt computed = emit_realized(producer, realization, job.scope);
@@ -319,7 +358,8 @@ Stmt Emitter::realize(Job &job, std::vector<PlannedStage *> producers, std::size
 }
 
 /// Computes the inline reductions that `exprs` (over the scope's variables) call, then `body`.
-Stmt Emitter::with_inner_calls(const std::vector<Expr> &exprs, const Scope &scope, const std::function<Stmt()> &body) {
+Stmt Emitter::with_inner_calls(const std::vector<Expr> &exprs, const Scope &scope,
+                               const std::function<Stmt()> &body) {
   std::vector<std::pair<PlannedStage *, std::vector<Expr>>> calls;
   auto visit = [&](auto &&self, const Expr &e) -> void {
     // The key of a tile is its group: nothing to compute.
@@ -328,16 +368,20 @@ Stmt Emitter::with_inner_calls(const std::vector<Expr> &exprs, const Scope &scop
     }
     for (const Expr &operand : operands(e)) self(self, operand);
     const Call *call = e.as<Call>();
-    if (!call || plan_->stage(*call)->level != Level::Innermost || realized_.contains(plan_->stage(*call))) return;
+    if (!call || plan_->stage(*call)->level != Level::Innermost ||
+        realized_.contains(plan_->stage(*call)))
+      return;
     std::vector<Expr> args;
     for (const Expr &arg : call->args) args.push_back(to_int64(arg));
     const bool known = std::any_of(calls.begin(), calls.end(), [&](const auto &c) {
       return c.first == plan_->stage(*call) &&
-             std::equal(args.begin(), args.end(), c.second.begin(), [](const Expr &a, const Expr &b) { return equal(a, b); });
+             std::equal(args.begin(), args.end(), c.second.begin(),
+                        [](const Expr &a, const Expr &b) { return equal(a, b); });
     });
     if (!known) calls.push_back({plan_->stage(*call), args});
   };
-  for (const Expr &e : exprs) visit(visit, without_uniform_divisions(substitute(e, scope.from, scope.to), scope.axes));
+  for (const Expr &e : exprs)
+    visit(visit, without_uniform_divisions(substitute(e, scope.from, scope.to), scope.axes));
   const std::size_t before = inner_calls_.size();
   std::vector<Stmt> computed;
   std::vector<std::function<Stmt(Stmt)>> wrappers;
@@ -348,10 +392,12 @@ Stmt Emitter::with_inner_calls(const std::vector<Expr> &exprs, const Scope &scop
     // An inline reduction within the arguments was found first, so its value can be lowered here.
     std::vector<Expr> lowered;
     for (const Expr &arg : args) lowered.push_back(lower_expr(arg, resolved));
-    const bool known = std::any_of(inner_calls_.begin(), inner_calls_.end(), [&, s = stage](const InnerCall &c) {
-      return c.stage == s && std::equal(lowered.begin(), lowered.end(), c.args.begin(),
-                                        [](const Expr &a, const Expr &b) { return equal(a, b); });
-    });
+    const bool known =
+        std::any_of(inner_calls_.begin(), inner_calls_.end(), [&, s = stage](const InnerCall &c) {
+          return c.stage == s &&
+                 std::equal(lowered.begin(), lowered.end(), c.args.begin(),
+                            [](const Expr &a, const Expr &b) { return equal(a, b); });
+        });
     if (known) continue;
     Realization realization = make_realization(*stage, {{args, 0}}, resolved, {});
     realized_[stage] = realization;

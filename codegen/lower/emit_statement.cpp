@@ -22,14 +22,16 @@ Expr all_of(const std::vector<Expr> &conditions) {
 
 }  // namespace
 
-/// Tests predicates[next...] in order, then stores. A predicate without axes is an `if`, others are guards.
+/// Tests predicates[next...] in order, then stores. A predicate without axes is an `if`, others are
+/// guards.
 Stmt Emitter::emit_statement(PlannedStage *stage, const PlannedDefinition &def, const Scope &scope,
                              const std::vector<VarPtr> &own_lanes, std::vector<Expr> guards,
                              const std::vector<Expr> &predicates, std::size_t next) {
   if (next == predicates.size()) {
     std::vector<Expr> exprs = def.values;
     if (def.number > 0) exprs.insert(exprs.end(), def.args.begin(), def.args.end());
-    return with_inner_calls(exprs, scope, [&] { return emit_stores(stage, def, scope, own_lanes, guards); });
+    return with_inner_calls(exprs, scope,
+                            [&] { return emit_stores(stage, def, scope, own_lanes, guards); });
   }
   return with_inner_calls({predicates[next]}, scope, [&] {
     const Expr condition = lower_expr(predicates[next], scope);
@@ -38,20 +40,24 @@ Stmt Emitter::emit_statement(PlannedStage *stage, const PlannedDefinition &def, 
       more.push_back(condition);
       return emit_statement(stage, def, scope, own_lanes, more, predicates, next + 1);
     }
-    return ir::make<ir::If>(condition, emit_statement(stage, def, scope, own_lanes, guards, predicates, next + 1),
-                            zero_where_not_needed(stage, def, scope, own_lanes));
+    return ir::make<ir::If>(
+        condition, emit_statement(stage, def, scope, own_lanes, guards, predicates, next + 1),
+        zero_where_not_needed(stage, def, scope, own_lanes));
   });
 }
 
-/// An intermediate Func that is only needed in places holds zeros elsewhere: lanes that fail a predicate may read them.
-Stmt Emitter::zero_where_not_needed(PlannedStage *stage, const PlannedDefinition &def, const Scope &scope,
-                                    const std::vector<VarPtr> &own_lanes) {
-  if (def.number > 0 || stage->is_output || stage->compact || stage->level != Level::Root) return {};
+/// An intermediate Func that is only needed in places holds zeros elsewhere: lanes that fail a
+/// predicate may read them.
+Stmt Emitter::zero_where_not_needed(PlannedStage *stage, const PlannedDefinition &def,
+                                    const Scope &scope, const std::vector<VarPtr> &own_lanes) {
+  if (def.number > 0 || stage->is_output || stage->compact || stage->level != Level::Root)
+    return {};
   std::vector<Expr> args;
   for (const Expr &arg : def.args) args.push_back(to_int64(lower_expr(arg, scope)));
   std::vector<Stmt> stmts;
   for (std::size_t c = 0; c < def.values.size(); ++c) {
-    stmts.push_back(store(stage, def, static_cast<int>(c), Combiner::Assign, make_zero(def.values[c].type()), args, scope, own_lanes, {}));
+    stmts.push_back(store(stage, def, static_cast<int>(c), Combiner::Assign,
+                          make_zero(def.values[c].type()), args, scope, own_lanes, {}));
   }
   return ir::make_block(stmts);
 }
@@ -64,7 +70,8 @@ Stmt Emitter::emit_stores(PlannedStage *stage, const PlannedDefinition &def, con
   for (const Expr &value : def.values) values.push_back(lower_expr(value, scope));
   std::vector<Stmt> stmts;
   std::vector<std::pair<VarPtr, Expr>> temporaries;
-  if (def.combiner == Combiner::Assign && values.size() > 1 && def.number > 0 && scope.axes.empty()) {
+  if (def.combiner == Combiner::Assign && values.size() > 1 && def.number > 0 &&
+      scope.axes.empty()) {
     // Every component is evaluated before any is stored.
     for (Expr &value : values) {
       const VarPtr v = ir::make_let_variable("component", value.type());
@@ -73,7 +80,8 @@ Stmt Emitter::emit_stores(PlannedStage *stage, const PlannedDefinition &def, con
     }
   }
   for (std::size_t c = 0; c < values.size(); ++c) {
-    stmts.push_back(store(stage, def, static_cast<int>(c), def.combiner, values[c], args, scope, own_lanes, guards));
+    stmts.push_back(store(stage, def, static_cast<int>(c), def.combiner, values[c], args, scope,
+                          own_lanes, guards));
   }
   Stmt result = ir::make_block(stmts);
   for (auto it = temporaries.rbegin(); it != temporaries.rend(); ++it) {
@@ -82,9 +90,11 @@ Stmt Emitter::emit_stores(PlannedStage *stage, const PlannedDefinition &def, con
   return result;
 }
 
-/// storage[args] combiner= value. `reduced`: lanes of the definition itself, which are iterated whether stored or not.
-Stmt Emitter::store(PlannedStage *stage, const PlannedDefinition &def, int component, Combiner combiner, const Expr &value,
-                    const std::vector<Expr> &args, const Scope &scope, const std::vector<VarPtr> &reduced,
+/// storage[args] combiner= value. `reduced`: lanes of the definition itself, which are iterated
+/// whether stored or not.
+Stmt Emitter::store(PlannedStage *stage, const PlannedDefinition &def, int component,
+                    Combiner combiner, const Expr &value, const std::vector<Expr> &args,
+                    const Scope &scope, const std::vector<VarPtr> &reduced,
                     const std::vector<Expr> &guards) {
   std::vector<Expr> indices, conditions = guards;
   StoragePtr storage;
@@ -101,7 +111,9 @@ Stmt Emitter::store(PlannedStage *stage, const PlannedDefinition &def, int compo
       // An update that chooses its place may store elements that this tile does not need.
       const Variable *plain = def.args.at(arg).as<Variable>();
       if (plain && plain->var == stage->func->args.at(arg)) continue;
-      conditions.push_back(indices.back() >= make_int(int64, 0) && indices.back() < lower_expr(dim.range.extent, {{}, {}, scope.axes, scope.in_tile}));
+      conditions.push_back(indices.back() >= make_int(int64, 0) &&
+                           indices.back() <
+                               lower_expr(dim.range.extent, {{}, {}, scope.axes, scope.in_tile}));
     }
     in_tile = true;
   } else {
@@ -128,7 +140,8 @@ Stmt Emitter::store(PlannedStage *stage, const PlannedDefinition &def, int compo
     // What is inside is defined everywhere, so that lanes that fail a predicate may read it.
     std::vector<Expr> tests, tails;
     for (const Expr &c : conditions) {
-      const bool tail = std::any_of(tails_.begin(), tails_.end(), [&](const Expr &t) { return t.same_as(c); });
+      const bool tail =
+          std::any_of(tails_.begin(), tails_.end(), [&](const Expr &t) { return t.same_as(c); });
       (tail && !in_tile ? tails : tests).push_back(c);
     }
     if (!tests.empty()) stored = select(all_of(tests), value, make_zero(value.type()));
@@ -144,24 +157,28 @@ Stmt Emitter::store(PlannedStage *stage, const PlannedDefinition &def, int compo
   }
   std::vector<Expr> outside, inside;
   for (const Expr &c : conditions) (reads_axis(c, scope.axes) ? inside : outside).push_back(c);
-  Stmt result = ir::make<ir::Store>(axes, inside, storage, indices, combiner, stored, false, vector_bytes);
-  for (auto it = outside.rbegin(); it != outside.rend(); ++it) result = ir::make<ir::If>(*it, result);
+  Stmt result =
+      ir::make<ir::Store>(axes, inside, storage, indices, combiner, stored, false, vector_bytes);
+  for (auto it = outside.rbegin(); it != outside.rend(); ++it)
+    result = ir::make<ir::If>(*it, result);
   return result;
 }
 
-void Emitter::name_atom(const PlannedStage &stage, const PlannedDefinition &def, const Directive &d, const StoragePtr &storage) {
+void Emitter::name_atom(const PlannedStage &stage, const PlannedDefinition &def, const Directive &d,
+                        const StoragePtr &storage) {
   SumChoice &choice = sum_choices_[storage.get()];
   choice.atom = d.text;
   choice.definition = definition_name(*stage.func, def.number);
   choice.where = d.where;
   if (def.combiner == Combiner::Sum || def.combiner == Combiner::Softmax) return;
-  throw CompileError(choice.definition + ".atom: an atom multiplies matrices, and " + choice.definition +
+  throw CompileError(choice.definition + ".atom: an atom multiplies matrices, and " +
+                         choice.definition +
                          " is no sum of products; name it for an update with += , or leave it out",
                      d.where);
 }
 
-/// One step of the online softmax over the lanes (see Combiner::Softmax): the new maximum, the factor by which the
-/// old state shrinks, the weights of the new keys, and the two sums.
+/// One step of the online softmax over the lanes (see Combiner::Softmax): the new maximum, the
+/// factor by which the old state shrinks, the weights of the new keys, and the two sums.
 Stmt Emitter::emit_softmax(PlannedStage *stage, const PlannedDefinition &def, const Scope &scope,
                            const std::vector<VarPtr> &reduced, const std::vector<Expr> &guards) {
   std::vector<Expr> args;
@@ -176,7 +193,8 @@ Stmt Emitter::emit_softmax(PlannedStage *stage, const PlannedDefinition &def, co
   // A Func may not have been computed where the predicate fails.
   if (computed && !guards.empty()) value = select(all_of(guards), value, make_zero(float32));
   auto place = [&](int component) {
-    const Stmt s = store(stage, def, component, Combiner::Assign, make_zero(float32), args, scope, {}, {});
+    const Stmt s =
+        store(stage, def, component, Combiner::Assign, make_zero(float32), args, scope, {}, {});
     const ir::Store *node = s.as<ir::Store>();
     internal_check(node != nullptr, "the state of a softmax has a condition");
     return std::make_pair(node->storage, node->indices);
@@ -184,7 +202,8 @@ Stmt Emitter::emit_softmax(PlannedStage *stage, const PlannedDefinition &def, co
   auto axes_of = [&](const std::vector<Expr> &indices, bool with_reduced) {
     std::vector<VarPtr> axes;
     for (const ir::AxisBinding &axis : scope.axes) {
-      bool used = with_reduced && std::find(reduced.begin(), reduced.end(), axis.var) != reduced.end();
+      bool used =
+          with_reduced && std::find(reduced.begin(), reduced.end(), axis.var) != reduced.end();
       for (const Expr &i : indices) used = used || uses(i, axis.var);
       if (used) axes.push_back(axis.var);
     }
@@ -194,13 +213,15 @@ Stmt Emitter::emit_softmax(PlannedStage *stage, const PlannedDefinition &def, co
     std::vector<Expr> extents;
     for (const VarPtr &v : axes) {
       for (const ir::AxisBinding &axis : scope.axes) {
-        if (axis.var == v) extents.push_back(axis.maximum > 0 ? make_int(int64, axis.maximum) : axis.extent);
+        if (axis.var == v)
+          extents.push_back(axis.maximum > 0 ? make_int(int64, axis.maximum) : axis.extent);
       }
     }
     return extents;
   };
   auto tile = [&](const char *name, const std::vector<VarPtr> &axes) {
-    return ir::make_storage(stage->name() + "." + name, float32, static_cast<int>(axes.size()), Space::Tile);
+    return ir::make_storage(stage->name() + "." + name, float32, static_cast<int>(axes.size()),
+                            Space::Tile);
   };
   auto at = [](const std::vector<VarPtr> &axes) {
     std::vector<Expr> indices;
@@ -214,25 +235,30 @@ Stmt Emitter::emit_softmax(PlannedStage *stage, const PlannedDefinition &def, co
   score_reads.push_back(score);
   for (const Expr &g : guards) score_reads.push_back(g);
   const std::vector<VarPtr> rows = axes_of(maximum_at, false), pairs = axes_of(maximum_at, true);
-  const std::vector<VarPtr> out = axes_of(weighted_at, false), out_pairs = axes_of(weighted_at, true);
-  const StoragePtr scores = tile("score", pairs), peak = tile("peak", rows), shrink = tile("shrink", rows),
-                   weights = tile("weight", pairs);
+  const std::vector<VarPtr> out = axes_of(weighted_at, false),
+                            out_pairs = axes_of(weighted_at, true);
+  const StoragePtr scores = tile("score", pairs), peak = tile("peak", rows),
+                   shrink = tile("shrink", rows), weights = tile("weight", pairs);
   const Expr minus_infinity = identity_of(Combiner::Max, float32);
-  const Expr s = make_load(scores, at(pairs)), p = make_load(peak, at(rows)), old = make_load(maximum, maximum_at);
-  // Guards of whole rows: where they fail a state at root has no value, and a lane past the end stands for another row.
-  // A state in a tile has a place for every lane.
+  const Expr s = make_load(scores, at(pairs)), p = make_load(peak, at(rows)),
+             old = make_load(maximum, maximum_at);
+  // Guards of whole rows: where they fail a state at root has no value, and a lane past the end
+  // stands for another row. A state in a tile has a place for every lane.
   std::vector<Expr> row_guards;
   for (const Expr &g : guards) {
-    const bool of_row = std::none_of(scope.axes.begin(), scope.axes.end(), [&](const ir::AxisBinding &axis) {
-      return uses(g, axis.var) && std::find(rows.begin(), rows.end(), axis.var) == rows.end();
-    });
+    const bool of_row =
+        std::none_of(scope.axes.begin(), scope.axes.end(), [&](const ir::AxisBinding &axis) {
+          return uses(g, axis.var) && std::find(rows.begin(), rows.end(), axis.var) == rows.end();
+        });
     if (of_row && !realized_.contains(stage)) row_guards.push_back(g);
   }
-  auto set_where = [&](const std::vector<Expr> &where, const std::vector<VarPtr> &axes, const StoragePtr &storage,
-                       const std::vector<Expr> &indices, Combiner c, const Expr &e) {
+  auto set_where = [&](const std::vector<Expr> &where, const std::vector<VarPtr> &axes,
+                       const StoragePtr &storage, const std::vector<Expr> &indices, Combiner c,
+                       const Expr &e) {
     return ir::make<ir::Store>(axes, where, storage, indices, c, e);
   };
-  auto set = [&](const std::vector<VarPtr> &axes, const StoragePtr &storage, const std::vector<Expr> &indices, Combiner c,
+  auto set = [&](const std::vector<VarPtr> &axes, const StoragePtr &storage,
+                 const std::vector<Expr> &indices, Combiner c,
                  const Expr &e) { return set_where({}, axes, storage, indices, c, e); };
   std::vector<Stmt> steps;
   steps.push_back(set(pairs, scores, at(pairs), Combiner::Assign,
@@ -246,22 +272,27 @@ Stmt Emitter::emit_softmax(PlannedStage *stage, const PlannedDefinition &def, co
   steps.push_back(set(pairs, weights, at(pairs), Combiner::Assign,
                       select(s == minus_infinity, make_zero(float32), exp(s - p))));
   const Expr factor = make_load(shrink, at(rows)), weight = make_load(weights, at(pairs));
-  steps.push_back(set_where(row_guards, rows, total, total_at, Combiner::Assign, make_load(total, total_at) * factor));
+  steps.push_back(set_where(row_guards, rows, total, total_at, Combiner::Assign,
+                            make_load(total, total_at) * factor));
   steps.push_back(set_where(row_guards, pairs, total, total_at, Combiner::Sum, weight));
-  steps.push_back(set_where(row_guards, out, weighted, weighted_at, Combiner::Assign, make_load(weighted, weighted_at) * factor));
+  steps.push_back(set_where(row_guards, out, weighted, weighted_at, Combiner::Assign,
+                            make_load(weighted, weighted_at) * factor));
   std::vector<Expr> read_guards = row_guards;
   read_guards.insert(read_guards.end(), split_tails_.begin(), split_tails_.end());
-  steps.push_back(set_where(read_guards, out_pairs, weighted, weighted_at, Combiner::Sum, weight * value));
+  steps.push_back(
+      set_where(read_guards, out_pairs, weighted, weighted_at, Combiner::Sum, weight * value));
   steps.push_back(set_where(row_guards, rows, maximum, maximum_at, Combiner::Assign, p));
   Stmt result = ir::make_block(steps);
-  for (const auto &[storage, axes] : {std::pair{weights, pairs}, {shrink, rows}, {peak, rows}, {scores, pairs}}) {
+  for (const auto &[storage, axes] :
+       {std::pair{weights, pairs}, {shrink, rows}, {peak, rows}, {scores, pairs}}) {
     result = ir::make<ir::Allocate>(storage, extents_of(axes), result);
   }
   return result;
 }
 
-/// The largest keys in order, by insertion: for every key in order of coordinates, the slots from the best down take the
-/// new pair or what was pushed out above. Ties stay with the earlier coordinate; NaN is larger than any number.
+/// The largest keys in order, by insertion: for every key in order of coordinates, the slots from
+/// the best down take the new pair or what was pushed out above. Ties stay with the earlier
+/// coordinate; NaN is larger than any number.
 Stmt Emitter::emit_top_k(PlannedStage *stage) {
   const PlannedDefinition &def = stage->definitions.at(1);
   const FuncNode &func = *stage->func;
@@ -275,50 +306,68 @@ Stmt Emitter::emit_top_k(PlannedStage *stage) {
     scope.from.push_back(func.args[i]);
     scope.to.push_back(coordinates.back());
   }
-  const VarPtr slot = ir::make_loop_variable("slot"), element = ir::make_loop_variable(def.domain.at(0).var->name);
+  const VarPtr slot = ir::make_loop_variable("slot"),
+               element = ir::make_loop_variable(def.domain.at(0).var->name);
   auto element_of = [&](int component, const Expr &s) {
     std::vector<Expr> indices = coordinates;
     indices.push_back(s);
     Expr missing;
-    return std::make_pair(stage->storages[static_cast<std::size_t>(component)], root_indices(*stage, indices, &missing));
+    return std::make_pair(stage->storages[static_cast<std::size_t>(component)],
+                          root_indices(*stage, indices, &missing));
   };
   auto set = [](const std::pair<StoragePtr, std::vector<Expr>> &where, const Expr &value) {
-    return ir::make<ir::Store>(std::vector<VarPtr>{}, std::vector<Expr>{}, where.first, where.second, Combiner::Assign, value);
+    return ir::make<ir::Store>(std::vector<VarPtr>{}, std::vector<Expr>{}, where.first,
+                               where.second, Combiner::Assign, value);
   };
   const Expr s = make_variable(slot) + stage->region[slot_arg].min;
   const Type key_type = func.types[0];
   const auto best_key = element_of(0, s), best_coordinate = element_of(1, s);
   const Stmt clear = ir::make<ir::For>(
       slot, make_int(int64, 0), stage->region[slot_arg].extent, ir::ForKind::Serial,
-      ir::make_block({set(best_key, identity_of(Combiner::Max, key_type)), set(best_coordinate, make_int(int32, -1))}));
+      ir::make_block({set(best_key, identity_of(Combiner::Max, key_type)),
+                      set(best_coordinate, make_int(int32, -1))}));
 
-  const std::pair key_tile{ir::make_storage(stage->name() + ".key", key_type, 0, Space::Tile), std::vector<Expr>{}};
-  const std::pair coordinate_tile{ir::make_storage(stage->name() + ".coordinate", int32, 0, Space::Tile), std::vector<Expr>{}};
-  const std::pair shifting_tile{ir::make_storage(stage->name() + ".shifting", boolean, 0, Space::Tile), std::vector<Expr>{}};
-  auto value = [](const std::pair<StoragePtr, std::vector<Expr>> &where) { return make_load(where.first, where.second); };
+  const std::pair key_tile{ir::make_storage(stage->name() + ".key", key_type, 0, Space::Tile),
+                           std::vector<Expr>{}};
+  const std::pair coordinate_tile{
+      ir::make_storage(stage->name() + ".coordinate", int32, 0, Space::Tile), std::vector<Expr>{}};
+  const std::pair shifting_tile{
+      ir::make_storage(stage->name() + ".shifting", boolean, 0, Space::Tile), std::vector<Expr>{}};
+  auto value = [](const std::pair<StoragePtr, std::vector<Expr>> &where) {
+    return make_load(where.first, where.second);
+  };
   const VarPtr slot2 = ir::make_loop_variable("slot");
-  auto at_slot2 = [&](int component) { return element_of(component, make_variable(slot2) + stage->region[slot_arg].min); };
+  auto at_slot2 = [&](int component) {
+    return element_of(component, make_variable(slot2) + stage->region[slot_arg].min);
+  };
   const auto key_here = at_slot2(0), coordinate_here = at_slot2(1);
   const Expr key = value(key_tile);
-  Expr better = value(shifting_tile) || value(coordinate_here) < make_int(int32, 0) || key > value(key_here);
+  Expr better =
+      value(shifting_tile) || value(coordinate_here) < make_int(int32, 0) || key > value(key_here);
   if (key_type.is_float()) better = better || (is_nan(key) && !is_nan(value(key_here)));
-  const VarPtr old_key = ir::make_let_variable("pushed_key", key_type), old_coordinate = ir::make_let_variable("pushed_coordinate", int32);
-  Stmt swap = ir::make_block({set(key_here, key), set(coordinate_here, value(coordinate_tile)), set(key_tile, make_variable(old_key)),
-                              set(coordinate_tile, make_variable(old_coordinate)), set(shifting_tile, Expr(true))});
-  swap = ir::make<ir::Let>(old_key, value(key_here), ir::make<ir::Let>(old_coordinate, value(coordinate_here), swap));
-  const Stmt insert = ir::make<ir::For>(slot2, make_int(int64, 0), stage->region[slot_arg].extent, ir::ForKind::Serial,
-                                        ir::make<ir::If>(better, swap));
+  const VarPtr old_key = ir::make_let_variable("pushed_key", key_type),
+               old_coordinate = ir::make_let_variable("pushed_coordinate", int32);
+  Stmt swap = ir::make_block({set(key_here, key), set(coordinate_here, value(coordinate_tile)),
+                              set(key_tile, make_variable(old_key)),
+                              set(coordinate_tile, make_variable(old_coordinate)),
+                              set(shifting_tile, Expr(true))});
+  swap = ir::make<ir::Let>(old_key, value(key_here),
+                           ir::make<ir::Let>(old_coordinate, value(coordinate_here), swap));
+  const Stmt insert = ir::make<ir::For>(slot2, make_int(int64, 0), stage->region[slot_arg].extent,
+                                        ir::ForKind::Serial, ir::make<ir::If>(better, swap));
   const Expr low = lower_expr(to_int64(def.domain[0].min), scope);
   scope.from.push_back(def.domain[0].var);
   scope.to.push_back(low + make_variable(element));
   std::function<Stmt(std::size_t)> guarded = [&](std::size_t i) -> Stmt {
     if (i < def.predicates.size()) {
-      return with_inner_calls({def.predicates[i]}, scope,
-                              [&] { return ir::make<ir::If>(lower_expr(def.predicates[i], scope), guarded(i + 1)); });
+      return with_inner_calls({def.predicates[i]}, scope, [&] {
+        return ir::make<ir::If>(lower_expr(def.predicates[i], scope), guarded(i + 1));
+      });
     }
     return with_inner_calls(def.values, scope, [&] {
       return ir::make_block({set(key_tile, lower_expr(def.values.at(0), scope)),
-                             set(coordinate_tile, cast(int32, scope.to.back())), set(shifting_tile, Expr(false)), insert});
+                             set(coordinate_tile, cast(int32, scope.to.back())),
+                             set(shifting_tile, Expr(false)), insert});
     });
   };
   Stmt body = guarded(0);
@@ -326,7 +375,9 @@ Stmt Emitter::emit_top_k(PlannedStage *stage) {
     body = ir::make<ir::Allocate>(where.first, std::vector<Expr>{}, body);
   }
   Scope outer = scope;
-  body = ir::make<ir::For>(element, make_int(int64, 0), lower_expr(to_int64(def.domain[0].extent), outer), ir::ForKind::Serial, body);
+  body = ir::make<ir::For>(element, make_int(int64, 0),
+                           lower_expr(to_int64(def.domain[0].extent), outer), ir::ForKind::Serial,
+                           body);
   body = ir::make_block({clear, body});
   for (std::size_t i = loops.size(); i-- > 0;) {
     const bool outermost = i == 0;

@@ -24,19 +24,23 @@ class FormMma final : public ir::Mutator {
     for (const auto &[storage, why] : left_) {
       if (made_.contains(storage)) continue;
       const SumChoice &choice = choices_.at(storage);
-      throw CompileError(choice.definition + ".atom(\"" + choice.atom + "\"): an atom multiplies matrices, and this sum is no product of them here: " + why,
-                         choice.where);
+      throw CompileError(
+          choice.definition + ".atom(\"" + choice.atom +
+              "\"): an atom multiplies matrices, and this sum is no product of them here: " + why,
+          choice.where);
     }
   }
 
  private:
-  std::map<const StorageNode *, std::string> left_;  ///< sums that name an atom, and why they are no Mma
+  std::map<const StorageNode *, std::string>
+      left_;  ///< sums that name an atom, and why they are no Mma
   std::set<const StorageNode *> made_;
 
   /// The sum stays as it is.
   Stmt leave(const ir::Store &store, const Stmt &self, const std::string &why) {
     const auto choice = choices_.find(store.storage.get());
-    if (choice != choices_.end() && !choice->second.atom.empty()) left_.emplace(store.storage.get(), why);
+    if (choice != choices_.end() && !choice->second.atom.empty())
+      left_.emplace(store.storage.get(), why);
     return self;
   }
 
@@ -54,7 +58,8 @@ class FormMma final : public ir::Mutator {
   std::vector<std::pair<StoragePtr, std::vector<VarPtr>>> formed_tiles_;
   bool has_formed_ = false;
 
-  /// Neighbouring sums in a block share the operands that they have in common: one gather, several accumulators.
+  /// Neighbouring sums in a block share the operands that they have in common: one gather, several
+  /// accumulators.
   Stmt visit(const ir::Block &block, const Stmt &) override {
     std::vector<Stmt> result;
     for (const Stmt &child : block.stmts) {
@@ -83,7 +88,8 @@ class FormMma final : public ir::Mutator {
     has_formed_ = false;
   }
 
-  Stmt with_tiles(Stmt body, const std::vector<std::pair<StoragePtr, std::vector<VarPtr>>> &tiles) const {
+  Stmt with_tiles(Stmt body,
+                  const std::vector<std::pair<StoragePtr, std::vector<VarPtr>>> &tiles) const {
     for (auto it = tiles.rbegin(); it != tiles.rend(); ++it) {
       std::vector<Expr> extents;
       for (const VarPtr &v : it->second) extents.push_back(allocation_extent(v));
@@ -101,7 +107,8 @@ class FormMma final : public ir::Mutator {
   }
 
   const ir::AxisBinding &binding(const VarPtr &v) const {
-    return *std::find_if(axes_.rbegin(), axes_.rend(), [&](const ir::AxisBinding &a) { return a.var == v; });
+    return *std::find_if(axes_.rbegin(), axes_.rend(),
+                         [&](const ir::AxisBinding &a) { return a.var == v; });
   }
 
   Expr allocation_extent(const VarPtr &v) const {
@@ -135,7 +142,10 @@ class FormMma final : public ir::Mutator {
 
   Stmt visit(const ir::Store &store, const Stmt &self) override {
     if (store.combiner != Combiner::Sum || store.atomic) return self;
-    if (store.axes.empty()) return leave(store, self, "it runs one element at a time; tile its loops (pit_tile, compute_at) or vectorize them");
+    if (store.axes.empty())
+      return leave(
+          store, self,
+          "it runs one element at a time; tile its loops (pit_tile, compute_at) or vectorize them");
     const auto choice = choices_.find(store.storage.get());
     if (choice != choices_.end() && choice->second.strict && !store.guards.empty()) {
       return leave(store, self, "strict() leaves terms out, which a matrix product adds as zeros");
@@ -143,23 +153,29 @@ class FormMma final : public ir::Mutator {
     // Axes that the element determines, and those that are summed over.
     std::vector<VarPtr> kept, summed;
     for (const VarPtr &v : store.axes) {
-      const bool in_index = std::any_of(store.indices.begin(), store.indices.end(), [&](const Expr &i) { return uses(i, v); });
+      const bool in_index = std::any_of(store.indices.begin(), store.indices.end(),
+                                        [&](const Expr &i) { return uses(i, v); });
       (in_index ? kept : summed).push_back(v);
     }
-    if (summed.empty()) return leave(store, self, "no loop that it sums over is a dimension of its tile");
-    if (kept.empty()) return leave(store, self, "no loop of its element is a dimension of its tile");
+    if (summed.empty())
+      return leave(store, self, "no loop that it sums over is a dimension of its tile");
+    if (kept.empty())
+      return leave(store, self, "no loop of its element is a dimension of its tile");
     std::vector<Expr> factors;
     flatten(store.value, &factors);
-    if (factors.size() < 2) return leave(store, self, "its value is no product, but " + to_string(store.value));
+    if (factors.size() < 2)
+      return leave(store, self, "its value is no product, but " + to_string(store.value));
     return split(store, self, kept, summed, factors);
   }
 
-  /// Factors with row axes on one side, those with column axes on the other: the first factor that holds a summed axis
-  /// seeds the left side; factors whose axes lie within a side join it.
-  Stmt split(const ir::Store &store, const Stmt &self, const std::vector<VarPtr> &kept, const std::vector<VarPtr> &summed,
-             const std::vector<Expr> &factors) {
+  /// Factors with row axes on one side, those with column axes on the other: the first factor that
+  /// holds a summed axis seeds the left side; factors whose axes lie within a side join it.
+  Stmt split(const ir::Store &store, const Stmt &self, const std::vector<VarPtr> &kept,
+             const std::vector<VarPtr> &summed, const std::vector<Expr> &factors) {
     auto mixed = [&] {
-      return leave(store, self, "in " + to_string(store.value) + " no two factors hold rows and columns apart and share the summed loops");
+      return leave(store, self,
+                   "in " + to_string(store.value) +
+                       " no two factors hold rows and columns apart and share the summed loops");
     };
     std::vector<Expr> left, right, rest;
     std::vector<VarPtr> left_axes, right_axes;
@@ -171,19 +187,28 @@ class FormMma final : public ir::Mutator {
     };
     for (const Expr &f : factors) {
       const std::vector<VarPtr> here = axes_of(f, store);
-      const bool sums = std::any_of(here.begin(), here.end(), [&](const VarPtr &v) { return contains(summed, v); });
-      if (!sums) rest.push_back(f);
-      else if (left.empty()) join(f, &left, &left_axes);
-      else if (within(here, left_axes)) join(f, &left, &left_axes);
-      else if (right.empty() || within(here, right_axes) || within(right_axes, here)) join(f, &right, &right_axes);
-      else return mixed();
+      const bool sums = std::any_of(here.begin(), here.end(),
+                                    [&](const VarPtr &v) { return contains(summed, v); });
+      if (!sums)
+        rest.push_back(f);
+      else if (left.empty())
+        join(f, &left, &left_axes);
+      else if (within(here, left_axes))
+        join(f, &left, &left_axes);
+      else if (right.empty() || within(here, right_axes) || within(right_axes, here))
+        join(f, &right, &right_axes);
+      else
+        return mixed();
     }
     if (right.empty()) return mixed();
     for (const Expr &f : rest) {
       const std::vector<VarPtr> here = axes_of(f, store);
-      if (within(here, left_axes)) join(f, &left, &left_axes);
-      else if (within(here, right_axes)) join(f, &right, &right_axes);
-      else return mixed();
+      if (within(here, left_axes))
+        join(f, &left, &left_axes);
+      else if (within(here, right_axes))
+        join(f, &right, &right_axes);
+      else
+        return mixed();
     }
     for (const VarPtr &v : summed) {
       if (!contains(left_axes, v) || !contains(right_axes, v)) return mixed();
@@ -191,10 +216,14 @@ class FormMma final : public ir::Mutator {
     std::vector<VarPtr> m, n, batch;
     for (const VarPtr &v : kept) {
       const bool l = contains(left_axes, v), r = contains(right_axes, v);
-      if (l && r) batch.push_back(v);
-      else if (l) m.push_back(v);
-      else if (r) n.push_back(v);
-      else return mixed();
+      if (l && r)
+        batch.push_back(v);
+      else if (l)
+        m.push_back(v);
+      else if (r)
+        n.push_back(v);
+      else
+        return mixed();
     }
     if (m.empty() && n.empty()) return mixed();
     // The operand with the outer kept axes is the left one.
@@ -215,12 +244,14 @@ class FormMma final : public ir::Mutator {
   }
 
   static bool within(const std::vector<VarPtr> &inner, const std::vector<VarPtr> &outer) {
-    return std::all_of(inner.begin(), inner.end(), [&](const VarPtr &v) { return contains(outer, v); });
+    return std::all_of(inner.begin(), inner.end(),
+                       [&](const VarPtr &v) { return contains(outer, v); });
   }
 
   /// Every guard masks every operand that holds all its axes.
-  bool place_guards(const std::vector<Expr> &guards, std::vector<Expr> *left, const std::vector<VarPtr> &left_axes,
-                    std::vector<Expr> *right, const std::vector<VarPtr> &right_axes) {
+  bool place_guards(const std::vector<Expr> &guards, std::vector<Expr> *left,
+                    const std::vector<VarPtr> &left_axes, std::vector<Expr> *right,
+                    const std::vector<VarPtr> &right_axes) {
     Expr of_left, of_right;
     for (const Expr &guard : guards) {
       std::vector<VarPtr> axes;
@@ -258,12 +289,13 @@ class FormMma final : public ir::Mutator {
 
   static bool widens(Type from, Type to) {
     if (from.is_float() && to.is_float()) return from.bits < to.bits;
-    return from.is_integral() && to.is_integral() && from.bits < to.bits && (from.is_uint() || to.is_int());
+    return from.is_integral() && to.is_integral() && from.bits < to.bits &&
+           (from.is_uint() || to.is_int());
   }
 
   Stmt build(const ir::Store &store, const std::vector<VarPtr> &batch, const std::vector<VarPtr> &m,
-             const std::vector<VarPtr> &n, const std::vector<VarPtr> &k, const std::vector<Expr> &left,
-             const std::vector<Expr> &right) {
+             const std::vector<VarPtr> &n, const std::vector<VarPtr> &k,
+             const std::vector<Expr> &left, const std::vector<Expr> &right) {
     std::vector<VarPtr> a_axes = batch, b_axes = batch, c_axes = batch;
     a_axes.insert(a_axes.end(), m.begin(), m.end());
     a_axes.insert(a_axes.end(), k.begin(), k.end());
@@ -273,16 +305,18 @@ class FormMma final : public ir::Mutator {
     c_axes.insert(c_axes.end(), n.begin(), n.end());
     std::vector<Stmt> stmts;
     std::vector<std::pair<StoragePtr, std::vector<VarPtr>>> tiles;
-    auto operand = [&](const std::vector<Expr> &factors, const std::vector<VarPtr> &axes, const char *name) {
+    auto operand = [&](const std::vector<Expr> &factors, const std::vector<VarPtr> &axes,
+                       const char *name) {
       Expr value = product(factors);
       if (const Cast *c = value.as<Cast>(); c && widens(c->a.type(), c->type)) value = c->a;
       for (const Operand &known : reusable_) {
         if (in_block_ && known.tile.axes == axes && equal(known.value, value)) return known.tile;
       }
-      const StoragePtr tile = ir::make_storage(operand_name(value, name), value.type(), static_cast<int>(axes.size()), Space::Tile);
+      const StoragePtr tile = ir::make_storage(operand_name(value, name), value.type(),
+                                               static_cast<int>(axes.size()), Space::Tile);
       tiles.push_back({tile, axes});
-      stmts.push_back(ir::make<ir::Store>(axes, std::vector<Expr>{}, tile, plain(axes), Combiner::Assign, value, false,
-                                          store.vector_bytes));
+      stmts.push_back(ir::make<ir::Store>(axes, std::vector<Expr>{}, tile, plain(axes),
+                                          Combiner::Assign, value, false, store.vector_bytes));
       const ir::TileOperand made{tile, axes};
       if (in_block_) reusable_.push_back({value, made});
       return made;
@@ -293,27 +327,32 @@ class FormMma final : public ir::Mutator {
     if (direct) {
       for (const Expr &index : store.indices) accumulator.axes.push_back(index.as<Variable>()->var);
     } else {
-      accumulator = {ir::make_storage(store.storage->name + ".partial", store.storage->type, static_cast<int>(c_axes.size()),
-                                      Space::Tile),
+      accumulator = {ir::make_storage(store.storage->name + ".partial", store.storage->type,
+                                      static_cast<int>(c_axes.size()), Space::Tile),
                      c_axes};
       tiles.push_back({accumulator.tile, c_axes});
-      stmts.push_back(ir::make<ir::Store>(c_axes, std::vector<Expr>{}, accumulator.tile, plain(c_axes), Combiner::Assign,
+      stmts.push_back(ir::make<ir::Store>(c_axes, std::vector<Expr>{}, accumulator.tile,
+                                          plain(c_axes), Combiner::Assign,
                                           make_zero(store.storage->type)));
     }
     const auto choice = choices_.find(store.storage.get());
-    stmts.push_back(ir::make<ir::Mma>(batch, m, n, k, accumulator, a, b, choice == choices_.end() ? "" : choice->second.atom));
+    stmts.push_back(ir::make<ir::Mma>(batch, m, n, k, accumulator, a, b,
+                                      choice == choices_.end() ? "" : choice->second.atom));
     if (!direct) {
       // Guards over kept axes alone still say which elements may be touched.
       std::vector<Expr> guards;
       for (const Expr &guard : store.guards) {
         bool over_kept = true;
-        for (const VarPtr &v : free_variables(guard)) over_kept &= v->role != VarRole::Axis || contains(c_axes, v);
+        for (const VarPtr &v : free_variables(guard))
+          over_kept &= v->role != VarRole::Axis || contains(c_axes, v);
         if (over_kept) guards.push_back(guard);
       }
-      stmts.push_back(ir::make<ir::Store>(c_axes, guards, store.storage, store.indices, Combiner::Sum,
-                                          make_load(accumulator.tile, plain(c_axes)), false, store.vector_bytes));
+      stmts.push_back(ir::make<ir::Store>(c_axes, guards, store.storage, store.indices,
+                                          Combiner::Sum, make_load(accumulator.tile, plain(c_axes)),
+                                          false, store.vector_bytes));
     }
-    std::erase_if(reusable_, [&](const Operand &known) { return reads(known.value, store.storage); });
+    std::erase_if(reusable_,
+                  [&](const Operand &known) { return reads(known.value, store.storage); });
     if (!in_block_) return with_tiles(ir::make_block(stmts), tiles);
     formed_.insert(formed_.end(), stmts.begin(), stmts.end());
     formed_tiles_.insert(formed_tiles_.end(), tiles.begin(), tiles.end());

@@ -11,19 +11,21 @@ namespace pit::lower {
 
 /// What the schedule says of the sums into a storage.
 struct SumChoice {
-  std::string atom;     ///< by name; empty: the back end's choice
-  std::string definition;      ///< that names the atom: "C.update(0)"
+  std::string atom;        ///< by name; empty: the back end's choice
+  std::string definition;  ///< that names the atom: "C.update(0)"
   std::source_location where{};
   bool strict = false;  ///< a masked term is not computed at all, so a mask by zeros does not do
 };
 using SumChoices = std::map<const StorageNode *, SumChoice>;
 
-/// Rewrites every `reduce +=` over axes whose value is a product of two factors that share exactly the reduced axes
-/// (and batch axes) into tiles for the two operands and an Mma into a tile. A guard goes to every operand that holds all
-/// its axes, as a select with zero; a reduction with a guard that no operand holds stays as it is. An operand that
-/// is a widening of narrower elements is kept narrow: the multiply widens. A sum into memory goes through a tile that
-/// starts at zero. Neighbouring sums share the operands that they have in common. Runs once the logical statements exist and before anything looks at layouts.
-/// CompileError when a sum that names an atom is no such product, with the reason.
+/// Rewrites every `reduce +=` over axes whose value is a product of two factors that share exactly
+/// the reduced axes (and batch axes) into tiles for the two operands and an Mma into a tile. A
+/// guard goes to every operand that holds all its axes, as a select with zero; a reduction with a
+/// guard that no operand holds stays as it is. An operand that is a widening of narrower elements
+/// is kept narrow: the multiply widens. A sum into memory goes through a tile that starts at zero.
+/// Neighbouring sums share the operands that they have in common. Runs once the logical statements
+/// exist and before anything looks at layouts. CompileError when a sum that names an atom is no
+/// such product, with the reason.
 ir::Module form_mma(const ir::Module &module, const SumChoices &choices);
 
 }  // namespace pit::lower

@@ -17,7 +17,9 @@ Expr ceil_div(const Expr &a, std::int64_t b) {
 class IndexPlanner {
  public:
   IndexPlanner(Plan *plan, IndexPlan *index)
-      : plan_(plan), index_(index), def_(index->stage->definitions.at(static_cast<std::size_t>(index->definition))) {}
+      : plan_(plan),
+        index_(index),
+        def_(index->stage->definitions.at(static_cast<std::size_t>(index->definition))) {}
 
   void run() {
     index_->predicates = def_.predicates;
@@ -37,8 +39,9 @@ class IndexPlanner {
   const PlannedDefinition &def_;
 
   [[noreturn]] void fail(const std::string &message) const {
-    throw CompileError("index " + index_->name() + " of " + definition_name(*index_->stage->func, index_->definition) +
-                           ": " + message,
+    throw CompileError("index " + index_->name() + " of " +
+                           definition_name(*index_->stage->func, index_->definition) + ": " +
+                           message,
                        index_->node->where);
   }
 
@@ -47,9 +50,11 @@ class IndexPlanner {
     const auto &args = index_->stage->func->args;
     if (auto it = std::find(args.begin(), args.end(), v); it != args.end()) {
       const auto position = static_cast<std::size_t>(it - args.begin());
-      if (index_->stage->region.size() <= position || !index_->stage->region[position].min.defined()) {
+      if (index_->stage->region.size() <= position ||
+          !index_->stage->region[position].min.defined()) {
         fail("the range of " + v->name + " is not known because " + index_->stage->name() +
-             " is computed at a tile; declare it: " + index_->stage->name() + ".bound(" + v->name + ", 0, extent)");
+             " is computed at a tile; declare it: " + index_->stage->name() + ".bound(" + v->name +
+             ", 0, extent)");
       }
       return index_->stage->region[position];
     }
@@ -60,12 +65,14 @@ class IndexPlanner {
   }
 
   bool is_reduction(const VarPtr &v) const {
-    return std::any_of(def_.domain.begin(), def_.domain.end(), [&](const ReductionDim &d) { return d.var == v; });
+    return std::any_of(def_.domain.begin(), def_.domain.end(),
+                       [&](const ReductionDim &d) { return d.var == v; });
   }
 
   bool predicates_read(const VarPtr &v) const {
     auto tested = [&](const VarPtr &x) {
-      return std::any_of(index_->predicates.begin(), index_->predicates.end(), [&](const Expr &p) { return uses(p, x); });
+      return std::any_of(index_->predicates.begin(), index_->predicates.end(),
+                         [&](const Expr &p) { return uses(p, x); });
     };
     if (tested(v)) return true;
     // A reduction variable that is tested brings the variables of its bounds.
@@ -75,24 +82,28 @@ class IndexPlanner {
   }
 
   bool is_axis_part(const VarPtr &v) const {
-    return std::find(index_->axis_parts.begin(), index_->axis_parts.end(), v) != index_->axis_parts.end();
+    return std::find(index_->axis_parts.begin(), index_->axis_parts.end(), v) !=
+           index_->axis_parts.end();
   }
 
   void find_axis() {
     const Schedule schedule = plan_->pipeline->schedule();
-    index_->axis_parts = fused_from(index_->axis, *index_->stage->func, index_->definition, schedule.directives);
+    index_->axis_parts =
+        fused_from(index_->axis, *index_->stage->func, index_->definition, schedule.directives);
     Expr extent = make_int(int64, 1);
     for (const VarPtr &part : index_->axis_parts) {
       const Range range = range_of(part);
       index_->axis_part_ranges.push_back(range);
       extent = extent * range.extent;
     }
-    index_->axis_range = {index_->axis_parts.size() == 1 ? index_->axis_part_ranges[0].min : make_int(int64, 0),
-                          extent};
+    index_->axis_range = {
+        index_->axis_parts.size() == 1 ? index_->axis_part_ranges[0].min : make_int(int64, 0),
+        extent};
     index_->micro = micro_extent(*index_->node, index_->axis);
     for (const auto &[v, size] : index_->node->micro) {
       if (size > kLargestTile) {
-        fail("a micro-tile of " + std::to_string(size) + " of " + v->name + " is larger than " + std::to_string(kLargestTile));
+        fail("a micro-tile of " + std::to_string(size) + " of " + v->name + " is larger than " +
+             std::to_string(kLargestTile));
       }
     }
     for (const VarPtr &v : free_variables(index_->axis_range.min + index_->axis_range.extent)) {
@@ -131,14 +142,18 @@ class IndexPlanner {
         index_->key = inlined_key(key);
         for (const VarPtr &v : free_variables(index_->key)) {
           if (!is_axis_part(v)) {
-            fail("the key " + to_string(key) + " reads " + v->name + " besides the axis " + index_->axis->name +
-                 "; a key says the group of a position, so it may only read the axis: fuse " + v->name + " into it");
+            fail("the key " + to_string(key) + " reads " + v->name + " besides the axis " +
+                 index_->axis->name +
+                 "; a key says the group of a position, so it may only read the axis: fuse " +
+                 v->name + " into it");
           }
         }
-        // What reads more than the axis cannot drop a position as a whole: it is tested inside the tile.
+        // What reads more than the axis cannot drop a position as a whole: it is tested inside the
+        // tile.
         std::erase_if(index_->predicates, [&](const Expr &p) {
           const std::vector<VarPtr> read = free_variables(p);
-          return std::any_of(read.begin(), read.end(), [&](const VarPtr &v) { return !is_axis_part(v); });
+          return std::any_of(read.begin(), read.end(),
+                             [&](const VarPtr &v) { return !is_axis_part(v); });
         });
         return;
       }
@@ -146,19 +161,23 @@ class IndexPlanner {
       const Binary *b = key.as<Binary>();
       const Variable *v = key.as<Variable>();
       if (b && b->op == BinaryOp::Div && is_const_int(b->b, &c) && c > 0) v = b->a.as<Variable>();
-      if (!v) fail("group = " + to_string(key) + " neither reads the axis (a key) nor is a variable or variable / constant");
+      if (!v)
+        fail("group = " + to_string(key) +
+             " neither reads the axis (a key) nor is a variable or variable / constant");
       add_group_var(v->var, c);
       for (const VarPtr &other : variables_of(*index_->stage->func, index_->definition)) {
-        const bool read = predicates_read(other) || uses(index_->axis_range.min, other) || uses(index_->axis_range.extent, other);
+        const bool read = predicates_read(other) || uses(index_->axis_range.min, other) ||
+                          uses(index_->axis_range.extent, other);
         if (!read || other == v->var || is_axis_part(other) || is_reduction(other)) continue;
-        fail("the predicates read " + other->name + ", which group = " + to_string(key) + " does not hold; leave .group away, or add " +
-             other->name + " to it");
+        fail("the predicates read " + other->name + ", which group = " + to_string(key) +
+             " does not hold; leave .group away, or add " + other->name + " to it");
       }
       return;
     }
     for (const VarPtr &v : variables_of(*index_->stage->func, index_->definition)) {
       if (is_axis_part(v)) continue;
-      bool read = predicates_read(v) || uses(index_->axis_range.min, v) || uses(index_->axis_range.extent, v);
+      bool read = predicates_read(v) || uses(index_->axis_range.min, v) ||
+                  uses(index_->axis_range.extent, v);
       const bool given = std::any_of(index_->node->micro.begin(), index_->node->micro.end(),
                                      [&](const auto &m) { return m.first == v; });
       if (read && (given || !is_reduction(v))) add_group_var(v, micro_extent(*index_->node, v));
@@ -172,8 +191,9 @@ class IndexPlanner {
       if (!call || plan_->stage_of.contains(call->func)) return node;
       std::vector<Expr> args;
       for (const Expr &arg : call->args) args.push_back(to_int64(arg));
-      return inlined_key(substitute(call->func->definitions.at(0).values.at(static_cast<std::size_t>(call->component)),
-                                    call->func->args, args));
+      return inlined_key(substitute(
+          call->func->definitions.at(0).values.at(static_cast<std::size_t>(call->component)),
+          call->func->args, args));
     });
   }
 
@@ -182,21 +202,26 @@ class IndexPlanner {
     for (const ReductionDim &dim : def_.domain) {
       const bool in_group = std::any_of(index_->group.begin(), index_->group.end(),
                                         [&](const GroupVar &g) { return g.var == dim.var; });
-      if (!is_axis_part(dim.var) && !in_group && predicates_read(dim.var)) index_->covered.push_back(dim);
+      if (!is_axis_part(dim.var) && !in_group && predicates_read(dim.var))
+        index_->covered.push_back(dim);
     }
     for (const GroupVar &g : index_->group) {
-      // A list must be one for the whole micro-tile: bounds of the axis may only vary between micro-tiles.
+      // A list must be one for the whole micro-tile: bounds of the axis may only vary between
+      // micro-tiles.
       if (g.micro == 1) continue;
-      for (const Expr &bound : {index_->axis_range.min, index_->axis_range.extent}) check_uniform(bound, g);
+      for (const Expr &bound : {index_->axis_range.min, index_->axis_range.extent})
+        check_uniform(bound, g);
     }
   }
 
-  /// A conjunct over a variable whose bounds vary inside a micro-tile or along the axis is not listed but tested in the tile.
+  /// A conjunct over a variable whose bounds vary inside a micro-tile or along the axis is not
+  /// listed but tested in the tile.
   void drop_irregular() {
     auto varies = [&](const ReductionDim &dim) {
       auto reads = [&](const VarPtr &v) { return uses(dim.min, v) || uses(dim.extent, v); };
       return std::any_of(index_->axis_parts.begin(), index_->axis_parts.end(), reads) ||
-             std::any_of(index_->group.begin(), index_->group.end(), [&](const GroupVar &g) { return g.micro > 1 && reads(g.var); });
+             std::any_of(index_->group.begin(), index_->group.end(),
+                         [&](const GroupVar &g) { return g.micro > 1 && reads(g.var); });
     };
     for (const ReductionDim &dim : def_.domain) {
       const bool in_group = std::any_of(index_->group.begin(), index_->group.end(),
@@ -205,8 +230,10 @@ class IndexPlanner {
       std::erase_if(index_->predicates, [&](const Expr &p) {
         if (!uses(p, dim.var)) return false;
         if (is_output() || index_->wants_position) {
-          fail("the predicate " + to_string(p) + " reads " + dim.var->name + ", whose bounds vary along " + index_->axis->name +
-               ", so it says nothing of a whole micro-tile; an index that is an output or orders a Func cannot leave it out");
+          fail("the predicate " + to_string(p) + " reads " + dim.var->name +
+               ", whose bounds vary along " + index_->axis->name +
+               ", so it says nothing of a whole micro-tile; an index that is an output or orders a "
+               "Func cannot leave it out");
         }
         return true;
       });
@@ -239,14 +266,17 @@ class IndexPlanner {
     };
     visit(visit, bound);
     if (!uniform) {
-      fail("the domain of " + index_->axis->name + " depends on " + through + ", so one list cannot serve a micro-tile of " +
-           std::to_string(g.micro) + " of " + g.var->name + "; use a micro extent that divides the block on which the domain depends");
+      fail("the domain of " + index_->axis->name + " depends on " + through +
+           ", so one list cannot serve a micro-tile of " + std::to_string(g.micro) + " of " +
+           g.var->name + "; use a micro extent that divides the block on which the domain depends");
     }
   }
 
   bool is_output() const {
     const auto &outputs = plan_->pipeline->output_indices();
-    return std::any_of(outputs.begin(), outputs.end(), [&](const IndexPtr &p) { return identity_of(p) == identity_of(index_->node); });
+    return std::any_of(outputs.begin(), outputs.end(), [&](const IndexPtr &p) {
+      return identity_of(p) == identity_of(index_->node);
+    });
   }
 
   /// A value or predicate of the pipeline is computed from the lists.
@@ -269,20 +299,26 @@ class IndexPlanner {
   }
 
   void choose_kind() {
-    if (index_->node->given_offsets) index_->kind = IndexKind::Given;
-    else if (index_->key.defined()) index_->kind = IndexKind::Keyed;
-    else if (index_->segment_offsets || index_->predicates.empty()) index_->kind = IndexKind::Range;
-    else index_->kind = IndexKind::List;
-    if (index_->kind == IndexKind::Range && !index_->segment_offsets && (is_output() || index_->wants_position)) {
+    if (index_->node->given_offsets)
+      index_->kind = IndexKind::Given;
+    else if (index_->key.defined())
+      index_->kind = IndexKind::Keyed;
+    else if (index_->segment_offsets || index_->predicates.empty())
+      index_->kind = IndexKind::Range;
+    else
+      index_->kind = IndexKind::List;
+    if (index_->kind == IndexKind::Range && !index_->segment_offsets &&
+        (is_output() || index_->wants_position)) {
       index_->kind = IndexKind::List;  // the caller, or a compact storage, wants real lists
     }
-    if (index_->kind == IndexKind::Keyed && index_->micro != 1) {
-      fail("a key partitions single positions: the micro extent of " + index_->axis->name + " must be 1");
+    if (index_->key.defined() && index_->micro != 1) {
+      fail("a key partitions single positions: the micro extent of " + index_->axis->name +
+           " must be 1");
     }
   }
 
   void size_lists() {
-    if (index_->kind == IndexKind::Keyed) {
+    if (index_->key.defined()) {
       VariableRanges ranges;
       for (std::size_t i = 0; i < index_->axis_parts.size(); ++i) {
         const Range &r = index_->axis_part_ranges[i];
@@ -299,7 +335,8 @@ class IndexPlanner {
       index_->groups = plan_->name_value(index_->name() + ".groups", groups);
     }
     if (!index_->data_dependent_range) {
-      index_->length = plan_->name_value(index_->name() + ".length", ceil_div(index_->axis_range.extent, index_->micro));
+      index_->length = plan_->name_value(index_->name() + ".length",
+                                         ceil_div(index_->axis_range.extent, index_->micro));
     }
   }
 
@@ -312,7 +349,8 @@ class IndexPlanner {
           walk(value, [&](const Expr &node) {
             const Load *load = node.as<Load>();
             for (std::size_t i = 0; load && i < load->indices.size(); ++i) {
-              if (!groups.defined() && same_key(load->indices[i])) groups = make_extent(load->storage, static_cast<int>(i));
+              if (!groups.defined() && same_key(load->indices[i]))
+                groups = make_extent(load->storage, static_cast<int>(i));
             }
             return !groups.defined();
           });
@@ -321,7 +359,8 @@ class IndexPlanner {
     }
     if (!groups.defined()) {
       fail("the number of groups of key " + to_string(index_->node->group) +
-           " is not known: no tensor is indexed by it; write it as min(key, groups - 1) or index a tensor with it");
+           " is not known: no tensor is indexed by it; write it as min(key, groups - 1) or index a "
+           "tensor with it");
     }
     return groups;
   }
@@ -338,7 +377,9 @@ class IndexPlanner {
     const Expr x = strip(a), y = strip(b);
     if (x->kind != y->kind) return false;
     if (const Load *l = x.as<Load>(); l && l->storage != y.as<Load>()->storage) return false;
-    if (const Call *l = x.as<Call>(); l && (l->func != y.as<Call>()->func || l->component != y.as<Call>()->component)) return false;
+    if (const Call *l = x.as<Call>();
+        l && (l->func != y.as<Call>()->func || l->component != y.as<Call>()->component))
+      return false;
     if (x.as<Variable>()) return true;
     const std::vector<Expr> p = operands(x), q = operands(y);
     if (p.empty()) return equal(x, y);
@@ -350,7 +391,9 @@ class IndexPlanner {
 
   void make_storages() {
     const std::string &n = index_->name();
-    auto heap = [&](const char *what, Type type) { return ir::make_storage(n + "." + what, type, 1, Space::Heap); };
+    auto heap = [&](const char *what, Type type) {
+      return ir::make_storage(n + "." + what, type, 1, Space::Heap);
+    };
     if (index_->kind == IndexKind::Range) return;
     if (index_->kind == IndexKind::Given) {
       index_->offsets = index_->node->given_offsets;
@@ -361,19 +404,22 @@ class IndexPlanner {
       index_->coordinates = heap("coordinates", int32);
       if (index_->kind == IndexKind::List) index_->marks = heap("marks", uint8);
     }
-    if (index_->node->align > 1 && index_->kind != IndexKind::Given) index_->kept = heap("kept", int64);
+    if (index_->node->align > 1 && index_->kind != IndexKind::Given)
+      index_->kept = heap("kept", int64);
     if (index_->wants_position) index_->position = heap("position", int32);
     if (index_->data_dependent_range) index_->starts = heap("starts", int64);
     const bool shifted = !is_zero(index_->axis_range.min) && index_->kind == IndexKind::List;
     if (index_->data_dependent_range || shifted) index_->first = heap("first", int64);
     if (index_->node->stored_values) {
-      index_->values = ir::make_storage(n + ".values", index_->node->stored_values->type, 2, Space::Heap);
+      index_->values =
+          ir::make_storage(n + ".values", index_->node->stored_values->type, 2, Space::Heap);
     }
   }
 
   void explain() const {
     static const char *const kKinds[] = {"list built from the predicate", "positions sorted by key",
-                                         "contiguous range, nothing to build", "given by the caller"};
+                                         "contiguous range, nothing to build",
+                                         "given by the caller"};
     std::string text = kKinds[static_cast<int>(index_->kind)];
     if (index_->key.defined()) text += " " + to_string(index_->node->group);
     for (const Expr &p : index_->predicates) text += "; " + to_string(p);

@@ -17,13 +17,15 @@ struct Interval {
 /// Closed intervals of variables.
 using VariableRanges = std::map<const VarNode *, Interval>;
 
-/// The interval of integer expression `e` (int64 arithmetic) when variables take `ranges`. Loads and calls are points when
-/// `data_is_a_point` and unbounded otherwise, except for coordinates of top_k and bounded casts. Variables that are not in
-/// `ranges` are points.
-Interval interval_of(const Expr &e, const VariableRanges &ranges, const Plan &plan, bool data_is_a_point);
+/// The interval of integer expression `e` (int64 arithmetic) when variables take `ranges`. Loads
+/// and calls are points when `data_is_a_point` and unbounded otherwise, except for coordinates of
+/// top_k and bounded casts. Variables that are not in `ranges` are points.
+Interval interval_of(const Expr &e, const VariableRanges &ranges, const Plan &plan,
+                     bool data_is_a_point);
 
-/// A condition under which no addition, multiplication, negation or conversion in `e` wraps, so that interval_of says what e
-/// takes; undefined when none can. Tensors have extents up to 2^47. What is data and unbounded may wrap.
+/// A condition under which no addition, multiplication, negation or conversion in `e` wraps, so
+/// that interval_of says what e takes; undefined when none can. Tensors have extents up to 2^47.
+/// What is data and unbounded may wrap.
 Expr cannot_wrap(const Expr &e, const VariableRanges &ranges, const Plan &plan);
 
 /// e as int64.

@@ -32,9 +32,9 @@ void accumulate(const Expr &e, std::int64_t factor, Linear *sum) {
     sum->constant = plus(sum->constant, times(factor, c));
     return;
   }
-  if (const Cast *cast_node = e.as<Cast>();
-      cast_node && cast_node->type.is_integral() && cast_node->a.type().is_integral() &&
-      cast_node->type.bits >= cast_node->a.type().bits) {
+  if (const Cast *cast_node = e.as<Cast>(); cast_node && cast_node->type.is_integral() &&
+                                            cast_node->a.type().is_integral() &&
+                                            cast_node->type.bits >= cast_node->a.type().bits) {
     accumulate(cast_node->a, factor, sum);
     return;
   }
@@ -44,8 +44,10 @@ void accumulate(const Expr &e, std::int64_t factor, Linear *sum) {
       accumulate(b->b, b->op == BinaryOp::Add ? factor : times(factor, -1), sum);
       return;
     }
-    if (b->op == BinaryOp::Mul && is_const_int(b->b, &c)) return accumulate(b->a, times(factor, c), sum);
-    if (b->op == BinaryOp::Mul && is_const_int(b->a, &c)) return accumulate(b->b, times(factor, c), sum);
+    if (b->op == BinaryOp::Mul && is_const_int(b->b, &c))
+      return accumulate(b->a, times(factor, c), sum);
+    if (b->op == BinaryOp::Mul && is_const_int(b->a, &c))
+      return accumulate(b->b, times(factor, c), sum);
   }
   add_term(sum, e, factor);
 }
@@ -76,7 +78,8 @@ std::optional<std::int64_t> constant_difference(const Expr &a, const Expr &b) {
 }
 
 bool reads_axis(const Expr &e, const std::vector<ir::AxisBinding> &axes) {
-  return std::any_of(axes.begin(), axes.end(), [&](const ir::AxisBinding &axis) { return uses(e, axis.var); });
+  return std::any_of(axes.begin(), axes.end(),
+                     [&](const ir::AxisBinding &axis) { return uses(e, axis.var); });
 }
 
 Expr without_uniform_divisions(const Expr &e, const std::vector<ir::AxisBinding> &axes) {
@@ -84,13 +87,16 @@ Expr without_uniform_divisions(const Expr &e, const std::vector<ir::AxisBinding>
   return rewrite(e, [&](const Expr &node) {
     const Binary *b = node.as<Binary>();
     std::int64_t c = 0;
-    if (!b || b->op != BinaryOp::Div || !is_const_int(b->b, &c) || c <= 0 || !reads_axis(b->a, axes)) return node;
+    if (!b || b->op != BinaryOp::Div || !is_const_int(b->b, &c) || c <= 0 ||
+        !reads_axis(b->a, axes))
+      return node;
     const Expr quotient = uniform_quotient(b->a, c, axes);
     return quotient.defined() ? cast(node.type(), quotient) : node;
   });
 }
 
-Expr uniform_quotient(const Expr &e, std::int64_t divisor, const std::vector<ir::AxisBinding> &axes) {
+Expr uniform_quotient(const Expr &e, std::int64_t divisor,
+                      const std::vector<ir::AxisBinding> &axes) {
   const Expr divisor_expr = make_int(int64, divisor);
   if (!reads_axis(e, axes)) return to_int64(e) / divisor_expr;
   Linear base = linearize(e), lanes;
@@ -102,9 +108,12 @@ Expr uniform_quotient(const Expr &e, std::int64_t divisor, const std::vector<ir:
     }
     const Variable *v = it->value.as<Variable>();
     if (!v || it->coefficient < 0) return {};
-    const auto axis = std::find_if(axes.begin(), axes.end(), [&](const ir::AxisBinding &a) { return a.var == v->var; });
+    const auto axis = std::find_if(axes.begin(), axes.end(),
+                                   [&](const ir::AxisBinding &a) { return a.var == v->var; });
     if (axis->maximum == 0) return {};
-    if (__builtin_mul_overflow(it->coefficient, axis->maximum - 1, &reach) || __builtin_add_overflow(span, reach, &span)) return {};
+    if (__builtin_mul_overflow(it->coefficient, axis->maximum - 1, &reach) ||
+        __builtin_add_overflow(span, reach, &span))
+      return {};
     it = base.terms.erase(it);
   }
   std::int64_t unit = std::gcd(divisor, base.constant);

@@ -11,13 +11,17 @@ namespace pit::lower {
 namespace {
 
 Expr constant(std::int64_t c) { return make_int(int64, c); }
-Expr ceil_div(const Expr &a, std::int64_t b) { return b == 1 ? a : (a + constant(b - 1)) / constant(b); }
+Expr ceil_div(const Expr &a, std::int64_t b) {
+  return b == 1 ? a : (a + constant(b - 1)) / constant(b);
+}
 
-/// Applies the directives of a definition, in order, to its list of loops. While that goes on, loops are known by the
-/// schedule's names and `values_` says what each name that is gone stands for; at the end names become IR variables.
+/// Applies the directives of a definition, in order, to its list of loops. While that goes on,
+/// loops are known by the schedule's names and `values_` says what each name that is gone stands
+/// for; at the end names become IR variables.
 class NestBuilder {
  public:
-  NestBuilder(const Plan &plan, const PlannedStage &stage, const PlannedDefinition &def, const Binding &binding)
+  NestBuilder(const Plan &plan, const PlannedStage &stage, const PlannedDefinition &def,
+              const Binding &binding)
       : plan_(plan), stage_(stage), def_(def), binding_(binding) {}
 
   Nest run(const std::vector<Directive> &directives) {
@@ -39,8 +43,8 @@ class NestBuilder {
   const PlannedDefinition &def_;
   const Binding &binding_;
   Nest nest_;
-  std::vector<VarPtr> gone_;        // names that no longer are loops
-  std::vector<Expr> values_;        // over names of loops (and of names gone later)
+  std::vector<VarPtr> gone_;  // names that no longer are loops
+  std::vector<Expr> values_;  // over names of loops (and of names gone later)
   std::vector<Split> splits_;
   std::source_location last_order_ = stage_.where;
 
@@ -56,11 +60,13 @@ class NestBuilder {
       const Range &range = stage_.region.at(i);
       add_dim(v, range, false);
     }
-    for (const ReductionDim &dim : def_.domain) add_dim(dim.var, {to_int64(dim.min), to_int64(dim.extent)}, true);
+    for (const ReductionDim &dim : def_.domain)
+      add_dim(dim.var, {to_int64(dim.min), to_int64(dim.extent)}, true);
   }
 
   bool on_left_side(const VarPtr &v) const {
-    return std::any_of(def_.args.begin(), def_.args.end(), [&](const Expr &arg) { return uses(arg, v); });
+    return std::any_of(def_.args.begin(), def_.args.end(),
+                       [&](const Expr &arg) { return uses(arg, v); });
   }
 
   /// The loop counts from 0 under the variable's own name; the variable's value adds the minimum.
@@ -83,7 +89,8 @@ class NestBuilder {
   /// A bound that reads the definition's variables, in terms of the loops that count from 0.
   Expr in_counters(const Expr &e) const {
     std::vector<Expr> values;
-    for (std::size_t i = 0; i < nest_.from.size(); ++i) values.push_back(value_above(nest_.to[i], named(nest_.from[i])));
+    for (std::size_t i = 0; i < nest_.from.size(); ++i)
+      values.push_back(value_above(nest_.to[i], named(nest_.from[i])));
     return substitute(e, nest_.from, values);
   }
 
@@ -91,12 +98,14 @@ class NestBuilder {
     for (std::size_t i = 0; i < nest_.dims.size(); ++i) {
       if (nest_.dims[i].name == name) return i;
     }
-    fail(d, "there is no loop " + name->name + " here: " + stage_.name() + " is computed at a tile of " +
+    fail(d, "there is no loop " + name->name + " here: " + stage_.name() +
+                " is computed at a tile of " +
                 (stage_.consumer ? stage_.consumer->name() : std::string("its consumer")) +
                 ", which fixes that Var; schedule the consumer's loop instead");
   }
   bool is_dim(const VarPtr &name) const {
-    return std::any_of(nest_.dims.begin(), nest_.dims.end(), [&](const Dim &d) { return d.name == name; });
+    return std::any_of(nest_.dims.begin(), nest_.dims.end(),
+                       [&](const Dim &d) { return d.name == name; });
   }
   void retire(const VarPtr &name, const Expr &value) {
     const Expr known = resolve(value);  // it may read names that are gone already
@@ -107,25 +116,42 @@ class NestBuilder {
 
   void apply(const Directive &d) {
     switch (d.kind) {
-      case DirectiveKind::Split: split(d, d.vars[0], d.vars[1], d.vars[2], d.ints[0]); break;
+      case DirectiveKind::Split:
+        split(d, d.vars[0], d.vars[1], d.vars[2], d.ints[0]);
+        break;
       case DirectiveKind::Tile:
         split(d, d.vars[0], d.vars[2], d.vars[4], d.ints[0]);
         split(d, d.vars[1], d.vars[3], d.vars[5], d.ints[1]);
         reorder(d, {d.vars[2], d.vars[3], d.vars[4], d.vars[5]});
         break;
-      case DirectiveKind::Fuse: fuse(d); break;
-      case DirectiveKind::Reorder: reorder(d, d.vars); break;
-      case DirectiveKind::Vectorize: vectorize(d); break;
+      case DirectiveKind::Fuse:
+        fuse(d);
+        break;
+      case DirectiveKind::Reorder:
+        reorder(d, d.vars);
+        break;
+      case DirectiveKind::Vectorize:
+        vectorize(d);
+        break;
       case DirectiveKind::Unroll:
         if (d.ints.empty() || nest_.dims[position(d.vars[0], d)].maximum == d.ints[0]) {
           nest_.dims[position(d.vars[0], d)].kind = ir::ForKind::Unrolled;
         }
         break;
-      case DirectiveKind::Parallel: set_kind(d, ir::ForKind::Parallel); break;
-      case DirectiveKind::GpuBlocks: set_kind(d, ir::ForKind::GpuBlock); break;
-      case DirectiveKind::GpuThreads: set_kind(d, ir::ForKind::GpuThread); break;
-      case DirectiveKind::PitTile: pit_tile(d); break;
-      default: break;
+      case DirectiveKind::Parallel:
+        set_kind(d, ir::ForKind::Parallel);
+        break;
+      case DirectiveKind::GpuBlocks:
+        set_kind(d, ir::ForKind::GpuBlock);
+        break;
+      case DirectiveKind::GpuThreads:
+        set_kind(d, ir::ForKind::GpuThread);
+        break;
+      case DirectiveKind::PitTile:
+        pit_tile(d);
+        break;
+      default:
+        break;
     }
   }
 
@@ -133,7 +159,8 @@ class NestBuilder {
     for (const VarPtr &v : d.vars) nest_.dims[position(v, d)].kind = kind;
   }
 
-  void split(const Directive &d, const VarPtr &v, const VarPtr &outer, const VarPtr &inner, std::int64_t factor) {
+  void split(const Directive &d, const VarPtr &v, const VarPtr &outer, const VarPtr &inner,
+             std::int64_t factor) {
     const std::size_t at = position(v, d);
     Dim old = nest_.dims[at];
     Dim out = old, in = old;
@@ -158,10 +185,15 @@ class NestBuilder {
     if (inner_at != at + 1) fail(d, "fuse needs adjacent loops");
     const Dim out = nest_.dims[at], in = nest_.dims[inner_at];
     for (Split &s : splits_) {
-      if (s.inner == in.name) fail(d, "fuse of " + in.name->name + ", the inner loop of a split with a tail, is not supported; fuse before splitting");
+      if (s.inner == in.name)
+        fail(
+            d,
+            "fuse of " + in.name->name +
+                ", the inner loop of a split with a tail, is not supported; fuse before splitting");
     }
     if (uses(in.extent, out.name)) {
-      fail(d, "the bounds of " + in.name->name + " depend on " + out.name->name + ", so the two cannot be fused");
+      fail(d, "the bounds of " + in.name->name + " depend on " + out.name->name +
+                  ", so the two cannot be fused");
     }
     Dim fused = out;
     fused.name = d.vars[2];
@@ -189,17 +221,20 @@ class NestBuilder {
   void vectorize(const Directive &d) {
     VarPtr v = d.vars[0];
     if (!d.ints.empty() && nest_.dims[position(v, d)].maximum != d.ints[0]) {
-      const VarPtr outer = ir::make_loop_variable(v->name), inner = ir::make_loop_variable(v->name + ".v");
+      const VarPtr outer = ir::make_loop_variable(v->name),
+                   inner = ir::make_loop_variable(v->name + ".v");
       split(d, v, outer, inner, d.ints[0]);
       v = inner;
     }
     if (nest_.has_pit && v == nest_.pit.tile_name) {
-      fail(d, "vectorize(" + v->name + "): " + v->name + " is the loop over tiles of pit_tile; its lanes are inside it");
+      fail(d, "vectorize(" + v->name + "): " + v->name +
+                  " is the loop over tiles of pit_tile; its lanes are inside it");
     }
     nest_.dims[position(v, d)].vectorize = true;
   }
 
-  // --- pit_tile ------------------------------------------------------------------------------------------------
+  // --- pit_tile
+  // ------------------------------------------------------------------------------------------------
 
   std::int64_t dense_of(const Directive &d, const VarPtr &v) const {
     for (const auto &[name, extent] : d.dense) {
@@ -221,13 +256,15 @@ class NestBuilder {
     nest_.dims.erase(nest_.dims.begin() + static_cast<std::ptrdiff_t>(axis_at));
 
     for (const auto &[v, extent] : d.dense) {
-      if (extent > kLargestTile) fail(d, "a dense tile of " + std::to_string(extent) + " of " + v->name + " is larger than " + std::to_string(kLargestTile));
+      if (extent > kLargestTile)
+        fail(d, "a dense tile of " + std::to_string(extent) + " of " + v->name +
+                    " is larger than " + std::to_string(kLargestTile));
     }
     std::int64_t dense = dense_of(d, index->axis);
     if (dense == 0) dense = index->micro;
     if (dense % index->micro != 0) {
-      fail(d, "dense tile of " + std::to_string(dense) + " on " + index->axis->name + " is not a multiple of its micro-tile of " +
-                  std::to_string(index->micro));
+      fail(d, "dense tile of " + std::to_string(dense) + " on " + index->axis->name +
+                  " is not a multiple of its micro-tile of " + std::to_string(index->micro));
     }
     pit.tile_entries = dense / index->micro;
 
@@ -270,13 +307,15 @@ class NestBuilder {
       const bool known = std::any_of(def_.predicates.begin(), def_.predicates.end(),
                                      [&](const Expr &q) { return same_condition(p, q); });
       if (!known) {
-        fail(d, "index " + index.name() + " lists only iterations with " + to_string(p) + ", but " + stage_.name() +
-                    " is needed elsewhere too; use an index of " + stage_.name() + " itself");
+        fail(d, "index " + index.name() + " lists only iterations with " + to_string(p) + ", but " +
+                    stage_.name() + " is needed elsewhere too; use an index of " + stage_.name() +
+                    " itself");
       }
     }
   }
 
-  void dense_split(const Dim &dim, std::int64_t tile, std::vector<Dim> *outer_list, std::vector<Dim> *lanes) {
+  void dense_split(const Dim &dim, std::int64_t tile, std::vector<Dim> *outer_list,
+                   std::vector<Dim> *lanes) {
     if (dim.maximum != 0 && dim.maximum <= tile) {
       Dim lane = dim;
       lane.lane = true;
@@ -296,7 +335,8 @@ class NestBuilder {
     retire(dim.name, named(outer.name) * constant(tile) + named(lane.name));
   }
 
-  void place_group(const Directive &d, const IndexPlan &index, std::vector<Dim> *outside, std::vector<Dim> *group_lanes) {
+  void place_group(const Directive &d, const IndexPlan &index, std::vector<Dim> *outside,
+                   std::vector<Dim> *group_lanes) {
     PitLoop &pit = nest_.pit;
     if (index.key.defined() || index.segment_offsets) {
       Dim group;
@@ -315,9 +355,10 @@ class NestBuilder {
     pit.group = number.defined() ? number : constant(0);
   }
 
-  /// The loop over micro-tiles of one group variable, or, when the surroundings fix the variable, its value's quotient.
-  Expr group_coordinate(const Directive &d, const IndexPlan &index, const GroupVar &g, std::vector<Dim> *outside,
-                        std::vector<Dim> *group_lanes) {
+  /// The loop over micro-tiles of one group variable, or, when the surroundings fix the variable,
+  /// its value's quotient.
+  Expr group_coordinate(const Directive &d, const IndexPlan &index, const GroupVar &g,
+                        std::vector<Dim> *outside, std::vector<Dim> *group_lanes) {
     if (is_dim(g.var)) {
       const std::size_t at = position(g.var, d);
       const Dim dim = nest_.dims[at];
@@ -346,7 +387,8 @@ class NestBuilder {
         const Expr whole = lane.extent;
         lane.extent = min(constant(tile), whole - named(sub.name) * constant(tile));
         lane.maximum = tile;
-        value = named(group.name) * constant(g.micro) + (named(sub.name) * constant(tile) + named(lane.name));
+        value = named(group.name) * constant(g.micro) +
+                (named(sub.name) * constant(tile) + named(lane.name));
       }
       lane.lane = true;
       group_lanes->push_back(lane);
@@ -357,8 +399,8 @@ class NestBuilder {
   }
 
   /// The variable is bound by the surroundings, or was split by the user.
-  Expr coordinate_of_fixed(const Directive &d, const IndexPlan &index, const GroupVar &g, std::vector<Dim> *outside,
-                           std::vector<Dim> *group_lanes) {
+  Expr coordinate_of_fixed(const Directive &d, const IndexPlan &index, const GroupVar &g,
+                           std::vector<Dim> *outside, std::vector<Dim> *group_lanes) {
     Expr value;
     for (std::size_t i = 0; i < binding_.from.size(); ++i) {
       if (binding_.from[i] == g.var) value = binding_.to[i] - g.range.min;
@@ -366,7 +408,8 @@ class NestBuilder {
     std::vector<ir::AxisBinding> axes = binding_.axes;
     if (!value.defined()) {
       value = resolve(named(g.var));
-      // Inner loops of the user's split that fit into the micro-tile are its lanes, the others stay outside.
+      // Inner loops of the user's split that fit into the micro-tile are its lanes, the others stay
+      // outside.
       for (std::size_t i = 0; i < nest_.dims.size();) {
         Dim dim = nest_.dims[i];
         if (!uses(value, dim.name)) {
@@ -385,8 +428,9 @@ class NestBuilder {
     }
     const Expr coordinate = uniform_quotient(value, g.micro, axes);
     if (!coordinate.defined()) {
-      fail(d, "the tile spans several values of " + g.var->name + (g.micro > 1 ? "/" + std::to_string(g.micro) : "") +
-                  ", but index " + index.name() + " has one list for each; make the tile of " + g.var->name +
+      fail(d, "the tile spans several values of " + g.var->name +
+                  (g.micro > 1 ? "/" + std::to_string(g.micro) : "") + ", but index " +
+                  index.name() + " has one list for each; make the tile of " + g.var->name +
                   " divide the micro extent, or the micro extent a multiple of the tile");
     }
     return coordinate;
@@ -418,10 +462,12 @@ class NestBuilder {
       }
     }
     // Coordinates of an index are absolute; a loop counts from the minimum.
-    retire(axis.name, index.axis_parts.size() == 1 ? value - in_counters(index.axis_range.min) : value);
+    retire(axis.name,
+           index.axis_parts.size() == 1 ? value - in_counters(index.axis_range.min) : value);
   }
 
-  // --- names become variables -----------------------------------------------------------------------------------
+  // --- names become variables
+  // -----------------------------------------------------------------------------------
 
   Expr resolve(Expr e) const {
     for (std::size_t i = 0; i < gone_.size(); ++i) e = substitute(e, {gone_[i]}, {values_[i]});
@@ -438,17 +484,20 @@ class NestBuilder {
   }
 
   void finish() {
-    // Splits may be split again: the value of a name may use names that are gone by now. Later ones come later in
-    // the list, so one pass in order resolves everything.
+    // Splits may be split again: the value of a name may use names that are gone by now. Later ones
+    // come later in the list, so one pass in order resolves everything.
     std::vector<VarPtr> names;
     std::vector<Expr> variables;
     for (Dim &dim : nest_.dims) {
-      dim.var = dim.lane ? ir::make_axis_variable(dim.name->name) : ir::make_loop_variable(dim.name->name);
+      dim.var = dim.lane ? ir::make_axis_variable(dim.name->name)
+                         : ir::make_loop_variable(dim.name->name);
       names.push_back(dim.name);
       variables.push_back(make_variable(dim.var));
     }
     auto final_form = [&](const Expr &e) {
-      return e.defined() ? substitute(substitute(resolve(e), names, variables), binding_.from, binding_.to) : e;
+      return e.defined()
+                 ? substitute(substitute(resolve(e), names, variables), binding_.from, binding_.to)
+                 : e;
     };
     std::vector<VarPtr> own = nest_.from;
     std::vector<Expr> minima = nest_.to;
@@ -485,9 +534,11 @@ class NestBuilder {
   void check_group_loops() const {
     for (const Dim &dim : nest_.dims) {
       if (!dim.vectorize || !uses(nest_.pit.group, dim.var)) continue;
-      throw CompileError(definition_name(*stage_.func, def_.number) + ": vectorize(" + dim.name->name + "): index " +
-                             nest_.pit.index->name() + " has one list for each value of " + dim.name->name +
-                             ", so it stays a loop; vectorize a loop inside the tile, or give the variable a micro extent",
+      throw CompileError(definition_name(*stage_.func, def_.number) + ": vectorize(" +
+                             dim.name->name + "): index " + nest_.pit.index->name() +
+                             " has one list for each value of " + dim.name->name +
+                             ", so it stays a loop; vectorize a loop inside the tile, or give the "
+                             "variable a micro extent",
                          nest_.pit.where);
     }
   }
@@ -498,22 +549,25 @@ class NestBuilder {
       for (std::size_t k = i; k < nest_.dims.size(); ++k) {
         const Expr &extent = nest_.dims[i].extent;
         if (!extent.defined() || !uses(extent, nest_.dims[k].var)) continue;
-        throw CompileError(definition_name(*stage_.func, def_.number) + ": the bounds of loop " + nest_.dims[i].name->name + " read " +
-                               nest_.dims[k].name->name + ", which the schedule puts inside it; keep " + nest_.dims[k].name->name +
-                               " outside " + nest_.dims[i].name->name,
+        throw CompileError(definition_name(*stage_.func, def_.number) + ": the bounds of loop " +
+                               nest_.dims[i].name->name + " read " + nest_.dims[k].name->name +
+                               ", which the schedule puts inside it; keep " +
+                               nest_.dims[k].name->name + " outside " + nest_.dims[i].name->name,
                            last_order_);
       }
     }
   }
 
   bool is_lane(const VarPtr &name) const {
-    return std::any_of(nest_.dims.begin(), nest_.dims.end(), [&](const Dim &d) { return d.name == name && d.lane; });
+    return std::any_of(nest_.dims.begin(), nest_.dims.end(),
+                       [&](const Dim &d) { return d.name == name && d.lane; });
   }
 
   /// low + counter, where a counter of the form (x - low) cancels.
   static Expr value_above(const Expr &low, const Expr &counter) {
     if (is_zero(low)) return counter;
-    if (const Binary *b = counter.as<Binary>(); b && b->op == BinaryOp::Sub && equal(b->b, low)) return b->a;
+    if (const Binary *b = counter.as<Binary>(); b && b->op == BinaryOp::Sub && equal(b->b, low))
+      return b->a;
     return counter + low;
   }
 };

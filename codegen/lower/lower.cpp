@@ -19,7 +19,8 @@
 namespace pit::lower {
 namespace {
 
-/// Verifies the module after each pass, writes it where PIT_DUMP asks for it, and times it for PIT_TIME.
+/// Verifies the module after each pass, writes it where PIT_DUMP asks for it, and times it for
+/// PIT_TIME.
 class Passes {
  public:
   ir::Module run(const char *name, const std::function<ir::Module()> &pass) {
@@ -27,7 +28,8 @@ class Passes {
     ir::Module module = pass();
     const auto end = std::chrono::steady_clock::now();
     if (std::getenv("PIT_TIME")) {
-      std::fprintf(stderr, "pit: %-12s %8.3f ms\n", name, std::chrono::duration<double, std::milli>(end - start).count());
+      std::fprintf(stderr, "pit: %-12s %8.3f ms\n", name,
+                   std::chrono::duration<double, std::milli>(end - start).count());
     }
     dump(module, name);
     ir::verify(module, name);
@@ -44,25 +46,29 @@ class Passes {
     const std::string words = "," + std::string(wanted) + ",";
     if (words != ",all," && words.find("," + pass + ",") == std::string::npos) return;
     const char *folder = std::getenv("PIT_DUMP_DIR");
-    const std::string path = std::string(folder ? folder : ".") + "/" + module.name + "." + std::to_string(number_) + "." +
-                             pass + ".pit";
+    const std::string path = std::string(folder ? folder : ".") + "/" + module.name + "." +
+                             std::to_string(number_) + "." + pass + ".pit";
     std::ofstream file(path);
     file << ir::print(module);
     if (!file) throw RuntimeError("PIT_DUMP: cannot write " + path);
   }
 };
 
-/// What is said of one definition stands together, in the order in which definitions are first spoken of.
+/// What is said of one definition stands together, in the order in which definitions are first
+/// spoken of.
 void group_by_subject(std::vector<Explanation> *explanation) {
   std::map<std::string, std::size_t> place;
   for (const Explanation &line : *explanation) place.emplace(line.subject, place.size());
   std::stable_sort(explanation->begin(), explanation->end(),
-                   [&](const Explanation &a, const Explanation &b) { return place.at(a.subject) < place.at(b.subject); });
+                   [&](const Explanation &a, const Explanation &b) {
+                     return place.at(a.subject) < place.at(b.subject);
+                   });
 }
 
 }  // namespace
 
-ir::Module lower(const Pipeline &pipeline, const Target &target, std::vector<Explanation> *explanation) {
+ir::Module lower(const Pipeline &pipeline, const Target &target,
+                 std::vector<Explanation> *explanation) {
   Plan plan = make_plan(pipeline, target);
   plan.explanation = explanation;
   propagate_demand(&plan);

@@ -18,7 +18,9 @@ struct Explanation {
 };
 
 /// Lowers `pipeline` for `target`. Throws CompileError for an illegal schedule or algorithm.
-/// PIT_DUMP=all, or PIT_DUMP naming a pass, writes the module after passes to PIT_DUMP_DIR (default ".").
-ir::Module lower(const Pipeline &pipeline, const Target &target, std::vector<Explanation> *explanation = nullptr);
+/// PIT_DUMP=all, or PIT_DUMP naming a pass, writes the module after passes to PIT_DUMP_DIR (default
+/// ".").
+ir::Module lower(const Pipeline &pipeline, const Target &target,
+                 std::vector<Explanation> *explanation = nullptr);
 
 }  // namespace pit::lower

@@ -9,13 +9,16 @@
 namespace pit::lower {
 
 bool PlannedDefinition::has(DirectiveKind kind) const {
-  return std::any_of(directives.begin(), directives.end(), [&](const Directive &d) { return d.kind == kind; });
+  return std::any_of(directives.begin(), directives.end(),
+                     [&](const Directive &d) { return d.kind == kind; });
 }
 
-std::string PlannedDefinition::name_under(const FuncNode &func, const std::vector<Directive> &under) const {
+std::string PlannedDefinition::name_under(const FuncNode &func,
+                                          const std::vector<Directive> &under) const {
   std::string name = definition_name(func, number);
   for (std::size_t i = 0; i < specializations.size(); ++i) {
-    if (&specializations[i].second == &under) name += ".specialization(" + std::to_string(i + 1) + ")";
+    if (&specializations[i].second == &under)
+      name += ".specialization(" + std::to_string(i + 1) + ")";
   }
   return name;
 }
@@ -27,7 +30,8 @@ bool PlannedStage::is_softmax() const {
   return func->definitions.size() > 1 && func->definitions[1].combiner == Combiner::Softmax;
 }
 
-void Plan::explain(const std::string &subject, const std::string &topic, const std::string &text) const {
+void Plan::explain(const std::string &subject, const std::string &topic,
+                   const std::string &text) const {
   if (explanation) explanation->push_back({subject, topic, text});
 }
 
@@ -77,7 +81,9 @@ class Planner {
   const Directive *find(const FuncNode &func, std::initializer_list<DirectiveKind> kinds) const {
     const Directive *found = nullptr;
     for (const Directive &d : schedule_.directives) {
-      if (d.func.lock().get() == &func && std::find(kinds.begin(), kinds.end(), d.kind) != kinds.end()) found = &d;
+      if (d.func.lock().get() == &func &&
+          std::find(kinds.begin(), kinds.end(), d.kind) != kinds.end())
+        found = &d;
     }
     return found;
   }
@@ -86,10 +92,10 @@ class Planner {
     if (func.inline_reduction || !func.is_pure() || is_output(func)) return false;
     // Where a Func has no value cannot be seen any more once it is inlined.
     if (!func.predicates.empty()) return false;
-    const Directive *level = find(func, {DirectiveKind::ComputeAt, DirectiveKind::ComputeRoot,
-                                         DirectiveKind::ComputeInline, DirectiveKind::StoreCompact,
-                                         DirectiveKind::PitTile, DirectiveKind::ComputeWith,
-                                         DirectiveKind::ReorderStorage});
+    const Directive *level = find(
+        func, {DirectiveKind::ComputeAt, DirectiveKind::ComputeRoot, DirectiveKind::ComputeInline,
+               DirectiveKind::StoreCompact, DirectiveKind::PitTile, DirectiveKind::ComputeWith,
+               DirectiveKind::ReorderStorage});
     return !level || level->kind == DirectiveKind::ComputeInline;
   }
 
@@ -108,14 +114,16 @@ class Planner {
       const Call *call = node.as<Call>();
       if (!call || plan_->stage_of.contains(call->func)) return node;
       if (++inlinings_ > kMostInlinings) {
-        throw CompileError(call->func->name + " would be inlined more than " + std::to_string(kMostInlinings) +
-                               " times into one definition; give it, or a Func that reads it, compute_root()",
-                           call->func->where);
+        throw CompileError(
+            call->func->name + " would be inlined more than " + std::to_string(kMostInlinings) +
+                " times into one definition; give it, or a Func that reads it, compute_root()",
+            call->func->where);
       }
       const DefinitionData &pure = call->func->definitions.at(0);
       std::vector<Expr> args;
       for (const Expr &arg : call->args) args.push_back(cast(int64, arg));
-      return inlined(substitute(pure.values.at(static_cast<std::size_t>(call->component)), call->func->args, args));
+      return inlined(substitute(pure.values.at(static_cast<std::size_t>(call->component)),
+                                call->func->args, args));
     });
   }
 
@@ -146,7 +154,8 @@ class Planner {
   }
 
   /// Func::where in the Vars of the left-hand side, then the domain's conjuncts.
-  std::vector<Expr> predicates_over(const FuncNode &func, const DefinitionData &source, bool is_update) const {
+  std::vector<Expr> predicates_over(const FuncNode &func, const DefinitionData &source,
+                                    bool is_update) const {
     std::vector<Expr> predicates;
     for (const Expr &p : func.predicates) {
       predicates.push_back(is_update ? substitute(p, func.args, source.args) : p);
@@ -157,7 +166,9 @@ class Planner {
 
   void attach_directives(const FuncNode &func, PlannedDefinition *def) const {
     for (const Directive &d : schedule_.directives) {
-      if (d.func.lock().get() != &func || d.definition != def->number || d.kind == DirectiveKind::Index) continue;
+      if (d.func.lock().get() != &func || d.definition != def->number ||
+          d.kind == DirectiveKind::Index)
+        continue;
       if (d.kind == DirectiveKind::Specialize) {
         def->specializations.push_back({inlined(d.exprs.at(0)), def->directives});
         continue;
@@ -170,17 +181,22 @@ class Planner {
     }
   }
 
-  /// Funcs that share a loop take turns in it, so neither may need the other's values, and both need storage of their own.
-  void check_shares_loops(const PlannedStage &stage, const PlannedStage &other, std::source_location where) const {
+  /// Funcs that share a loop take turns in it, so neither may need the other's values, and both
+  /// need storage of their own.
+  void check_shares_loops(const PlannedStage &stage, const PlannedStage &other,
+                          std::source_location where) const {
     const std::string what = stage.name() + ".compute_with: ";
     if (!stage.is_output) {
-      throw CompileError(what + stage.name() + " is not an output; outputs share loops, and a Func that a consumer needs is "
-                                               "computed with compute_at(consumer, loop)",
-                         where);
+      throw CompileError(
+          what + stage.name() +
+              " is not an output; outputs share loops, and a Func that a consumer needs is "
+              "computed with compute_at(consumer, loop)",
+          where);
     }
     for (const auto &[reader, read] : {std::pair{&stage, &other}, std::pair{&other, &stage}}) {
       if (!depends_on(*reader, *read)) continue;
-      throw CompileError(what + reader->name() + " reads " + read->name() + ", so the two cannot take turns in one loop; leave compute_with out",
+      throw CompileError(what + reader->name() + " reads " + read->name() +
+                             ", so the two cannot take turns in one loop; leave compute_with out",
                          where);
     }
   }
@@ -199,7 +215,8 @@ class Planner {
         });
       };
       for (const PlannedDefinition &def : seen[i]->definitions) {
-        for (const auto *list : {&def.values, &def.args, &def.predicates}) std::for_each(list->begin(), list->end(), look);
+        for (const auto *list : {&def.values, &def.args, &def.predicates})
+          std::for_each(list->begin(), list->end(), look);
         for (const ReductionDim &dim : def.domain) {
           look(dim.min);
           look(dim.extent);
@@ -215,22 +232,27 @@ class Planner {
       stage->level = stage->is_top_k() ? Level::Root : Level::Innermost;
       return;
     }
-    const Directive *at = find(func, {DirectiveKind::ComputeAt, DirectiveKind::ComputeWith, DirectiveKind::ComputeRoot});
+    const Directive *at = find(
+        func, {DirectiveKind::ComputeAt, DirectiveKind::ComputeWith, DirectiveKind::ComputeRoot});
     if (!at || at->kind == DirectiveKind::ComputeRoot) return;
     const FuncPtr consumer = at->other.lock();
     const std::string what = at->kind == DirectiveKind::ComputeAt ? "compute_at" : "compute_with";
     if (!consumer || !plan_->stage_of.contains(consumer.get())) {
-      throw CompileError(func.name + "." + what + ": " + (consumer ? consumer->name : "the consumer") +
-                             " is computed inline or is not part of this pipeline, so it has no loops; "
-                             "give it compute_root() or name the Func that it is inlined into",
-                         at->where);
+      throw CompileError(
+          func.name + "." + what + ": " + (consumer ? consumer->name : "the consumer") +
+              " is computed inline or is not part of this pipeline, so it has no loops; "
+              "give it compute_root() or name the Func that it is inlined into",
+          at->where);
     }
     if (at->kind == DirectiveKind::ComputeAt && stage->is_output) {
-      throw CompileError(func.name + ".compute_at: an output is computed at root; compute another Func at the tile and "
-                                     "let the output copy it",
-                         at->where);
+      throw CompileError(
+          func.name +
+              ".compute_at: an output is computed at root; compute another Func at the tile and "
+              "let the output copy it",
+          at->where);
     }
-    if (at->kind == DirectiveKind::ComputeWith) check_shares_loops(*stage, *plan_->stage_of.at(consumer.get()), at->where);
+    if (at->kind == DirectiveKind::ComputeWith)
+      check_shares_loops(*stage, *plan_->stage_of.at(consumer.get()), at->where);
     stage->level = at->kind == DirectiveKind::ComputeAt ? Level::At : Level::With;
     stage->consumer = plan_->stage_of.at(consumer.get());
     stage->consumer_loop = at->vars.at(0);
@@ -241,12 +263,12 @@ class Planner {
                              " are each computed inside the other; compute one of them at root",
                          at->where);
     }
-    stage->consumer_definition =
-        definition_with_loop(*consumer, stage->consumer_loop, schedule_.directives, at->other_definition);
+    stage->consumer_definition = definition_with_loop(*consumer, stage->consumer_loop,
+                                                      schedule_.directives, at->other_definition);
     internal_check(stage->consumer_definition >= 0, "check_schedule let a missing loop pass");
     if (stage->level == Level::With && !func.is_pure()) {
-      throw CompileError(func.name + ".compute_with: only a pure Func can share another's loops; " + func.name +
-                             " has updates",
+      throw CompileError(func.name + ".compute_with: only a pure Func can share another's loops; " +
+                             func.name + " has updates",
                          at->where);
     }
   }
@@ -260,7 +282,8 @@ class Planner {
       const auto it = plan_->stage_of.find(func.get());
       if (it != plan_->stage_of.end()) return it->second;
       throw CompileError("index " + node->name + " " + what + " " + (func ? func->name : "a Func") +
-                             ", which is computed inline or is not part of this pipeline, so it has no definition to list; "
+                             ", which is computed inline or is not part of this pipeline, so it "
+                             "has no definition to list; "
                              "give it compute_root()",
                          node->where);
     };
@@ -281,7 +304,8 @@ class Planner {
     for (const Directive &d : schedule_.directives) {
       if (!d.index || !uses_index(d)) continue;
       IndexPlan *index = add_index(d.index);
-      if (d.kind == DirectiveKind::StoreCompact || is_asked(d.index, {IndexQueryKind::Position})) index->wants_position = true;
+      if (d.kind == DirectiveKind::StoreCompact || is_asked(d.index, {IndexQueryKind::Position}))
+        index->wants_position = true;
     }
     for (const IndexPtr &output : pipeline_.output_indices()) {
       bool found = plan_->index_of.contains(identity_of(output));
@@ -289,9 +313,12 @@ class Planner {
     }
   }
 
-  /// An index that is only declared costs nothing, unless an expression asks for its density or positions.
+  /// An index that is only declared costs nothing, unless an expression asks for its density or
+  /// positions.
   bool uses_index(const Directive &d) const {
-    return d.kind != DirectiveKind::Index || is_asked(d.index, {IndexQueryKind::Density, IndexQueryKind::Count, IndexQueryKind::Position});
+    return d.kind != DirectiveKind::Index ||
+           is_asked(d.index,
+                    {IndexQueryKind::Density, IndexQueryKind::Count, IndexQueryKind::Position});
   }
 
   bool is_asked(const IndexPtr &index, const std::vector<IndexQueryKind> &kinds) const {
@@ -299,7 +326,8 @@ class Planner {
     auto look = [&](const Expr &e) {
       walk(e, [&](const Expr &node) {
         const IndexQuery *query = node.as<IndexQuery>();
-        used |= query && identity_of(query->index) == identity_of(index) && std::find(kinds.begin(), kinds.end(), query->query) != kinds.end();
+        used |= query && identity_of(query->index) == identity_of(index) &&
+                std::find(kinds.begin(), kinds.end(), query->query) != kinds.end();
         return true;
       });
     };
@@ -316,11 +344,13 @@ class Planner {
 
   void attach_storage(PlannedStage *stage) {
     const FuncNode &func = *stage->func;
-    for (std::size_t i = 0; i < func.args.size(); ++i) stage->storage_order.push_back(static_cast<int>(i));
+    for (std::size_t i = 0; i < func.args.size(); ++i)
+      stage->storage_order.push_back(static_cast<int>(i));
     if (const Directive *order = find(func, {DirectiveKind::ReorderStorage})) {
       if (stage->is_output) {
         throw CompileError(func.name + ".reorder_storage: " + func.name +
-                               " is an output, whose layout is the caller's buffer; pass a buffer with other strides",
+                               " is an output, whose layout is the caller's buffer; pass a buffer "
+                               "with other strides",
                            order->where);
       }
       stage->storage_order.clear();
@@ -332,13 +362,16 @@ class Planner {
     if (const Directive *compact = find(func, {DirectiveKind::StoreCompact})) {
       stage->compact = plan_->index_of.at(identity_of(compact->index));
       if (stage->is_softmax()) {
-        throw CompileError(func.name + ".store_compact: " + func.name +
-                               " is the state of a softmax; keep a Func of softmax_value in index order instead",
-                           compact->where);
+        throw CompileError(
+            func.name + ".store_compact: " + func.name +
+                " is the state of a softmax; keep a Func of softmax_value in index order instead",
+            compact->where);
       }
       if (stage->level != Level::Root) {
-        throw CompileError(func.name + ".store_compact: only a Func at root is kept in index order; " + func.name +
-                               " is computed at a tile of " + stage->consumer->name() + ", whose storage is the tile",
+        throw CompileError(func.name +
+                               ".store_compact: only a Func at root is kept in index order; " +
+                               func.name + " is computed at a tile of " + stage->consumer->name() +
+                               ", whose storage is the tile",
                            compact->where);
       }
     }

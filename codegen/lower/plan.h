@@ -1,7 +1,8 @@
 // What is realised where: the pipeline after inlining, before any loop exists.
 //
-// A *stage* is a Func that gets storage. Its definitions are copies of the user's with inlined Funcs substituted, so
-// that later parts see only calls of stages. The plan also holds what is known of every sparse index.
+// A *stage* is a Func that gets storage. Its definitions are copies of the user's with inlined
+// Funcs substituted, so that later parts see only calls of stages. The plan also holds what is
+// known of every sparse index.
 #pragma once
 
 #include <map>
@@ -27,7 +28,8 @@ struct PlannedDefinition {
   std::vector<ReductionDim> domain;
   std::vector<Expr> predicates;  ///< conjuncts in order: Func::where, demand, then the domain's
   std::vector<Directive> directives;  ///< of the general case
-  std::vector<std::pair<Expr, std::vector<Directive>>> specializations;  ///< condition, its directives
+  std::vector<std::pair<Expr, std::vector<Directive>>>
+      specializations;                     ///< condition, its directives
   const DefinitionData *source = nullptr;  ///< the user's definition, for legality
 
   bool has(DirectiveKind kind) const;
@@ -49,14 +51,15 @@ struct PlannedStage {
   int consumer_definition = 0;
   VarPtr consumer_loop;
   std::vector<PlannedDefinition> definitions;
-  std::vector<int> storage_order;    ///< dimension at each storage position, outermost first
+  std::vector<int> storage_order;  ///< dimension at each storage position, outermost first
   IndexPlan *compact = nullptr;
   std::map<const VarNode *, Range> declared_bounds;
   bool is_output = false;
   std::source_location where{};
 
-  std::vector<Range> region;            ///< per Var: what is computed at root; of a stage at a tile undefined where not known
-  std::vector<StoragePtr> storages;     ///< at root: one a component
+  std::vector<Range> region;  ///< per Var: what is computed at root; of a stage at a tile undefined
+                              ///< where not known
+  std::vector<StoragePtr> storages;  ///< at root: one a component
 
   const std::string &name() const { return func->name; }
   int slots_dimension() const { return static_cast<int>(func->args.size()) - 1; }
@@ -65,7 +68,8 @@ struct PlannedStage {
 };
 
 /// How the positions of a group are found.
-/// List: built from marks. Keyed: built by sorting keys. Range: contiguous, nothing to build. Given: the caller's.
+/// List: built from marks. Keyed: built by sorting keys. Range: contiguous, nothing to build.
+/// Given: the caller's.
 enum class IndexKind : std::uint8_t { List, Keyed, Range, Given };
 
 /// One coordinate of a group: variable v divided by its micro extent.
@@ -73,8 +77,8 @@ struct GroupVar {
   VarPtr var;
   std::int64_t micro = 1;
   bool reduction = false;
-  Range range;      ///< of the variable
-  Expr groups;      ///< ceil(extent / micro)
+  Range range;  ///< of the variable
+  Expr groups;  ///< ceil(extent / micro)
 };
 
 /// A sparse index as lowering sees it.
@@ -84,30 +88,35 @@ struct IndexPlan {
   int definition = 0;
   IndexKind kind = IndexKind::List;
 
-  VarPtr axis;                          ///< an original variable, or the fused one
-  std::vector<VarPtr> axis_parts;       ///< the original variables of a fused axis, outermost first (else {axis})
+  VarPtr axis;  ///< an original variable, or the fused one
+  std::vector<VarPtr>
+      axis_parts;  ///< the original variables of a fused axis, outermost first (else {axis})
   std::vector<Range> axis_part_ranges;
   Range axis_range;
-  bool data_dependent_range = false;    ///< a sequence whose bounds read tensors
-  std::int64_t micro = 1;               ///< of the axis
+  bool data_dependent_range = false;  ///< a sequence whose bounds read tensors
+  std::int64_t micro = 1;             ///< of the axis
 
-  std::vector<GroupVar> group;          ///< without a key
-  Expr key;                             ///< Keyed: over the original variables
-  StoragePtr segment_offsets;           ///< Range: group = segment(offsets, axis)
-  std::vector<Expr> predicates;         ///< conjuncts over the original variables
-  std::vector<ReductionDim> covered;    ///< other reduction variables that the predicates read: part of the micro-tile
+  std::vector<GroupVar> group;   ///< without a key
+  Expr key;                      ///< Keyed: over the original variables
+  StoragePtr segment_offsets;    ///< Range: group = segment(offsets, axis)
+  std::vector<Expr> predicates;  ///< conjuncts over the original variables
+  std::vector<ReductionDim>
+      covered;  ///< other reduction variables that the predicates read: part of the micro-tile
 
-  Expr groups;                          ///< number of groups
-  Expr length;                          ///< candidates of a group (in micro-tiles); undefined when data-dependent
-  StoragePtr counts, offsets, coordinates, position, full, values, kept, starts;  ///< kept: entries without padding; starts: mark_offsets of ragged candidates
-  StoragePtr first;                     ///< first coordinate of each group, when it differs between groups
+  Expr groups;  ///< number of groups
+  Expr length;  ///< candidates of a group (in micro-tiles); undefined when data-dependent
+  StoragePtr counts, offsets, coordinates, position, full, values, kept,
+      starts;        ///< kept: entries without padding; starts: mark_offsets of ragged candidates
+  StoragePtr first;  ///< first coordinate of each group, when it differs between groups
   StoragePtr output_offsets, output_coordinates, output_count;  ///< of an index that is an output
-  StoragePtr marks;                     ///< kept when marked in a producer
+  StoragePtr marks;                                             ///< kept when marked in a producer
   bool wants_position = false;
-  bool exact = false;                   ///< somebody sees the lists: a micro-tile is kept only if one iteration passes all conjuncts
-  bool wants_full = false;              ///< tiles of full micro-tiles run without masks
-  bool full_means_all_pass = false;     ///< full: every iteration passes; else: the micro-tile lies inside the domain
-  PlannedStage *mark_stage = nullptr;   ///< compute_at(F, v)
+  bool exact = false;       ///< somebody sees the lists: a micro-tile is kept only if one iteration
+                            ///< passes all conjuncts
+  bool wants_full = false;  ///< tiles of full micro-tiles run without masks
+  bool full_means_all_pass =
+      false;  ///< full: every iteration passes; else: the micro-tile lies inside the domain
+  PlannedStage *mark_stage = nullptr;  ///< compute_at(F, v)
   VarPtr mark_loop;
   bool built = false;
 
@@ -122,24 +131,28 @@ struct Plan {
   std::map<const FuncNode *, PlannedStage *> stage_of;
   std::vector<std::unique_ptr<IndexPlan>> indices;
   std::map<const IndexNode *, IndexPlan *> index_of;
-  std::vector<std::pair<VarPtr, Expr>> lets;  ///< extents and the like, computed once before everything, in order
+  std::vector<std::pair<VarPtr, Expr>>
+      lets;  ///< extents and the like, computed once before everything, in order
   std::vector<Explanation> *explanation = nullptr;
 
-  /// A variable that stands for `value` everywhere (the value itself when it is a constant or a variable).
+  /// A variable that stands for `value` everywhere (the value itself when it is a constant or a
+  /// variable).
   Expr name_value(const std::string &name, const Expr &value);
   void explain(const std::string &subject, const std::string &topic, const std::string &text) const;
   /// The stage that `call` reads.
   PlannedStage *stage(const Call &call) const { return stage_of.at(call.func); }
 };
 
-/// Decides levels, inlines pure Funcs, attaches directives and checks that consumers and loops exist.
+/// Decides levels, inlines pure Funcs, attaches directives and checks that consumers and loops
+/// exist.
 Plan make_plan(const Pipeline &pipeline, const Target &target);
 
-/// Carries Func::where to the producers: a stage at root whose every use is guarded is only computed where it is used.
-/// CompileError when a Func is read where it has no value.
+/// Carries Func::where to the producers: a stage at root whose every use is guarded is only
+/// computed where it is used. CompileError when a Func is read where it has no value.
 void propagate_demand(Plan *plan);
 
-/// Infers region of every stage at root from its uses (outputs: from the caller's buffers), and the ranges of indices.
+/// Infers region of every stage at root from its uses (outputs: from the caller's buffers), and the
+/// ranges of indices.
 void infer_regions(Plan *plan);
 
 /// Resolves every index: kind, group, predicates (needs regions).

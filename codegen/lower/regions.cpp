@@ -33,15 +33,18 @@ class Regions {
     const FuncNode &func = *stage->func;
     for (const Argument &argument : plan_->pipeline->signature()) {
       if (argument.kind != Argument::Kind::OutputTensor || argument.func != stage->func) continue;
-      stage->storages.push_back(ir::make_storage(argument.name, argument.type, argument.rank, Space::Tensor));
+      stage->storages.push_back(
+          ir::make_storage(argument.name, argument.type, argument.rank, Space::Tensor));
     }
     for (std::size_t i = 0; i < func.args.size(); ++i) {
-      if (auto bound = stage->declared_bounds.find(func.args[i].get()); bound != stage->declared_bounds.end()) {
+      if (auto bound = stage->declared_bounds.find(func.args[i].get());
+          bound != stage->declared_bounds.end()) {
         stage->region.push_back(bound->second);
       } else if (stage->compact) {
         stage->region.push_back({make_int(int64, 0), extent_from_inputs(*stage, func.args[i])});
       } else {
-        stage->region.push_back({make_int(int64, 0), make_extent(stage->storages.at(0), static_cast<int>(i))});
+        stage->region.push_back(
+            {make_int(int64, 0), make_extent(stage->storages.at(0), static_cast<int>(i))});
       }
     }
   }
@@ -55,15 +58,19 @@ class Regions {
         const Variable *index = access.indices[i].as<Variable>();
         if (!index || index->var != v) continue;
         const Expr here = make_extent(access.tensor, static_cast<int>(i));
-        if (!extent.defined()) extent = here;
-        else if (!equal(extent, here)) extent = min(extent, here);
+        if (!extent.defined())
+          extent = here;
+        else if (!equal(extent, here))
+          extent = min(extent, here);
       }
     });
     if (!extent.defined()) {
-      throw CompileError("the range of " + v->name + " in " + stage.name() +
-                             ", which is stored compactly, cannot be inferred because no tensor is indexed by " +
-                             v->name + " alone; declare it: " + stage.name() + ".bound(" + v->name + ", 0, extent)",
-                         stage.where);
+      throw CompileError(
+          "the range of " + v->name + " in " + stage.name() +
+              ", which is stored compactly, cannot be inferred because no tensor is indexed by " +
+              v->name + " alone; declare it: " + stage.name() + ".bound(" + v->name +
+              ", 0, extent)",
+          stage.where);
     }
     return plan_->name_value(stage.name() + "." + v->name + ".extent", extent);
   }
@@ -83,7 +90,8 @@ class Regions {
     include_own_accesses(*stage, &needed);
     for (std::size_t i = 0; i < rank; ++i) {
       const VarPtr &v = stage->func->args[i];
-      if (auto bound = stage->declared_bounds.find(v.get()); bound != stage->declared_bounds.end()) {
+      if (auto bound = stage->declared_bounds.find(v.get());
+          bound != stage->declared_bounds.end()) {
         stage->region.push_back(bound->second);
         continue;
       }
@@ -93,26 +101,33 @@ class Regions {
           continue;
         }
         // Nobody can say anything of a Func that an expression has made.
-        const std::string cure = stage->func->inline_reduction
-                                     ? "make it a Func, e.g. T(..., " + v->name + ") = " + stage->name().substr(0, stage->name().find('$')) +
-                                           "(...), with T.compute_root().bound(" + v->name + ", 0, extent)"
-                                     : "declare it: " + stage->name() + ".bound(" + v->name + ", min, extent)";
-        throw CompileError("the range of " + v->name + " in " + stage->name() +
-                               " cannot be inferred from its uses (an index is data, or a bound is computed); " + cure,
-                           stage->where);
+        const std::string cure =
+            stage->func->inline_reduction
+                ? "make it a Func, e.g. T(..., " + v->name +
+                      ") = " + stage->name().substr(0, stage->name().find('$')) +
+                      "(...), with T.compute_root().bound(" + v->name + ", 0, extent)"
+                : "declare it: " + stage->name() + ".bound(" + v->name + ", min, extent)";
+        throw CompileError(
+            "the range of " + v->name + " in " + stage->name() +
+                " cannot be inferred from its uses (an index is data, or a bound is computed); " +
+                cure,
+            stage->where);
       }
       const std::string prefix = stage->name() + "." + v->name;
       // All slots of a top_k up to the last one asked for are computed together.
       const bool slot = stage->is_top_k() && i + 1 == rank;
-      const Expr low = slot ? make_int(int64, 0) : plan_->name_value(prefix + ".min", needed[i].low);
+      const Expr low =
+          slot ? make_int(int64, 0) : plan_->name_value(prefix + ".min", needed[i].low);
       const Expr extent = to_expr(linearize(needed[i].high - low + make_int(int64, 1)));
       const bool never_negative = extent.as<Extent>() != nullptr;
       stage->region.push_back(
-          {low, plan_->name_value(prefix + ".extent", never_negative ? extent : max(extent, make_int(int64, 0)))});
+          {low, plan_->name_value(prefix + ".extent",
+                                  never_negative ? extent : max(extent, make_int(int64, 0)))});
     }
   }
 
-  void include(const PlannedStage &stage, const Access &access, bool widen, std::vector<Interval> *needed) {
+  void include(const PlannedStage &stage, const Access &access, bool widen,
+               std::vector<Interval> *needed) {
     const VariableRanges ranges = ranges_of(access);
     for (std::size_t i = 0; i < needed->size(); ++i) {
       if (stage.declared_bounds.contains(stage.func->args[i].get())) continue;
@@ -122,14 +137,15 @@ class Regions {
         all = here;
       } else {
         all.low = merge(all.low, here.low, [](const Expr &a, const Expr &b) { return min(a, b); });
-        all.high = merge(all.high, here.high, [](const Expr &a, const Expr &b) { return max(a, b); });
+        all.high =
+            merge(all.high, here.high, [](const Expr &a, const Expr &b) { return max(a, b); });
       }
     }
   }
 
-  /// What updates read and store of their own Func belongs to the region as well, where its range is known. A dimension may
-  /// follow from another, so this goes on until nothing changes; what grows without end stays as the uses need it, and the
-  /// access is refused where it leaves that.
+  /// What updates read and store of their own Func belongs to the region as well, where its range
+  /// is known. A dimension may follow from another, so this goes on until nothing changes; what
+  /// grows without end stays as the uses need it, and the access is refused where it leaves that.
   void include_own_accesses(const PlannedStage &stage, std::vector<Interval> *needed) {
     const std::vector<Interval> by_uses = *needed;
     for (std::size_t round = 0; round <= needed->size(); ++round) {
@@ -137,7 +153,8 @@ class Regions {
       for_each_access(*plan_, stage, [&](const Access &access) {
         if (!access.own) return;
         VariableRanges ranges = ranges_of(access);
-        for (std::size_t i = 0; i < needed->size(); ++i) ranges[stage.func->args[i].get()] = range_of_var(stage, i, *needed);
+        for (std::size_t i = 0; i < needed->size(); ++i)
+          ranges[stage.func->args[i].get()] = range_of_var(stage, i, *needed);
         for (std::size_t i = 0; i < needed->size(); ++i) {
           const Variable *plain = access.indices[i].as<Variable>();
           if (plain && plain->var == stage.func->args[i]) continue;
@@ -151,7 +168,8 @@ class Regions {
     *needed = by_uses;
   }
 
-  static Interval range_of_var(const PlannedStage &stage, std::size_t i, const std::vector<Interval> &needed) {
+  static Interval range_of_var(const PlannedStage &stage, std::size_t i,
+                               const std::vector<Interval> &needed) {
     const auto bound = stage.declared_bounds.find(stage.func->args[i].get());
     if (bound == stage.declared_bounds.end()) return needed[i];
     return {bound->second.min, bound->second.min + bound->second.extent - make_int(int64, 1)};
@@ -159,9 +177,13 @@ class Regions {
 
   /// Makes `all` hold `here` too; says whether that changed it.
   static bool widen(const Interval &here, Interval *all) {
-    const bool low = !is_among(here.low, all->low, BinaryOp::Min), high = !is_among(here.high, all->high, BinaryOp::Max);
-    if (low) all->low = merge(all->low, here.low, [](const Expr &a, const Expr &b) { return min(a, b); });
-    if (high) all->high = merge(all->high, here.high, [](const Expr &a, const Expr &b) { return max(a, b); });
+    const bool low = !is_among(here.low, all->low, BinaryOp::Min),
+               high = !is_among(here.high, all->high, BinaryOp::Max);
+    if (low)
+      all->low = merge(all->low, here.low, [](const Expr &a, const Expr &b) { return min(a, b); });
+    if (high)
+      all->high =
+          merge(all->high, here.high, [](const Expr &a, const Expr &b) { return max(a, b); });
     return (low && all->low.defined()) || (high && all->high.defined());
   }
 
