@@ -16,7 +16,8 @@ namespace {
 Expr constant(std::int64_t c) { return make_int(int64, c); }
 
 Stmt set(const StoragePtr &storage, const Expr &index, Combiner combiner, const Expr &value) {
-  return ir::make<ir::Store>(std::vector<VarPtr>{}, std::vector<Expr>{}, storage, std::vector<Expr>{index}, combiner, value);
+  return ir::make<ir::Store>(std::vector<VarPtr>{}, std::vector<Expr>{}, storage,
+                             std::vector<Expr>{index}, combiner, value);
 }
 
 }  // namespace
@@ -26,17 +27,22 @@ void Emitter::need_index(IndexPlan *index) {
   if (index->kind == IndexKind::Range) {
     index->built = true;
     if (!index->segment_offsets) return;
-    append(ir::make<ir::Stage>(index->name(), ir::StageKind::Check,
-                               ir::make<ir::Check>(std::vector<VarPtr>{}, std::vector<Expr>{}, index->groups >= constant(0),
-                                                   "input '" + index->segment_offsets->name + "' is empty; it must have one element more than there are segments",
-                                                   std::vector<Expr>{})));
+    append(ir::make<ir::Stage>(
+        index->name(), ir::StageKind::Check,
+        ir::make<ir::Check>(std::vector<VarPtr>{}, std::vector<Expr>{},
+                            index->groups >= constant(0),
+                            "input '" + index->segment_offsets->name +
+                                "' is empty; it must have one element more than there are segments",
+                            std::vector<Expr>{})));
     append(offsets_check(index->segment_offsets, index->groups, index->axis_range.min,
-                         index->axis_range.min + index->axis_range.extent, "index " + index->name() + ": "));
+                         index->axis_range.min + index->axis_range.extent,
+                         "index " + index->name() + ": "));
     return;
   }
   if (index->mark_stage) {
     // Placed behind the producer, which comes first because the predicate reads it.
-    internal_check(index->built, "index " + index->name() + " is used before the Func that marks it");
+    internal_check(index->built,
+                   "index " + index->name() + " is used before the Func that marks it");
     return;
   }
   check_computed_before(*index);
@@ -49,17 +55,21 @@ void Emitter::need_index(IndexPlan *index) {
   if (index->kind == IndexKind::Keyed) {
     const StoragePtr keys = ir::make_storage(index->name() + ".keys", int64, 1, Space::Heap);
     append_allocation(keys, {index->length});
-    const Stmt sort = ir::make<ir::IndexSort>(keys, index->length, index->groups, index->node->align, index->offsets,
-                                              index->counts, index->coordinates, index->position, index->name());
-    append(ir::make<ir::Stage>(index->name(), ir::StageKind::Index, ir::make_block({emit_keys(index, keys), sort, count_kept(*index)})));
+    const Stmt sort = ir::make<ir::IndexSort>(keys, index->length, index->groups,
+                                              index->node->align, index->offsets, index->counts,
+                                              index->coordinates, index->position, index->name());
+    append(ir::make<ir::Stage>(index->name(), ir::StageKind::Index,
+                               ir::make_block({emit_keys(index, keys), sort, count_kept(*index)})));
   } else {
-    append(ir::make<ir::Stage>(index->name(), ir::StageKind::Index, ir::make_block({emit_marks(index)})));
+    append(ir::make<ir::Stage>(index->name(), ir::StageKind::Index,
+                               ir::make_block({emit_marks(index)})));
     append(place_index(index));
   }
   emit_room_checks(*index);
   if (index->values) {
     const Expr entries = index_load(index->offsets, index->groups);
-    append_allocation(index->values, {entries, constant(index->group.empty() ? 1 : index->group.back().micro)});
+    append_allocation(index->values,
+                      {entries, constant(index->group.empty() ? 1 : index->group.back().micro)});
     append(ir::make<ir::Stage>(index->name(), ir::StageKind::Index, emit_values(index)));
   }
 }
@@ -74,8 +84,9 @@ void Emitter::check_computed_before(const IndexPlan &index) const {
       if (!call) return true;
       const PlannedStage *stage = root_of(plan_->stage(*call));
       if (stage->level == Level::Root && stage->storages.empty()) {
-        throw CompileError("index " + index.name() + " is needed before " + stage->name() + " is computed, but its lists depend on " +
-                               to_string(e) + "; use it for Funcs that come after " + stage->name(),
+        throw CompileError("index " + index.name() + " is needed before " + stage->name() +
+                               " is computed, but its lists depend on " + to_string(e) +
+                               "; use it for Funcs that come after " + stage->name(),
                            index.node->where);
       }
       return true;
@@ -83,26 +94,30 @@ void Emitter::check_computed_before(const IndexPlan &index) const {
   }
 }
 
-/// Lists from outside: offsets ascend from 0, one a group and the end; coordinates lie in the domain, each once in a group.
+/// Lists from outside: offsets ascend from 0, one a group and the end; coordinates lie in the
+/// domain, each once in a group.
 void Emitter::emit_given_checks(const IndexPlan &index) {
   const StoragePtr &offsets = index.offsets, &coordinates = index.coordinates;
   const std::string name = "index " + index.name() + ": ";
   auto check = [](const Expr &condition, const std::string &message, std::vector<Expr> values) {
-    return ir::make<ir::Check>(std::vector<VarPtr>{}, std::vector<Expr>{}, condition, message, std::move(values));
+    return ir::make<ir::Check>(std::vector<VarPtr>{}, std::vector<Expr>{}, condition, message,
+                               std::move(values));
   };
-  append(ir::make<ir::Stage>(
-      index.name(), ir::StageKind::Check,
-      check(make_extent(offsets, 0) == index.groups + constant(1),
-            name + "input '" + offsets->name + "' must have one element more than the {0} groups; it has {1}",
-            {index.groups, make_extent(offsets, 0)})));
+  append(
+      ir::make<ir::Stage>(index.name(), ir::StageKind::Check,
+                          check(make_extent(offsets, 0) == index.groups + constant(1),
+                                name + "input '" + offsets->name +
+                                    "' must have one element more than the {0} groups; it has {1}",
+                                {index.groups, make_extent(offsets, 0)})));
   append(offsets_check(offsets, index.groups, constant(0), {}, name));
-  append(ir::make<ir::Stage>(
-      index.name(), ir::StageKind::Check,
-      check(index_load(offsets, index.groups) <= make_extent(coordinates, 0),
-            name + "input '" + offsets->name + "' ends at {0}, but input '" + coordinates->name + "' has {1} elements",
-            {index_load(offsets, index.groups), make_extent(coordinates, 0)})));
-  // A list is a set. One that ascends is seen to be one by its neighbours; for others every coordinate remembers behind which
-  // entry it was seen last.
+  append(
+      ir::make<ir::Stage>(index.name(), ir::StageKind::Check,
+                          check(index_load(offsets, index.groups) <= make_extent(coordinates, 0),
+                                name + "input '" + offsets->name + "' ends at {0}, but input '" +
+                                    coordinates->name + "' has {1} elements",
+                                {index_load(offsets, index.groups), make_extent(coordinates, 0)})));
+  // A list is a set. One that ascends is seen to be one by its neighbours; for others every
+  // coordinate remembers behind which entry it was seen last.
   const StoragePtr state = ir::make_storage(index.name() + ".given", int64, 1, Space::Heap);
   const StoragePtr seen = ir::make_storage(index.name() + ".seen", int64, 1, Space::Heap);
   const Expr unsorted = constant(0), smallest = constant(1), largest = constant(2);
@@ -112,9 +127,11 @@ void Emitter::emit_given_checks(const IndexPlan &index) {
   auto for_entries = [&](const std::function<Stmt(const Entry &)> &body) {
     const VarPtr g = ir::make_loop_variable("g"), e = ir::make_loop_variable("e");
     const Expr group = make_variable(g), start = index_load(offsets, group);
-    return ir::make<ir::For>(g, constant(0), index.groups, ir::ForKind::Serial,
-                             ir::make<ir::For>(e, start, index_load(offsets, group + constant(1)) - start, ir::ForKind::Serial,
-                                               body({group, start, make_variable(e), index_load(coordinates, make_variable(e))})));
+    return ir::make<ir::For>(
+        g, constant(0), index.groups, ir::ForKind::Serial,
+        ir::make<ir::For>(
+            e, start, index_load(offsets, group + constant(1)) - start, ir::ForKind::Serial,
+            body({group, start, make_variable(e), index_load(coordinates, make_variable(e))})));
   };
   const std::string holds = name + "input '" + coordinates->name + "' holds {0} ";
   const Stmt in_domain = for_entries([&](const Entry &e) {
@@ -125,62 +142,91 @@ void Emitter::emit_given_checks(const IndexPlan &index) {
       scope.to.push_back(v->range.min + rest % v->groups * constant(v->micro));
       rest = rest / v->groups;
     }
-    const Expr low = lower_expr(index.axis_range.min, scope), end = low + lower_expr(index.axis_range.extent, scope);
+    const Expr low = lower_expr(index.axis_range.min, scope),
+               end = low + lower_expr(index.axis_range.extent, scope);
     const Expr previous = index_load(coordinates, max(e.number - constant(1), constant(0)));
     std::vector<Stmt> stmts{check(e.coordinate >= low && e.coordinate < end,
-                                  holds + "at position {1}; coordinates of " + index.axis->name + " are from {2} to {3} - 1",
+                                  holds + "at position {1}; coordinates of " + index.axis->name +
+                                      " are from {2} to {3} - 1",
                                   {e.coordinate, e.number, low, end}),
-                            set(state, smallest, Combiner::Min, e.coordinate), set(state, largest, Combiner::Max, e.coordinate),
+                            set(state, smallest, Combiner::Min, e.coordinate),
+                            set(state, largest, Combiner::Max, e.coordinate),
                             ir::make<ir::If>(e.number > e.start && e.coordinate <= previous,
                                              set(state, unsorted, Combiner::Assign, constant(1)))};
     if (index.micro > 1) {
       const std::string micro = std::to_string(index.micro);
       stmts.push_back(check((e.coordinate - low) % constant(index.micro) == constant(0),
-                            holds + "at position {1}; micro-tiles of " + micro + " of " + index.axis->name + " begin at {2} and every " +
-                                micro + " behind it",
+                            holds + "at position {1}; micro-tiles of " + micro + " of " +
+                                index.axis->name + " begin at {2} and every " + micro +
+                                " behind it",
                             {e.coordinate, e.number, low}));
     }
     return ir::make_block(stmts);
   });
   append_allocation(state, {constant(3)});
-  append(ir::make<ir::Stage>(index.name(), ir::StageKind::Check,
-                             ir::make_block({set(state, unsorted, Combiner::Assign, constant(0)),
-                                             set(state, smallest, Combiner::Assign, identity_of(Combiner::Min, int64)),
-                                             set(state, largest, Combiner::Assign, identity_of(Combiner::Max, int64)), in_domain})));
-  const Expr is_unsorted = make_load(state, {unsorted}) != constant(0), low = make_load(state, {smallest});
-  const Expr extent = select(is_unsorted, make_load(state, {largest}) - low + constant(1), constant(0));
+  append(ir::make<ir::Stage>(
+      index.name(), ir::StageKind::Check,
+      ir::make_block({set(state, unsorted, Combiner::Assign, constant(0)),
+                      set(state, smallest, Combiner::Assign, identity_of(Combiner::Min, int64)),
+                      set(state, largest, Combiner::Assign, identity_of(Combiner::Max, int64)),
+                      in_domain})));
+  const Expr is_unsorted = make_load(state, {unsorted}) != constant(0),
+             low = make_load(state, {smallest});
+  const Expr extent =
+      select(is_unsorted, make_load(state, {largest}) - low + constant(1), constant(0));
   append_allocation(seen, {extent});
   const VarPtr c = ir::make_loop_variable("c");
-  const Stmt clear = ir::make<ir::For>(c, constant(0), extent, ir::ForKind::Serial, set(seen, make_variable(c), Combiner::Assign, constant(0)));
+  const Stmt clear = ir::make<ir::For>(c, constant(0), extent, ir::ForKind::Serial,
+                                       set(seen, make_variable(c), Combiner::Assign, constant(0)));
   const Stmt once = for_entries([&](const Entry &e) {
     const Expr before = make_load(seen, {e.coordinate - low});
-    return ir::make_block({check(before <= e.start,
-                                 holds + "twice in the list of group {1}, at positions {2} and {3}; a list is a set",
-                                 {e.coordinate, e.group, before - constant(1), e.number}),
-                           set(seen, e.coordinate - low, Combiner::Assign, e.number + constant(1))});
+    return ir::make_block(
+        {check(before <= e.start,
+               holds + "twice in the list of group {1}, at positions {2} and {3}; a list is a set",
+               {e.coordinate, e.group, before - constant(1), e.number}),
+         set(seen, e.coordinate - low, Combiner::Assign, e.number + constant(1))});
   });
-  append(ir::make<ir::Stage>(index.name(), ir::StageKind::Check, ir::make<ir::If>(is_unsorted, ir::make_block({clear, once}))));
+  append(ir::make<ir::Stage>(index.name(), ir::StageKind::Check,
+                             ir::make<ir::If>(is_unsorted, ir::make_block({clear, once}))));
+  if (!index.key.defined()) return;
+  const Stmt of_group = for_entries([&](const Entry &e) {
+    Scope scope;
+    const Expr first = lower_expr(index.axis_range.min, {});
+    set_axis_value(index, first, e.coordinate - first, &scope);
+    return with_inner_calls({index.key}, scope, [&] {
+      const Expr key = to_int64(lower_expr(index.key, scope));
+      return check(key == e.group,
+                   holds + "in the list of group {1}, at position {2}, but its key is {3}",
+                   {e.coordinate, e.group, e.number, key});
+    });
+  });
+  append(ir::make<ir::Stage>(index.name(), ir::StageKind::Check, of_group));
 }
 
 /// offsets[0] = first, offsets ascend, and end at `last` when it is defined.
-Stmt Emitter::offsets_check(const StoragePtr &offsets, const Expr &groups, const Expr &first, const Expr &last,
-                            const std::string &name) {
+Stmt Emitter::offsets_check(const StoragePtr &offsets, const Expr &groups, const Expr &first,
+                            const Expr &last, const std::string &name) {
   const VarPtr g = ir::make_loop_variable("g");
   const std::vector<VarPtr> none;
   const std::vector<Expr> always;
-  const Expr here = index_load(offsets, make_variable(g)), next = index_load(offsets, make_variable(g) + constant(1));
+  const Expr here = index_load(offsets, make_variable(g)),
+             next = index_load(offsets, make_variable(g) + constant(1));
   std::vector<Stmt> stmts{
-      ir::make<ir::Check>(none, always, index_load(offsets, constant(0)) == first,
-                          name + "input '" + offsets->name + "' starts with {0}; it must start with {1}",
-                          std::vector<Expr>{index_load(offsets, constant(0)), first}),
+      ir::make<ir::Check>(
+          none, always, index_load(offsets, constant(0)) == first,
+          name + "input '" + offsets->name + "' starts with {0}; it must start with {1}",
+          std::vector<Expr>{index_load(offsets, constant(0)), first}),
       ir::make<ir::For>(g, constant(0), groups, ir::ForKind::Serial,
                         ir::make<ir::Check>(none, always, here <= next,
-                                            name + "input '" + offsets->name + "' falls from {0} to {1} at position {2}",
+                                            name + "input '" + offsets->name +
+                                                "' falls from {0} to {1} at position {2}",
                                             std::vector<Expr>{here, next, make_variable(g)}))};
   if (last.defined()) {
-    stmts.push_back(ir::make<ir::Check>(none, always, index_load(offsets, groups) == last,
-                                        name + "input '" + offsets->name + "' ends with {0}; its segments must cover all {1} positions",
-                                        std::vector<Expr>{index_load(offsets, groups), last}));
+    stmts.push_back(
+        ir::make<ir::Check>(none, always, index_load(offsets, groups) == last,
+                            name + "input '" + offsets->name +
+                                "' ends with {0}; its segments must cover all {1} positions",
+                            std::vector<Expr>{index_load(offsets, groups), last}));
   }
   return ir::make<ir::Stage>(offsets->name, ir::StageKind::Check,
                              ir::make<ir::If>(groups >= constant(0), ir::make_block(stmts)));
@@ -196,19 +242,23 @@ void Emitter::allocate_index(IndexPlan *index) {
   if (index->first && !index->data_dependent_range) {
     append_allocation(index->first, {index->groups});
     const VarPtr g = ir::make_loop_variable("g");
-    append(ir::make<ir::Stage>(index->name(), ir::StageKind::Index,
-                               ir::make<ir::For>(g, constant(0), index->groups, ir::ForKind::Serial,
-                                                 set(index->first, make_variable(g), Combiner::Assign,
-                                                     to_int64(lower_expr(index->axis_range.min, {}))))));
+    append(ir::make<ir::Stage>(
+        index->name(), ir::StageKind::Index,
+        ir::make<ir::For>(g, constant(0), index->groups, ir::ForKind::Serial,
+                          set(index->first, make_variable(g), Combiner::Assign,
+                              to_int64(lower_expr(index->axis_range.min, {}))))));
   }
-  const Expr candidates = index->kind == IndexKind::Keyed   ? index->length
+  const Expr candidates = index->kind == IndexKind::Keyed ? index->length
                           : index->data_dependent_range ? make_load(index->starts, {index->groups})
                                                         : index->groups * index->length;
   if (!index->node->capacity.defined()) {
     append(ir::make<ir::Stage>(
         index->name(), ir::StageKind::Check,
-        ir::make<ir::Check>(std::vector<VarPtr>{}, std::vector<Expr>{}, candidates < make_int(int64, std::int64_t{1} << 31),
-                            "index " + index->name() + " has {0} candidate micro-tiles, more than 2^31 - 1: declare how many it may keep with capacity(n), or use larger micro-tiles",
+        ir::make<ir::Check>(std::vector<VarPtr>{}, std::vector<Expr>{},
+                            candidates < make_int(int64, std::int64_t{1} << 31),
+                            "index " + index->name() +
+                                " has {0} candidate micro-tiles, more than 2^31 - 1: declare how "
+                                "many it may keep with capacity(n), or use larger micro-tiles",
                             std::vector<Expr>{candidates})));
   }
   append_allocation(index->offsets, {index->groups + constant(1)});
@@ -224,22 +274,26 @@ void Emitter::allocate_index(IndexPlan *index) {
     const VarPtr j = ir::make_loop_variable("j");
     append(ir::make<ir::Stage>(index->name(), ir::StageKind::Index,
                                ir::make<ir::For>(j, constant(0), candidates, ir::ForKind::Serial,
-                                                 set(index->marks, make_variable(j), Combiner::Assign, make_zero(uint8)))));
+                                                 set(index->marks, make_variable(j),
+                                                     Combiner::Assign, make_zero(uint8)))));
   }
 }
 
 Stmt Emitter::place_index(IndexPlan *index) {
   index->built = true;
-  const Stmt place = ir::make<ir::IndexPlace>(index->marks, index->starts, index->first, index->groups,
-                               index->data_dependent_range ? constant(0) : index->length, constant(index->micro),
-                               index->node->align, index->offsets, index->counts, index->coordinates, index->position,
-                               index->full, index->name());
-  return ir::make<ir::Stage>(index->name(), ir::StageKind::Index, ir::make_block({place, count_kept(*index)}));
+  const Stmt place = ir::make<ir::IndexPlace>(
+      index->marks, index->starts, index->first, index->groups,
+      index->data_dependent_range ? constant(0) : index->length, constant(index->micro),
+      index->node->align, index->offsets, index->counts, index->coordinates, index->position,
+      index->full, index->name());
+  return ir::make<ir::Stage>(index->name(), ir::StageKind::Index,
+                             ir::make_block({place, count_kept(*index)}));
 }
 
 /// Entries without padding: what density and count speak of.
 Expr Emitter::kept_of(const IndexPlan &index) {
-  return index.kept ? make_load(index.kept, {constant(0)}) : index_load(index.offsets, index.groups);
+  return index.kept ? make_load(index.kept, {constant(0)})
+                    : index_load(index.offsets, index.groups);
 }
 
 Stmt Emitter::count_kept(const IndexPlan &index) {
@@ -247,12 +301,14 @@ Stmt Emitter::count_kept(const IndexPlan &index) {
   const VarPtr g = ir::make_loop_variable("g");
   return ir::make_block({set(index.kept, constant(0), Combiner::Assign, constant(0)),
                          ir::make<ir::For>(g, constant(0), index.groups, ir::ForKind::Serial,
-                                           set(index.kept, constant(0), Combiner::Sum, index_load(index.counts, make_variable(g))))});
+                                           set(index.kept, constant(0), Combiner::Sum,
+                                               index_load(index.counts, make_variable(g))))});
 }
 
-/// Loops over the groups, outermost parallel; `number` becomes the group's number, and the scope maps each group variable
-/// to the first of its micro-tile.
-Stmt Emitter::for_groups(const IndexPlan &index, Scope *scope, Expr *number, const std::function<Stmt()> &body) {
+/// Loops over the groups, outermost parallel; `number` becomes the group's number, and the scope
+/// maps each group variable to the first of its micro-tile.
+Stmt Emitter::for_groups(const IndexPlan &index, Scope *scope, Expr *number,
+                         const std::function<Stmt()> &body) {
   std::vector<VarPtr> loops;
   *number = Expr();
   for (const GroupVar &g : index.group) {
@@ -265,7 +321,8 @@ Stmt Emitter::for_groups(const IndexPlan &index, Scope *scope, Expr *number, con
   if (!number->defined()) *number = constant(0);
   Stmt result = body();
   for (std::size_t i = loops.size(); i-- > 0;) {
-    result = ir::make<ir::For>(loops[i], constant(0), index.group[i].groups, ir::ForKind::Parallel, result);
+    result = ir::make<ir::For>(loops[i], constant(0), index.group[i].groups, ir::ForKind::Parallel,
+                               result);
   }
   return result;
 }
@@ -297,7 +354,8 @@ Stmt Emitter::emit_keys(IndexPlan *index, const StoragePtr &keys) {
   std::function<Stmt(std::size_t)> body = [&](std::size_t i) -> Stmt {
     if (i == index->predicates.size()) {
       return with_inner_calls({index->key}, scope, [&] {
-        return set(keys, position, Combiner::Assign, below_dropped(to_int64(lower_expr(index->key, scope))));
+        return set(keys, position, Combiner::Assign,
+                   below_dropped(to_int64(lower_expr(index->key, scope))));
       });
     }
     return with_inner_calls({index->predicates[i]}, scope, [&] {
@@ -305,14 +363,22 @@ Stmt Emitter::emit_keys(IndexPlan *index, const StoragePtr &keys) {
     });
   };
   Stmt inside = body(0);
-  if (!index->predicates.empty()) inside = ir::make_block({set(keys, position, Combiner::Assign, constant(-1)), inside});
-  const Stmt lanes = ir::make<ir::For>(lane, constant(0), min(constant(kStrip), index->length - make_variable(strip) * constant(kStrip)),
-                                       ir::ForKind::Serial, inside);
-  return ir::make<ir::For>(strip, constant(0), (index->length + constant(kStrip - 1)) / constant(kStrip), ir::ForKind::Parallel, lanes);
+  if (!index->predicates.empty())
+    inside = ir::make_block({set(keys, position, Combiner::Assign, constant(-1)), inside});
+  const Stmt lanes = ir::make<ir::For>(
+      lane, constant(0),
+      min(constant(kStrip), index->length - make_variable(strip) * constant(kStrip)),
+      ir::ForKind::Serial, inside);
+  return ir::make<ir::For>(strip, constant(0),
+                           (index->length + constant(kStrip - 1)) / constant(kStrip),
+                           ir::ForKind::Parallel, lanes);
 }
 
-/// A negative key where the predicates hold is an error like any other; to the sort -1 means "dropped", so they move down.
-Expr Emitter::below_dropped(const Expr &key) { return select(key < constant(0), key - constant(1), key); }
+/// A negative key where the predicates hold is an error like any other; to the sort -1 means
+/// "dropped", so they move down.
+Expr Emitter::below_dropped(const Expr &key) {
+  return select(key < constant(0), key - constant(1), key);
+}
 
 /// A(group variable, axis) or A(axis, group variable): found in the predicates, which read it.
 Expr Emitter::stored_access(const IndexPlan &index) {
@@ -334,11 +400,13 @@ Stmt Emitter::emit_values(IndexPlan *index) {
   Expr number;
   return for_groups(*index, &scope, &number, [&]() -> Stmt {
     const Expr access = stored_access(*index);
-    if (!access.defined() || index->kind != IndexKind::List || index->micro != 1 || index->group.size() > 1 || index->axis_parts.size() != 1) {
-      throw CompileError("index " + index->name() + ".store_values(" + operand->name +
-                             "): the predicate must read " + operand->name +
-                             " at one group variable and the axis, and the axis' micro extent must be 1",
-                         index->node->where);
+    if (!access.defined() || index->kind != IndexKind::List || index->micro != 1 ||
+        index->group.size() > 1 || index->axis_parts.size() != 1) {
+      throw CompileError(
+          "index " + index->name() + ".store_values(" + operand->name +
+              "): the predicate must read " + operand->name +
+              " at one group variable and the axis, and the axis' micro extent must be 1",
+          index->node->where);
     }
     const VarPtr entry = ir::make_axis_variable("entry"), lane = ir::make_axis_variable("lane");
     const Expr first = index_load(index->offsets, number), e = first + make_variable(entry);
@@ -347,7 +415,8 @@ Stmt Emitter::emit_values(IndexPlan *index) {
     if (!index->group.empty()) {
       const GroupVar &g = index->group[0];
       micro = g.micro;
-      axes.push_back({lane, min(constant(micro), g.range.min + g.range.extent - scope.to[0]), micro});
+      axes.push_back(
+          {lane, min(constant(micro), g.range.min + g.range.extent - scope.to[0]), micro});
       scope.to[0] = scope.to[0] + make_variable(lane);
     } else {
       axes.push_back({lane, constant(1), 1});
@@ -357,8 +426,10 @@ Stmt Emitter::emit_values(IndexPlan *index) {
     scope.from.push_back(index->axis);
     scope.to.push_back(index_load(index->coordinates, e));
     const Expr value = lower_expr(access, scope);
-    return ir::make<ir::Axes>(axes, ir::make<ir::Store>(std::vector<VarPtr>{lane, entry}, std::vector<Expr>{}, index->values,
-                                                        std::vector<Expr>{e, make_variable(lane)}, Combiner::Assign, value));
+    return ir::make<ir::Axes>(
+        axes,
+        ir::make<ir::Store>(std::vector<VarPtr>{lane, entry}, std::vector<Expr>{}, index->values,
+                            std::vector<Expr>{e, make_variable(lane)}, Combiner::Assign, value));
   });
 }
 
@@ -367,7 +438,8 @@ void Emitter::emit_shared_range_checks() {
   for (const auto &stage : plan_->stages) {
     auto look = [&](const std::vector<Directive> &directives) {
       for (const Directive &d : directives) {
-        if (d.kind == DirectiveKind::PitTile) check_shared_range(*stage, *plan_->index_of.at(identity_of(d.index)), d.where);
+        if (d.kind == DirectiveKind::PitTile)
+          check_shared_range(*stage, *plan_->index_of.at(identity_of(d.index)), d.where);
       }
     };
     for (const PlannedDefinition &def : stage->definitions) {
@@ -378,7 +450,8 @@ void Emitter::emit_shared_range_checks() {
   }
 }
 
-void Emitter::check_shared_range(const PlannedStage &stage, const IndexPlan &index, std::source_location where) {
+void Emitter::check_shared_range(const PlannedStage &stage, const IndexPlan &index,
+                                 std::source_location where) {
   if (index.stage == &stage) return;
   const auto &args = stage.func->args;
   auto check = [&](const VarPtr &v, const Range &listed, bool whole) {
@@ -386,24 +459,29 @@ void Emitter::check_shared_range(const PlannedStage &stage, const IndexPlan &ind
     if (it == args.end()) return;
     const Range &here = stage.region.at(static_cast<std::size_t>(it - args.begin()));
     if (!here.min.defined()) {
-      throw CompileError(stage.name() + " is computed at a tile and uses index " + index.name() + " of " + index.stage->name() +
-                             ", so the range of " + v->name + " must be known; declare it: " + stage.name() + ".bound(" + v->name +
+      throw CompileError(stage.name() + " is computed at a tile and uses index " + index.name() +
+                             " of " + index.stage->name() + ", so the range of " + v->name +
+                             " must be known; declare it: " + stage.name() + ".bound(" + v->name +
                              ", min, extent)",
                          where);
     }
     if (equal(here.min, listed.min) && equal(here.extent, listed.extent)) return;
-    const Expr low = lower_expr(here.min, {}), extent = lower_expr(here.extent, {}), listed_low = lower_expr(listed.min, {}),
+    const Expr low = lower_expr(here.min, {}), extent = lower_expr(here.extent, {}),
+               listed_low = lower_expr(listed.min, {}),
                listed_extent = lower_expr(listed.extent, {});
     const Expr fits = whole ? low == listed_low && extent == listed_extent
                             : low >= listed_low && low + extent <= listed_low + listed_extent;
     append(ir::make<ir::Stage>(
         index.name() + ".range", ir::StageKind::Check,
         ir::make<ir::Check>(std::vector<VarPtr>{}, std::vector<Expr>{}, fits,
-                            "index " + index.name() + " covers {0} positions of " + v->name + " from {1}, but " + stage.name() +
-                                ", which uses it too, has {2} from {3}; use an index of " + stage.name() + " itself",
+                            "index " + index.name() + " covers {0} positions of " + v->name +
+                                " from {1}, but " + stage.name() +
+                                ", which uses it too, has {2} from {3}; use an index of " +
+                                stage.name() + " itself",
                             std::vector<Expr>{listed_extent, listed_low, extent, low})));
   };
-  for (std::size_t i = 0; i < index.axis_parts.size(); ++i) check(index.axis_parts[i], index.axis_part_ranges[i], true);
+  for (std::size_t i = 0; i < index.axis_parts.size(); ++i)
+    check(index.axis_parts[i], index.axis_part_ranges[i], true);
   for (const GroupVar &g : index.group) check(g.var, g.range, false);
 }
 
@@ -412,21 +490,34 @@ void Emitter::emit_room_checks(const IndexPlan &index) {
   std::vector<Stmt> stmts;
   const Expr total = index_load(index.offsets, index.groups);
   auto check = [&](const Expr &condition, const std::string &message, std::vector<Expr> values) {
-    stmts.push_back(ir::make<ir::Check>(std::vector<VarPtr>{}, std::vector<Expr>{}, condition, "index " + index.name() + message, std::move(values)));
+    stmts.push_back(ir::make<ir::Check>(std::vector<VarPtr>{}, std::vector<Expr>{}, condition,
+                                        "index " + index.name() + message, std::move(values)));
   };
   if (index.output_offsets) {
-    const Expr room = make_extent(index.output_coordinates, 0), groups = make_extent(index.output_offsets, 0);
-    check(room >= total, " has {0} entries, but output '" + index.output_coordinates->name + "' has room for {1}; give it more", {total, room});
-    check(groups == index.groups + constant(1), " has {0} groups, so output '" + index.output_offsets->name + "' needs one element more; it has {1}",
+    const Expr room = make_extent(index.output_coordinates, 0),
+               groups = make_extent(index.output_offsets, 0);
+    check(room >= total,
+          " has {0} entries, but output '" + index.output_coordinates->name +
+              "' has room for {1}; give it more",
+          {total, room});
+    check(groups == index.groups + constant(1),
+          " has {0} groups, so output '" + index.output_offsets->name +
+              "' needs one element more; it has {1}",
           {index.groups, groups});
-    check(make_extent(index.output_count, 0) >= constant(1), ": output '" + index.output_count->name + "' needs one element", {});
+    check(make_extent(index.output_count, 0) >= constant(1),
+          ": output '" + index.output_count->name + "' needs one element", {});
   }
   for (const auto &stage : plan_->stages) {
     if (stage->compact != &index || !stage->is_output) continue;
     const Expr room = make_extent(stage->storages.at(0), 0);
-    check(room >= total, " has {0} entries, but output '" + stage->storages[0]->name + "', kept in its order, has room for {1}; give it more", {total, room});
+    check(room >= total,
+          " has {0} entries, but output '" + stage->storages[0]->name +
+              "', kept in its order, has room for {1}; give it more",
+          {total, room});
   }
-  if (!stmts.empty()) append(ir::make<ir::Stage>(index.name() + ".room", ir::StageKind::Check, ir::make_block(stmts)));
+  if (!stmts.empty())
+    append(
+        ir::make<ir::Stage>(index.name() + ".room", ir::StageKind::Check, ir::make_block(stmts)));
 }
 
 /// Lists that are outputs are copied to the caller's buffers.
@@ -434,27 +525,32 @@ void Emitter::emit_output_indices() {
   for (const IndexPtr &output : plan_->pipeline->output_indices()) {
     IndexPlan *index = plan_->index_of.at(identity_of(output));
     need_index(index);
-    const StoragePtr &offsets = index->output_offsets, &coordinates = index->output_coordinates, &count = index->output_count;
+    const StoragePtr &offsets = index->output_offsets, &coordinates = index->output_coordinates,
+                     &count = index->output_count;
     const Expr total = index_load(index->offsets, index->groups), kept = kept_of(*index);
     const VarPtr g = ir::make_loop_variable("g"), e = ir::make_loop_variable("e");
     auto copy = [&](const VarPtr &v, const Expr &n, const StoragePtr &to, const StoragePtr &from) {
       return ir::make<ir::For>(v, constant(0), n, ir::ForKind::Serial,
-                               set(to, make_variable(v), Combiner::Assign, cast(int32, make_load(from, {make_variable(v)}))));
+                               set(to, make_variable(v), Combiner::Assign,
+                                   cast(int32, make_load(from, {make_variable(v)}))));
     };
-    append(ir::make<ir::Stage>(index->name(), ir::StageKind::Index,
-                               ir::make_block({copy(g, index->groups + constant(1), offsets, index->offsets),
-                                               copy(e, total, coordinates, index->coordinates),
-                                               set(count, constant(0), Combiner::Assign, cast(int32, kept))})));
+    append(ir::make<ir::Stage>(
+        index->name(), ir::StageKind::Index,
+        ir::make_block({copy(g, index->groups + constant(1), offsets, index->offsets),
+                        copy(e, total, coordinates, index->coordinates),
+                        set(count, constant(0), Combiner::Assign, cast(int32, kept))})));
   }
 }
 
-/// passing[0] = the iterations of the domain for which the predicates hold: with what was kept it gives the fill.
+/// passing[0] = the iterations of the domain for which the predicates hold: with what was kept it
+/// gives the fill.
 Stmt Emitter::count_passing(const IndexPlan &index, const StoragePtr &passing) {
   Scope scope;
   std::vector<std::pair<VarPtr, Expr>> loops;  // with extents
   auto add_loop = [&](const std::string &name, const Range &range) {
     const VarPtr v = ir::make_loop_variable(name);
-    const Expr low = lower_expr(to_int64(range.min), scope), extent = lower_expr(to_int64(range.extent), scope);
+    const Expr low = lower_expr(to_int64(range.min), scope),
+               extent = lower_expr(to_int64(range.extent), scope);
     loops.push_back({v, extent});
     return low + make_variable(v);
   };
@@ -464,8 +560,11 @@ Stmt Emitter::count_passing(const IndexPlan &index, const StoragePtr &passing) {
     scope.to.push_back(value);
   };
   for (const GroupVar &g : index.group) add_variable(g.var, g.range);
-  if (index.axis_parts.size() == 1) add_variable(index.axis, index.axis_range);
-  else for (std::size_t i = 0; i < index.axis_parts.size(); ++i) add_variable(index.axis_parts[i], index.axis_part_ranges[i]);
+  if (index.axis_parts.size() == 1)
+    add_variable(index.axis, index.axis_range);
+  else
+    for (std::size_t i = 0; i < index.axis_parts.size(); ++i)
+      add_variable(index.axis_parts[i], index.axis_part_ranges[i]);
   for (const ReductionDim &dim : index.covered) add_variable(dim.var, {dim.min, dim.extent});
   std::function<Stmt(std::size_t)> tested = [&](std::size_t i) -> Stmt {
     if (i == index.predicates.size()) return set(passing, constant(0), Combiner::Sum, constant(1));
@@ -487,18 +586,20 @@ void Emitter::emit_statistics() {
     if (!index.built || index.kind == IndexKind::Given || index.kind == IndexKind::Range) continue;
     record(index.name() + ".kept", kept_of(index), &stmts);
     record(index.name() + ".candidates",
-           index.kind == IndexKind::Keyed         ? index.groups * index.length
-           : index.data_dependent_range ? make_load(index.starts, {index.groups})
-                                        : index.groups * index.length,
+           index.kind == IndexKind::Keyed ? index.groups * index.length
+           : index.data_dependent_range   ? make_load(index.starts, {index.groups})
+                                          : index.groups * index.length,
            &stmts);
     if (plan_->target->has("profile") && index.kind == IndexKind::List && !index.mark_stage) {
       const StoragePtr passing = ir::make_storage(index.name() + ".passing", int64, 1, Space::Heap);
       append_allocation(passing, {constant(1)});
-      append(ir::make<ir::Stage>(index.name() + ".passing", ir::StageKind::Check, count_passing(index, passing)));
+      append(ir::make<ir::Stage>(index.name() + ".passing", ir::StageKind::Check,
+                                 count_passing(index, passing)));
       record(index.name() + ".passing", make_load(passing, {constant(0)}), &stmts);
     }
   }
-  if (!stmts.empty()) append(ir::make<ir::Stage>("statistics", ir::StageKind::Index, ir::make_block(stmts)));
+  if (!stmts.empty())
+    append(ir::make<ir::Stage>("statistics", ir::StageKind::Index, ir::make_block(stmts)));
 }
 
 }  // namespace pit::lower

@@ -183,6 +183,31 @@ Operator given(std::int64_t micro = 1, bool ragged = false) {
           }};
 }
 
+/// Tokens sorted by expert, by the caller.
+Operator given_by_key() {
+  return {[](bool) {
+            Var t("t"), tile("tile");
+            TensorParam X(float32, 1, "X"), W(float32, 1, "W"), key(int32, 1, "key");
+            TensorParam off(int32, 1, "off"), col(int32, 1, "col");
+            Func Y("Y");
+            Y(t) = X(t) * W(key(t));
+            Y.where(key(t) >= 0);
+            SparseIndex lists =
+                Y.index({.axis = t, .group = key(t)}).named("lists").given(off, col);
+            Y.pit_tile(tile, {.dense = {{t, 2}}, .index = lists});
+            return Pipeline({Y}, {}, "given_by_key");
+          },
+          [] {
+            return Problem{{{"X", numbers({5}, 12)},
+                            {"W", numbers({3}, 13)},
+                            {"key", values<int>({2, 0, 2, -1, 2})},
+                            {"off", values<int>({0, 1, 1, 4})},
+                            {"col", values<int>({1, 4, 0, 2})}},
+                           {},
+                           {{"Y", {5}}}};
+          }};
+}
+
 /// The blocks of A B^T that a mask selects, in the order of an index that is an output.
 Operator blocks() {
   return {[](bool) {
@@ -365,6 +390,21 @@ const std::vector<Case> kCases = {
      {"lists: input 'col' holds 1 at position 2; coordinates of k are from 0 to 1 - 1"},
      given(1, true),
      set("len", {1}, 1),
+     false},
+    {"a listed position of another key",
+     {"lists: input 'col' holds 1 in the list of group 2, at position 3, but its key is 0"},
+     given_by_key(),
+     [](Problem &p) { p.inputs.at("col") = values<int>({1, 4, 0, 1}); },
+     false},
+    {"a listed position without a group",
+     {"lists: input 'col' holds 3 in the list of group 0, at position 0, but its key is -1"},
+     given_by_key(),
+     set("col", {0}, 3),
+     false},
+    {"lists of other keys",
+     {"lists: input 'off' must have one element more than the 3 groups; it has 2"},
+     given_by_key(),
+     put("off", values<int>({0, 3})),
      false},
     {"lists of other groups",
      {"lists: input 'off' must have one element more than the 2 groups; it has 2"},
