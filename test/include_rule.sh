@@ -50,7 +50,7 @@ check_files() {
     if (header ~ /^sqlite3/) return "sqlite"
     if (header ~ /^dnnl/) return "dnnl"
     if (header ~ /^Eigen\//) return "eigen"
-    if (header ~ /^(cuda|nvJitLink|nvrtc|nvml|cublas|cusparse|cooperative_groups|mma|crt\/)/) return "cuda"
+    if (header ~ /^(cuda|nvJitLink|nvrtc|nvml|cublas|cusparse|cooperative_groups|mma\.h|crt\/)/) return "cuda"
     if (header in c_headers) return "c"
     if (header ~ /^[a-z_0-9]+$/) return "c++"
     if (header in posix_headers || header ~ /^(sys|linux|arpa|netinet)\//) return "posix"
@@ -164,6 +164,8 @@ good|codegen/host/a.cpp|#include <tbb/parallel_for.h>
 good|codegen/host/a.cpp|#include "runtime/pit_runtime.h"
 bad|codegen/host/a.cpp|#include "codegen/cuda/ptx.h"
 bad|codegen/host/a.cpp|#include <cuda.h>
+bad|codegen/host/a.cpp|#include <mma.h>
+good|codegen/host/a.cpp|#include "codegen/host/mma_plan.h"
 good|codegen/cuda/a.cpp|#include <nvJitLink.h>
 bad|codegen/cuda/a.cpp|#include "codegen/host/host.h"
 good|codegen/emit/a.cpp|#include "codegen/lower/lower.h"

@@ -14,14 +14,13 @@ namespace pit::bench {
 namespace {
 
 // The functions of the C interface that are used, by their names.
-#define PIT_BENCH_DNNL_FUNCTIONS(X)                                                         \
-  X(dnnl_version)                                                                           \
-  X(dnnl_engine_create)                                                                     \
-  X(dnnl_stream_create)                                                                     \
-  X(dnnl_stream_wait)                                                                       \
-  X(dnnl_memory_desc_init_by_tag) X(dnnl_memory_create) X(dnnl_memory_destroy)              \
-      X(dnnl_matmul_desc_init) X(dnnl_primitive_desc_create) X(dnnl_primitive_desc_destroy) \
-          X(dnnl_primitive_create) X(dnnl_primitive_execute)
+// clang-format off
+#define PIT_BENCH_DNNL_FUNCTIONS(X) \
+  X(dnnl_version) X(dnnl_engine_create) X(dnnl_stream_create) \
+  X(dnnl_stream_wait) X(dnnl_memory_desc_init_by_tag) X(dnnl_memory_create) \
+  X(dnnl_memory_destroy) X(dnnl_matmul_desc_init) X(dnnl_primitive_desc_create) \
+  X(dnnl_primitive_desc_destroy) X(dnnl_primitive_create) X(dnnl_primitive_execute)
+// clang-format on
 
 struct Functions {
 #define PIT_BENCH_DECLARE(name) decltype(&::name) name = nullptr;
