@@ -619,5 +619,35 @@ TEST_CASE(
   }
 }
 
+TEST_CASE("errors: Funcs that share an index have the range that it covers") {
+  Var i("i"), t("t"), u("u");
+  TensorParam x(float32, 1, "x");
+  Func Y("Y"), Z("Z");
+  Y(i) = x(i) * 2.f;
+  Z(i) = x(i) + 1.f;
+  Y.where(x(i) > 0);
+  Z.where(x(i) > 0);
+  const SparseIndex index = Y.index({.axis = i});
+  Y.pit_tile(t, {.index = index});
+  Z.pit_tile(u, {.index = index});
+  const Pipeline pipeline({Y, Z}, {}, "shared");
+  Problem problem{{{"x", numbers({9}, 5)}}, {}, {{"Y", {9}}, {"Z", {9}}}};
+  CHECK(check(pipeline, problem, Engine::Compiled, true).different == 0);
+  problem.outputs.at("Z") = {7};
+  const auto outputs = poisoned_outputs(pipeline, problem);
+  std::string message;
+  try {
+    pipeline.compile().call(arguments(pipeline, problem, outputs));
+  } catch (const RuntimeError &error) {
+    message = error.what();
+  }
+  CHECK_MESSAGE(
+      message.find("index Y.index covers 9 positions of i from 0, but Z, which uses it too, has "
+                   "7 from 0; use an index of Z itself") != std::string::npos,
+      message);
+  CHECK(is_poison(outputs.at("Y")));
+  CHECK(is_poison(outputs.at("Z")));
+}
+
 }  // namespace
 }  // namespace pit::test

@@ -244,6 +244,36 @@ const std::vector<Case> kPlaces = {
            s.D.compute_with(s.Out, s.i);
            (void)Pipeline({s.Out, s.D}).compile();
          }),
+    Case("loops shared with a Func that is no output",
+         {"P.compute_with: P is not an output", "compute_at(consumer, loop)"},
+         [](Scene &s) {
+           s.P(s.i) = s.x(s.i) + 1;
+           s.D(s.i) = s.P(s.i) * 2;
+           s.P.compute_with(s.D, s.i), compile(s.D);
+         }),
+    Case("loops shared with a Func that is needed",
+         {"D.compute_with: D reads P, so the two cannot take turns in one loop"},
+         [](Scene &s) {
+           s.P(s.i) = s.x(s.i) + 1;
+           s.D(s.i) = s.P(s.i) * 2;
+           s.P.compute_root(), s.D.compute_with(s.P, s.i);
+           (void)Pipeline({s.P, s.D}).compile();
+         }),
+    Case(
+        "an index of a Func that is computed inline",
+        {"index P.index lists iterations of P, which is computed inline", "give it compute_root()"},
+        [](Scene &s) {
+          s.P(s.i) = s.x(s.i) + 1;
+          s.D(s.i) = s.P(s.i) * 2;
+          s.D.pit_tile(s.t, {.index = s.P.index({.axis = s.i})}), compile(s.D);
+        }),
+    Case("lanes over the groups of an index",
+         {"vectorize(i): index Out.index has one list for each value of i"},
+         [](Scene &s) {
+           s.Out(s.i, s.j) = s.A(s.i, s.j);
+           s.Out.where(s.A(s.i, s.j) > 0);
+           s.Out.vectorize(s.i), s.Out.pit_tile(s.t, {.axis = s.j}), compile(s.Out);
+         }),
     Case("a range that is not known",
          {"the range of i in P cannot be inferred", "declare it: P.bound(i, min, extent)"},
          [](Scene &s) {
