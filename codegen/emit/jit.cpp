@@ -6,9 +6,13 @@
 #include <llvm/Support/MemoryBuffer.h>
 #include <llvm/Support/TargetSelect.h>
 
+#include <algorithm>
 #include <atomic>
 #include <cmath>
 #include <cstring>
+#include <list>
+#include <mutex>
+#include <set>
 
 #include "dsl/error.h"
 #include "dump.h"
@@ -86,10 +90,13 @@ class Linker {
     return symbols;
   }
 
-  orc::JITDylib &link(std::unique_ptr<llvm::MemoryBuffer> object) {
+  /// Links an operator's code, which calls the runtime and `kernels`.
+  orc::JITDylib &link(std::unique_ptr<llvm::MemoryBuffer> object, const host::Machine &machine,
+                      const std::vector<host::Kernel> &kernels) {
     const std::string name = "pit" + std::to_string(next_++);
     orc::JITDylib &library = check(jit_->getExecutionSession().createJITDylib(name));
     library.addToLinkOrder(*runtime_);
+    if (!kernels.empty()) library.addToLinkOrder(kernels_of(machine, kernels));
     check(jit_->addObjectFile(library, std::move(object)));
     return library;
   }
@@ -103,6 +110,34 @@ class Linker {
   }
 
  private:
+  // Kernels of one machine, made when first called for; they stay.
+  struct KernelLibrary {
+    host::Machine machine;
+    orc::JITDylib *library;
+    std::set<std::string> made;
+  };
+
+  orc::JITDylib &kernels_of(host::Machine machine, const std::vector<host::Kernel> &kernels) {
+    machine.threads = machine.profile = false;  // no matter to a kernel
+    const std::scoped_lock lock(kernels_mutex_);
+    auto it = std::ranges::find_if(
+        kernels_, [&](const KernelLibrary &known) { return known.machine == machine; });
+    if (it == kernels_.end()) {
+      const std::string name = "kernels" + std::to_string(kernels_.size());
+      orc::JITDylib &library = check(jit_->getExecutionSession().createJITDylib(name));
+      library.addToLinkOrder(*runtime_);
+      it = kernels_.insert(it, {machine, &library, {}});
+    }
+    for (const host::Kernel &kernel : kernels) {
+      if (it->made.contains(kernel.name)) continue;
+      const host::KernelModule code = host::generate_kernel(kernel, machine);
+      optimise(*code.module, machine);
+      check(jit_->addObjectFile(*it->library, object_of(*code.module, machine)));
+      it->made.insert(kernel.name);
+    }
+    return *it->library;
+  }
+
   Linker() {
     llvm::InitializeNativeTarget();
     llvm::InitializeNativeTargetAsmPrinter();
@@ -114,6 +149,8 @@ class Linker {
   std::unique_ptr<orc::LLJIT> jit_;
   orc::JITDylib *runtime_ = nullptr;
   std::atomic<unsigned> next_{0};
+  std::mutex kernels_mutex_;
+  std::list<KernelLibrary> kernels_;
 };
 
 }  // namespace
@@ -138,11 +175,18 @@ JitFunction::JitFunction(const ir::Module &module, const host::Machine &machine,
     // Emitting changes a module.
     host::GeneratedModule again = host::generate(module, machine, variant);
     optimise(*again.module, machine);
-    write_dump(module.name + ".s", assembly_of(*again.module, machine));
+    std::string text = assembly_of(*again.module, machine);
+    for (const host::Kernel &kernel : again.kernels) {
+      const host::KernelModule code = host::generate_kernel(kernel, machine);
+      optimise(*code.module, machine);
+      text += assembly_of(*code.module, machine);
+    }
+    write_dump(module.name + ".s", text);
   }
   auto object = object_of(*generated.module, machine);
   timer.step_ends("machine code");
-  library_ = std::make_unique<Library>(Linker::instance().link(std::move(object)));
+  library_ = std::make_unique<Library>(
+      Linker::instance().link(std::move(object), machine, generated.kernels));
   entry_ = Linker::instance().find(*library_->library, generated.symbol);
   timer.step_ends("linking");
   messages_ = std::move(generated.messages);

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "codegen/ir/ir.h"
+#include "kernel.h"
 #include "machine.h"
 
 namespace llvm {
@@ -41,6 +42,8 @@ struct GeneratedModule {
   std::unique_ptr<llvm::LLVMContext> context;
   std::unique_ptr<llvm::Module> module;
   std::string symbol;
+  /// What it calls besides the runtime.
+  std::vector<Kernel> kernels;
   /// The messages of Checks, by pit_call::check.
   std::vector<std::string> messages;
   /// Stages in the order of pit_call::stage_nanoseconds.

@@ -33,15 +33,14 @@ llvm::FunctionCallee Generator::runtime(const char *name, llvm::Type *result,
 
 llvm::Function *Generator::make_function(llvm::FunctionType *type, const std::string &name,
                                          bool external) {
-  auto *function = llvm::Function::Create(
-      type, external ? llvm::Function::ExternalLinkage : llvm::Function::InternalLinkage, name,
-      llvm_);
-  function->addFnAttr(llvm::Attribute::NoUnwind);
-  function->addFnAttr("target-cpu", machine_.cpu);
-  if (!machine_.features.empty()) function->addFnAttr("target-features", machine_.features);
-  if (!machine_.tune.empty()) function->addFnAttr("tune-cpu", machine_.tune);
-  function->addFnAttr("prefer-vector-width", std::to_string(machine_.vector_bytes * 8));
-  return function;
+  return host::make_function(
+      llvm_, machine_, type, name,
+      external ? llvm::Function::ExternalLinkage : llvm::Function::InternalLinkage);
+}
+
+llvm::Function *Generator::kernel(const Kernel &kernel) {
+  if (!llvm_.getFunction(kernel.name)) result_.kernels.push_back(kernel);
+  return declare_kernel(llvm_, machine_, kernel);
 }
 
 // One scope a storage. Inputs are only read, so they may share memory with each other.

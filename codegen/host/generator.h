@@ -66,6 +66,7 @@ class Generator {
   llvm::Value *status();  // of the call, so far
   StorageValue bind_tensor(llvm::Value *tensor, const StoragePtr &storage, int unit_dimension);
   llvm::Function *make_function(llvm::FunctionType *type, const std::string &name, bool external);
+  llvm::Function *kernel(const Kernel &kernel);
   llvm::FunctionCallee runtime(const char *name, llvm::Type *result,
                                std::vector<llvm::Type *> parameters);
   void make_alias_scopes();

@@ -1,5 +1,6 @@
 #include "micro_kernel.h"
 
+#include <llvm/IR/IRBuilder.h>
 #include <llvm/IR/Intrinsics.h>
 #include <llvm/IR/IntrinsicsX86.h>
 #include <llvm/IR/MDBuilder.h>
@@ -60,19 +61,11 @@ void add_to_memory(llvm::IRBuilderBase &b, const Machine &machine, Type accumula
   }
 }
 
-llvm::FunctionType *type_of_kernel(llvm::LLVMContext &context, bool with_rows) {
-  llvm::Type *word = llvm::Type::getInt64Ty(context), *pointer = llvm::PointerType::get(context, 0);
-  llvm::SmallVector<llvm::Type *, 7> types;
-  if (with_rows) types.push_back(word);
-  types.append({word, pointer, pointer, pointer, word, word});
-  return llvm::FunctionType::get(llvm::Type::getVoidTy(context), types, false);
-}
-
 // One register block: rows x atom.columns sums over k.
-class Kernel {
+class RegisterBlock {
  public:
-  Kernel(llvm::Function *function, const Machine &machine, const Atom &atom, bool offset,
-         Type accumulator, int rows)
+  RegisterBlock(llvm::Function *function, const Machine &machine, const Atom &atom, bool offset,
+                Type accumulator, int rows)
       : f_(function),
         machine_(machine),
         atom_(atom),
@@ -348,50 +341,30 @@ class RowKernel {
   llvm::IRBuilder<> b;
 };
 
-std::int64_t units_of_block(const Atom &atom, const Machine &machine) {
-  const std::int64_t room = machine.first_cache_bytes * 3 / 4 / (atom.columns * atom.type.bytes());
-  return std::clamp<std::int64_t>(
-      static_cast<std::int64_t>(std::bit_floor(static_cast<std::uint64_t>(room))), 64, 256);
-}
-
-}  // namespace
-
-Blocks blocks_of(const Atom &atom, const Machine &machine) {
-  const std::int64_t units = units_of_block(atom, machine);
-  const std::int64_t room = machine.second_cache_bytes / 4 / (units * atom.type.bytes());
-  const std::int64_t size = std::clamp<std::int64_t>(
-      static_cast<std::int64_t>(std::bit_floor(static_cast<std::uint64_t>(room))), 128, 512);
-  return {units * atom.group, size, (size + atom.columns - 1) / atom.columns * atom.columns};
-}
-
-std::int64_t left_stride(const Atom &atom, const Machine &machine) {
-  return units_of_block(atom, machine) + 64 / atom.type.bytes();
-}
-
-llvm::Function *rows_function(llvm::Module &module, const Machine &machine, const Atom &atom,
-                              bool offset, Type accumulator, const FunctionMaker &make) {
-  const std::string name =
-      "pit.mma." + atom.name + (offset ? ".offset." : ".") + to_string(accumulator);
-  if (llvm::Function *made = module.getFunction(name)) return made;
+// Whole register blocks, then the rest of the rows in powers of two.
+void emit_rows(llvm::Function *function, const Machine &machine, const Atom &atom, bool offset,
+               Type accumulator) {
+  llvm::Module &module = *function->getParent();
   llvm::LLVMContext &context = module.getContext();
-  // Whole register blocks, then the rest of the rows in powers of two.
   std::vector<int> heights{atom.rows};
   for (int h = 8; h > 0; h /= 2) {
     if (h < atom.rows) heights.push_back(h);
   }
-  llvm::Function *function = make(type_of_kernel(context, true), name);
-  function->addFnAttr(llvm::Attribute::NoInline);
   llvm::IRBuilder<> b(BasicBlock::Create(context, "entry", function));
+  llvm::SmallVector<llvm::Type *, 6> types;  // those of `function` but the number of rows
+  for (unsigned i = 1; i < 7; ++i) types.push_back(function->getArg(i)->getType());
+  auto *type = llvm::FunctionType::get(b.getVoidTy(), types, false);
   Value *m = function->getArg(0), *a = function->getArg(2), *c = function->getArg(4);
   llvm::Type *unit = b.getIntNTy(static_cast<unsigned>(atom.type.bytes()) * 8),
              *memory = memory_type(context, accumulator);
   const std::int64_t stride = left_stride(atom, machine);
   BasicBlock *before = b.GetInsertBlock();
   for (const int height : heights) {
-    llvm::Function *kernel =
-        make(type_of_kernel(context, false), name + ".rows" + std::to_string(height));
+    llvm::Function *kernel = make_function(
+        module, machine, type, function->getName().str() + ".rows" + std::to_string(height),
+        llvm::GlobalValue::InternalLinkage);
     kernel->addFnAttr(llvm::Attribute::NoInline);
-    Kernel(kernel, machine, atom, offset, accumulator, height).emit();
+    RegisterBlock(kernel, machine, atom, offset, accumulator, height).emit();
     auto *head = BasicBlock::Create(context, "rows", function);
     auto *body = BasicBlock::Create(context, "block", function);
     auto *next = BasicBlock::Create(context, "next", function);
@@ -419,23 +392,43 @@ llvm::Function *rows_function(llvm::Module &module, const Machine &machine, cons
     m = left, a = a_now, c = c_now, before = next;
   }
   b.CreateRetVoid();
-  return function;
 }
 
-llvm::Function *row_function(llvm::Module &module, const Machine &machine, Type right,
-                             Type accumulator, const FunctionMaker &make) {
+std::int64_t units_of_block(const Atom &atom, const Machine &machine) {
+  const std::int64_t room = machine.first_cache_bytes * 3 / 4 / (atom.columns * atom.type.bytes());
+  return std::clamp<std::int64_t>(
+      static_cast<std::int64_t>(std::bit_floor(static_cast<std::uint64_t>(room))), 64, 256);
+}
+
+}  // namespace
+
+Blocks blocks_of(const Atom &atom, const Machine &machine) {
+  const std::int64_t units = units_of_block(atom, machine);
+  const std::int64_t room = machine.second_cache_bytes / 4 / (units * atom.type.bytes());
+  const std::int64_t size = std::clamp<std::int64_t>(
+      static_cast<std::int64_t>(std::bit_floor(static_cast<std::uint64_t>(room))), 128, 512);
+  return {units * atom.group, size, (size + atom.columns - 1) / atom.columns * atom.columns};
+}
+
+std::int64_t left_stride(const Atom &atom, const Machine &machine) {
+  return units_of_block(atom, machine) + 64 / atom.type.bytes();
+}
+
+Kernel rows_kernel(const Machine &machine, const Atom &atom, bool offset, Type accumulator) {
+  const std::string name =
+      "pit.mma." + atom.name + (offset ? ".offset." : ".") + to_string(accumulator);
+  return {name, "wwpppww", [=, &atom](llvm::Function *function) {
+            emit_rows(function, machine, atom, offset, accumulator);
+          }};
+}
+
+Kernel row_kernel(const Machine &machine, Type right, Type accumulator) {
   const std::string name = "pit.row." + to_string(right) + "." + to_string(accumulator);
-  if (llvm::Function *made = module.getFunction(name)) return made;
-  llvm::LLVMContext &context = module.getContext();
-  llvm::Type *word = llvm::Type::getInt64Ty(context), *pointer = llvm::PointerType::get(context, 0);
-  llvm::Function *function =
-      make(llvm::FunctionType::get(llvm::Type::getVoidTy(context),
-                                   {word, pointer, pointer, pointer, word}, false),
-           name);
-  function->addFnAttr(llvm::Attribute::NoInline);
-  for (const unsigned i : {1U, 2U, 3U}) function->addParamAttr(i, llvm::Attribute::NoAlias);
-  RowKernel(function, machine, right, accumulator).emit();
-  return function;
+  return {name, "wpppw", [=](llvm::Function *function) {
+            for (const unsigned i : {1U, 2U, 3U})
+              function->addParamAttr(i, llvm::Attribute::NoAlias);
+            RowKernel(function, machine, right, accumulator).emit();
+          }};
 }
 
 }  // namespace pit::host

@@ -1,19 +1,10 @@
 // The inner functions of an Mma.
 #pragma once
 
-#include <llvm/IR/IRBuilder.h>
-#include <llvm/IR/Module.h>
-
-#include <functional>
-#include <string>
-
 #include "atoms.h"
+#include "kernel.h"
 
 namespace pit::host {
-
-/// Makes a function with internal linkage for the target machine.
-using FunctionMaker =
-    std::function<llvm::Function *(llvm::FunctionType *, const std::string &name)>;
 
 /// Sizes of the blocks in which an Mma is computed, from the machine's caches: a panel of the right
 /// operand, k deep, stays in the first-level cache while rows of the left operand pass by; a block
@@ -27,21 +18,18 @@ Blocks blocks_of(const Atom &atom, const Machine &machine);
 /// are at constant distances, and odd in cache lines, so that they do not meet in one set.
 std::int64_t left_stride(const Atom &atom, const Machine &machine);
 
-/// The function that multiplies any number of packed rows by one packed panel of `atom`:
+/// The kernel that multiplies any number of packed rows by one packed panel of `atom`:
 ///   void f(i64 m, i64 units, ptr a, ptr b, ptr c, i64 c_row, i64 n)
 /// c[i * c_row + j] += sum over l < units of a[i * left_stride + l] * b[l * atom.columns + j], i <
 /// m, j < min(n, atom.columns). b is read atom.columns wide; c has `accumulator` elements. With
 /// `offset` numbers of a were stored 128 too large (a signed operand of DotInt8). c shares no
-/// memory with a and b. m, n >= 0, units > 0. Made once a module.
-llvm::Function *rows_function(llvm::Module &module, const Machine &machine, const Atom &atom,
-                              bool offset, Type accumulator, const FunctionMaker &make);
+/// memory with a and b. m, n >= 0, units > 0.
+Kernel rows_kernel(const Machine &machine, const Atom &atom, bool offset, Type accumulator);
 
-/// The function that multiplies one row by a right operand where it lies, for few rows:
+/// The kernel that multiplies one row by a right operand where it lies, for few rows:
 ///   void f(i64 k, ptr a, ptr rows, ptr c, i64 n)
 /// c[j] += sum over l < k of a[l] * rows[l][j], j < n. a has elements of compute_type(accumulator),
-/// to which the `right` elements of rows[l] are converted; rows is a table of pointers. Made once a
-/// module.
-llvm::Function *row_function(llvm::Module &module, const Machine &machine, Type right,
-                             Type accumulator, const FunctionMaker &make);
+/// to which the `right` elements of rows[l] are converted; rows is a table of pointers.
+Kernel row_kernel(const Machine &machine, Type right, Type accumulator);
 
 }  // namespace pit::host

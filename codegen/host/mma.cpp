@@ -19,10 +19,7 @@ class MmaEmitter {
         s_(s),
         p_(plan),
         atom_(*plan.atom),
-        accumulator_(g.storage(s.accumulator.tile)),
-        make_([&g](llvm::FunctionType *type, const std::string &name) {
-          return g.make_function(type, name, false);
-        }) {}
+        accumulator_(g.storage(s.accumulator.tile)) {}
 
   void emit() {
     const auto run = [&](Value *memory) {
@@ -61,59 +58,81 @@ class MmaEmitter {
 
   void over_all(Value *accumulator) {
     if (p_.all_few) return few_rows(accumulator);
-    if (!p_.some_few) return many_rows(accumulator);
+    if (!p_.few_left) return many_rows(accumulator);
     g_.when(
         b.CreateICmpSLE(positions(p_.rows.axes), g_.i64(kFewRows)), [&] { few_rows(accumulator); },
         [&] { many_rows(accumulator); });
   }
 
   void many_rows(Value *accumulator) {
-    llvm::Function *rows =
-        rows_function(g_.llvm_, g_.machine_, atom_, offset(), s_.accumulator.tile->type, make_);
     const bool once = p_.rows.bound > 0 && p_.rows.bound <= p_.blocks.rows;
-    Value *width = g_.i64(atom_.columns);
-    llvm::Type *element = memory_type(g_.context_, atom_.right);
     over(p_.k, p_.blocks.k, [&](const Range &k) {
-      Value *units =
-          b.CreateUDiv(b.CreateNSWAdd(k.count, g_.i64(atom_.group - 1)), g_.i64(atom_.group));
-      if (once) over(p_.rows, p_.blocks.rows, [&](const Range &m) { pack_left(m, k, units); });
+      units_ = b.CreateUDiv(b.CreateNSWAdd(k.count, g_.i64(atom_.group - 1)), g_.i64(atom_.group));
+      if (once) over(p_.rows, p_.blocks.rows, [&](const Range &m) { pack_left(m, k); });
       over({{p_.column}, p_.column_bound}, p_.blocks.columns, [&](const Range &n) {
-        pack_right(k, n);
-        over(p_.rows, p_.blocks.rows, [&](const Range &m) {
-          if (!once) pack_left(m, k, units);
-          Value *c_rows = step(accumulator, m.first, row_stride());
-          Value *panels = b.CreateUDiv(b.CreateNSWAdd(n.count, g_.i64(atom_.columns - 1)), width);
-          g_.loop(panels, "panel", LoopStyle::NotVectorized, [&](Value *panel) {
-            Value *column = b.CreateNSWMul(panel, width);
-            Value *at = b.CreateInBoundsGEP(
-                element, right(),
-                b.CreateNSWMul(b.CreateNSWMul(column, units), g_.i64(atom_.group)));
-            Value *c = step(c_rows, b.CreateNSWAdd(n.first, column), g_.i64(1));
-            b.CreateCall(rows, {m.count, units, left(), at, c, row_stride(),
-                                b.CreateNSWSub(n.count, column)});
+        fill_table(k, n);
+        const auto over_rows = [&](const std::function<void(const Range &)> &multiply) {
+          over(p_.rows, p_.blocks.rows, [&](const Range &m) {
+            if (!once) pack_left(m, k);
+            multiply(m);
           });
-        });
+        };
+        const auto with_panels = [&] {
+          pack_right(k, n);
+          over_rows([&](const Range &m) { multiply_panels(m, n, accumulator); });
+        };
+        if (!p_.some_few || p_.few_left) return with_panels();
+        g_.when(
+            b.CreateICmpSLE(positions(p_.rows.axes), g_.i64(kFewRows)),
+            [&] {
+              over_rows([&](const Range &m) {
+                multiply_rows(m, k, n, left_stride(atom_, g_.machine_), accumulator);
+              });
+            },
+            with_panels);
       });
     });
   }
 
-  // Rows one by one, and the right operand where it lies.
   void few_rows(Value *accumulator) {
-    const Type sum = p_.few_left->type;
-    llvm::Function *row = row_function(g_.llvm_, g_.machine_, load_of_right()->storage->type,
-                                       s_.accumulator.tile->type, make_);
     over(p_.k, p_.blocks.k, [&](const Range &k) {
       const Range m = whole(p_.rows.axes);
-      store(p_.few_left, left(), p_.blocks.k, m, k, cast(sum, substitute(p_.left, k.from, k.to)));
+      store(p_.few_left, left(), p_.blocks.k, m, k,
+            cast(p_.few_left->type, substitute(p_.left, k.from, k.to)));
       over({{p_.column}, p_.column_bound}, p_.blocks.columns, [&](const Range &n) {
-        fill_table_of_rows(k, n);
-        g_.loop(m.count, "row", LoopStyle::NotVectorized, [&](Value *i) {
-          Value *a = b.CreateInBoundsGEP(memory_type(g_.context_, sum), left(),
-                                         b.CreateNSWMul(i, g_.i64(p_.blocks.k)));
-          Value *c = step(step(accumulator, i, row_stride()), n.first, g_.i64(1));
-          b.CreateCall(row, {k.count, a, table(), c, n.count});
-        });
+        fill_table(k, n);
+        multiply_rows(m, k, n, p_.blocks.k, accumulator);
       });
+    });
+  }
+
+  // Rows m by the packed panels.
+  void multiply_panels(const Range &m, const Range &n, Value *accumulator) {
+    const Type sum = s_.accumulator.tile->type;
+    llvm::Function *rows = g_.kernel(rows_kernel(g_.machine_, atom_, offset(), sum));
+    llvm::Type *element = memory_type(g_.context_, atom_.right);
+    Value *width = g_.i64(atom_.columns), *c_rows = step(accumulator, m.first, row_stride());
+    Value *panels = b.CreateUDiv(b.CreateNSWAdd(n.count, g_.i64(atom_.columns - 1)), width);
+    g_.loop(panels, "panel", LoopStyle::NotVectorized, [&](Value *panel) {
+      Value *column = b.CreateNSWMul(panel, width);
+      Value *place = b.CreateNSWMul(b.CreateNSWMul(column, units_), g_.i64(atom_.group));
+      Value *at = b.CreateInBoundsGEP(element, right(), place);
+      Value *c = step(c_rows, b.CreateNSWAdd(n.first, column), g_.i64(1));
+      b.CreateCall(rows,
+                   {m.count, units_, left(), at, c, row_stride(), b.CreateNSWSub(n.count, column)});
+    });
+  }
+
+  // Rows m one by one by the right operand where it lies.
+  void multiply_rows(const Range &m, const Range &k, const Range &n, std::int64_t stride,
+                     Value *accumulator) {
+    const Type sum = s_.accumulator.tile->type;
+    llvm::Function *row = g_.kernel(row_kernel(g_.machine_, load_of_right()->storage->type, sum));
+    llvm::Type *element = memory_type(g_.context_, compute_type(sum));
+    g_.loop(m.count, "row", LoopStyle::NotVectorized, [&](Value *i) {
+      Value *a = b.CreateInBoundsGEP(element, left(), b.CreateNSWMul(i, g_.i64(stride)));
+      Value *c = step(accumulator, b.CreateNSWAdd(m.first, i), row_stride());
+      b.CreateCall(row, {k.count, a, table(), step(c, n.first, g_.i64(1)), n.count});
     });
   }
 
@@ -130,7 +149,7 @@ class MmaEmitter {
   // An unsigned operand stands for a signed one, 128 too large.
   bool offset() const { return atom_.kind == AtomKind::DotInt8 && p_.left.type().is_int(); }
 
-  void pack_left(const Range &m, const Range &k, Value *units) {
+  void pack_left(const Range &m, const Range &k) {
     Expr value = substitute(substitute(p_.left, m.from, m.to), k.from, k.to);
     value = cast(atom_.left, value);
     if (offset()) value = value + make_int(atom_.left, 128);
@@ -139,7 +158,7 @@ class MmaEmitter {
     if (atom_.group == 1) return;
     // The last unit of a row ends in zeros.
     llvm::Type *element = memory_type(g_.context_, atom_.left);
-    Value *missing = b.CreateNSWSub(b.CreateNSWMul(units, g_.i64(atom_.group)), k.count);
+    Value *missing = b.CreateNSWSub(b.CreateNSWMul(units_, g_.i64(atom_.group)), k.count);
     g_.when(b.CreateICmpSGT(missing, g_.i64(0)), [&] {
       g_.loop(m.count, "row", LoopStyle::NotVectorized, [&](Value *i) {
         Value *end = b.CreateNSWAdd(b.CreateNSWMul(i, g_.i64(stride)), k.count);
@@ -192,30 +211,38 @@ class MmaEmitter {
     g_.emit(ir::make<ir::Store>(axes, std::vector<Expr>{}, to, indices, Combiner::Assign, value));
   }
 
+  // The table of rows or columns from which to pack.
+  void fill_table(const Range &k, const Range &n) {
+    switch (p_.source) {
+      case RightSource::Rows:
+        return fill_table_of_rows(k, n);
+      case RightSource::Columns:
+        return fill_table_of_columns(k, n);
+      case RightSource::Other:
+        return fill_buffer(k, n);
+    }
+  }
+
   void pack_right(const Range &k, const Range &n) {
     const Type type = p_.right.type();
-    if (p_.source == RightSource::Columns) {
-      fill_table_of_columns(k, n);
-      b.CreateCall(pack_columns_function(g_.llvm_, g_.machine_, atom_, type, make_),
-                   {right(), table(), k.count, n.count});
-      return;
-    }
-    if (p_.source == RightSource::Rows) {
-      fill_table_of_rows(k, n);
-    } else {
-      StorageValue v = storage_at(p_.buffer, buffer());
-      append_strides(k.axes, g_.i64(p_.blocks.columns), &v);
-      append_strides(n.axes, g_.i64(1), &v);
-      store_over(p_.buffer, v, k.axes, n.axes,
-                 substitute(substitute(p_.right, k.from, k.to), n.from, n.to));
-      llvm::Type *element = memory_type(g_.context_, type);
-      g_.loop(k.count, "row", LoopStyle::NotVectorized, [&](Value *l) {
-        set_table(l, b.CreateInBoundsGEP(element, buffer(),
-                                         b.CreateNSWMul(l, g_.i64(p_.blocks.columns))));
-      });
-    }
-    b.CreateCall(pack_rows_function(g_.llvm_, g_.machine_, atom_, type, make_),
+    const bool columns = p_.source == RightSource::Columns;
+    b.CreateCall(g_.kernel(columns ? pack_columns_kernel(g_.machine_, atom_, type)
+                                   : pack_rows_kernel(g_.machine_, atom_, type)),
                  {right(), table(), k.count, n.count});
+  }
+
+  // buffer[position of k][column] = the value; table[position of k] = its row
+  void fill_buffer(const Range &k, const Range &n) {
+    StorageValue v = storage_at(p_.buffer, buffer());
+    append_strides(k.axes, g_.i64(p_.blocks.columns), &v);
+    append_strides(n.axes, g_.i64(1), &v);
+    store_over(p_.buffer, v, k.axes, n.axes,
+               substitute(substitute(p_.right, k.from, k.to), n.from, n.to));
+    llvm::Type *element = memory_type(g_.context_, p_.right.type());
+    g_.loop(k.count, "row", LoopStyle::NotVectorized, [&](Value *l) {
+      Value *offset = b.CreateNSWMul(l, g_.i64(p_.blocks.columns));
+      set_table(l, b.CreateInBoundsGEP(element, buffer(), offset));
+    });
   }
 
   const Load *load_of_right() const {
@@ -350,8 +377,8 @@ class MmaEmitter {
   const MmaPlan &p_;
   const Atom &atom_;
   const StorageValue accumulator_;
-  FunctionMaker make_;
   Value *memory_ = nullptr;
+  Value *units_ = nullptr;  // of the block of k
 };
 
 void Generator::emit(const ir::Mma &s) {

@@ -162,7 +162,8 @@ class Planner {
     const std::size_t left_rank = p->rows.axes.size() + p->k.axes.size();
     p->blocks.rows = capped(p->rows.bound, p->blocks.rows);
     p->blocks.columns = round_up(capped(p->column_bound, p->blocks.columns), atom.columns);
-    if (p->some_few) {
+    // Packed rows of numbers that are multiplied as they are serve both ways.
+    if (p->some_few && (p->all_few || atom.kind != AtomKind::MultiplyAdd)) {
       p->few_left = ir::make_storage(name + ".few", sum, rank(left_rank), Space::Tile);
       p->left_bytes = kFewRows * p->blocks.k * sum.bytes();
     }

@@ -40,7 +40,8 @@ struct MmaPlan {
   bool all_few = false;   ///< rows are never more than kFewRows
   bool some_few = false;  ///< they may be so few, and then the right operand is not packed
   Blocks blocks{};        ///< no larger than the axes
-  /// Packed rows in units, rows for a right operand that is not packed, and the buffer of `Other`.
+  /// Packed rows in units; rows for a right operand that is not packed, if they are others; and the
+  /// buffer of `Other`.
   StoragePtr packed_left, few_left, buffer;
   std::int64_t left_bytes = 0, right_bytes = 0, table_bytes = 0, buffer_bytes = 0;
   std::int64_t bytes() const { return left_bytes + right_bytes + table_bytes + buffer_bytes; }

@@ -1,5 +1,6 @@
 #include "pack.h"
 
+#include <llvm/IR/IRBuilder.h>
 #include <llvm/IR/Intrinsics.h>
 
 #include "conversions.h"
@@ -265,37 +266,23 @@ class Packer {
   Value *to_ = nullptr, *table_ = nullptr, *k_ = nullptr, *columns_ = nullptr, *units_ = nullptr;
 };
 
-llvm::Function *make_pack(llvm::Module &module, const std::string &name,
-                          const FunctionMaker &make) {
-  llvm::LLVMContext &context = module.getContext();
-  llvm::Type *word = llvm::Type::getInt64Ty(context), *pointer = llvm::PointerType::get(context, 0);
-  auto *type = llvm::FunctionType::get(llvm::Type::getVoidTy(context),
-                                       {pointer, pointer, word, word}, false);
-  llvm::Function *function = make(type, name);
-  function->addFnAttr(llvm::Attribute::NoInline);
-  function->addParamAttr(0, llvm::Attribute::NoAlias);
-  function->addParamAttr(1, llvm::Attribute::NoAlias);
-  return function;
+Kernel make_kernel(const char *name, const Machine &machine, const Atom &atom, Type from,
+                   void (Packer::*pack)()) {
+  return {name + to_string(from) + "." + atom.name, "ppww", [=, &atom](llvm::Function *function) {
+            function->addParamAttr(0, llvm::Attribute::NoAlias);
+            function->addParamAttr(1, llvm::Attribute::NoAlias);
+            (Packer(function, machine, atom, from).*pack)();
+          }};
 }
 
 }  // namespace
 
-llvm::Function *pack_rows_function(llvm::Module &module, const Machine &machine, const Atom &atom,
-                                   Type from, const FunctionMaker &make) {
-  const std::string name = "pit.pack.rows." + to_string(from) + "." + atom.name;
-  if (llvm::Function *made = module.getFunction(name)) return made;
-  llvm::Function *f = make_pack(module, name, make);
-  Packer(f, machine, atom, from).pack_rows();
-  return f;
+Kernel pack_rows_kernel(const Machine &machine, const Atom &atom, Type from) {
+  return make_kernel("pit.pack.rows.", machine, atom, from, &Packer::pack_rows);
 }
 
-llvm::Function *pack_columns_function(llvm::Module &module, const Machine &machine,
-                                      const Atom &atom, Type from, const FunctionMaker &make) {
-  const std::string name = "pit.pack.columns." + to_string(from) + "." + atom.name;
-  if (llvm::Function *made = module.getFunction(name)) return made;
-  llvm::Function *f = make_pack(module, name, make);
-  Packer(f, machine, atom, from).pack_columns();
-  return f;
+Kernel pack_columns_kernel(const Machine &machine, const Atom &atom, Type from) {
+  return make_kernel("pit.pack.columns.", machine, atom, from, &Packer::pack_columns);
 }
 
 }  // namespace pit::host

@@ -9,12 +9,10 @@ namespace pit::host {
 /// void f(ptr to, ptr rows, i64 k, i64 columns): to = panels of the `from` elements rows[l][j], l <
 /// k, j < columns, where rows is a table of pointers. Elements are converted to atom.right. A last
 /// unit that k does not fill ends in zeros; columns that a last panel has too much hold anything.
-llvm::Function *pack_rows_function(llvm::Module &module, const Machine &machine, const Atom &atom,
-                                   Type from, const FunctionMaker &make);
+Kernel pack_rows_kernel(const Machine &machine, const Atom &atom, Type from);
 
 /// The same of the elements columns[j][l], for operands that lie along k. The table has a readable
 /// column for every column of the last panel.
-llvm::Function *pack_columns_function(llvm::Module &module, const Machine &machine,
-                                      const Atom &atom, Type from, const FunctionMaker &make);
+Kernel pack_columns_kernel(const Machine &machine, const Atom &atom, Type from);
 
 }  // namespace pit::host

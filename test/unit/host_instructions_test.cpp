@@ -5,10 +5,13 @@
 #include <pit/pit.h>
 #include <unistd.h>
 
+#include <iterator>
+#include <map>
 #include <regex>
 #include <sstream>
 
 #include "codegen/emit/optimise.h"
+#include "codegen/host/micro_kernel.h"
 #include "codegen/lower/lower.h"
 #include "host_run.h"
 #include "test/programs.h"
@@ -16,12 +19,20 @@
 namespace pit::host {
 namespace {
 
+std::string assembly(const Kernel &kernel, const Machine &machine) {
+  const KernelModule code = generate_kernel(kernel, machine);
+  emit::optimise(*code.module, machine);
+  return emit::assembly_of(*code.module, machine);
+}
+
 std::string assembly(const Pipeline &pipeline, const std::string &target) {
   const ir::Module module = lower::lower(pipeline, Target(target));
   const Machine machine = machine_of(Target(target));
   GeneratedModule generated = generate(module, machine, row_major_variant(module));
   emit::optimise(*generated.module, machine);
-  return emit::assembly_of(*generated.module, machine);
+  std::string text = emit::assembly_of(*generated.module, machine);
+  for (const Kernel &kernel : generated.kernels) text += assembly(kernel, machine);
+  return text;
 }
 
 // The first line that matches, or "".
@@ -44,6 +55,35 @@ TEST_CASE("code has only instructions of its target") {
     const std::string avx2 = assembly(p, "x86-64-linux-avx2");
     CHECK(line_with(avx2, beyond_avx2) == "");
     CHECK(line_with(avx2, ymm) != "");
+  }
+}
+
+// Instructions that match, in the whole text.
+std::ptrdiff_t count(const std::string &text, const std::regex &wanted) {
+  return std::distance(std::sregex_iterator(text.begin(), text.end(), wanted), {});
+}
+
+TEST_CASE("sums of an atom stay in registers") {
+  const Machine machine = machine_of(Target("x86-64-linux-avx512_bf16-avx512_vnni"));
+  const std::map<AtomKind, std::string> instructions{{AtomKind::MultiplyAdd, "vfmadd"},
+                                                     {AtomKind::DotBfloat16, "vdpbf16ps"},
+                                                     {AtomKind::DotInt16, "vpdpwssd"},
+                                                     {AtomKind::DotInt8, "vpdpbusd"}};
+  for (const Atom &atom : atoms()) {
+    if (atom.vector_bytes != 64 || atom.type == float64 || !atom.type.is_float()) {
+      if (atom.feature != "avx512_vnni") continue;
+    }
+    CAPTURE(atom.name);
+    const bool offset = atom.kind == AtomKind::DotInt8;
+    const std::string text = assembly(rows_kernel(machine, atom, offset, atom.type), machine);
+    const std::string &name = instructions.at(atom.kind);
+    // One for each vector of sums, in blocks of all rows and of 8, 4, 2 and 1.
+    int rows = atom.rows;
+    for (int h = 8; h > 0; h /= 2) rows += h < atom.rows ? h : 0;
+    const int blocks = atom.rows > 8 ? 5 : 4;
+    const int expected = (rows + (offset ? blocks : 0)) * atom.vectors();
+    CHECK(count(text, std::regex("\\t" + name)) == expected);
+    CHECK(line_with(text, std::regex("^\\tv[a-z0-9]+\\t.*%rsp")) == "");
   }
 }
 

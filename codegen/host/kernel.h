@@ -1,0 +1,38 @@
+// Kernels: functions of generated code that depend on no program.
+#pragma once
+
+#include <llvm/IR/LLVMContext.h>
+#include <llvm/IR/Module.h>
+
+#include <functional>
+#include <memory>
+#include <string>
+
+#include "machine.h"
+
+namespace pit::host {
+
+/// A function that depends on the machine alone. It is compiled once in a process and linked to
+/// every operator that calls it.
+struct Kernel {
+  std::string name;        ///< for one machine the same name is the same function
+  std::string parameters;  ///< a letter for each: 'w' a 64-bit integer, 'p' a pointer
+  std::function<void(llvm::Function *)> emit;  ///< makes the body
+};
+
+/// A new function for the machine: its instructions, its vector width.
+llvm::Function *make_function(llvm::Module &module, const Machine &machine,
+                              llvm::FunctionType *type, const std::string &name,
+                              llvm::GlobalValue::LinkageTypes linkage);
+
+/// The kernel as an external function of `module`, which does not define it. Made once a module.
+llvm::Function *declare_kernel(llvm::Module &module, const Machine &machine, const Kernel &kernel);
+
+/// A module that defines the kernel, not optimised.
+struct KernelModule {
+  std::unique_ptr<llvm::LLVMContext> context;
+  std::unique_ptr<llvm::Module> module;
+};
+KernelModule generate_kernel(const Kernel &kernel, const Machine &machine);
+
+}  // namespace pit::host
