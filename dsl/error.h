@@ -7,8 +7,8 @@
 
 namespace pit {
 
-/// The user's program or schedule is not legal. The message carries the user's file and line, the Func
-/// or operator, the rule that is broken and what would be legal.
+/// The user's program or schedule is not legal. The message carries the user's file and line, the
+/// Func or operator, the rule that is broken and what would be legal.
 class CompileError : public std::runtime_error {
  public:
   CompileError(const std::string &message, std::source_location where);
@@ -28,7 +28,8 @@ class RuntimeError : public std::runtime_error {
 /// A bug in pit. The message carries our file and line.
 class InternalError : public std::logic_error {
  public:
-  InternalError(const std::string &message, std::source_location where = std::source_location::current());
+  InternalError(const std::string &message,
+                std::source_location where = std::source_location::current());
 };
 
 /// Throws InternalError when `condition` is false.

@@ -5,7 +5,8 @@
 
 namespace pit {
 
-/// float to / from the bits of IEEE binary16 and bfloat16; rounding is to nearest even, NaN stays NaN (quiet).
+/// float to / from the bits of IEEE binary16 and bfloat16; rounding is to nearest even, NaN stays
+/// NaN (quiet).
 std::uint16_t float_to_float16_bits(float value);
 float float16_bits_to_float(std::uint16_t bits);
 std::uint16_t float_to_bfloat16_bits(float value);

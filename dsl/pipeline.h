@@ -16,7 +16,14 @@ namespace pit {
 
 /// One argument of a compiled pipeline.
 struct Argument {
-  enum class Kind : std::uint8_t { InputTensor, Scalar, OutputTensor, IndexOffsets, IndexCoordinates, IndexCount };
+  enum class Kind : std::uint8_t {
+    InputTensor,
+    Scalar,
+    OutputTensor,
+    IndexOffsets,
+    IndexCoordinates,
+    IndexCount
+  };
   Kind kind;
   std::string name;
   Type type;
@@ -30,13 +37,14 @@ struct Argument {
 
 class Callable;
 
-/// The outputs of an algorithm, with the schedule that the Funcs carry or one given by `with`. A value; copies share Funcs.
+/// The outputs of an algorithm, with the schedule that the Funcs carry or one given by `with`. A
+/// value; copies share Funcs.
 class Pipeline {
  public:
   /// Outputs are distinct, defined Funcs. `indices` become outputs too: offsets int32[groups + 1],
   /// coordinates int32[capacity] (element coordinates on the axis) and count int32[1] each.
-  Pipeline(std::initializer_list<Func> outputs, std::initializer_list<SparseIndex> indices = {}, std::string name = "",
-           std::source_location where = std::source_location::current());
+  Pipeline(std::initializer_list<Func> outputs, std::initializer_list<SparseIndex> indices = {},
+           std::string name = "", std::source_location where = std::source_location::current());
 
   const std::string &name() const { return name_; }  ///< default: the first output's name
   const std::vector<FuncPtr> &outputs() const { return outputs_; }
@@ -44,9 +52,9 @@ class Pipeline {
 
   /// Every Func that the outputs reach (hidden ones too), producers before consumers.
   std::vector<FuncPtr> funcs() const;
-  /// Input tensors and scalars in order of first use (walking funcs() in order, then schedule), then outputs: one tensor
-  /// for each component of each output Func, then the indices. The rank of an output that is
-  /// store_compact is that of its compact layout.
+  /// Input tensors and scalars in order of first use (walking funcs() in order, then schedule),
+  /// then outputs: one tensor for each component of each output Func, then the indices. The rank of
+  /// an output that is store_compact is that of its compact layout.
   std::vector<Argument> signature() const;
 
   Schedule schedule() const;
@@ -54,11 +62,13 @@ class Pipeline {
   Pipeline with(const Schedule &schedule) const;
 
   /// For every definition: rule, proof, index kind, staging, atoms; for people.
-  std::string explain(const Target &target = {}, std::source_location where = std::source_location::current()) const;
+  std::string explain(const Target &target = {},
+                      std::source_location where = std::source_location::current()) const;
 
-  /// Compiles for all shapes. Arguments of a call come in the order of signature(), or in that of `inputs`
-  /// (which must name every input once) followed by the outputs. Defined in codegen/emit.
-  Callable compile(const Target &target = {}, std::source_location where = std::source_location::current()) const;
+  /// Compiles for all shapes. Arguments of a call come in the order of signature(), or in that of
+  /// `inputs` (which must name every input once) followed by the outputs. Defined in codegen/emit.
+  Callable compile(const Target &target = {},
+                   std::source_location where = std::source_location::current()) const;
   Callable compile(const std::vector<std::string> &inputs, const Target &target = {},
                    std::source_location where = std::source_location::current()) const;
 

@@ -14,8 +14,9 @@ template <class T>
 constexpr Type type_of();
 
 /// An input tensor with declared element type and rank. Extents, and strides not declared here, are
-/// known at run time. Data that does not meet a declared stride or alignment is refused at the call;
-/// with nothing declared any strides (transposed, sliced, broadcast) and any alignment are accepted.
+/// known at run time. Data that does not meet a declared stride or alignment is refused at the
+/// call; with nothing declared any strides (transposed, sliced, broadcast) and any alignment are
+/// accepted.
 class TensorParam {
  public:
   using Location = std::source_location;
@@ -33,8 +34,10 @@ class TensorParam {
   Expr operator()(Expr a, Expr b, Location where = Location::current()) const;
   Expr operator()(Expr a, Expr b, Expr c, Location where = Location::current()) const;
   Expr operator()(Expr a, Expr b, Expr c, Expr d, Location where = Location::current()) const;
-  Expr operator()(Expr a, Expr b, Expr c, Expr d, Expr e, Location where = Location::current()) const;
-  Expr operator()(Expr a, Expr b, Expr c, Expr d, Expr e, Expr f, Location where = Location::current()) const;
+  Expr operator()(Expr a, Expr b, Expr c, Expr d, Expr e,
+                  Location where = Location::current()) const;
+  Expr operator()(Expr a, Expr b, Expr c, Expr d, Expr e, Expr f,
+                  Location where = Location::current()) const;
 
   /// A dimension's declared constraints.
   class Dim {
@@ -65,7 +68,9 @@ class Param {
       : node_(std::make_shared<ParamNode>(ParamNode{std::move(name), type_of<T>()})) {
     check_name("Param", node_->name, where);
   }
-  operator Expr() const { return Expr(std::make_shared<ParamRef>(node_), {}); }  // NOLINT: a value in expressions
+  operator Expr() const {
+    return Expr(std::make_shared<ParamRef>(node_), {});
+  }  // NOLINT: a value in expressions
   const ParamPtr &node() const { return node_; }
 
  private:
@@ -74,11 +79,16 @@ class Param {
 
 template <class T>
 constexpr Type type_of() {
-  if constexpr (std::is_same_v<T, bool>) return boolean;
-  else if constexpr (std::is_same_v<T, float16_t>) return float16;
-  else if constexpr (std::is_same_v<T, bfloat16_t>) return bfloat16;
-  else if constexpr (std::is_same_v<T, float>) return float32;
-  else if constexpr (std::is_same_v<T, double>) return float64;
+  if constexpr (std::is_same_v<T, bool>)
+    return boolean;
+  else if constexpr (std::is_same_v<T, float16_t>)
+    return float16;
+  else if constexpr (std::is_same_v<T, bfloat16_t>)
+    return bfloat16;
+  else if constexpr (std::is_same_v<T, float>)
+    return float32;
+  else if constexpr (std::is_same_v<T, double>)
+    return float64;
   else {
     static_assert(std::is_integral_v<T>, "not an element type of pit");
     return Type{std::is_signed_v<T> ? Type::Kind::Int : Type::Kind::UInt, sizeof(T) * 8};

@@ -14,20 +14,22 @@ extern "C" {
 
 typedef enum pit_status {
   PIT_OK = 0,
-  PIT_ERROR_ARGUMENT = 1,  /* rank, type, shape, stride, device, null */
-  PIT_ERROR_DATA = 2,      /* a Check of the pipeline failed: key out of range, bounds */
-  PIT_ERROR_CAPACITY = 3,  /* a sparse index did not fit */
-  PIT_ERROR_MEMORY = 4     /* no workspace */
+  PIT_ERROR_ARGUMENT = 1, /* rank, type, shape, stride, device, null */
+  PIT_ERROR_DATA = 2,     /* a Check of the pipeline failed: key out of range, bounds */
+  PIT_ERROR_CAPACITY = 3, /* a sparse index did not fit */
+  PIT_ERROR_MEMORY = 4    /* no workspace */
 } pit_status;
 
-/* for i in [0, n): body(closure, i), in any order, in parallel; returns when all are done. May be called from body. */
+/* for i in [0, n): body(closure, i), in any order, in parallel; returns when all are done. May be
+ * called from body. */
 typedef void (*pit_loop_body)(void *closure, int64_t i);
 typedef void (*pit_parallel_hook)(void *user, int64_t n, pit_loop_body body, void *closure);
 
 #define PIT_MAX_VALUES 8
 #define PIT_MAX_STAGES 64
 
-/* One call of a pipeline. Owned by the caller; used by one call at a time. pit_call_initialise sets the defaults. */
+/* One call of a pipeline. Owned by the caller; used by one call at a time. pit_call_initialise sets
+ * the defaults. */
 typedef struct pit_call {
   pit_parallel_hook parallel; /* default: the runtime's own thread pool */
   void *parallel_user;
@@ -36,50 +38,58 @@ typedef struct pit_call {
   void *allocate_user;
 
   /* Result. The first report stays (reports race safely). */
-  int32_t status;     /* pit_status; accessed atomically while running */
-  int32_t check;      /* which Check of the module: an index into its messages */
+  int32_t status; /* pit_status; accessed atomically while running */
+  int32_t check;  /* which Check of the module: an index into its messages */
   int64_t values[PIT_MAX_VALUES];
-  const char *index_name; /* for PIT_ERROR_CAPACITY and key errors: the index; points into the module */
+  const char
+      *index_name; /* for PIT_ERROR_CAPACITY and key errors: the index; points into the module */
 
   /* Statistics. */
   int64_t workspace_bytes, peak_workspace_bytes;
-  int32_t profile;                       /* non-zero: fill the next two */
+  int32_t profile; /* non-zero: fill the next two */
   int64_t stage_nanoseconds[PIT_MAX_STAGES];
-  double statistics[PIT_MAX_STAGES];     /* what the module records, e.g. kept and candidate micro-tiles */
+  double
+      statistics[PIT_MAX_STAGES]; /* what the module records, e.g. kept and candidate micro-tiles */
 } pit_call;
 
-typedef int32_t (*pit_function)(pit_call *call, const DLTensor *const *tensors, const void *const *scalars);
+typedef int32_t (*pit_function)(pit_call *call, const DLTensor *const *tensors,
+                                const void *const *scalars);
 
 void pit_call_initialise(pit_call *call);
 
 /* Records a failure if none is recorded yet. Thread-safe. values: count <= PIT_MAX_VALUES. */
-void pit_report(pit_call *call, int32_t status, int32_t check, const int64_t *values, int32_t count);
+void pit_report(pit_call *call, int32_t status, int32_t check, const int64_t *values,
+                int32_t count);
 
 /* Workspaces. NULL after reporting PIT_ERROR_MEMORY. bytes 0 gives a valid pointer. Thread-safe. */
 void *pit_workspace(pit_call *call, int64_t bytes);
 void pit_workspace_release(pit_call *call, void *memory);
-/* Gives the memory that the default allocator keeps for later calls (at most 256 MB) back to the system. Thread-safe. */
+/* Gives the memory that the default allocator keeps for later calls (at most 256 MB) back to the
+ * system. Thread-safe. */
 void pit_trim(void);
 
 void pit_parallel_for(pit_call *call, int64_t n, pit_loop_body body, void *closure);
 
 int64_t pit_nanoseconds(void); /* monotonic clock */
 
-/* The statements IndexPlace, IndexSort and Prefix of the tile IR; see codegen/ir/ir.h for the contract. Null pointers:
- * not given or not wanted. Return the total number of entries including padding, or -1 after reporting, with check -1
- * and index_name set: PIT_ERROR_CAPACITY {needed, capacity}, where entries and coordinates must also fit int32, or
- * PIT_ERROR_DATA {key, position, groups} for the first key out of range. After a failure the arrays hold no index. */
-int64_t pit_index_place(pit_call *call, const char *index_name, const uint8_t *marks, const int64_t *mark_offsets,
-                        const int64_t *first, int64_t groups, int64_t length, int64_t micro, int64_t align,
-                        int64_t capacity, int32_t *offsets, int32_t *counts, int32_t *coordinates, int32_t *position,
+/* The statements IndexPlace, IndexSort and Prefix of the tile IR; see codegen/ir/ir.h for the
+ * contract. Null pointers: not given or not wanted. Return the total number of entries including
+ * padding, or -1 after reporting, with check -1 and index_name set: PIT_ERROR_CAPACITY {needed,
+ * capacity}, where entries and coordinates must also fit int32, or PIT_ERROR_DATA {key, position,
+ * groups} for the first key out of range. After a failure the arrays hold no index. */
+int64_t pit_index_place(pit_call *call, const char *index_name, const uint8_t *marks,
+                        const int64_t *mark_offsets, const int64_t *first, int64_t groups,
+                        int64_t length, int64_t micro, int64_t align, int64_t capacity,
+                        int32_t *offsets, int32_t *counts, int32_t *coordinates, int32_t *position,
                         uint8_t *full);
-int64_t pit_index_sort(pit_call *call, const char *index_name, const int64_t *keys, int64_t length, int64_t groups,
-                       int64_t align, int64_t capacity, int32_t *offsets, int32_t *counts, int32_t *coordinates,
-                       int32_t *position);
+int64_t pit_index_sort(pit_call *call, const char *index_name, const int64_t *keys, int64_t length,
+                       int64_t groups, int64_t align, int64_t capacity, int32_t *offsets,
+                       int32_t *counts, int32_t *coordinates, int32_t *position);
 void pit_prefix(int64_t *destination, const int64_t *source, int64_t length);
 
-/* The runtime's own thread pool (pthread): pit_set_threads(0) = one per core. Workers start on first use. A loop inside
- * a loop runs on the calling thread or on idle workers; never deadlocks. Two callers share the workers. */
+/* The runtime's own thread pool (pthread): pit_set_threads(0) = one per core. Workers start on
+ * first use. A loop inside a loop runs on the calling thread or on idle workers; never deadlocks.
+ * Two callers share the workers. */
 void pit_set_threads(int32_t threads);
 int32_t pit_threads(void);
 void pit_thread_pool_for(void *user, int64_t n, pit_loop_body body, void *closure);

@@ -129,8 +129,7 @@ std::optional<std::string> build_index(const IndexSort &sort, Evaluator *evaluat
       return builder.fail(lists.size(), length,
                           "the key of the sparse index " + sort.index_name + " at position " +
                               std::to_string(p) + " is " + std::to_string(key < 0 ? key + 1 : key) +
-                              ", outside [0, " +
-                              std::to_string(groups) + ")");
+                              ", outside [0, " + std::to_string(groups) + ")");
     }
     if (key >= 0) lists[static_cast<std::size_t>(key)].push_back({p, p, true});
   }

@@ -44,11 +44,11 @@ class Stmt {
 
 // Adding a statement = a row here, a struct below, and a case in printer, parser, verifier,
 // interpreter, back ends.
-#define PIT_STATEMENTS(X)                                                                        \
-  X(Block)                                                                                       \
-  X(For)                                                                                         \
-  X(Axes) X(Let) X(If) X(Allocate) X(Store) X(Mma) X(Check) X(IndexPlace) X(IndexSort) X(Prefix) \
-      X(Stage)
+#define PIT_STATEMENTS(X) \
+  X(Block)                \
+  X(For)                  \
+  X(Axes)                 \
+  X(Let) X(If) X(Allocate) X(Store) X(Mma) X(Check) X(IndexPlace) X(IndexSort) X(Prefix) X(Stage)
 
 enum class StmtKind : std::uint8_t {
 #define PIT_ENUM(name) name,
@@ -236,17 +236,17 @@ struct Check final : StmtNode {
 };
 
 /// Turns marks into a sparse index, groups in parallel, coordinates ascending (see design.md
-/// The sparse index). Group g's candidates are marks[start(g) + j], 0 <= j < length(g), where start = g *
-/// length without `mark_offsets` and mark_offsets[g] with it (then length(g) = mark_offsets[g+1] -
-/// mark_offsets[g]). A mark is uint8: bit 0 = any iteration of the micro-tile passes, bit 1 = some
-/// iteration fails. Writes, for kept candidates j in order: coordinates[e] = first(g) + j * micro
-/// (int32), full[e] = not bit 1 (uint8), position[start(g) + j] = e or -1 (int32); offsets[g] =
-/// first entry of g, offsets[groups] = end of the last; counts[g] = kept entries (both int32).
-/// offsets[g+1] - offsets[g] is counts[g] rounded up to `align`; padding entries hold coordinate
-/// -1. More entries than `capacity` (the extent of coordinates) is reported and fails the call.
-/// When the call fails here, offsets and counts are all zero, so that what is sized by them is
-/// empty. Null storages are not wanted. `first` gives the first coordinate of group g (int64
-/// storage, null = 0).
+/// The sparse index). Group g's candidates are marks[start(g) + j], 0 <= j < length(g), where start
+/// = g * length without `mark_offsets` and mark_offsets[g] with it (then length(g) =
+/// mark_offsets[g+1] - mark_offsets[g]). A mark is uint8: bit 0 = any iteration of the micro-tile
+/// passes, bit 1 = some iteration fails. Writes, for kept candidates j in order: coordinates[e] =
+/// first(g) + j * micro (int32), full[e] = not bit 1 (uint8), position[start(g) + j] = e or -1
+/// (int32); offsets[g] = first entry of g, offsets[groups] = end of the last; counts[g] = kept
+/// entries (both int32). offsets[g+1] - offsets[g] is counts[g] rounded up to `align`; padding
+/// entries hold coordinate -1. More entries than `capacity` (the extent of coordinates) is reported
+/// and fails the call. When the call fails here, offsets and counts are all zero, so that what is
+/// sized by them is empty. Null storages are not wanted. `first` gives the first coordinate of
+/// group g (int64 storage, null = 0).
 struct IndexPlace final : StmtNode {
   static constexpr StmtKind kKind = StmtKind::IndexPlace;
   StoragePtr marks, mark_offsets, first;
@@ -276,8 +276,8 @@ struct IndexPlace final : StmtNode {
 /// The same from keys: position p (0 <= p < length) belongs to group keys[p] (int64; -1 = dropped),
 /// positions ascending within a group (a parallel stable counting sort). Writes coordinates[e] = p,
 /// position[p] = e or -1, offsets, counts as IndexPlace (all zero on failure). A key outside [-1,
-/// groups) is reported with its position and its value, of which those below -1 stand for one more: -2
-/// for a key of -1 that is not dropped.
+/// groups) is reported with its position and its value, of which those below -1 stand for one more:
+/// -2 for a key of -1 that is not dropped.
 struct IndexSort final : StmtNode {
   static constexpr StmtKind kKind = StmtKind::IndexSort;
   StoragePtr keys;
@@ -323,7 +323,8 @@ struct Stage final : StmtNode {
       : StmtNode(kKind), name(std::move(n)), stage_kind(k), body(std::move(b)) {}
 };
 
-/// A lowered pipeline. A call whose outputs all have no element does nothing, whatever the body says.
+/// A lowered pipeline. A call whose outputs all have no element does nothing, whatever the body
+/// says.
 struct Module {
   std::string name;
   std::vector<StoragePtr> inputs;  ///< Space::Tensor, in the order of the signature

@@ -1,17 +1,18 @@
 // Tests that every access is in range, before anything is written.
 //
-// An access whose range is known from the loops costs one comparison of extents, whatever predicates that read data say:
-// those skip work, they do not make tensors smaller. An index that is data is tested iteration by iteration under
-// its predicates, over the loops that it and they read; so is an affine index that an affine predicate narrows
-// (where(t + 1 < n)), when the comparison of extents fails. Tests that need a computed stage come right behind it.
+// An access whose range is known from the loops costs one comparison of extents, whatever
+// predicates that read data say: those skip work, they do not make tensors smaller. An index that
+// is data is tested iteration by iteration under its predicates, over the loops that it and they
+// read; so is an affine index that an affine predicate narrows (where(t + 1 < n)), when the
+// comparison of extents fails. Tests that need a computed stage come right behind it.
 
 #include <algorithm>
 #include <set>
 
 #include "accesses.h"
+#include "dsl/loop_names.h"
 #include "emit.h"
 #include "interval.h"
-#include "dsl/loop_names.h"
 #include "linear.h"
 
 namespace pit::lower {
@@ -32,10 +33,12 @@ bool calls_stage(const Expr &e) {
 }
 
 /// The loops that `exprs` read, with those that their bounds read, outermost first.
-std::vector<AccessLoop> needed_loops(const std::vector<AccessLoop> &loops, std::vector<Expr> exprs) {
+std::vector<AccessLoop> needed_loops(const std::vector<AccessLoop> &loops,
+                                     std::vector<Expr> exprs) {
   std::vector<AccessLoop> needed;
   for (std::size_t i = loops.size(); i-- > 0;) {
-    const bool read = std::any_of(exprs.begin(), exprs.end(), [&](const Expr &e) { return uses(e, loops[i].var); });
+    const bool read = std::any_of(exprs.begin(), exprs.end(),
+                                  [&](const Expr &e) { return uses(e, loops[i].var); });
     if (!read) continue;
     needed.insert(needed.begin(), loops[i]);
     exprs.push_back(loops[i].range.min);
@@ -44,19 +47,22 @@ std::vector<AccessLoop> needed_loops(const std::vector<AccessLoop> &loops, std::
   return needed;
 }
 
-/// The conjuncts that may excuse an index: all for one that is data, else those without data that share a variable.
+/// The conjuncts that may excuse an index: all for one that is data, else those without data that
+/// share a variable.
 std::vector<Expr> relevant_guards(const Access &access, const Expr &index) {
   if (reads_data(index)) return access.guards;
   std::vector<Expr> relevant;
   for (const Expr &guard : access.guards) {
     const std::vector<VarPtr> variables = free_variables(guard);
-    const bool shares = std::any_of(variables.begin(), variables.end(), [&](const VarPtr &v) { return uses(index, v); });
+    const bool shares = std::any_of(variables.begin(), variables.end(),
+                                    [&](const VarPtr &v) { return uses(index, v); });
     if (shares && !reads_data(guard)) relevant.push_back(guard);
   }
   return relevant;
 }
 
-/// The index without the data that it adds; undefined when data and the variables of `ranges` meet otherwise than by adding.
+/// The index without the data that it adds; undefined when data and the variables of `ranges` meet
+/// otherwise than by adding.
 Expr without_added_data(const Expr &index, const VariableRanges &ranges) {
   Linear loops = linearize(index);
   for (const Linear::Term &term : loops.terms) {
@@ -94,30 +100,35 @@ void Emitter::emit_checks_before(const PlannedStage &stage) {
   }
 }
 
-/// Outputs that share loops have one shape, and components of a Tuple too; given lists are consistent.
+/// Outputs that share loops have one shape, and components of a Tuple too; given lists are
+/// consistent.
 Stmt Emitter::emit_output_shapes() {
   std::vector<Stmt> stmts;
   auto same = [&](const Expr &a, const Expr &b, const std::string &what) {
     if (equal(a, b)) return;
-    stmts.push_back(ir::make<ir::Check>(std::vector<VarPtr>{}, std::vector<Expr>{}, a == b, what + ": {0} and {1}",
-                                        std::vector<Expr>{a, b}));
+    stmts.push_back(ir::make<ir::Check>(std::vector<VarPtr>{}, std::vector<Expr>{}, a == b,
+                                        what + ": {0} and {1}", std::vector<Expr>{a, b}));
   };
   for (const auto &stage : plan_->stages) {
     for (std::size_t c = 1; c < stage->storages.size() && stage->is_output; ++c) {
       for (int d = 0; d < stage->storages[c]->rank; ++d) {
         same(make_extent(stage->storages[c], d), make_extent(stage->storages[0], d),
-             "outputs '" + stage->storages[c]->name + "' and '" + stage->storages[0]->name + "' of one Func differ in dimension " +
-                 std::to_string(d));
+             "outputs '" + stage->storages[c]->name + "' and '" + stage->storages[0]->name +
+                 "' of one Func differ in dimension " + std::to_string(d));
       }
     }
-    for (std::size_t i = 0; i < stage->func->args.size() && stage->is_output && !stage->compact; ++i) {
+    for (std::size_t i = 0; i < stage->func->args.size() && stage->is_output && !stage->compact;
+         ++i) {
       if (!stage->declared_bounds.contains(stage->func->args[i].get())) continue;
       const Range &range = stage->region[i];
       const Expr actual = make_extent(stage->storages[0], static_cast<int>(i));
       stmts.push_back(ir::make<ir::Check>(
-          std::vector<VarPtr>{}, std::vector<Expr>{}, range.min == constant(0) && range.extent == actual,
-          "output '" + stage->storages[0]->name + "' has extent {0} in dimension " + std::to_string(i) + ", but " + stage->name() +
-              ".bound declares " + stage->func->args[i]->name + " from {1} with extent {2}; an output starts at 0 and is covered whole",
+          std::vector<VarPtr>{}, std::vector<Expr>{},
+          range.min == constant(0) && range.extent == actual,
+          "output '" + stage->storages[0]->name + "' has extent {0} in dimension " +
+              std::to_string(i) + ", but " + stage->name() + ".bound declares " +
+              stage->func->args[i]->name +
+              " from {1} with extent {2}; an output starts at 0 and is covered whole",
           std::vector<Expr>{actual, range.min, range.extent}));
     }
     if (stage->is_output && stage->compact) check_compact_shape(*stage, &stmts);
@@ -127,9 +138,10 @@ Stmt Emitter::emit_output_shapes() {
       const auto it = std::find(args.begin(), args.end(), stage->func->args[i]);
       if (it == args.end()) continue;
       same(lower_expr(stage->region[i].extent, {}),
-           lower_expr(stage->consumer->region[static_cast<std::size_t>(it - args.begin())].extent, {}),
-           "outputs '" + stage->name() + "' and '" + stage->consumer->name() + "' share loop " + stage->func->args[i]->name +
-               " but differ in its extent");
+           lower_expr(stage->consumer->region[static_cast<std::size_t>(it - args.begin())].extent,
+                      {}),
+           "outputs '" + stage->name() + "' and '" + stage->consumer->name() + "' share loop " +
+               stage->func->args[i]->name + " but differ in its extent");
     }
   }
   return stmts.empty() ? Stmt() : ir::make_block(stmts);
@@ -147,15 +159,18 @@ void Emitter::check_compact_shape(const PlannedStage &stage, std::vector<Stmt> *
     }
     if (micro <= 1) continue;
     --dimension;
-    stmts->push_back(ir::make<ir::Check>(
-        std::vector<VarPtr>{}, std::vector<Expr>{}, make_extent(stage.storages[0], dimension) == constant(micro),
-        "output '" + stage.storages[0]->name + "' keeps micro-tiles of " + std::to_string(micro) + " of " + v->name +
-            " in dimension " + std::to_string(dimension) + ", whose extent is {0}",
-        std::vector<Expr>{make_extent(stage.storages[0], dimension)}));
+    stmts->push_back(
+        ir::make<ir::Check>(std::vector<VarPtr>{}, std::vector<Expr>{},
+                            make_extent(stage.storages[0], dimension) == constant(micro),
+                            "output '" + stage.storages[0]->name + "' keeps micro-tiles of " +
+                                std::to_string(micro) + " of " + v->name + " in dimension " +
+                                std::to_string(dimension) + ", whose extent is {0}",
+                            std::vector<Expr>{make_extent(stage.storages[0], dimension)}));
   }
 }
 
-/// Appends a stage of checks for each access of `stage` that needs one: of inputs alone, or those that read a stage.
+/// Appends a stage of checks for each access of `stage` that needs one: of inputs alone, or those
+/// that read a stage.
 void Emitter::emit_checks(const PlannedStage &stage, bool of_inputs_only) {
   for_each_access(*plan_, stage, [&](const Access &access) {
     if (!access.tensor && !access.stage) return;
@@ -174,12 +189,15 @@ void Emitter::emit_checks(const PlannedStage &stage, bool of_inputs_only) {
         if (access.is_store && !access.stage->is_output && reads_data(access.indices[d])) continue;
         low_limit = access.stage->region[d].min;
         extent = access.stage->region[d].extent;
-        name = access.stage->is_output ? "output '" + access.stage->name() + "'" : "'" + access.stage->name() + "'";
+        name = access.stage->is_output ? "output '" + access.stage->name() + "'"
+                                       : "'" + access.stage->name() + "'";
       } else {
         // Otherwise its region is what the uses take, if their arithmetic does not wrap.
-        const bool declared = access.stage->declared_bounds.contains(access.stage->func->args[d].get());
+        const bool declared =
+            access.stage->declared_bounds.contains(access.stage->func->args[d].get());
         const bool at_root = access.stage->level == Level::Root && !access.stage->is_top_k();
-        if (!declared && !(at_root && range_of(access, access.indices[d]).exact.defined())) continue;
+        if (!declared && !(at_root && range_of(access, access.indices[d]).exact.defined()))
+          continue;
         low_limit = access.stage->region[d].min;
         extent = access.stage->region[d].extent;
         name = "'" + access.stage->name() + "'" + (declared ? " (as declared by bound)" : "");
@@ -198,7 +216,8 @@ Emitter::IndexRange Emitter::range_of(const Access &access, const Expr &index) c
   };
   for (const AccessLoop &loop : needed_loops(access.loops, {index})) {
     const Expr behind = loop.range.min + loop.range.extent;
-    const Interval low = interval_of(loop.range.min, ranges, *plan_, true), end = interval_of(behind, ranges, *plan_, true);
+    const Interval low = interval_of(loop.range.min, ranges, *plan_, true),
+                   end = interval_of(behind, ranges, *plan_, true);
     known &= low.bounded() && end.bounded();
     if (low.bounded() && end.bounded()) require(cannot_wrap(behind, ranges, *plan_));
     ranges[loop.var.get()] = {low.low, end.high.defined() ? end.high - constant(1) : Expr()};
@@ -207,8 +226,8 @@ Emitter::IndexRange Emitter::range_of(const Access &access, const Expr &index) c
   return {interval_of(index, ranges, *plan_, false), exact, known};
 }
 
-void Emitter::check_index(const Access &access, std::size_t dimension, const std::string &name, const Expr &low_limit,
-                          const Expr &extent, bool of_inputs_only) {
+void Emitter::check_index(const Access &access, std::size_t dimension, const std::string &name,
+                          const Expr &low_limit, const Expr &extent, bool of_inputs_only) {
   const Expr &index = access.indices[dimension];
   const std::vector<Expr> guards = relevant_guards(access, index);
   std::vector<Expr> with_guards = guards;
@@ -216,7 +235,8 @@ void Emitter::check_index(const Access &access, std::size_t dimension, const std
   const std::vector<AccessLoop> loops = needed_loops(access.loops, with_guards);
   bool needs_stage = false;
   for (const Expr &e : with_guards) needs_stage |= calls_stage(e);
-  for (const AccessLoop &loop : loops) needs_stage |= calls_stage(loop.range.min) || calls_stage(loop.range.extent);
+  for (const AccessLoop &loop : loops)
+    needs_stage |= calls_stage(loop.range.min) || calls_stage(loop.range.extent);
 
   const auto [range, exact, known] = range_of(access, index);
   Expr nothing_runs;
@@ -242,20 +262,26 @@ void Emitter::check_index(const Access &access, std::size_t dimension, const std
   // A range that is known needs no computed stage to be tested, only to be excused by a predicate.
   const bool now = needs_stage ? !of_inputs_only : of_inputs_only;
   if (!now) return;
-  if (!guards.empty() && !reads_data(index) && access.tensor) narrowed_.insert({access.tensor.get(), static_cast<int>(dimension)});
+  if (!guards.empty() && !reads_data(index) && access.tensor)
+    narrowed_.insert({access.tensor.get(), static_cast<int>(dimension)});
   std::string key = name + std::to_string(dimension) + to_string(index);
-  for (const AccessLoop &loop : loops) key += "|" + loop.var->name + to_string(loop.range.min) + ":" + to_string(loop.range.extent);
+  for (const AccessLoop &loop : loops)
+    key += "|" + loop.var->name + to_string(loop.range.min) + ":" + to_string(loop.range.extent);
   for (const Expr &g : guards) key += "&" + to_string(g);
   if (!checked_.insert(key).second) return;
 
-  const std::string who = definition_name(*access.site->func, access.definition) + (access.is_store ? " stores to " : " reads ") + name;
-  if (guards.empty() && surely.defined() && !exact.defined() && takes_its_whole_range(access, index)) {
+  const std::string who = definition_name(*access.site->func, access.definition) +
+                          (access.is_store ? " stores to " : " reads ") + name;
+  if (guards.empty() && surely.defined() && !exact.defined() &&
+      takes_its_whole_range(access, index)) {
     // The range alone decides.
     append(ir::make<ir::Stage>(
         access.site->name() + ".bounds", ir::StageKind::Check,
         ir::make<ir::Check>(std::vector<VarPtr>{}, std::vector<Expr>{}, lower_expr(surely, {}),
-                            who + " at {0} to {1} in dimension " + std::to_string(dimension) + ", which goes from {2} to {3}",
-                            std::vector<Expr>{lower_expr(range.low, {}), lower_expr(range.high, {}), lower_expr(low_limit, {}),
+                            who + " at {0} to {1} in dimension " + std::to_string(dimension) +
+                                ", which goes from {2} to {3}",
+                            std::vector<Expr>{lower_expr(range.low, {}), lower_expr(range.high, {}),
+                                              lower_expr(low_limit, {}),
                                               lower_expr(low_limit + extent - constant(1), {})})));
     return;
   }
@@ -268,9 +294,11 @@ void Emitter::check_index(const Access &access, std::size_t dimension, const std
     const Expr value = substitute(low, scope.from, scope.to) + make_variable(variables.back());
     scope.from.push_back(loop.var);
     scope.to.push_back(value);
-    if (uses(index, loop.var) || shown.size() < 4) shown.push_back({scope.to.back(), loop.var->name});
+    if (uses(index, loop.var) || shown.size() < 4)
+      shown.push_back({scope.to.back(), loop.var->name});
   }
-  std::string message = who + " at index {0} of dimension " + std::to_string(dimension) + ", whose extent is {1}";
+  std::string message =
+      who + " at index {0} of dimension " + std::to_string(dimension) + ", whose extent is {1}";
   for (std::size_t i = 0; i < shown.size() && i < 5; ++i) {
     message += (i == 0 ? ", at " : ", ") + shown[i].second + " = {" + std::to_string(i + 2) + "}";
   }
@@ -284,8 +312,10 @@ void Emitter::check_index(const Access &access, std::size_t dimension, const std
       const Expr value = to_int64(lower_expr(index, scope));
       const Expr low = lower_expr(low_limit, {}), high = low + lower_expr(extent, {});
       std::vector<Expr> values{value, lower_expr(extent, {})};
-      for (std::size_t k = 0; k < shown.size() && k < 5; ++k) values.push_back(lower_expr(shown[k].first, {}));
-      return ir::make<ir::Check>(std::vector<VarPtr>{}, std::vector<Expr>{}, value >= low && value < high, message, values);
+      for (std::size_t k = 0; k < shown.size() && k < 5; ++k)
+        values.push_back(lower_expr(shown[k].first, {}));
+      return ir::make<ir::Check>(std::vector<VarPtr>{}, std::vector<Expr>{},
+                                 value >= low && value < high, message, values);
     });
   };
   Stmt body = inside(0);
@@ -293,8 +323,9 @@ void Emitter::check_index(const Access &access, std::size_t dimension, const std
     Scope outer;
     outer.from.assign(scope.from.begin(), scope.from.begin() + static_cast<std::ptrdiff_t>(i));
     outer.to.assign(scope.to.begin(), scope.to.begin() + static_cast<std::ptrdiff_t>(i));
-    body = ir::make<ir::For>(variables[i], constant(0), lower_expr(loops[i].range.extent, outer),
-                             i == 0 && loops.size() > 1 ? ir::ForKind::Parallel : ir::ForKind::Serial, body);
+    body = ir::make<ir::For>(
+        variables[i], constant(0), lower_expr(loops[i].range.extent, outer),
+        i == 0 && loops.size() > 1 ? ir::ForKind::Parallel : ir::ForKind::Serial, body);
   }
   if (surely.defined()) body = ir::make<ir::If>(!lower_expr(surely, {}), body);
   if (const StoragePtr fine = emit_coarse_check(access, index, loops, low_limit, extent)) {
@@ -303,70 +334,91 @@ void Emitter::check_index(const Access &access, std::size_t dimension, const std
   append(ir::make<ir::Stage>(access.site->name() + ".bounds", ir::StageKind::Check, body));
 }
 
-/// When the data of an index varies with fewer iterations than the index and its predicates (block_offset(i / 64) + lane),
-/// its range is tested first without predicates, once for each datum. Returns where 1 stands if all is in range; null when
-/// that would test as many iterations as the exact check.
-StoragePtr Emitter::emit_coarse_check(const Access &access, const Expr &index, const std::vector<AccessLoop> &all,
-                                      const Expr &low_limit, const Expr &extent) {
+/// When the data of an index varies with fewer iterations than the index and its predicates
+/// (block_offset(i / 64) + lane), its range is tested first without predicates, once for each
+/// datum. Returns where 1 stands if all is in range; null when that would test as many iterations
+/// as the exact check.
+StoragePtr Emitter::emit_coarse_check(const Access &access, const Expr &index,
+                                      const std::vector<AccessLoop> &all, const Expr &low_limit,
+                                      const Expr &extent) {
   std::vector<Expr> data;
   auto find_data = [&](auto &&self, const Expr &e) -> void {
-    if (e->kind == ExprKind::Load || e->kind == ExprKind::Call) data.push_back(e);
-    else for (const Expr &operand : operands(e)) self(self, operand);
+    if (e->kind == ExprKind::Load || e->kind == ExprKind::Call)
+      data.push_back(e);
+    else
+      for (const Expr &operand : operands(e)) self(self, operand);
   };
   find_data(find_data, index);
   if (data.empty()) return {};
   const std::vector<AccessLoop> loops = needed_loops(access.loops, data);
   std::vector<Expr> readers = data;
-  for (const AccessLoop &loop : loops) readers.insert(readers.end(), {loop.range.min, loop.range.extent});
+  for (const AccessLoop &loop : loops)
+    readers.insert(readers.end(), {loop.range.min, loop.range.extent});
   Scope scope;
   std::vector<std::pair<VarPtr, Expr>> counters;
   bool fewer = loops.size() < all.size();
   for (const AccessLoop &loop : loops) {
-    const std::int64_t step = is_zero(loop.range.min) ? common_divisor(readers, loop.var, kLargestTile) : 1;
+    const std::int64_t step =
+        is_zero(loop.range.min) ? common_divisor(readers, loop.var, kLargestTile) : 1;
     fewer |= step > 1;
     const VarPtr v = ir::make_loop_variable(loop.var->name);
     const Expr low = substitute(loop.range.min, scope.from, scope.to);
-    counters.push_back({v, (substitute(loop.range.extent, scope.from, scope.to) + constant(step - 1)) / constant(step)});
+    counters.push_back(
+        {v, (substitute(loop.range.extent, scope.from, scope.to) + constant(step - 1)) /
+                constant(step)});
     scope.from.push_back(loop.var);
     scope.to.push_back(low + make_variable(v) * constant(step));
   }
   VariableRanges ranges;
   for (const AccessLoop &loop : needed_loops(access.loops, {index})) {
-    const bool counted = std::any_of(loops.begin(), loops.end(), [&](const AccessLoop &l) { return l.var == loop.var; });
+    const bool counted = std::any_of(loops.begin(), loops.end(),
+                                     [&](const AccessLoop &l) { return l.var == loop.var; });
     if (counted) continue;
-    if (reads_data(loop.range.min) || reads_data(loop.range.extent) || !free_of(access.loops, loop.range.min + loop.range.extent)) return {};
+    if (reads_data(loop.range.min) || reads_data(loop.range.extent) ||
+        !free_of(access.loops, loop.range.min + loop.range.extent))
+      return {};
     ranges[loop.var.get()] = {loop.range.min, loop.range.min + loop.range.extent - constant(1)};
   }
   const Interval range = interval_of(index, ranges, *plan_, true);
   const Expr of_loops = without_added_data(index, ranges);
-  if (!fewer || !range.bounded() || !of_loops.defined() || range_of(access, of_loops).exact.defined()) return {};
-  const StoragePtr fine = ir::make_storage(access.site->name() + ".in_range", uint8, 1, Space::Heap);
+  if (!fewer || !range.bounded() || !of_loops.defined() ||
+      range_of(access, of_loops).exact.defined())
+    return {};
+  const StoragePtr fine =
+      ir::make_storage(access.site->name() + ".in_range", uint8, 1, Space::Heap);
   append_allocation(fine, {constant(1)});
   auto set = [&](int value) {
-    return ir::make<ir::Store>(std::vector<VarPtr>{}, std::vector<Expr>{}, fine, std::vector<Expr>{constant(0)}, Combiner::Assign, make_int(uint8, value));
+    return ir::make<ir::Store>(std::vector<VarPtr>{}, std::vector<Expr>{}, fine,
+                               std::vector<Expr>{constant(0)}, Combiner::Assign,
+                               make_int(uint8, value));
   };
   // Without its predicates a datum may stand for nothing: loads at data test their index.
   const Scope nowhere = scope;
   const bool before = always_guard_data_;
   always_guard_data_ = true;
   Stmt body = with_inner_calls({range.low, range.high}, nowhere, [&] {
-    const Expr low = lower_expr(range.low, nowhere), high = lower_expr(range.high, nowhere), limit = lower_expr(low_limit, {});
+    const Expr low = lower_expr(range.low, nowhere), high = lower_expr(range.high, nowhere),
+               limit = lower_expr(low_limit, {});
     const Expr end = limit + lower_expr(extent, {});
     // A datum near the ends of int64 may wrap at one end of the range.
     return ir::make<ir::If>(!(low >= limit && low < end && high >= limit && high < end), set(0));
   });
   for (std::size_t i = counters.size(); i-- > 0;) {
-    body = ir::make<ir::For>(counters[i].first, constant(0), lower_expr(counters[i].second, {}), ir::ForKind::Serial, body);
+    body = ir::make<ir::For>(counters[i].first, constant(0), lower_expr(counters[i].second, {}),
+                             ir::ForKind::Serial, body);
   }
   always_guard_data_ = before;
-  append(ir::make<ir::Stage>(access.site->name() + ".bounds", ir::StageKind::Check, ir::make_block({set(1), body})));
+  append(ir::make<ir::Stage>(access.site->name() + ".bounds", ir::StageKind::Check,
+                             ir::make_block({set(1), body})));
   return fine;
 }
 
-/// Whether the interval of the index is what it takes, rather than a bound of that: a sum of loops whose bounds are their own.
+/// Whether the interval of the index is what it takes, rather than a bound of that: a sum of loops
+/// whose bounds are their own.
 bool Emitter::takes_its_whole_range(const Access &access, const Expr &index) {
   for (const AccessLoop &loop : needed_loops(access.loops, {index})) {
-    if (!free_of(access.loops, loop.range.min) || !free_of(access.loops, loop.range.extent)) return false;
+    if (!free_of(access.loops, loop.range.min) || !free_of(access.loops, loop.range.extent))
+      return false;
   }
   const Linear sum = linearize(index);
   return std::all_of(sum.terms.begin(), sum.terms.end(), [&](const Linear::Term &term) {
@@ -375,7 +427,8 @@ bool Emitter::takes_its_whole_range(const Access &access, const Expr &index) {
 }
 
 bool Emitter::free_of(const std::vector<AccessLoop> &loops, const Expr &e) {
-  return std::none_of(loops.begin(), loops.end(), [&](const AccessLoop &loop) { return uses(e, loop.var); });
+  return std::none_of(loops.begin(), loops.end(),
+                      [&](const AccessLoop &loop) { return uses(e, loop.var); });
 }
 
 }  // namespace pit::lower

@@ -24,13 +24,13 @@ std::vector<VarPtr> determined_variables(const DefinitionData &definition);
 
 /// A definition that reads the Func that it updates, other than by its combiner.
 struct SelfReads {
-  Expr read;                   ///< the first such read; undefined when there is none
-  std::vector<VarPtr> apart;   ///< iterations that differ in one of these meet in no element
+  Expr read;                  ///< the first such read; undefined when there is none
+  std::vector<VarPtr> apart;  ///< iterations that differ in one of these meet in no element
 };
 
 /// Reads and stores of iterations lie apart where they differ in a variable that can be told from
-/// those arguments that every read shares with the left-hand side: in C(i, q) = C(i, q - 1) + e rows
-/// i lie apart, while the iterations of q must keep their order.
+/// those arguments that every read shares with the left-hand side: in C(i, q) = C(i, q - 1) + e
+/// rows i lie apart, while the iterations of q must keep their order.
 SelfReads self_reads(const FuncNode &func, int definition);
 
 /// `axis`: one variable, or those that a fused axis is made of.
