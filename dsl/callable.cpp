@@ -151,7 +151,9 @@ class CallCheck {
     std::int64_t compact = 1;
     for (int d = t.ndim; d-- > 0;) {
       const std::int64_t stride = t.strides != nullptr ? t.strides[d] : compact;
-      compact *= std::max<std::int64_t>(t.shape[d], 1);
+      // Extents of an empty tensor may be any; their product counts for no element.
+      if (__builtin_mul_overflow(compact, std::max<std::int64_t>(t.shape[d], 1), &compact))
+        compact = 0;
       const auto u = static_cast<std::size_t>(d);
       const std::int64_t wanted =
           u < declared.declared_strides.size() ? declared.declared_strides[u] : -1;

@@ -18,8 +18,10 @@ typedef struct block {
 
 /* --- the default allocator --- */
 
+#ifndef __SANITIZE_ADDRESS__
 static const size_t kSmallestKept = 64 << 10; /* below it malloc itself keeps memory */
 static const size_t kMostKept = (size_t)256 << 20;
+#endif
 
 static pthread_mutex_t kept_mutex = PTHREAD_MUTEX_INITIALIZER;
 static block *kept[kMaxKept];
