@@ -18,10 +18,8 @@ typedef struct block {
 
 /* --- the default allocator --- */
 
-#ifndef __SANITIZE_ADDRESS__
 static const size_t kSmallestKept = 64 << 10; /* below it malloc itself keeps memory */
 static const size_t kMostKept = (size_t)256 << 20;
-#endif
 
 static pthread_mutex_t kept_mutex = PTHREAD_MUTEX_INITIALIZER;
 static block *kept[kMaxKept];
@@ -49,7 +47,7 @@ static block *take_kept(size_t bytes) {
 
 static int keep(block *b) {
 #ifdef __SANITIZE_ADDRESS__
-  (void)b; /* so that uses after the release are seen */
+  (void)b, (void)kMostKept; /* so that uses after the release are seen */
   return 0;
 #else
   if (b->bytes < kSmallestKept) return 0;
