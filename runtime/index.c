@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "call.h"
+#include "wide_marks.h"
 
 static const int64_t kStripMarks = 64 << 10;
 static const int64_t kStripKeys = 16 << 10;
@@ -48,6 +49,7 @@ typedef struct placing {
   int64_t groups, length, micro, align;
   int32_t *offsets, *counts, *coordinates, *position;
   uint8_t *full;
+  bool wide;                     /* the CPU has wide vectors */
   int64_t strips, origin, total; /* candidates are origin <= c < total */
   strip *strip;
 } placing;
@@ -60,8 +62,10 @@ static uint64_t load_word(const uint8_t *marks) {
   return word;
 }
 
-static int64_t count_kept(const uint8_t *marks, int64_t n) {
-  int64_t total = 0, i = 0;
+static int64_t count_kept(const placing *p, int64_t begin, int64_t end) {
+  const uint8_t *marks = p->marks + begin;
+  int64_t n = end - begin, total = 0, i = 0;
+  if (p->wide) return pit_count_wide(marks, n);
   while (n - i >= 8) {
     /* Up to 255 words fit byte-wise sums. */
     int64_t words = smaller((n - i) / 8, 255);
@@ -105,20 +109,20 @@ static void count_strip(void *closure, int64_t i) {
   s->first_group = i == 0 ? 0 : first_group_from(p, s->begin);
   s->last_group = i == p->strips - 1 ? p->groups : first_group_from(p, s->end);
   if (s->first_group == s->last_group) {
-    s->head = count_kept(p->marks + s->begin, s->end - s->begin);
+    s->head = count_kept(p, s->begin, s->end);
     return;
   }
   int64_t start = group_start(p, s->first_group);
   int64_t last = group_start(p, s->last_group - 1);
-  s->head = count_kept(p->marks + s->begin, start - s->begin);
-  s->last = count_kept(p->marks + last, s->end - last);
+  s->head = count_kept(p, s->begin, start);
+  s->last = count_kept(p, last, s->end);
   if (p->align == 1) {
-    s->whole = count_kept(p->marks + start, last - start);
+    s->whole = count_kept(p, start, last);
     return;
   }
   for (int64_t g = s->first_group; g < s->last_group - 1; ++g) {
     int64_t end = group_start(p, g + 1);
-    s->whole += round_up(count_kept(p->marks + start, end - start), p->align);
+    s->whole += round_up(count_kept(p, start, end), p->align);
     start = end;
   }
 }
@@ -206,6 +210,8 @@ static int64_t place(const placing *p, int64_t g, int64_t start, int64_t begin, 
     case 5:
       return place_range(p, begin, end, c, e, true, false, true);
     case 4:
+      if (p->wide)
+        return e + pit_place_wide(p->marks + begin, end - begin, c, p->micro, p->coordinates + e);
       return place_range(p, begin, end, c, e, true, false, false);
     case 3:
       return place_range(p, begin, end, c, e, false, true, true);
@@ -214,7 +220,7 @@ static int64_t place(const placing *p, int64_t g, int64_t start, int64_t begin, 
     case 1:
       return place_range(p, begin, end, c, e, false, false, true);
     default:
-      return e + count_kept(p->marks + begin, end - begin);
+      return e + count_kept(p, begin, end);
   }
 }
 
@@ -283,7 +289,8 @@ int64_t pit_index_place(pit_call *call, const char *index_name, const uint8_t *m
                .counts = counts,
                .coordinates = coordinates,
                .position = position,
-               .full = full};
+               .full = full,
+               .wide = pit_has_wide_marks()};
   p.origin = group_start(&p, 0);
   p.total = group_start(&p, groups);
   p.strips = larger(1, (p.total - p.origin + kStripMarks - 1) / kStripMarks);

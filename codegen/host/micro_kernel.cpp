@@ -61,12 +61,23 @@ void add_to_memory(llvm::IRBuilderBase &b, const Machine &machine, Type accumula
   }
 }
 
+// Rows whose cache lines are asked for ahead of their turn: memory is some hundred cycles away.
+constexpr int kRowsAhead = 64, kLongRowsAhead = 4;
+
+void prefetch(llvm::IRBuilderBase &b, Value *at) {
+  b.CreateIntrinsic(llvm::Intrinsic::prefetch, {b.getPtrTy()},
+                    {at, b.getInt32(0), b.getInt32(3), b.getInt32(1)});
+}
+
 // One register block: rows x atom.columns sums over k.
 class RegisterBlock {
  public:
+  /// With two arguments more, a table of rows and a column, the columns come from there and the
+  /// panel is written; there are atom.columns of them.
   RegisterBlock(llvm::Function *function, const Machine &machine, const Atom &atom, bool offset,
                 Type accumulator, int rows)
-      : f_(function),
+      : packs_(function->arg_size() == 8),
+        f_(function),
         machine_(machine),
         atom_(atom),
         offset_(offset),
@@ -78,7 +89,7 @@ class RegisterBlock {
   void emit() {
     for (const unsigned i : {1U, 2U, 3U}) {
       f_->addParamAttr(i, llvm::Attribute::NoAlias);
-      if (i != 3) f_->addParamAttr(i, llvm::Attribute::ReadOnly);
+      if (i != 3 && !(i == 2 && packs_)) f_->addParamAttr(i, llvm::Attribute::ReadOnly);
     }
     auto *entry = BasicBlock::Create(f_->getContext(), "entry", f_);
     auto *loop = BasicBlock::Create(f_->getContext(), "k", f_);
@@ -91,6 +102,7 @@ class RegisterBlock {
     multiply(entry, loop, end);
     b.SetInsertPoint(end);
     if (offset_) take_off();
+    if (packs_) return add(false);
     auto *full = BasicBlock::Create(f_->getContext(), "full", f_);
     auto *edge = BasicBlock::Create(f_->getContext(), "edge", f_);
     b.CreateCondBr(b.CreateICmpSGE(f_->getArg(5), number(b, atom_.columns)), full, edge);
@@ -117,10 +129,16 @@ class RegisterBlock {
     const llvm::Align alignment(static_cast<std::uint64_t>(atom_.type.bytes()));
     auto *units = vector_of(unit_, atom_.lanes());
     std::vector<Value *> columns;
+    Value *source = packs_ ? row_of_table(k) : row;
     for (int j = 0; j < vectors_; ++j) {
-      Value *at =
-          b.CreateConstInBoundsGEP1_64(unit_, row, static_cast<std::uint64_t>(j * atom_.lanes()));
-      columns.push_back(b.CreateAlignedLoad(units, at, alignment, "columns"));
+      const auto offset = static_cast<std::uint64_t>(j * atom_.lanes());
+      columns.push_back(b.CreateAlignedLoad(units,
+                                            b.CreateConstInBoundsGEP1_64(unit_, source, offset),
+                                            packs_ ? llvm::Align(1) : alignment, "columns"));
+      if (packs_) {
+        b.CreateAlignedStore(columns.back(), b.CreateConstInBoundsGEP1_64(unit_, row, offset),
+                             alignment);
+      }
     }
     const std::int64_t stride = left_stride(atom_, machine_);
     std::vector<Value *> next;
@@ -146,6 +164,29 @@ class RegisterBlock {
     for (std::size_t i = 0; i < sums.size(); ++i) sums[i]->addIncoming(next[i], loop);
     b.CreateCondBr(b.CreateICmpSGT(left, b.getInt64(0)), loop, end);
     totals_ = std::move(next);
+  }
+
+  // The columns of the row of the table with which `left` rows are left.
+  Value *row_of_table(Value *left) {
+    Value *k = f_->getArg(0), *table = f_->getArg(6), *column = f_->getArg(7);
+    const auto row_at = [&](Value *l, Value *first) {
+      Value *row = b.CreateLoad(b.getPtrTy(), b.CreateInBoundsGEP(b.getPtrTy(), table, l));
+      return b.CreateGEP(unit_, row, first);
+    };
+    Value *l = b.CreateNSWSub(k, left);
+    // Behind the last row come the rows of the next panel.
+    Value *later = b.CreateNSWAdd(l, number(b, kRowsAhead));
+    Value *wraps = b.CreateICmpSGE(later, k);
+    Value *of_next = b.CreateBinaryIntrinsic(llvm::Intrinsic::smin, b.CreateNSWSub(later, k),
+                                             b.CreateNSWSub(k, number(b, 1)));
+    Value *ahead =
+        row_at(b.CreateSelect(wraps, of_next, later),
+               b.CreateSelect(wraps, b.CreateNSWAdd(column, number(b, atom_.columns)), column));
+    for (int byte = 0; byte < atom_.columns * atom_.type.bytes(); byte += 64) {
+      prefetch(
+          b, b.CreateConstInBoundsGEP1_64(b.getInt8Ty(), ahead, static_cast<std::uint64_t>(byte)));
+    }
+    return row_at(l, column);
   }
 
   // sum + x * y, where x and y are vectors of units.
@@ -208,6 +249,7 @@ class RegisterBlock {
     b.CreateRetVoid();
   }
 
+  bool packs_;
   llvm::Function *f_;
   const Machine &machine_;
   const Atom &atom_;
@@ -236,9 +278,9 @@ class RowKernel {
     BasicBlock *before = block("entry");
     b.SetInsertPoint(before);
     Value *column = number(b, 0);
-    // Half of the registers hold sums; then one vector at a time; then a part of one.
+    // Half of the registers hold sums, then fewer, then a part of one.
     const int most = machine_.vector_bytes == 64 ? 16 : 8;
-    for (const int vectors : {most, 1}) {
+    for (const int vectors : {most, most / 4, 1}) {
       auto *head = block("columns"), *body = block("run"), *next = block("next");
       b.CreateBr(head);
       b.SetInsertPoint(head);
@@ -264,9 +306,6 @@ class RowKernel {
   }
 
  private:
-  // Rows whose cache lines are asked for ahead of their turn: memory is some hundred cycles away.
-  static constexpr int kAhead = 4;
-
   BasicBlock *block(const char *name) { return BasicBlock::Create(f_->getContext(), name, f_); }
 
   void run(Value *column, int vectors, Value *mask) {
@@ -291,7 +330,7 @@ class RowKernel {
       return b.CreateInBoundsGEP(element, row, column);
     };
     if (vectors > 1) {
-      Value *later = b.CreateNSWAdd(l, number(b, kAhead));
+      Value *later = b.CreateNSWAdd(l, number(b, kLongRowsAhead));
       later = b.CreateSelect(b.CreateICmpSLT(later, k), later, l);
       Value *row = row_at(later);
       for (int byte = 0; byte < vectors * lanes_ * right_.bytes(); byte += 64) {
@@ -419,6 +458,13 @@ Kernel rows_kernel(const Machine &machine, const Atom &atom, bool offset, Type a
       "pit.mma." + atom.name + (offset ? ".offset." : ".") + to_string(accumulator);
   return {name, "wwpppww", [=, &atom](llvm::Function *function) {
             emit_rows(function, machine, atom, offset, accumulator);
+          }};
+}
+
+Kernel packing_rows_kernel(const Machine &machine, const Atom &atom, Type accumulator) {
+  const std::string name = "pit.mma." + atom.name + ".packing." + to_string(accumulator);
+  return {name, "wpppwwpw", [=, &atom](llvm::Function *function) {
+            RegisterBlock(function, machine, atom, false, accumulator, atom.rows).emit();
           }};
 }
 

@@ -26,6 +26,12 @@ std::int64_t left_stride(const Atom &atom, const Machine &machine);
 /// memory with a and b. m, n >= 0, units > 0.
 Kernel rows_kernel(const Machine &machine, const Atom &atom, bool offset, Type accumulator);
 
+/// The kernel that multiplies atom.rows rows by a panel that it packs meanwhile, group 1:
+///   void f(i64 k, ptr a, ptr panel, ptr c, i64 c_row, i64 n, ptr rows, i64 column)
+/// panel[l * atom.columns + j] = rows[l][column + j], j < atom.columns <= n, where rows is a table
+/// of pointers to elements of the atom's type; else as rows_kernel with atom.rows rows.
+Kernel packing_rows_kernel(const Machine &machine, const Atom &atom, Type accumulator);
+
 /// The kernel that multiplies one row by a right operand where it lies, for few rows:
 ///   void f(i64 k, ptr a, ptr rows, ptr c, i64 n)
 /// c[j] += sum over l < k of a[l] * rows[l][j], j < n. a has elements of compute_type(accumulator),

@@ -65,6 +65,7 @@ class MmaEmitter {
   }
 
   void many_rows(Value *accumulator) {
+    if (p_.by_panels) return panel_by_panel(accumulator);
     const bool once = p_.rows.bound > 0 && p_.rows.bound <= p_.blocks.rows;
     over(p_.k, p_.blocks.k, [&](const Range &k) {
       units_ = b.CreateUDiv(b.CreateNSWAdd(k.count, g_.i64(atom_.group - 1)), g_.i64(atom_.group));
@@ -92,6 +93,83 @@ class MmaEmitter {
             with_panels);
       });
     });
+  }
+
+  // All rows at once. Each panel of the right operand is packed by the first rows that need it and
+  // stays in the first-level cache while the others pass by. For few rows, and from all over
+  // memory, longer runs are packed instead, which memory gives faster.
+  void panel_by_panel(Value *accumulator) {
+    over(p_.k, p_.blocks.k, [&](const Range &k) {
+      units_ = k.count;
+      const Range n = whole({p_.column});
+      over(p_.rows, p_.blocks.rows, [&](const Range &m) {
+        pack_left(m, k);
+        fill_table_of_rows(k, n);
+        const auto by_panels = [&] { multiply_and_pack(m, k, n, accumulator); };
+        const auto by_blocks = [&] {
+          over({{p_.column}, p_.column_bound}, p_.blocks.columns, [&](const Range &block) {
+            pack_rows(k, block.count, block.first);
+            multiply_panels(m, block, accumulator);
+          });
+        };
+        const auto by_rows = [&] {
+          multiply_rows(m, k, n, left_stride(atom_, g_.machine_), accumulator);
+        };
+        g_.when(b.CreateICmpSLE(m.count, g_.i64(kFewRows)), by_rows, [&] {
+          Value *panels = b.CreateICmpSGE(m.count, g_.i64(atom_.rows));
+          if (p_.gathered) panels = b.CreateAnd(panels, rows_lie_together(k));
+          g_.when(panels, by_panels, by_blocks);
+        });
+      });
+    });
+  }
+
+  // At least atom.rows rows.
+  void multiply_and_pack(const Range &m, const Range &k, const Range &n, Value *accumulator) {
+    const Type sum = s_.accumulator.tile->type;
+    llvm::Function *rows = g_.kernel(rows_kernel(g_.machine_, atom_, false, sum));
+    llvm::Function *first = g_.kernel(packing_rows_kernel(g_.machine_, atom_, sum));
+    Value *width = g_.i64(atom_.columns), *height = g_.i64(atom_.rows);
+    Value *panels = b.CreateUDiv(b.CreateNSWAdd(n.count, g_.i64(atom_.columns - 1)), width);
+    llvm::Type *element = memory_type(g_.context_, atom_.left);
+    g_.loop(panels, "panel", LoopStyle::NotVectorized, [&](Value *panel) {
+      Value *column = b.CreateNSWMul(panel, width);
+      Value *rest = b.CreateNSWSub(n.count, column);
+      Value *c = step(accumulator, column, g_.i64(1));
+      Value *packs = b.CreateICmpSGE(rest, width);
+      g_.when(
+          packs,
+          [&] {
+            b.CreateCall(first, {k.count, left(), right(), c, row_stride(), rest, table(), column});
+          },
+          [&] {
+            pack_rows(k, b.CreateBinaryIntrinsic(llvm::Intrinsic::smin, rest, width), column);
+          });
+      Value *done = b.CreateSelect(packs, height, g_.i64(0));
+      Value *offset = b.CreateNSWMul(done, g_.i64(left_stride(atom_, g_.machine_)));
+      b.CreateCall(rows, {b.CreateNSWSub(m.count, done), k.count,
+                          b.CreateInBoundsGEP(element, left(), offset), right(),
+                          step(c, done, row_stride()), row_stride(), rest});
+    });
+  }
+
+  // True when the rows of the table are at least two thirds of those that lie between its ends.
+  Value *rows_lie_together(const Range &k) {
+    const auto pointer = [&](Value *at) {
+      Value *row = b.CreateLoad(b.getPtrTy(), b.CreateInBoundsGEP(b.getPtrTy(), table(), at));
+      return b.CreatePtrToInt(row, b.getInt64Ty());
+    };
+    Value *steps = b.CreateNSWSub(k.count, g_.i64(1));
+    Value *span = b.CreateSub(pointer(steps), pointer(g_.i64(0)));
+    const Load &load = *load_of_right();
+    const StorageValue &storage = g_.storage(load.storage);
+    Value *row_bytes = g_.i64(storage.type.bytes());
+    for (std::size_t d = 0; d < storage.strides.size(); ++d) {
+      if (static_cast<int>(d) != storage.unit_dimension && uses(load.indices[d], p_.k.axes.front()))
+        row_bytes = b.CreateMul(row_bytes, storage.strides[d]);
+    }
+    Value *most = b.CreateMul(b.CreateMul(steps, row_bytes), g_.i64(3));
+    return b.CreateICmpULE(b.CreateMul(span, g_.i64(2)), most);
   }
 
   void few_rows(Value *accumulator) {
@@ -224,11 +302,14 @@ class MmaEmitter {
   }
 
   void pack_right(const Range &k, const Range &n) {
-    const Type type = p_.right.type();
-    const bool columns = p_.source == RightSource::Columns;
-    b.CreateCall(g_.kernel(columns ? pack_columns_kernel(g_.machine_, atom_, type)
-                                   : pack_rows_kernel(g_.machine_, atom_, type)),
+    if (p_.source != RightSource::Columns) return pack_rows(k, n.count, g_.i64(0));
+    b.CreateCall(g_.kernel(pack_columns_kernel(g_.machine_, atom_, p_.right.type())),
                  {right(), table(), k.count, n.count});
+  }
+
+  void pack_rows(const Range &k, Value *count, Value *first) {
+    b.CreateCall(g_.kernel(pack_rows_kernel(g_.machine_, atom_, p_.right.type())),
+                 {right(), table(), k.count, count, first});
   }
 
   // buffer[position of k][column] = the value; table[position of k] = its row

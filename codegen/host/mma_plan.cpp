@@ -160,6 +160,12 @@ class Planner {
     const Type sum = compute_type(s.accumulator.tile->type);
     const std::string name = p->roles.left.tile->name;
     const std::size_t left_rank = p->rows.axes.size() + p->k.axes.size();
+    p->by_panels = p->source == RightSource::Rows && p->right.as<Load>() &&
+                   p->right.type() == atom.right && atom.group == 1 && p->rows.bound > 0 &&
+                   p->rows.bound <= p->blocks.rows;
+    p->gathered = p->by_panels && std::ranges::any_of(p->k.axes, [&](const VarPtr &v) {
+                    return moves(*p->right.as<Load>(), v) == Movement::Irregular;
+                  });
     p->blocks.rows = capped(p->rows.bound, p->blocks.rows);
     p->blocks.columns = round_up(capped(p->column_bound, p->blocks.columns), atom.columns);
     // Packed rows of numbers that are multiplied as they are serve both ways.
@@ -171,7 +177,8 @@ class Planner {
       const std::int64_t unit = atom.type.bytes();
       p->packed_left = ir::make_storage(name + ".packed", atom.left, rank(left_rank), Space::Tile);
       p->left_bytes = std::max(p->left_bytes, p->blocks.rows * left_stride(atom, machine_) * unit);
-      p->right_bytes = round_up(p->blocks.columns * p->blocks.k / atom.group * unit, 64);
+      const std::int64_t columns = p->blocks.columns;
+      p->right_bytes = round_up(columns * p->blocks.k / atom.group * unit, 64);
     }
     p->left_bytes = round_up(p->left_bytes, 64);
     const bool by_columns = p->source == RightSource::Columns;

@@ -37,9 +37,11 @@ struct MmaPlan {
   std::int64_t column_bound = 0;
   std::vector<VarPtr> outer;  ///< loops around the blocks
   RightSource source = RightSource::Other;
-  bool all_few = false;   ///< rows are never more than kFewRows
-  bool some_few = false;  ///< they may be so few, and then the right operand is not packed
-  Blocks blocks{};        ///< no larger than the axes
+  bool all_few = false;    ///< rows are never more than kFewRows
+  bool some_few = false;   ///< they may be so few, and then the right operand is not packed
+  bool by_panels = false;  ///< the right operand may be packed a panel at a time, for all rows
+  bool gathered = false;   ///< its rows may be from all over memory
+  Blocks blocks{};         ///< no larger than the axes
   /// Packed rows in units; rows for a right operand that is not packed, if they are others; and the
   /// buffer of `Other`.
   StoragePtr packed_left, few_left, buffer;

@@ -80,17 +80,17 @@ class Packer {
       std::vector<Value *> rows;
       for (int i = 0; i < atom_.group; ++i) {
         Value *l = b.CreateNSWAdd(first, number(i));
-        rows.push_back(pointer(l));
+        rows.push_back(row(l));
         Value *later = b.CreateNSWAdd(l, number(kAhead * atom_.group));
-        prefetch(pointer(b.CreateBinaryIntrinsic(llvm::Intrinsic::smin, later, last)));
+        prefetch(row(b.CreateBinaryIntrinsic(llvm::Intrinsic::smin, later, last)));
       }
       loop(number(0), whole_panels, [&](Value *panel) {
         Value *column = b.CreateNSWMul(panel, number(atom_.columns));
         // A vector of sums at a time: as many elements as units of it.
         for (int part = 0; part < atom_.columns; part += atom_.lanes()) {
           std::vector<Value *> numbers;
-          for (Value *row : rows) {
-            Value *at = b.CreateInBoundsGEP(source_, row, b.CreateNSWAdd(column, number(part)));
+          for (Value *from : rows) {
+            Value *at = b.CreateInBoundsGEP(source_, from, b.CreateNSWAdd(column, number(part)));
             numbers.push_back(load(at, atom_.lanes()));
           }
           b.CreateAlignedStore(interleave(b, std::move(numbers)), place(panel, unit, part, 0),
@@ -194,6 +194,9 @@ class Packer {
     return b.CreateLoad(b.getPtrTy(), b.CreateInBoundsGEP(b.getPtrTy(), table_, at));
   }
 
+  // Of the table, at the first column.
+  Value *row(Value *at) { return b.CreateInBoundsGEP(source_, pointer(at), f_->getArg(4)); }
+
   // `count` elements, converted.
   Value *load(Value *at, int count) {
     llvm::Type *type =
@@ -204,7 +207,7 @@ class Packer {
     return to_memory(b, machine_, atom_.right, v);
   }
 
-  void prefetch(Value *row) {
+  void prefetch(Value *from) {
     const auto ask = [&](Value *at) {
       b.CreateIntrinsic(llvm::Intrinsic::prefetch, {b.getPtrTy()},
                         {at, b.getInt32(0), b.getInt32(3), b.getInt32(1)});
@@ -212,7 +215,7 @@ class Packer {
     const std::int64_t step = 64 / from_.bytes();
     Value *lines = b.CreateUDiv(b.CreateNSWAdd(columns_, number(step - 1)), number(step));
     loop(number(0), lines,
-         [&](Value *line) { ask(b.CreateGEP(source_, row, b.CreateNSWMul(line, number(step)))); });
+         [&](Value *line) { ask(b.CreateGEP(source_, from, b.CreateNSWMul(line, number(step)))); });
   }
 
   // Where number `i` of a unit of constant column `column` lies.
@@ -251,7 +254,7 @@ class Packer {
         Value *panel = b.CreateUDiv(column, number(atom_.columns));
         Value *lane = b.CreateURem(column, number(atom_.columns));
         store_one(
-            l, [&] { return b.CreateInBoundsGEP(source_, pointer(l), column); },
+            l, [&] { return b.CreateInBoundsGEP(source_, row(l), column); },
             number_place(panel, unit, lane, i));
       });
     }
@@ -266,9 +269,10 @@ class Packer {
   Value *to_ = nullptr, *table_ = nullptr, *k_ = nullptr, *columns_ = nullptr, *units_ = nullptr;
 };
 
-Kernel make_kernel(const char *name, const Machine &machine, const Atom &atom, Type from,
-                   void (Packer::*pack)()) {
-  return {name + to_string(from) + "." + atom.name, "ppww", [=, &atom](llvm::Function *function) {
+Kernel make_kernel(const char *name, const char *parameters, const Machine &machine,
+                   const Atom &atom, Type from, void (Packer::*pack)()) {
+  return {name + to_string(from) + "." + atom.name, parameters,
+          [=, &atom](llvm::Function *function) {
             function->addParamAttr(0, llvm::Attribute::NoAlias);
             function->addParamAttr(1, llvm::Attribute::NoAlias);
             (Packer(function, machine, atom, from).*pack)();
@@ -278,11 +282,11 @@ Kernel make_kernel(const char *name, const Machine &machine, const Atom &atom, T
 }  // namespace
 
 Kernel pack_rows_kernel(const Machine &machine, const Atom &atom, Type from) {
-  return make_kernel("pit.pack.rows.", machine, atom, from, &Packer::pack_rows);
+  return make_kernel("pit.pack.rows.", "ppwww", machine, atom, from, &Packer::pack_rows);
 }
 
 Kernel pack_columns_kernel(const Machine &machine, const Atom &atom, Type from) {
-  return make_kernel("pit.pack.columns.", machine, atom, from, &Packer::pack_columns);
+  return make_kernel("pit.pack.columns.", "ppww", machine, atom, from, &Packer::pack_columns);
 }
 
 }  // namespace pit::host

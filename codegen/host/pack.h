@@ -6,13 +6,14 @@
 
 namespace pit::host {
 
-/// void f(ptr to, ptr rows, i64 k, i64 columns): to = panels of the `from` elements rows[l][j], l <
-/// k, j < columns, where rows is a table of pointers. Elements are converted to atom.right. A last
-/// unit that k does not fill ends in zeros; columns that a last panel has too much hold anything.
+/// void f(ptr to, ptr rows, i64 k, i64 columns, i64 first): to = panels of the `from` elements
+/// rows[l][first + j], l < k, j < columns, where rows is a table of pointers. Elements are
+/// converted to atom.right. A last unit that k does not fill ends in zeros; columns that a last
+/// panel has too much hold anything.
 Kernel pack_rows_kernel(const Machine &machine, const Atom &atom, Type from);
 
-/// The same of the elements columns[j][l], for operands that lie along k. The table has a readable
-/// column for every column of the last panel.
+/// void f(ptr to, ptr columns, i64 k, i64 columns): the same of columns[j][l], for operands that
+/// lie along k. The table has a readable column for every column of the last panel.
 Kernel pack_columns_kernel(const Machine &machine, const Atom &atom, Type from);
 
 }  // namespace pit::host

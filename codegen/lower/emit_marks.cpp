@@ -251,6 +251,8 @@ Stmt Emitter::emit_factor_by_position(const IndexPlan &index, const std::vector<
   scope.axes = axes;
   scope.in_tile = true;
   const Expr one = make_int(uint8, 1), zero = make_int(uint8, 0), micro = constant(index.micro);
+  // Whole micro-tiles, whose positions past the domain are never marked.
+  const Expr tiles = (extent + micro - constant(1)) / micro;
   const std::vector<Expr> none;
   auto over = [&](const std::vector<VarPtr> &over_axes, const StoragePtr &to, const Expr &i,
                   Combiner c, const Expr &value, const std::vector<Expr> &guards) {
@@ -258,17 +260,16 @@ Stmt Emitter::emit_factor_by_position(const IndexPlan &index, const std::vector<
   };
   auto clear = [&](const StoragePtr &to) {
     const VarPtr q = ir::make_axis_variable("p");
-    return ir::make<ir::Axes>(std::vector<ir::AxisBinding>{{q, extent, 0}},
+    return ir::make<ir::Axes>(std::vector<ir::AxisBinding>{{q, tiles * micro, 0}},
                               over({q}, to, make_variable(q), Combiner::Assign, zero, none));
   };
   auto gather = [&](const StoragePtr &from, const StoragePtr &to, const Expr &start) {
     const VarPtr j = ir::make_axis_variable("j"), lane = ir::make_axis_variable("lane");
     const Expr position = make_variable(j) * micro + make_variable(lane);
     return ir::make<ir::Axes>(
-        std::vector<ir::AxisBinding>{{j, (extent + micro - constant(1)) / micro, 0},
-                                     {lane, micro, index.micro}},
+        std::vector<ir::AxisBinding>{{j, tiles, 0}, {lane, micro, index.micro}},
         over({j, lane}, to, start + make_variable(j), Combiner::Max, make_load(from, {position}),
-             {position < extent}));
+             none));
   };
   const StoragePtr passes = ir::make_storage(index.name() + ".passes", uint8, 1, Space::Heap);
   const StoragePtr fails =
@@ -290,8 +291,8 @@ Stmt Emitter::emit_factor_by_position(const IndexPlan &index, const std::vector<
   stmts.push_back(gather(passes, marks, at));
   if (fails) stmts.push_back(gather(fails, partial, constant(0)));
   Stmt result = ir::make_block(stmts);
-  if (fails) result = ir::make<ir::Allocate>(fails, std::vector<Expr>{extent}, result);
-  return ir::make<ir::Allocate>(passes, std::vector<Expr>{extent}, result);
+  if (fails) result = ir::make<ir::Allocate>(fails, std::vector<Expr>{tiles * micro}, result);
+  return ir::make<ir::Allocate>(passes, std::vector<Expr>{tiles * micro}, result);
 }
 
 /// The variables of the axis in terms of `position`, which counts from 0.
