@@ -337,8 +337,22 @@ void define_identity(FuncNode *func, const std::vector<Expr> &args, const std::v
   func->definitions.push_back(std::move(definition));
 }
 
+// A state belongs to one value of each Var, and its three components move together.
+static void check_softmax_place(const FuncNode &func, const std::vector<Expr> &args,
+                                std::source_location where) {
+  for (std::size_t i = 0; i < args.size() && i < func.args.size(); ++i) {
+    if (plain_var(args[i]) == func.args[i]) continue;
+    throw CompileError("Func " + func.name + " += softmax_term: index " + to_string(args[i]) +
+                           " of the left-hand side is no Var of its own; a softmax collects its "
+                           "terms by a domain: RDom over the terms of one state, with where, csr "
+                           "or segment",
+                       where);
+  }
+}
+
 int define_update(FuncNode *func, std::vector<Expr> args, std::vector<Expr> values,
                   Combiner combiner, std::source_location where) {
+  if (combiner == Combiner::Softmax) check_softmax_place(*func, args, where);
   if (combiner == Combiner::Softmax) {
     match_value_types({float32, float32}, *func, &values, where);
   } else {

@@ -81,7 +81,7 @@ void Emitter::want_full_bits() {
           IndexPlan *index = plan_->index_of.at(identity_of(d.index));
           const bool own = index->stage == stage.get() && index->definition == def.number;
           if (!own || index->kind != IndexKind::List || index->mark_stage) continue;
-          const bool tested = !residual_predicates(def, *index, "").empty();
+          const bool tested = !residual_predicates(def, directives, *index, "").empty();
           std::int64_t extent = 0;
           const bool tail = index->micro > 1 && !(is_const_int(index->axis_range.extent, &extent) &&
                                                   extent % index->micro == 0);

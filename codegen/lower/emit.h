@@ -71,6 +71,7 @@ class Emitter {
 
   Plan *plan_;
   SumChoices sum_choices_;
+  const std::vector<Directive> *directives_ = nullptr;  ///< of the definition under way
   std::map<const PlannedStage *, Realization> realized_;
   struct InnerCall {
     const PlannedStage *stage;
@@ -117,8 +118,9 @@ class Emitter {
   void check_compact_rank(const PlannedStage &stage) const;
   void choose_parallel(Job &job);
   bool realizes_here(const Job &job, const Dim &dim) const;
-  std::vector<Expr> residual_predicates(const PlannedDefinition &def, const IndexPlan &index,
-                                        const std::string &name) const;
+  std::vector<Expr> residual_predicates(const PlannedDefinition &def,
+                                        const std::vector<Directive> &directives,
+                                        const IndexPlan &index, const std::string &name) const;
   static void refresh_inside(Job &job, std::size_t i);
   static std::vector<Expr> take_guards_outside(Job &job, std::size_t i);
   ir::Stmt emit_tile(Job &job, std::size_t i, const Scope &loops, const Expr &group,
@@ -164,8 +166,11 @@ class Emitter {
                  Combiner combiner, const Expr &value, const std::vector<Expr> &args,
                  const Scope &scope, const std::vector<VarPtr> &reduced,
                  const std::vector<Expr> &guards);
-  void name_atom(const PlannedStage &stage, const PlannedDefinition &def, const Directive &d,
-                 const StoragePtr &storage);
+  void choose_sum(const PlannedStage &stage, const PlannedDefinition &def, const ir::Store &store);
+  static std::vector<VarPtr> axes_used(const std::vector<Expr> &values,
+                                       const std::vector<Expr> &args,
+                                       const std::vector<Expr> &guards,
+                                       const std::vector<VarPtr> &own_lanes, const Scope &scope);
   ir::Stmt emit_softmax(PlannedStage *stage, const PlannedDefinition &def, const Scope &scope,
                         const std::vector<VarPtr> &reduced, const std::vector<Expr> &guards);
   ir::Stmt emit_top_k(PlannedStage *stage);

@@ -7,6 +7,7 @@
 // comparison of extents fails. Tests that need a computed stage come right behind it.
 
 #include <algorithm>
+#include <cstdint>
 #include <set>
 
 #include "accesses.h"
@@ -264,7 +265,12 @@ void Emitter::check_index(const Access &access, std::size_t dimension, const std
   if (!now) return;
   if (!guards.empty() && !reads_data(index) && access.tensor)
     narrowed_.insert({access.tensor.get(), static_cast<int>(dimension)});
-  std::string key = name + std::to_string(dimension) + to_string(index);
+  // Names of Funcs need not differ: what is accessed is told apart by identity.
+  const void *accessed =
+      access.tensor ? static_cast<const void *>(access.tensor.get()) : access.stage;
+  std::string key = std::to_string(reinterpret_cast<std::uintptr_t>(accessed)) +
+                    (access.is_store ? "=" : "@") + name + std::to_string(dimension) +
+                    to_string(index);
   for (const AccessLoop &loop : loops)
     key += "|" + loop.var->name + to_string(loop.range.min) + ":" + to_string(loop.range.extent);
   for (const Expr &g : guards) key += "&" + to_string(g);

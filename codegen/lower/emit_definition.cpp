@@ -155,12 +155,14 @@ Stmt Emitter::emit_definition(PlannedStage *stage, const PlannedDefinition &def,
   choose_lanes(job);
   check_shared_loops(job);
   choose_parallel(job);
-  job.predicates = job.nest.has_pit ? residual_predicates(def, *job.nest.pit.index,
+  job.predicates = job.nest.has_pit ? residual_predicates(def, directives, *job.nest.pit.index,
                                                           def.name_under(*stage->func, directives))
                                     : def.predicates;
   const std::size_t tiles = tiles_.size();
+  const auto *outer = std::exchange(directives_, &directives);
   Stmt result = job.level < 0 ? emit_inside(job, -1) : emit_loops(job, 0);
   tiles_.resize(tiles);
+  directives_ = outer;
   return result;
 }
 

@@ -23,7 +23,9 @@ Expr constant(std::int64_t c) { return make_int(int64, c); }
 
 /// The conjuncts that still have to be tested inside the nest. `name`: of whom to explain it, empty
 /// for nobody.
-std::vector<Expr> Emitter::residual_predicates(const PlannedDefinition &def, const IndexPlan &index,
+std::vector<Expr> Emitter::residual_predicates(const PlannedDefinition &def,
+                                               const std::vector<Directive> &directives,
+                                               const IndexPlan &index,
                                                const std::string &name) const {
   std::vector<Expr> rest;
   bool single = index.micro == 1 && index.covered.empty() && index.kind != IndexKind::Given;
@@ -47,12 +49,14 @@ std::vector<Expr> Emitter::residual_predicates(const PlannedDefinition &def, con
       return !data_dependent;
     });
   }
+  const bool strict = std::any_of(directives.begin(), directives.end(), [](const Directive &d) {
+    return d.kind == DirectiveKind::Strict;
+  });
   DefinitionData inlined = *def.source;
   inlined.values = def.values;
   inlined.args = def.args;
   inlined.predicates = def.predicates;
-  if (!def.has(DirectiveKind::Strict) && !data_dependent && def.number > 0 &&
-      annihilates(inlined, rest)) {
+  if (!strict && !data_dependent && def.number > 0 && annihilates(inlined, rest)) {
     if (!name.empty())
       plan_->explain(name, "mask",
                      "none: where the predicate fails the contribution is the combiner's identity");

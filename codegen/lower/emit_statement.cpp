@@ -70,13 +70,31 @@ Stmt Emitter::emit_stores(PlannedStage *stage, const PlannedDefinition &def, con
   for (const Expr &value : def.values) values.push_back(lower_expr(value, scope));
   std::vector<Stmt> stmts;
   std::vector<std::pair<VarPtr, Expr>> temporaries;
-  if (def.combiner == Combiner::Assign && values.size() > 1 && def.number > 0 &&
-      scope.axes.empty()) {
+  std::vector<std::pair<StoragePtr, std::vector<Expr>>> tiles;
+  if (values.size() > 1 && def.number > 0 && reads_itself(*stage)) {
     // Every component is evaluated before any is stored.
+    const std::vector<VarPtr> axes = axes_used(values, args, guards, own_lanes, scope);
     for (Expr &value : values) {
-      const VarPtr v = ir::make_let_variable("component", value.type());
-      temporaries.push_back({v, value});
-      value = make_variable(v);
+      if (axes.empty()) {
+        const VarPtr v = ir::make_let_variable("component", value.type());
+        temporaries.push_back({v, value});
+        value = make_variable(v);
+        continue;
+      }
+      std::vector<Expr> at, extents;
+      for (const VarPtr &v : axes) {
+        at.push_back(make_variable(v));
+        for (const ir::AxisBinding &axis : scope.axes) {
+          if (axis.var == v)
+            extents.push_back(axis.maximum > 0 ? make_int(int64, axis.maximum) : axis.extent);
+        }
+      }
+      tiles.push_back({ir::make_storage(stage->name() + ".component", value.type(),
+                                        static_cast<int>(axes.size()), Space::Tile),
+                       extents});
+      stmts.push_back(
+          ir::make<ir::Store>(axes, guards, tiles.back().first, at, Combiner::Assign, value));
+      value = make_load(tiles.back().first, at);
     }
   }
   for (std::size_t c = 0; c < values.size(); ++c) {
@@ -87,7 +105,25 @@ Stmt Emitter::emit_stores(PlannedStage *stage, const PlannedDefinition &def, con
   for (auto it = temporaries.rbegin(); it != temporaries.rend(); ++it) {
     result = ir::make<ir::Let>(it->first, it->second, result);
   }
+  for (auto it = tiles.rbegin(); it != tiles.rend(); ++it)
+    result = ir::make<ir::Allocate>(it->first, it->second, result);
   return result;
+}
+
+/// The axes in scope that a statement's expressions read, and its own lanes.
+std::vector<VarPtr> Emitter::axes_used(const std::vector<Expr> &values,
+                                       const std::vector<Expr> &args,
+                                       const std::vector<Expr> &guards,
+                                       const std::vector<VarPtr> &own_lanes, const Scope &scope) {
+  std::vector<VarPtr> axes;
+  for (const ir::AxisBinding &axis : scope.axes) {
+    bool used = std::find(own_lanes.begin(), own_lanes.end(), axis.var) != own_lanes.end();
+    for (const auto *list : {&values, &args, &guards}) {
+      for (const Expr &e : *list) used = used || uses(e, axis.var);
+    }
+    if (used) axes.push_back(axis.var);
+  }
+  return axes;
 }
 
 /// storage[args] combiner= value. `reduced`: lanes of the definition itself, which are iterated
@@ -148,33 +184,41 @@ Stmt Emitter::store(PlannedStage *stage, const PlannedDefinition &def, int compo
     conditions = tails;
   }
   int vector_bytes = 0;
-  for (const Directive &d : def.directives) {
+  for (const Directive &d : *directives_) {
     if ((d.kind == DirectiveKind::SRead || d.kind == DirectiveKind::SWrite) && !d.ints.empty()) {
       vector_bytes = static_cast<int>(d.ints[0]);
     }
-    if (d.kind == DirectiveKind::Atom) name_atom(*stage, def, d, storage);
-    if (d.kind == DirectiveKind::Strict) sum_choices_[storage.get()].strict = true;
   }
   std::vector<Expr> outside, inside;
   for (const Expr &c : conditions) (reads_axis(c, scope.axes) ? inside : outside).push_back(c);
   Stmt result =
       ir::make<ir::Store>(axes, inside, storage, indices, combiner, stored, false, vector_bytes);
+  if (def.combiner != Combiner::Softmax) choose_sum(*stage, def, *result.as<ir::Store>());
   for (auto it = outside.rbegin(); it != outside.rend(); ++it)
     result = ir::make<ir::If>(*it, result);
   return result;
 }
 
-void Emitter::name_atom(const PlannedStage &stage, const PlannedDefinition &def, const Directive &d,
-                        const StoragePtr &storage) {
-  SumChoice &choice = sum_choices_[storage.get()];
-  choice.atom = d.text;
-  choice.definition = definition_name(*stage.func, def.number);
-  choice.where = d.where;
-  if (def.combiner == Combiner::Sum || def.combiner == Combiner::Softmax) return;
-  throw CompileError(choice.definition + ".atom: an atom multiplies matrices, and " +
-                         choice.definition +
-                         " is no sum of products; name it for an update with += , or leave it out",
-                     d.where);
+/// Notes what the directives under way say of a sum. CompileError when they name an atom for what
+/// is none.
+void Emitter::choose_sum(const PlannedStage &stage, const PlannedDefinition &def,
+                         const ir::Store &store) {
+  for (const Directive &d : *directives_) {
+    if (d.kind == DirectiveKind::Strict && store.combiner == Combiner::Sum)
+      sum_choices_[&store].strict = true;
+    if (d.kind != DirectiveKind::Atom) continue;
+    const std::string name = definition_name(*stage.func, def.number);
+    if (store.combiner != Combiner::Sum) {
+      throw CompileError(
+          name + ".atom: an atom multiplies matrices, and " + name +
+              " is no sum of products; name it for an update with += , or leave it out",
+          d.where);
+    }
+    SumChoice &choice = sum_choices_[&store];
+    choice.atom = d.text;
+    choice.definition = name;
+    choice.where = d.where;
+  }
 }
 
 /// One step of the online softmax over the lanes (see Combiner::Softmax): the new maximum, the
@@ -281,6 +325,7 @@ Stmt Emitter::emit_softmax(PlannedStage *stage, const PlannedDefinition &def, co
   read_guards.insert(read_guards.end(), split_tails_.begin(), split_tails_.end());
   steps.push_back(
       set_where(read_guards, out_pairs, weighted, weighted_at, Combiner::Sum, weight * value));
+  choose_sum(*stage, def, *steps.back().as<ir::Store>());
   steps.push_back(set_where(row_guards, rows, maximum, maximum_at, Combiner::Assign, p));
   Stmt result = ir::make_block(steps);
   for (const auto &[storage, axes] :

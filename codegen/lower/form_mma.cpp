@@ -21,9 +21,9 @@ class FormMma final : public ir::Mutator {
 
   /// Every sum that names an atom has become an Mma somewhere.
   void check_atoms() const {
-    for (const auto &[storage, why] : left_) {
-      if (made_.contains(storage)) continue;
-      const SumChoice &choice = choices_.at(storage);
+    for (const auto &[store, why] : left_) {
+      const SumChoice &choice = choices_.at(store);
+      if (made_.contains(choice.definition)) continue;
       throw CompileError(
           choice.definition + ".atom(\"" + choice.atom +
               "\"): an atom multiplies matrices, and this sum is no product of them here: " + why,
@@ -32,15 +32,14 @@ class FormMma final : public ir::Mutator {
   }
 
  private:
-  std::map<const StorageNode *, std::string>
-      left_;  ///< sums that name an atom, and why they are no Mma
-  std::set<const StorageNode *> made_;
+  /// Sums that name an atom, and why they are no Mma.
+  std::map<const ir::Store *, std::string> left_;
+  std::set<std::string> made_;  ///< definitions that name an atom and have an Mma
 
   /// The sum stays as it is.
   Stmt leave(const ir::Store &store, const Stmt &self, const std::string &why) {
-    const auto choice = choices_.find(store.storage.get());
-    if (choice != choices_.end() && !choice->second.atom.empty())
-      left_.emplace(store.storage.get(), why);
+    const auto choice = choices_.find(&store);
+    if (choice != choices_.end() && !choice->second.atom.empty()) left_.emplace(&store, why);
     return self;
   }
 
@@ -146,7 +145,7 @@ class FormMma final : public ir::Mutator {
       return leave(
           store, self,
           "it runs one element at a time; tile its loops (pit_tile, compute_at) or vectorize them");
-    const auto choice = choices_.find(store.storage.get());
+    const auto choice = choices_.find(&store);
     if (choice != choices_.end() && choice->second.strict && !store.guards.empty()) {
       return leave(store, self, "strict() leaves terms out, which a matrix product adds as zeros");
     }
@@ -235,7 +234,8 @@ class FormMma final : public ir::Mutator {
     if (!place_guards(store.guards, &left, left_axes, &right, right_axes)) {
       return leave(store, self, "a predicate varies with rows and columns together");
     }
-    made_.insert(store.storage.get());
+    if (const auto choice = choices_.find(&store); choice != choices_.end())
+      made_.insert(choice->second.definition);
     return build(store, batch, m, n, summed, left, right);
   }
 
@@ -335,7 +335,7 @@ class FormMma final : public ir::Mutator {
                                           plain(c_axes), Combiner::Assign,
                                           make_zero(store.storage->type)));
     }
-    const auto choice = choices_.find(store.storage.get());
+    const auto choice = choices_.find(&store);
     stmts.push_back(ir::make<ir::Mma>(batch, m, n, k, accumulator, a, b,
                                       choice == choices_.end() ? "" : choice->second.atom));
     if (!direct) {

@@ -9,14 +9,14 @@
 
 namespace pit::lower {
 
-/// What the schedule says of the sums into a storage.
+/// What the schedule says of one sum.
 struct SumChoice {
   std::string atom;        ///< by name; empty: the back end's choice
   std::string definition;  ///< that names the atom: "C.update(0)"
   std::source_location where{};
   bool strict = false;  ///< a masked term is not computed at all, so a mask by zeros does not do
 };
-using SumChoices = std::map<const StorageNode *, SumChoice>;
+using SumChoices = std::map<const ir::Store *, SumChoice>;
 
 /// Rewrites every `reduce +=` over axes whose value is a product of two factors that share exactly
 /// the reduced axes (and batch axes) into tiles for the two operands and an Mma into a tile. A

@@ -92,7 +92,8 @@ class IndexPlanner {
         fused_from(index_->axis, *index_->stage->func, index_->definition, schedule.directives);
     Expr extent = make_int(int64, 1);
     for (const VarPtr &part : index_->axis_parts) {
-      const Range range = range_of(part);
+      Range range = range_of(part);
+      range.extent = not_negative(range.extent);
       index_->axis_part_ranges.push_back(range);
       extent = extent * range.extent;
     }
@@ -120,6 +121,7 @@ class IndexPlanner {
     g.micro = micro;
     g.reduction = is_reduction(v);
     g.range = range_of(v);
+    g.range.extent = not_negative(g.range.extent);
     for (const VarPtr &other : free_variables(g.range.min + g.range.extent)) {
       if (other->role == VarRole::Pure || other->role == VarRole::Reduction) {
         fail("the bounds of " + v->name + ", a variable of the group, depend on " + other->name);

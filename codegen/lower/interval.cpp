@@ -117,8 +117,13 @@ class Intervals {
         break;
       case BinaryOp::Mod:
         if (constant && c > 0) return {make_int(int64, 0), make_int(int64, c - 1)};
-        if (y.bounded())
-          return {make_int(int64, 0), max(y.high - make_int(int64, 1), make_int(int64, 0))};
+        if (y.bounded()) {
+          // The remainder is less than the divisor's magnitude, and 0 for the divisor 0.
+          std::int64_t least = 0;
+          const bool positive = y.low.as<Extent>() || (is_const_int(y.low, &least) && least >= 0);
+          const Expr magnitude = positive ? y.high : max(y.high, make_int(int64, 0) - y.low);
+          return {make_int(int64, 0), max(magnitude - make_int(int64, 1), make_int(int64, 0))};
+        }
         break;
       default:
         break;
@@ -294,12 +299,20 @@ Expr cannot_wrap(const Expr &e, const VariableRanges &ranges, const Plan &plan) 
 
 Expr to_int64(const Expr &e) { return e.type() == int64 ? e : cast(int64, e); }
 
+Expr not_negative(const Expr &extent) {
+  std::int64_t n = 0;
+  if (is_const_int(extent, &n)) return make_int(int64, std::max<std::int64_t>(n, 0));
+  return extent.as<Extent>() ? extent : max(extent, make_int(int64, 0));
+}
+
 bool same_condition(const Expr &a, const Expr &b) {
   auto strip = [](Expr e) {
-    for (const Cast *c = e.as<Cast>(); c && c->type == int64 && c->a.type().is_integral();
-         c = e.as<Cast>())
-      e = c->a;
-    return e;
+    // Widening what arithmetic gave is not the arithmetic of what is widened: that may wrap.
+    const Cast *c = e.as<Cast>();
+    const bool leaf =
+        c && (c->a.as<Load>() || c->a.as<Call>() || c->a.as<Variable>() || c->a.as<ParamRef>());
+    return leaf && c->type == int64 && c->a.type().is_integral() && c->a.type() != uint64 ? c->a
+                                                                                          : e;
   };
   const Expr x = strip(a), y = strip(b);
   if (equal(x, y)) return true;
@@ -307,6 +320,7 @@ bool same_condition(const Expr &a, const Expr &b) {
   if (is_const_int(x, &p) && is_const_int(y, &q)) return p == q;
   const std::vector<Expr> u = operands(x), v = operands(y);
   if (x->kind != y->kind || u.empty() || u.size() != v.size()) return false;
+  if (x.type() != y.type()) return false;
   if (const Binary *binary = x.as<Binary>(); binary && binary->op != y.as<Binary>()->op)
     return false;
   if (const Unary *unary = x.as<Unary>(); unary && unary->op != y.as<Unary>()->op) return false;

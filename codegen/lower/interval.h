@@ -31,6 +31,9 @@ Expr cannot_wrap(const Expr &e, const VariableRanges &ranges, const Plan &plan);
 /// e as int64.
 Expr to_int64(const Expr &e);
 
+/// An extent that may be computed below zero, as the number of iterations that it means.
+Expr not_negative(const Expr &extent);
+
 /// Equal conditions, up to the widening of coordinates to int64.
 bool same_condition(const Expr &a, const Expr &b);
 

@@ -198,7 +198,7 @@ class NestBuilder {
     Dim fused = out;
     fused.name = d.vars[2];
     fused.reduction = out.reduction || in.reduction;
-    fused.extent = out.extent * in.extent;
+    fused.extent = not_negative(out.extent) * not_negative(in.extent);
     fused.maximum = out.maximum * in.maximum;
     nest_.dims[at] = fused;
     nest_.dims.erase(nest_.dims.begin() + static_cast<std::ptrdiff_t>(inner_at));

@@ -240,3 +240,126 @@ TEST_CASE("updates that store along one dimension what another one ranges over")
            },
            true)});
 }
+
+TEST_CASE("fused domains of which both extents are negative have no iterations") {
+  TensorParam X(float32, 2, "X");
+  RDom r(0, X.extent(0) - 2, 0, X.extent(1) - 2, "r");
+  Func S("S");
+  S() += X(r.x + 2, r.y + 2);
+  RDom q(0, X.extent(0) - 2, 0, X.extent(1) - 2, "q");
+  q.where(X(q.x + 2, q.y + 2) != 0);
+  Func T("T");
+  T() += X(q.x + 2, q.y + 2);
+  const auto data = [](const char *name) {
+    return sweep(
+        {{1, 1}, {1, 5}, {4, 1}, {7, 9}},
+        [=](const Size &s, double zeros, bool exact, std::mt19937 &generator) -> Problem {
+          return {{{"X", random_values(float32, s, generator, exact, zeros)}}, {}, {{name, {}}}};
+        },
+        true);
+  };
+  check_agreement({Pipeline({S}, {}, "negative"),
+                   {"", "S.update(0).fuse(r.x, r.y, f)\n",
+                    "S.update(0).fuse(r.x, r.y, f)\nS.update(0).vectorize(f, 8)\n"},
+                   data("S")});
+  check_agreement({Pipeline({T}, {}, "negative_axis"),
+                   {"",
+                    "T.update(0).fuse(q.x, q.y, f)\n"
+                    "T.update(0).pit_tile(t, axis=f, dense={f:4})\n",
+                    "T.update(0).pit_tile(t, axis=q.y, micro={q.x:2}, dense={q.y:4})\n"},
+                   data("T")});
+}
+
+TEST_CASE("a remainder by a negative divisor is smaller than its magnitude") {
+  Var x("x");
+  Param<std::int32_t> p("p");
+  TensorParam X(float32, 1, "X");
+  Func F("F"), Y("Y");
+  F(x) = X(x) * 2.f;
+  Y(x) = F(x % p);
+  for (const double divisor : {-5., 5., 0.}) {
+    Problem problem{{{"X", AnyBuffer(float32, {5})}}, {{"p", divisor}}, {{"Y", {12}}}};
+    for (std::int64_t i = 0; i < 5; ++i)
+      problem.inputs.at("X").set_number(Shape{i}, static_cast<double>(i + 1));
+    for (const char *schedule : {"", "F.compute_root()\n"}) {
+      const Pipeline all({Y}, {}, "remainder");
+      const Pipeline pipeline = all.with(Schedule::parse(all, schedule));
+      for (const Engine engine : {Engine::TileInterpreter, Engine::Compiled}) {
+        const Comparison c = check(pipeline, problem, engine, true);
+        CHECK_MESSAGE(c.different == 0, c.first);
+      }
+    }
+  }
+}
+
+TEST_CASE("components of a Tuple that exchange their values") {
+  Var i("i"), j("j");
+  TensorParam A(float32, 2, "A"), key(int32, 1, "key");
+  Func T("T"), S("S"), Y("Y");
+  T(i, j) = Tuple(A(i, j), f32(key(i)));
+  T(i, j) += Tuple(T(i, j)[1], T(i, j)[0]);
+  T(i, j) = Tuple(T(i, j)[1], T(i, j)[0] * 2.f);
+  Y(i, j) = T(i, j)[0] - 3.f * T(i, j)[1];
+  check_agreement(
+      {Pipeline({Y}, {}, "exchange"),
+       {"", "T.update(0).vectorize(j)\nT.update(1).vectorize(j)\n",
+        "T.update(1).split(j, jo, ji, 4)\nT.update(1).vectorize(ji)\n", "T.compute_at(Y, i)\n",
+        "T.compute_at(Y, j)\n", "Y.pit_tile(t, axis=i, dense={i:4})\nT.compute_at(Y, t)\n"},
+       data_of({}, {"Y"})});
+}
+
+TEST_CASE("two Funcs of one name are two Funcs, with checks of their own") {
+  Var x("x"), y("y");
+  TensorParam X(float32, 1, "X"), key(int32, 1, "key");
+  Func first("F"), second("F"), Y("Y");
+  first(x) = X(x);
+  second(x) = X(x) + 1.f;
+  first.compute_root().bound(x, 0, 10);
+  second.compute_root().bound(x, 0, 5);
+  Y(y) = first(key(y)) + second(key(y));
+  const Callable f = Pipeline({Y}, {}, "namesakes").compile();
+  Buffer<float> in({10}), out({2});
+  Buffer<std::int32_t> keys({2});
+  keys(0) = 4, keys(1) = 4;
+  f(in, keys, out);
+  keys(1) = 7;
+  CHECK_THROWS_AS(f(in, keys, out), RuntimeError);
+}
+
+TEST_CASE("an index serves only a predicate that means the same") {
+  Var i("i"), t("t");
+  TensorParam a(uint8, 1, "a"), b(uint8, 1, "b");
+  Func F("F"), G("G");
+  F(i) = a(i);
+  F.where(a(i) + b(i) != 0);
+  G(i) = b(i);
+  G.where(i64(a(i)) + i64(b(i)) != 0);  // 128 + 128 is not 0
+  const SparseIndex index = F.index({.axis = i});
+  F.pit_tile(t, {.index = index});
+  G.pit_tile(t, {.index = index});
+  CHECK_THROWS_AS(Pipeline({F, G}, {}, "wraps").compile(), CompileError);
+}
+
+TEST_CASE("strict of one specialization, and of that alone") {
+  Var i("i"), j("j");
+  TensorParam A(float32, 2, "A"), B(float32, 2, "B");
+  RDom k(0, A.extent(1), "k");
+  k.where(A(i, k) != 0);
+  Func C("C");
+  C(i, j) += A(i, k) * B(k, j);
+  C.update()
+      .specialize(A.extent(0) > 0)
+      .pit_tile(Var("u"), {.axis = k, .micro = {{i, 8}}, .dense = {{k, 8}}})
+      .strict();
+  C.update().pit_tile(Var("t"), {.axis = k, .micro = {{i, 4}}, .dense = {{k, 8}}});
+  Problem problem{{{"A", AnyBuffer(float32, {8, 8})}, {"B", AnyBuffer(float32, {8, 16})}},
+                  {},
+                  {{"C", {8, 16}}}};
+  problem.inputs.at("A").fill_bytes(0);
+  problem.inputs.at("B").fill_bytes(0xFF);  // NaN
+  problem.inputs.at("A").set_number(Shape{0, 0}, 2);
+  for (std::int64_t n = 0; n < 16; ++n) problem.inputs.at("B").set_number(Shape{0, n}, 3);
+  problem.inputs.at("A").set_number(Shape{1, 1}, 0);
+  const Comparison c = check(Pipeline({C}, {}, "strict_case"), problem, Engine::Compiled, true);
+  CHECK_MESSAGE(c.different == 0, c.first);
+}

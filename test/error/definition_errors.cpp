@@ -166,6 +166,8 @@ const std::vector<Case> kCases = {
        s.F(s.i) = 0.f;
        s.F(s.i) += softmax_term(s.A(s.i, s.k), 1.f);
      }},
+    {"softmax at a place that is no Var", "index i / 2 of the left-hand side is no Var of its own",
+     [](Scene &s) { s.F(s.i / 2) += softmax_term(s.A(s.i, s.k), 1.f); }},
     {"type of a softmax value",
      "the value H(i, k) is bfloat16; the state is float32: cast it, f32(...)",
      [](Scene &s) { s.F(s.i) += softmax_term(s.A(s.i, s.k), s.H(s.i, s.k)); }},
