@@ -196,9 +196,10 @@ static inline __attribute__((always_inline)) int64_t place_range(const placing *
                      full, position);
 }
 
-/* Candidates [begin, end) of group g, which starts at candidate `start`. */
+/* Candidates [begin, end) of group g, which starts at candidate `start`. Entries up to `last` are
+ * those of one strip. */
 static int64_t place(const placing *p, int64_t g, int64_t start, int64_t begin, int64_t end,
-                     int64_t e) {
+                     int64_t e, int64_t last) {
   if (begin == end) return e;
   int64_t c = (p->first ? p->first[g] : 0) + (begin - start) * p->micro;
   int wanted = (p->coordinates ? 4 : 0) | (p->full ? 2 : 0) | (p->position ? 1 : 0);
@@ -210,8 +211,10 @@ static int64_t place(const placing *p, int64_t g, int64_t start, int64_t begin, 
     case 5:
       return place_range(p, begin, end, c, e, true, false, true);
     case 4:
-      if (p->wide)
-        return e + pit_place_wide(p->marks + begin, end - begin, c, p->micro, p->coordinates + e);
+      if (p->wide) {
+        return e + pit_place_wide(p->marks + begin, end - begin, c, p->micro, p->coordinates + e,
+                                  last - e);
+      }
       return place_range(p, begin, end, c, e, true, false, false);
     case 3:
       return place_range(p, begin, end, c, e, false, true, true);
@@ -240,7 +243,7 @@ static void place_strip(void *closure, int64_t i) {
   int64_t start = starts_group ? group_start(p, s->first_group) : s->end;
   if (i > 0) {
     int64_t g = s->first_group - 1;
-    place(p, g, group_start(p, g), s->begin, start, s->head_entry);
+    place(p, g, group_start(p, g), s->begin, start, s->head_entry, s->end_entry);
     if (starts_group)
       close_group(p, g, s->head_entry - s->carry, s->carry + s->head, s->first_entry);
   }
@@ -249,7 +252,7 @@ static void place_strip(void *closure, int64_t i) {
     bool last = g == s->last_group - 1;
     int64_t end = last ? s->end : group_start(p, g + 1);
     if (p->offsets) p->offsets[g] = (int32_t)entry;
-    int64_t kept = place(p, g, start, start, end, entry) - entry;
+    int64_t kept = place(p, g, start, start, end, entry, s->end_entry) - entry;
     if (last) break;
     int64_t next = entry + round_up(kept, p->align);
     close_group(p, g, entry, kept, next);

@@ -24,22 +24,32 @@ WIDE int64_t pit_count_wide(const uint8_t *marks, int64_t n) {
   return total;
 }
 
+/* Whole vectors are stored where there is room: stores under a mask take several times as long. */
+WIDE static inline int32_t *store_kept(__mmask16 kept, __m512i coordinates, int32_t *at,
+                                       const int32_t *end) {
+  unsigned count = (unsigned)_mm_popcnt_u32(kept);
+  __m512i packed = _mm512_maskz_compress_epi32(kept, coordinates);
+  if (end - at >= 16) {
+    _mm512_storeu_si512(at, packed);
+  } else {
+    _mm512_mask_storeu_epi32(at, (__mmask16)_bzhi_u32(0xffff, count), packed);
+  }
+  return at + count;
+}
+
 WIDE int64_t pit_place_wide(const uint8_t *marks, int64_t n, int64_t first, int64_t step,
-                            int32_t *to) {
+                            int32_t *to, int64_t room) {
   /* Coordinates fit 32 bits; the arithmetic may wrap in lanes that are not kept. */
   const __m512i lanes = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
   const __m512i steps = _mm512_mullo_epi32(lanes, _mm512_set1_epi32((int32_t)step));
+  const __m512i stride = _mm512_set1_epi32((int32_t)(16 * (uint32_t)step));
+  __m512i coordinates = _mm512_add_epi32(_mm512_set1_epi32((int32_t)first), steps);
   int32_t *at = to;
   for (int64_t k = 0; k < n; k += 64) {
     uint64_t bits = kept_bits(marks + k, n - k);
-    uint32_t base = (uint32_t)first + (uint32_t)k * (uint32_t)step;
-    for (; bits; bits >>= 16, base += 16 * (uint32_t)step) {
-      __mmask16 kept = (__mmask16)bits;
-      unsigned count = (unsigned)_mm_popcnt_u32(kept);
-      __m512i coordinates = _mm512_add_epi32(_mm512_set1_epi32((int32_t)base), steps);
-      _mm512_mask_storeu_epi32(at, (__mmask16)_bzhi_u32(0xffff, count),
-                               _mm512_maskz_compress_epi32(kept, coordinates));
-      at += count;
+    for (int part = 0; part < 64; part += 16) {
+      at = store_kept((__mmask16)(bits >> part), coordinates, at, to + room);
+      coordinates = _mm512_add_epi32(coordinates, stride);
     }
   }
   return at - to;
@@ -54,8 +64,9 @@ int64_t pit_count_wide(const uint8_t *marks, int64_t n) {
   return 0;
 }
 
-int64_t pit_place_wide(const uint8_t *marks, int64_t n, int64_t first, int64_t step, int32_t *to) {
-  (void)marks, (void)n, (void)first, (void)step, (void)to;
+int64_t pit_place_wide(const uint8_t *marks, int64_t n, int64_t first, int64_t step, int32_t *to,
+                       int64_t room) {
+  (void)marks, (void)n, (void)first, (void)step, (void)to, (void)room;
   return 0;
 }
 
