@@ -3,11 +3,11 @@
 
 #include "atoms_text.h"
 #include "check_atoms.h"
+#include "codegen/lower/dump.h"
 #include "codegen/lower/lower.h"
 #include "dsl/callable.h"
 #include "dsl/error.h"
 #include "dsl/pipeline.h"
-#include "dump.h"
 #include "operator.h"
 
 namespace pit {
@@ -66,7 +66,7 @@ ir::Module lower_for_host(const Pipeline &pipeline, const Target &target,
 
 Callable compile_for_host(const Pipeline &pipeline, std::vector<Argument> signature,
                           const Target &target, std::source_location where) {
-  emit::StepTimer timer(pipeline.name());
+  lower::StepTimer timer(pipeline.name());
   ir::Module module = lower_for_host(pipeline, target, where);
   timer.step_ends("lowering");
   std::vector<StoragePtr> inputs;

@@ -14,8 +14,8 @@
 #include <mutex>
 #include <set>
 
+#include "codegen/lower/dump.h"
 #include "dsl/error.h"
-#include "dump.h"
 #include "optimise.h"
 
 namespace pit::emit {
@@ -165,13 +165,14 @@ struct JitFunction::Library {
 
 JitFunction::JitFunction(const ir::Module &module, const host::Machine &machine,
                          const host::Variant &variant) {
-  StepTimer timer(module.name);
+  lower::StepTimer timer(module.name);
   host::GeneratedModule generated = host::generate(module, machine, variant);
   timer.step_ends("LLVM code generation");
   optimise(*generated.module, machine);
   timer.step_ends("optimisation");
-  if (dump_wanted("llvm")) write_dump(module.name + ".llvm.ll", llvm_text(*generated.module));
-  if (dump_wanted("asm")) {
+  if (lower::dump_wanted("llvm"))
+    lower::write_dump(module.name + ".llvm.ll", llvm_text(*generated.module));
+  if (lower::dump_wanted("asm")) {
     // Emitting changes a module.
     host::GeneratedModule again = host::generate(module, machine, variant);
     optimise(*again.module, machine);
@@ -181,7 +182,7 @@ JitFunction::JitFunction(const ir::Module &module, const host::Machine &machine,
       optimise(*code.module, machine);
       text += assembly_of(*code.module, machine);
     }
-    write_dump(module.name + ".s", text);
+    lower::write_dump(module.name + ".s", text);
   }
   auto object = object_of(*generated.module, machine);
   timer.step_ends("machine code");

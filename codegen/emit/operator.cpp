@@ -8,8 +8,8 @@
 #include "codegen/host/machine.h"
 #include "codegen/host/parallel.h"
 #include "codegen/ir/text.h"
+#include "codegen/lower/dump.h"
 #include "dsl/error.h"
-#include "dump.h"
 #include "jit.h"
 #include "written_outputs.h"
 
@@ -56,7 +56,7 @@ class Cache {
 
   std::shared_ptr<const Code> find(const ir::Module &module, const Target &target) {
     // A dump is of code that is made, not of code that is there.
-    if (dump_wanted("llvm") || dump_wanted("asm"))
+    if (lower::dump_wanted("llvm") || lower::dump_wanted("asm"))
       return std::make_shared<const Code>(module, host::machine_of(target));
     const std::string key = target.to_string() + "\n" + ir::print(module);
     {

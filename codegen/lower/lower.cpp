@@ -1,16 +1,12 @@
 #include "lower.h"
 
 #include <algorithm>
-#include <chrono>
-#include <cstdio>
-#include <cstdlib>
-#include <fstream>
 #include <functional>
 #include <map>
 
 #include "codegen/ir/text.h"
 #include "codegen/ir/verify.h"
-#include "dsl/error.h"
+#include "dump.h"
 #include "emit.h"
 #include "form_mma.h"
 #include "legality.h"
@@ -23,35 +19,24 @@ namespace {
 /// PIT_TIME.
 class Passes {
  public:
+  explicit Passes(std::string pipeline) : pipeline_(std::move(pipeline)) {}
+
   ir::Module run(const char *name, const std::function<ir::Module()> &pass) {
-    const auto start = std::chrono::steady_clock::now();
+    StepTimer timer(pipeline_);
     ir::Module module = pass();
-    const auto end = std::chrono::steady_clock::now();
-    if (std::getenv("PIT_TIME")) {
-      std::fprintf(stderr, "pit: %-12s %8.3f ms\n", name,
-                   std::chrono::duration<double, std::milli>(end - start).count());
+    timer.step_ends(name);
+    if (dump_wanted(name)) {
+      write_dump(module.name + "." + std::to_string(number_) + "." + name + ".pit",
+                 ir::print(module));
     }
-    dump(module, name);
     ir::verify(module, name);
     ++number_;
     return module;
   }
 
  private:
+  std::string pipeline_;
   int number_ = 1;
-
-  void dump(const ir::Module &module, const std::string &pass) const {
-    const char *wanted = std::getenv("PIT_DUMP");
-    if (!wanted) return;
-    const std::string words = "," + std::string(wanted) + ",";
-    if (words != ",all," && words.find("," + pass + ",") == std::string::npos) return;
-    const char *folder = std::getenv("PIT_DUMP_DIR");
-    const std::string path = std::string(folder ? folder : ".") + "/" + module.name + "." +
-                             std::to_string(number_) + "." + pass + ".pit";
-    std::ofstream file(path);
-    file << ir::print(module);
-    if (!file) throw RuntimeError("PIT_DUMP: cannot write " + path);
-  }
 };
 
 /// What is said of one definition stands together, in the order in which definitions are first
@@ -75,7 +60,7 @@ ir::Module lower(const Pipeline &pipeline, const Target &target,
   infer_regions(&plan);
   plan_indices(&plan);
   check_legality(plan);
-  Passes passes;
+  Passes passes(pipeline.name());
   Emitter emitter(&plan);
   ir::Module module = passes.run("emit", [&] { return emitter.run(); });
   module = passes.run("mma", [&] { return form_mma(module, emitter.sum_choices()); });

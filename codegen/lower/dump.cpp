@@ -7,7 +7,7 @@
 
 #include "dsl/error.h"
 
-namespace pit::emit {
+namespace pit::lower {
 
 namespace {
 
@@ -50,4 +50,4 @@ void StepTimer::step_ends(const char *step) {
   last_ = std::chrono::steady_clock::now();
 }
 
-}  // namespace pit::emit
+}  // namespace pit::lower

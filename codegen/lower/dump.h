@@ -4,7 +4,7 @@
 #include <chrono>
 #include <string>
 
-namespace pit::emit {
+namespace pit::lower {
 
 /// True when PIT_DUMP is "all" or names `what` among words separated by commas.
 bool dump_wanted(const std::string &what);
@@ -23,4 +23,4 @@ class StepTimer {
   std::chrono::steady_clock::time_point last_;
 };
 
-}  // namespace pit::emit
+}  // namespace pit::lower
