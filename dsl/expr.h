@@ -352,8 +352,7 @@ Expr make_select(const Expr &c, const Expr &t, const Expr &f);
 /// signed of the wider; bool takes the other side's type.
 void match_types(Expr *a, Expr *b);
 
-// --- operators and mathematics (namespace scope, found by argument-dependent lookup)
-// ---------------------
+// --- operators and mathematics (namespace scope, found by argument-dependent lookup) ---
 
 #define PIT_BINARY_OPERATORS(X) \
   X(+) X(-) X(*) X(/) X(%) X(<) X(<=) X(>) X(>=) X(==) X(!=) X(&&) X(||) X(&) X(|) X(^) X(<<) X(>>)
@@ -397,8 +396,7 @@ Expr relu(const Expr &a);     ///< max(a, 0)
 Expr silu(const Expr &a);     ///< a * sigmoid(a)
 Expr gelu(const Expr &a);     ///< a/2 * (1 + erf(a / sqrt 2)): the exact form
 
-// --- walking
-// -----------------------------------------------------------------------------------------------
+// --- walking ---
 
 /// Structural equality: same tree over the same identities. Types count, source locations do not.
 bool equal(const Expr &a, const Expr &b);

@@ -341,8 +341,7 @@ class Func : public Definition {
   std::string explain() const;
 };
 
-// --- inline reductions: each makes a hidden Func over the free Vars of its operands
-// -----------------------------
+// --- inline reductions: each makes a hidden Func over the free Vars of its operands ---
 
 Expr sum(const RDom &r, const Expr &e,
          std::source_location where = std::source_location::current());

@@ -109,8 +109,7 @@ bool is_variable(const Expr &e, const VarPtr &var) {
 
 }  // namespace
 
-// --- compiling
-// ---------------------------------------------------------------------------------------------------
+// --- compiling ---
 
 template <class V>
 FuncValues<V>::FuncValues(FuncNode &func, Environment<V> &environment,
@@ -222,8 +221,7 @@ bool FuncValues<V>::is_cheap() const {
   return !calls && nodes <= 12;
 }
 
-// --- evaluating
-// --------------------------------------------------------------------------------------------------
+// --- evaluating ---
 
 template <class V>
 std::string FuncValues<V>::place(const std::int64_t *coordinates) const {
@@ -425,8 +423,7 @@ void FuncValues<V>::evaluate_ranked(Frame<V> &frame, Cell<V> *cells) {
   cells[1].integer = entry.coordinate;
 }
 
-// --- slices
-// ------------------------------------------------------------------------------------------------------
+// --- slices ---
 
 template <class V>
 typename FuncValues<V>::Slice &FuncValues<V>::slice_of(const std::int64_t *coordinates) {

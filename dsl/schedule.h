@@ -177,6 +177,7 @@ enum class DirectiveKind : std::uint8_t {
 /// The name of the call: "pit_tile", "gpu_blocks", ...
 std::string to_string(DirectiveKind kind);
 
+// clang-format off
 /// One directive. Which fields are used depends on the kind; unused ones stay empty:
 ///
 ///   Index                    index
@@ -196,10 +197,12 @@ std::string to_string(DirectiveKind kind);
 ///   TileOrder                ints {the enumerator}
 ///   SplitReduction           vars {loop}, ints {parts}
 ///   Atom                     text
-///   Specialize               exprs {condition}, ints {n}: makes specialization n = 1, 2, ... of
-///   the definition ComputeWith, ComputeAt   other, other_definition, vars {loop} Bound vars {v},
-///   exprs {min, extent} StoreCompact             index Persistent, Atomic, Strict, ComputeRoot,
-///   ComputeInline   nothing
+///   Specialize               exprs {condition}, ints {n}: it is the definition's n-th, from 1
+///   ComputeWith, ComputeAt   other, other_definition, vars {loop}
+///   Bound                    vars {v}, exprs {min, extent}
+///   StoreCompact             index
+///   Persistent, Atomic, Strict, ComputeRoot, ComputeInline: nothing
+// clang-format on
 struct Directive {
   DirectiveKind kind{};
   std::weak_ptr<FuncNode> func;  ///< the Func it is said of

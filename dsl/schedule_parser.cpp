@@ -57,8 +57,7 @@ class LineParser {
   }
 
  private:
-  // --- tokens
-  // -------------------------------------------------------------------------------------------------------
+  // --- tokens ---
 
   void skip_blanks() {
     while (position_ < line_.size() && std::isspace(static_cast<unsigned char>(line_[position_])))
@@ -111,8 +110,7 @@ class LineParser {
     expect('=');
   }
 
-  // --- names
-  // --------------------------------------------------------------------------------------------------------
+  // --- names ---
 
   FuncPtr func(const std::string &word) {
     FuncPtr found = names_.func(word);
@@ -214,8 +212,7 @@ class LineParser {
 
   VarPtr loop() { return names_.loop(*func_, d_.definition, name("a loop")); }
 
-  // --- arguments
-  // ----------------------------------------------------------------------------------------------------
+  // --- arguments ---
 
   std::vector<std::pair<VarPtr, std::int64_t>> extents() {
     std::vector<std::pair<VarPtr, std::int64_t>> entries;

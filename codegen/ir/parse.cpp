@@ -97,8 +97,7 @@ class Parser {
   std::size_t position_ = 0;
   Symbols symbols_;
 
-  // --- words
-  // --------------------------------------------------------------------------------------------------
+  // --- words ---
 
   [[noreturn]] void fail(const std::string &message) const { fail(message, position_); }
   [[noreturn]] void fail(const std::string &message, std::size_t where) const {
@@ -188,8 +187,7 @@ class Parser {
     listed(")", element);
   }
 
-  // --- expressions and identities
-  // -----------------------------------------------------------------------------
+  // --- expressions and identities ---
 
   Expr expression() {
     try {
@@ -258,8 +256,7 @@ class Parser {
     return found->second;
   }
 
-  // --- statements
-  // ---------------------------------------------------------------------------------------------
+  // --- statements ---
 
   std::vector<Stmt> list() {
     std::vector<Stmt> stmts;

@@ -213,8 +213,7 @@ class Printer {
            attributes(*s);
   }
 
-  // --- lines and braces
-  // ---------------------------------------------------------------------------------------
+  // --- lines and braces ---
 
   void line(const std::string &text) {
     out_ += "\n" + std::string(static_cast<std::size_t>(2 * indent_), ' ') + text;
@@ -256,8 +255,7 @@ class Printer {
     braces(body);
   }
 
-  // --- statements
-  // ---------------------------------------------------------------------------------------------
+  // --- statements ---
 
   void print(const Block &block, bool) {
     line("block {");

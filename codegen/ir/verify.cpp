@@ -66,8 +66,7 @@ class Verifier {
   int loops_never_run_ =
       0;  ///< enclosing loops of no iterations: what is inside races with nothing
 
-  // --- rules
-  // --------------------------------------------------------------------------------------------------
+  // --- rules ---
 
   [[noreturn]] void fail(const std::string &rule) const {
     std::string text =
@@ -95,8 +94,7 @@ class Verifier {
     storages_[s.get()] = std::move(extents);
   }
 
-  // --- expressions
-  // --------------------------------------------------------------------------------------------
+  // --- expressions ---
 
   /// e may read the axes in `axes` and no others.
   void verify(const Expr &e, const std::vector<VarPtr> &axes) const {
@@ -236,8 +234,7 @@ class Verifier {
     }
   }
 
-  // --- writes
-  // -------------------------------------------------------------------------------------------------
+  // --- writes ---
 
   bool depends(const Expr &e, const ParallelLoop &loop) const {
     bool found = false;
@@ -267,8 +264,7 @@ class Verifier {
     }
   }
 
-  // --- statements
-  // ---------------------------------------------------------------------------------------------
+  // --- statements ---
 
   /// `outermost`: a Stage may be here.
   void verify(const Stmt &s, bool outermost) {

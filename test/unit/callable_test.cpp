@@ -238,8 +238,7 @@ TEST_CASE("callable: concurrent calls of one Callable") {
   CHECK(s.op->runs == 2000);
 }
 
-// --- typed calls
-// ------------------------------------------------------------------------------------------------
+// --- typed calls ---
 
 using Typed = TypedCallable<In<bfloat16_t, 2>, In<float, 2>, Scalar<float>, Out<float, 2>>;
 using BufferA = Buffer<bfloat16_t, 2>;

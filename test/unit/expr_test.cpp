@@ -53,8 +53,7 @@ bool contains(const std::string &text, const std::string &part) {
   return text.find(part) != std::string::npos;
 }
 
-// --- constants and folding
-// ------------------------------------------------------------------------------------
+// --- constants and folding ---
 
 TEST_CASE("expr: C++ constants have the types that C++ gives them") {
   CHECK(Expr(1).type() == int32);
@@ -196,8 +195,7 @@ TEST_CASE("expr: identities that hold for every value are folded, others are not
   CHECK(floor(n).same_as(n));
 }
 
-// --- types of operators
-// -----------------------------------------------------------------------------------
+// --- types of operators ---
 
 TEST_CASE("expr: operands are brought to one type") {
   Scene s;
@@ -281,8 +279,7 @@ TEST_CASE("expr: an expression knows the line where it was written") {
   CHECK(scaled.where().line() == line);
 }
 
-// --- text
-// ----------------------------------------------------------------------------------------------------
+// --- text ---
 
 /// The names of a Scene, for reading expressions back.
 class SceneSymbols final : public ExprSymbols {
@@ -443,8 +440,7 @@ TEST_CASE("expr: names of users are words, and none of the language's") {
   CHECK(Func().name() != Func().name());
 }
 
-// --- walking
-// -------------------------------------------------------------------------------------------------
+// --- walking ---
 
 TEST_CASE("expr: equality is of structure and identity, not of names or places") {
   Scene s;

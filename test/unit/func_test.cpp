@@ -60,8 +60,7 @@ struct Scene {
   Func F{"F"}, G{"G"};
 };
 
-// --- definitions
-// -----------------------------------------------------------------------------------------------
+// --- definitions ---
 
 TEST_CASE("func: the first = is the pure definition, later ones are updates") {
   Scene s;
@@ -167,8 +166,7 @@ TEST_CASE("func: the state of a softmax") {
   CHECK(to_string(log_sum_exp(s.F(s.i, 0))) == "F(i, 0)[0] + log(F(i, 0)[1])");
 }
 
-// --- domains
-// -----------------------------------------------------------------------------------------------------
+// --- domains ---
 
 TEST_CASE("rdom: conjunctions are factors, in the order written") {
   Scene s;
@@ -227,8 +225,7 @@ TEST_CASE("func: predicates of a Func are over its Vars") {
   CHECK(to_string(s.F.func()->predicates[1]) == "M(i, j)");
 }
 
-// --- ownership
-// -----------------------------------------------------------------------------------------------------
+// --- ownership ---
 
 TEST_CASE("func: a Func that reads itself is freed") {
   std::weak_ptr<FuncNode> watched;
@@ -261,8 +258,7 @@ TEST_CASE("func: what a Func reads lives as long as it") {
   CHECK(to_string(d.values[0].as<Call>()->func->definitions[0].values[0]) == "A(i) + 1.0");
 }
 
-// --- inline reductions
-// ---------------------------------------------------------------------------------------------
+// --- inline reductions ---
 
 TEST_CASE("inline: sum is a hidden Func over the free variables") {
   Scene s;
@@ -355,8 +351,7 @@ TEST_CASE("inline: segment counts the ends of the segments up to a position") {
   CHECK(to_string(hidden.definitions[1].values[0]) == "int64(1)");
 }
 
-// --- tensors
-// -----------------------------------------------------------------------------------------------------
+// --- tensors ---
 
 TEST_CASE("tensor: declared strides and alignment") {
   TensorParam A(bfloat16, 2, "A");
@@ -368,8 +363,7 @@ TEST_CASE("tensor: declared strides and alignment") {
   CHECK(A.storage()->alignment == 16);
 }
 
-// --- combiners
-// ---------------------------------------------------------------------------------------------------
+// --- combiners ---
 
 TEST_CASE("combiner: the identity leaves a value unchanged") {
   for (Combiner c : {Combiner::Sum, Combiner::Product, Combiner::Min, Combiner::Max}) {

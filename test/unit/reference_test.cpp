@@ -19,8 +19,7 @@ namespace {
 
 float bf16_of(double x) { return bfloat16_t(static_cast<float>(x)); }
 
-// --- expressions
-// -------------------------------------------------------------------------------------------------
+// --- expressions ---
 
 TEST_CASE("reference: a pure Func of inputs, scalars and extents") {
   Var i("i"), j("j");
@@ -113,8 +112,7 @@ TEST_CASE("reference: select evaluates only the side it chooses, && only what it
   CHECK(r.value(G, {2}) == 1);
 }
 
-// --- reductions and predicates
-// ---------------------------------------------------------------------------------------
+// --- reductions and predicates ---
 
 TEST_CASE("reference: SpMM with a value-sparse operand and an epilogue") {
   Var m("m"), n("n");
@@ -255,8 +253,7 @@ TEST_CASE("reference: Func::where leaves other bytes alone and producers are nee
                        RuntimeError);
 }
 
-// --- softmax and ranking
-// ------------------------------------------------------------------------------------------------
+// --- softmax and ranking ---
 
 TEST_CASE(
     "reference: block-sparse causal attention with log-sum-exp; a row without keys gives 0 and "

@@ -17,8 +17,7 @@
 namespace pit {
 namespace {
 
-// --- updates that do not stay at their coordinate
-// ---------------------------------------------------------------------------
+// --- updates that do not stay at their coordinate ---
 
 TEST_CASE("reference: a histogram: scattered updates, read where none has been") {
   Var x("x");
@@ -96,8 +95,7 @@ TEST_CASE("reference: later updates of a border win, also where a Func is asked 
   }
 }
 
-// --- indices
-// ---------------------------------------------------------------------------------------------------------------
+// --- indices ---
 
 struct Sddmm {
   Var i{"i"}, j{"j"};
@@ -232,8 +230,7 @@ TEST_CASE("reference: an index of a reduction lists what some row of its micro-t
   CHECK(coordinates(1) == 4);
 }
 
-// --- errors and bounds
-// ------------------------------------------------------------------------------------------------------
+// --- errors and bounds ---
 
 TEST_CASE(
     "reference: an index out of range names tensor, index, extent and place, and writes nothing") {
