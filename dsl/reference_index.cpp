@@ -237,17 +237,34 @@ class Builder {
     }
   }
 
+  /// The variables besides the axis that the predicates read, and those of their bounds, outermost
+  /// first.
+  std::vector<VarPtr> read_beyond_axis() const {
+    std::vector<VarPtr> read, variables = variables_of(*func_, index_.definition);
+    while (!variables.empty()) {  // bounds read what stands before
+      const VarPtr v = variables.back();
+      variables.pop_back();
+      const bool in_bounds = std::any_of(read.begin(), read.end(), [&](const VarPtr &r) {
+        const ReductionDim *dim = domain_of(r);
+        return dim != nullptr && (uses(dim->min, v) || uses(dim->extent, v));
+      });
+      if (!in_axis(v) && (in_bounds || predicates_read(v))) read.insert(read.begin(), v);
+    }
+    return read;
+  }
+
   /// Positions by the value of the key. A negative key, or a predicate that fails, drops the
   /// position.
   void build_keyed(std::int64_t groups) {
     find_axis_and_covered();
+    covered_ = read_beyond_axis();
     const CodePtr<V> key = compile(index_.group, scope_, environment_);
     const std::int64_t first = lists_.axis.size() == 1 ? lists_.axis[0].min : 0;
     std::vector<Values> members(static_cast<std::size_t>(std::max<std::int64_t>(groups, 0)));
     for (std::int64_t a = first; a < first + lists_.axis_extent(); ++a) {
       set_axis(a);
       ++lists_.candidates;
-      if (!predicates_hold()) continue;
+      if (!any_covered_passes(0)) continue;
       const std::int64_t g = key->integer(frame_);
       if (g < 0) continue;
       if (groups < 0 && g >= static_cast<std::int64_t>(members.size()))

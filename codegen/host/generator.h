@@ -110,7 +110,9 @@ class Generator {
   StorageValue shape_of(const ir::Allocate &s);
   llvm::Value *multiply_sizes(llvm::Value *a, llvm::Value *c);
   llvm::Value *add_sizes(llvm::Value *a, llvm::Value *c);
+  llvm::Value *allocated_extent(const Expr &e);
   llvm::Value *bytes_of(const ir::Allocate &s);
+  llvm::Value *bytes_of(const ir::Allocate &s, const StorageValue &v);
   std::optional<std::int64_t> static_bytes_of(const ir::Allocate &s);
   bool evaluable(const Expr &e);
   void with_workspace(llvm::Value *bytes, const std::function<void(llvm::Value *)> &body);

@@ -123,8 +123,7 @@ void Generator::update_atomically(const ir::Store &s, llvm::Value *address, llvm
   b.SetInsertPoint(done);
 }
 
-// --- memory of Allocate
-// ---------------------------------------------------------------------------------------------
+// --- memory of Allocate ---
 
 // max(v, 0); a constant stays one.
 llvm::Value *Generator::not_negative(llvm::Value *v) {
@@ -133,13 +132,29 @@ llvm::Value *Generator::not_negative(llvm::Value *v) {
   return b.CreateBinaryIntrinsic(llvm::Intrinsic::smax, v, i64(0));
 }
 
+// An extent that is read from memory is zero once the call has failed: what would have written it,
+// or said that it is there, may not have run.
+llvm::Value *Generator::allocated_extent(const Expr &e) {
+  bool loads = false;
+  walk(e, [&](const Expr &part) {
+    loads |= part.as<Load>() != nullptr;
+    return !loads;
+  });
+  if (!loads) return not_negative(index(e));
+  llvm::AllocaInst *extent = local(b.getInt64Ty(), "extent");
+  b.CreateStore(i64(0), extent);
+  when(b.CreateICmpEQ(status(), b.getInt32(PIT_OK)),
+       [&] { b.CreateStore(not_negative(index(e)), extent); });
+  return b.CreateLoad(b.getInt64Ty(), extent);
+}
+
 // Everything of the storage but its base.
 StorageValue Generator::shape_of(const ir::Allocate &s) {
   StorageValue v;
   v.type = s.storage->type;
   v.alignment = static_cast<unsigned>(v.type.bytes());
   const std::size_t rank = s.extents.size();
-  for (const Expr &e : s.extents) v.extents.push_back(not_negative(index(e)));
+  for (const Expr &e : s.extents) v.extents.push_back(allocated_extent(e));
   v.strides.resize(rank);
   Value *size = i64(1);
   for (std::size_t d = rank; d-- > 0;) {
@@ -173,8 +188,9 @@ llvm::Value *Generator::add_sizes(llvm::Value *a, llvm::Value *c) {
   return i64(overflows ? INT64_MAX : sum);
 }
 
-llvm::Value *Generator::bytes_of(const ir::Allocate &s) {
-  const StorageValue v = shape_of(s);
+llvm::Value *Generator::bytes_of(const ir::Allocate &s) { return bytes_of(s, shape_of(s)); }
+
+llvm::Value *Generator::bytes_of(const ir::Allocate &s, const StorageValue &v) {
   Value *bytes = i64(v.type.bytes());
   for (Value *extent : v.extents) bytes = multiply_sizes(bytes, extent);
   // Zero in one dimension makes an empty storage, whatever the product of others has come to.
@@ -290,7 +306,7 @@ void Generator::emit(const ir::Allocate &s) {
     emit(s.body);
   };
   if (const auto it = env_.reserved.find(&s); it != env_.reserved.end()) return run(it->second);
-  with_workspace(bytes_of(s), run);
+  with_workspace(bytes_of(s, v), run);
 }
 
 }  // namespace pit::host

@@ -137,7 +137,9 @@ struct If final : StmtNode {
 };
 
 /// `storage` (Heap or Tile) with these extents exists in body; its contents start undefined
-/// (interpreters poison it). A product of extents that is zero or negative is an empty storage.
+/// (interpreters poison it). A product of extents that is zero or negative is an empty storage. An
+/// extent that loads from memory is zero once the call has failed, so that what is sized by the
+/// lists of an index that was not built is empty.
 struct Allocate final : StmtNode {
   static constexpr StmtKind kKind = StmtKind::Allocate;
   StoragePtr storage;
@@ -244,9 +246,8 @@ struct Check final : StmtNode {
 /// (int32); offsets[g] = first entry of g, offsets[groups] = end of the last; counts[g] = kept
 /// entries (both int32). offsets[g+1] - offsets[g] is counts[g] rounded up to `align`; padding
 /// entries hold coordinate -1. More entries than `capacity` (the extent of coordinates) is reported
-/// and fails the call. When the call fails here, offsets and counts are all zero, so that what is
-/// sized by them is empty. Null storages are not wanted. `first` gives the first coordinate of
-/// group g (int64 storage, null = 0).
+/// and fails the call; the lists are then undefined. Null storages are not wanted. `first` gives
+/// the first coordinate of group g (int64 storage, null = 0).
 struct IndexPlace final : StmtNode {
   static constexpr StmtKind kKind = StmtKind::IndexPlace;
   StoragePtr marks, mark_offsets, first;
@@ -275,7 +276,7 @@ struct IndexPlace final : StmtNode {
 
 /// The same from keys: position p (0 <= p < length) belongs to group keys[p] (int64; -1 = dropped),
 /// positions ascending within a group (a parallel stable counting sort). Writes coordinates[e] = p,
-/// position[p] = e or -1, offsets, counts as IndexPlace (all zero on failure). A key outside [-1,
+/// position[p] = e or -1, offsets, counts as IndexPlace. A key outside [-1,
 /// groups) is reported with its position and its value, of which those below -1 stand for one more:
 /// -2 for a key of -1 that is not dropped.
 struct IndexSort final : StmtNode {
@@ -337,8 +338,7 @@ struct Module {
   Stmt body;
 };
 
-// --- construction
-// -------------------------------------------------------------------------------------------------
+// --- construction ---
 
 template <class T, class... Args>
 Stmt make(Args &&...args) {

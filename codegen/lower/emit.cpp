@@ -44,9 +44,13 @@ ir::Module Emitter::run() {
   emit_shared_range_checks();
   for (const auto &stage : plan_->stages) {
     if (stage->level != Level::Root) continue;
-    for (const auto &inside : plan_->stages) {
-      if (root_of(inside.get()) == stage.get()) need_indices_of(*inside);
+    std::vector<const PlannedStage *> inside;
+    for (const auto &other : plan_->stages) {
+      if (root_of(other.get()) == stage.get()) inside.push_back(other.get());
     }
+    for (const PlannedStage *part : inside) need_queries_of(*part);
+    emit_checks_before(*stage);
+    for (const PlannedStage *part : inside) need_indices_of(*part);
     if (stage->compact) need_index(stage->compact);
     append(emit_stage_at_root(stage.get()));
   }
@@ -87,7 +91,6 @@ void Emitter::want_full_bits() {
                                                   extent % index->micro == 0);
           if (!tested && !tail) continue;
           index->full_means_all_pass = index->full_means_all_pass || tested;
-          index->wants_full = true;
           index->full = ir::make_storage(index->name() + ".full", uint8, 1, Space::Heap);
         }
       };
@@ -115,8 +118,41 @@ void Emitter::need_indices_of(const PlannedStage &stage) {
   }
 }
 
-// --- the outermost sequence
-// -------------------------------------------------------------------------------------------
+/// Builds the indices whose lists expressions of the stage read. Those of later stages come before
+/// the checks of their accesses: what they load at data tests its index itself.
+void Emitter::need_queries_of(const PlannedStage &stage) {
+  const bool before = always_guard_data_;
+  always_guard_data_ = true;
+  for (const PlannedDefinition &def : stage.definitions) {
+    for (const auto *list : {&def.args, &def.values, &def.predicates}) need_queries_in(*list);
+    for (const ReductionDim &dim : def.domain) need_queries_in({dim.min, dim.extent});
+    for (const auto &[condition, directives] : def.specializations) need_queries_in({condition});
+  }
+  always_guard_data_ = before;
+}
+
+void Emitter::need_queries_in(const std::vector<Expr> &exprs) {
+  for (const Expr &e : exprs) {
+    walk(e, [&](const Expr &node) {
+      if (const IndexQuery *query = node.as<IndexQuery>()) need_index(queried(*query));
+      return true;
+    });
+  }
+}
+
+IndexPlan *Emitter::queried(const IndexQuery &query) const {
+  const auto it = plan_->index_of.find(identity_of(query.index));
+  if (it == plan_->index_of.end()) {
+    throw CompileError(
+        "index " + query.index->name +
+            " is asked for its lists, but no definition of this pipeline has it; use it in the "
+            "schedule of one that is an output, or that an output reads",
+        query.index->where);
+  }
+  return it->second;
+}
+
+// --- the outermost sequence ---
 
 void Emitter::append(const Stmt &stmt) {
   if (!stmt.defined()) return;
@@ -129,12 +165,6 @@ void Emitter::append_allocation(const StoragePtr &storage, std::vector<Expr> ext
   });
 }
 
-Expr Emitter::append_let(const std::string &name, const Expr &value) {
-  const VarPtr v = ir::make_let_variable(name, value.type());
-  sequence_.push_back([v, value](const Stmt &rest) { return ir::make<ir::Let>(v, value, rest); });
-  return make_variable(v);
-}
-
 void Emitter::record(const std::string &name, const Expr &value, std::vector<Stmt> *stmts) {
   const Expr slot = make_int(int64, static_cast<std::int64_t>(statistic_names_.size()));
   statistic_names_.push_back(name);
@@ -143,8 +173,7 @@ void Emitter::record(const std::string &name, const Expr &value, std::vector<Stm
                                        cast(float64, value)));
 }
 
-// --- expressions
-// ---------------------------------------------------------------------------------------------------------
+// --- expressions ---
 
 Expr Emitter::index_load(const StoragePtr &storage, const Expr &i) {
   return to_int64(make_load(storage, {i}));
@@ -327,21 +356,18 @@ Expr Emitter::position_of(const IndexPlan &index, const std::vector<VarPtr> &var
 }
 
 Expr Emitter::lower_query(const IndexQuery &query) {
-  const auto it = plan_->index_of.find(identity_of(query.index));
-  if (it == plan_->index_of.end()) {
-    throw CompileError(
-        "index " + query.index->name +
-            " is asked for its lists, but no definition of this pipeline has it; use it in the "
-            "schedule of one that is an output, or that an output reads",
-        query.index->where);
-  }
-  IndexPlan *index = it->second;
-  need_index(index);
-  if (index->kind == IndexKind::Range || index->kind == IndexKind::Given) {
+  const IndexPlan *index = queried(query);
+  internal_check(index->built, "index " + index->name() + " is asked before it is built");
+  const bool given = index->kind == IndexKind::Given;
+  if (index->kind == IndexKind::Range ||
+      (given && (query.query == IndexQueryKind::Position || index->data_dependent_range))) {
     throw CompileError("index " + index->name() + " is not built (" +
-                           (index->kind == IndexKind::Given ? "its lists are inputs"
-                                                            : "its lists are whole ranges") +
-                           "), so its density, count and positions are not known to it",
+                           (given ? "its lists are inputs" : "its groups are segments") +
+                           "), so its " +
+                           (query.query == IndexQueryKind::Count     ? "count is"
+                            : query.query == IndexQueryKind::Density ? "density is"
+                                                                     : "positions are") +
+                           " not known",
                        index->node->where);
   }
   const Expr kept = kept_of(*index);
@@ -349,9 +375,10 @@ Expr Emitter::lower_query(const IndexQuery &query) {
     case IndexQueryKind::Count:
       return kept;
     case IndexQueryKind::Density: {
-      const Expr all =
-          max(index->kind == IndexKind::Keyed ? index->length : index->groups * index->length,
-              make_int(int64, 1));
+      const Expr all = max(index->kind == IndexKind::Keyed ? index->length
+                           : index->data_dependent_range ? make_load(index->starts, {index->groups})
+                                                         : index->groups * index->length,
+                           make_int(int64, 1));
       return cast(float32, cast(float64, kept) / cast(float64, all));
     }
     case IndexQueryKind::Position:

@@ -24,8 +24,7 @@ class Emitter {
   const SumChoices &sum_choices() const { return sum_choices_; }
 
  private:
-  // --- what expressions are lowered with
-  // ----------------------------------------------------------------------------
+  // --- what expressions are lowered with ---
 
   /// One dimension of a realised stage: an axis of the scope, or a range of one of the Func's
   /// arguments.
@@ -95,8 +94,7 @@ class Emitter {
   Expr position_of(const IndexPlan &index, const std::vector<VarPtr> &vars,
                    const std::vector<Expr> &args, Expr *missing);
 
-  // --- definitions (emit_definition.cpp)
-  // -----------------------------------------------------------------------------
+  // --- definitions (emit_definition.cpp) ---
 
   ir::Stmt emit_stage_at_root(PlannedStage *stage);
   ir::Stmt emit_specialized(PlannedStage *stage, const PlannedDefinition &def, const Scope &scope);
@@ -127,8 +125,7 @@ class Emitter {
                      const Expr &count, const Expr &entry, bool all_full);
   void want_full_bits();
 
-  // --- stages inside others (emit_realize.cpp)
-  // ------------------------------------------------------------------------
+  // --- stages inside others (emit_realize.cpp) ---
 
   std::vector<PlannedStage *> stages_at(const Job &job, const Dim &dim) const;
   ir::Stmt realize(Job &job, std::vector<PlannedStage *> producers, std::size_t next,
@@ -152,8 +149,7 @@ class Emitter {
   ir::Stmt with_inner_calls(const std::vector<Expr> &exprs, const Scope &scope,
                             const std::function<ir::Stmt()> &body);
 
-  // --- statements (emit_statement.cpp)
-  // --------------------------------------------------------------------------------
+  // --- statements (emit_statement.cpp) ---
 
   ir::Stmt emit_statement(PlannedStage *stage, const PlannedDefinition &def, const Scope &scope,
                           const std::vector<VarPtr> &own_lanes, std::vector<Expr> guards,
@@ -175,13 +171,16 @@ class Emitter {
                         const std::vector<VarPtr> &reduced, const std::vector<Expr> &guards);
   ir::Stmt emit_top_k(PlannedStage *stage);
 
-  // --- indices (emit_index.cpp)
-  // ---------------------------------------------------------------------------------------
+  // --- indices (emit_index.cpp) ---
 
   static const PlannedStage *root_of(const PlannedStage *stage);
   void need_indices_of(const PlannedStage &stage);
   void need_index(IndexPlan *index);
   void check_computed_before(const IndexPlan &index) const;
+  void need_queries_of(const PlannedStage &stage);
+  void need_queries_in(const std::vector<Expr> &exprs);
+  IndexPlan *queried(const IndexQuery &query) const;
+  std::set<const IndexPlan *> under_way_;  ///< indices that are being built
   void emit_given_checks(const IndexPlan &index);
   static ir::Stmt offsets_check(const StoragePtr &offsets, const Expr &groups, const Expr &first,
                                 const Expr &last, const std::string &name);
@@ -206,6 +205,7 @@ class Emitter {
                            const std::function<void()> &fail);
   static Expr below_dropped(const Expr &key);
   ir::Stmt emit_keys(IndexPlan *index, const StoragePtr &keys);
+  ir::Stmt in_iterations_beyond_axis(const IndexPlan &index, Scope scope, const ir::Stmt &then);
   static Expr stored_access(const IndexPlan &index);
   ir::Stmt emit_values(IndexPlan *index);
   ir::Stmt emit_marks_in_producer(PlannedStage *stage, const Scope &scope, const VarPtr &loop);
@@ -222,8 +222,7 @@ class Emitter {
   void emit_statistics();
   ir::Stmt count_passing(const IndexPlan &index, const StoragePtr &passing);
 
-  // --- checks (emit_checks.cpp)
-  // ---------------------------------------------------------------------------------------
+  // --- checks (emit_checks.cpp) ---
 
   void emit_input_checks();
   void emit_checks_before(const PlannedStage &stage);
@@ -245,15 +244,13 @@ class Emitter {
   static bool takes_its_whole_range(const Access &access, const Expr &index);
   static bool free_of(const std::vector<AccessLoop> &loops, const Expr &e);
 
-  // --- the outermost sequence
-  // -----------------------------------------------------------------------------------------
+  // --- the outermost sequence ---
 
   /// Wraps everything that comes later.
   using Wrapper = std::function<ir::Stmt(ir::Stmt)>;
   std::vector<Wrapper> sequence_;
   void append(const ir::Stmt &stmt);
   void append_allocation(const StoragePtr &storage, std::vector<Expr> extents);
-  Expr append_let(const std::string &name, const Expr &value);
   StoragePtr statistics_;
   std::vector<std::string> statistic_names_;
   void record(const std::string &name, const Expr &value, std::vector<ir::Stmt> *stmts);

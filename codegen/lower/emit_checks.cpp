@@ -24,13 +24,14 @@ namespace {
 
 Expr constant(std::int64_t c) { return make_int(int64, c); }
 
-bool calls_stage(const Expr &e) {
-  bool calls = false;
+/// Whether e needs what is computed first: a stage, or the lists of an index.
+bool reads_computed(const Expr &e) {
+  bool reads = false;
   walk(e, [&](const Expr &node) {
-    calls |= node->kind == ExprKind::Call;
-    return !calls;
+    reads |= node->kind == ExprKind::Call || node->kind == ExprKind::IndexQuery;
+    return !reads;
   });
-  return calls;
+  return reads;
 }
 
 /// The loops that `exprs` read, with those that their bounds read, outermost first.
@@ -235,9 +236,9 @@ void Emitter::check_index(const Access &access, std::size_t dimension, const std
   with_guards.push_back(index);
   const std::vector<AccessLoop> loops = needed_loops(access.loops, with_guards);
   bool needs_stage = false;
-  for (const Expr &e : with_guards) needs_stage |= calls_stage(e);
+  for (const Expr &e : with_guards) needs_stage |= reads_computed(e);
   for (const AccessLoop &loop : loops)
-    needs_stage |= calls_stage(loop.range.min) || calls_stage(loop.range.extent);
+    needs_stage |= reads_computed(loop.range.min) || reads_computed(loop.range.extent);
 
   const auto [range, exact, known] = range_of(access, index);
   Expr nothing_runs;
@@ -247,7 +248,7 @@ void Emitter::check_index(const Access &access, std::size_t dimension, const std
     nothing_runs = nothing_runs.defined() ? nothing_runs || empty : empty;
   }
   Expr surely;
-  if (known && range.bounded() && !calls_stage(range.low) && !calls_stage(range.high)) {
+  if (known && range.bounded() && !reads_computed(range.low) && !reads_computed(range.high)) {
     surely = range.low >= low_limit && range.high < low_limit + extent;
     if (exact.defined()) surely = exact && surely;
     if (nothing_runs.defined()) surely = nothing_runs || surely;

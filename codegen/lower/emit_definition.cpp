@@ -34,7 +34,6 @@ bool uses_lane(const Expr &value, const Dim &lane, const PitLoop &pit) {
 }  // namespace
 
 Stmt Emitter::emit_stage_at_root(PlannedStage *stage) {
-  emit_checks_before(*stage);
   if (stage->compact) check_compact_rank(*stage);
   if (stage->storages.empty()) {
     for (std::size_t c = 0; c < stage->func->types.size(); ++c) {

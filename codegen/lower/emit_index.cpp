@@ -24,6 +24,17 @@ Stmt set(const StoragePtr &storage, const Expr &index, Combiner combiner, const 
 
 void Emitter::need_index(IndexPlan *index) {
   if (index->built) return;
+  if (!under_way_.insert(index).second) {
+    throw CompileError("the lists of index " + index->name() + " depend on themselves",
+                       index->node->where);
+  }
+  std::vector<Expr> read = index->predicates;
+  read.insert(read.end(), index->unlisted.begin(), index->unlisted.end());
+  for (const Expr &e :
+       {index->key, index->node->capacity, index->axis_range.min, index->axis_range.extent}) {
+    if (e.defined()) read.push_back(e);
+  }
+  need_queries_in(read);
   if (index->kind == IndexKind::Range) {
     index->built = true;
     if (!index->segment_offsets) return;
@@ -78,6 +89,7 @@ void Emitter::need_index(IndexPlan *index) {
 void Emitter::check_computed_before(const IndexPlan &index) const {
   std::vector<Expr> read = index.predicates;
   if (index.key.defined()) read.push_back(index.key);
+  read.insert(read.end(), index.unlisted.begin(), index.unlisted.end());
   for (const Expr &e : read) {
     walk(e, [&](const Expr &node) {
       const Call *call = node.as<Call>();
@@ -344,26 +356,35 @@ Stmt Emitter::emit_ragged_starts(IndexPlan *index) {
       ir::make_block({loops, ir::make<ir::Prefix>(index->starts, lengths, index->groups)}));
 }
 
-/// keys[p] = the group of position p, or -1 where a predicate fails.
+/// keys[p] = the group of position p, or -1 where a predicate fails. Conjuncts that read more than
+/// the axis may be what says that the key is a group: a key that is none counts only where they let
+/// an iteration through, and without them loads at data test their index.
 Stmt Emitter::emit_keys(IndexPlan *index, const StoragePtr &keys) {
   constexpr std::int64_t kStrip = 4096;
   const VarPtr strip = ir::make_loop_variable("strip"), lane = ir::make_loop_variable("p");
   const Expr position = make_variable(strip) * constant(kStrip) + make_variable(lane);
   Scope scope;
   set_axis_value(*index, index->axis_range.min, position, &scope);
+  const bool before = always_guard_data_;
+  always_guard_data_ = before || !index->unlisted.empty();
   std::function<Stmt(std::size_t)> body = [&](std::size_t i) -> Stmt {
-    if (i == index->predicates.size()) {
-      return with_inner_calls({index->key}, scope, [&] {
-        return set(keys, position, Combiner::Assign,
-                   below_dropped(to_int64(lower_expr(index->key, scope))));
+    if (i < index->predicates.size()) {
+      return with_inner_calls({index->predicates[i]}, scope, [&] {
+        return ir::make<ir::If>(lower_expr(index->predicates[i], scope), body(i + 1));
       });
     }
-    return with_inner_calls({index->predicates[i]}, scope, [&] {
-      return ir::make<ir::If>(lower_expr(index->predicates[i], scope), body(i + 1));
+    return with_inner_calls({index->key}, scope, [&] {
+      const Expr key = to_int64(lower_expr(index->key, scope));
+      const Stmt listed = set(keys, position, Combiner::Assign, below_dropped(key));
+      if (index->unlisted.empty()) return listed;
+      const Stmt where_any_passes = in_iterations_beyond_axis(*index, scope, listed);
+      if (index->exact) return where_any_passes;
+      return ir::make<ir::If>(key >= constant(0) && key < index->groups, listed, where_any_passes);
     });
   };
   Stmt inside = body(0);
-  if (!index->predicates.empty())
+  always_guard_data_ = before;
+  if (!index->predicates.empty() || !index->unlisted.empty())
     inside = ir::make_block({set(keys, position, Combiner::Assign, constant(-1)), inside});
   const Stmt lanes = ir::make<ir::For>(
       lane, constant(0),
@@ -372,6 +393,28 @@ Stmt Emitter::emit_keys(IndexPlan *index, const StoragePtr &keys) {
   return ir::make<ir::For>(strip, constant(0),
                            (index->length + constant(kStrip - 1)) / constant(kStrip),
                            ir::ForKind::Parallel, lanes);
+}
+
+/// `then` in every iteration of a position that the conjuncts over more than the axis let through.
+Stmt Emitter::in_iterations_beyond_axis(const IndexPlan &index, Scope scope, const Stmt &then) {
+  std::vector<std::pair<VarPtr, Expr>> loops;  // with extents
+  for (const auto &[v, range] : index.beyond_axis) {
+    const VarPtr loop = ir::make_loop_variable(v->name);
+    const Expr low = lower_expr(to_int64(range.min), scope);
+    loops.push_back({loop, lower_expr(to_int64(range.extent), scope)});
+    scope.from.push_back(v);
+    scope.to.push_back(low + make_variable(loop));
+  }
+  std::function<Stmt(std::size_t)> tested = [&](std::size_t i) -> Stmt {
+    if (i == index.unlisted.size()) return then;
+    return with_inner_calls({index.unlisted[i]}, scope, [&] {
+      return ir::make<ir::If>(lower_expr(index.unlisted[i], scope), tested(i + 1));
+    });
+  };
+  Stmt body = tested(0);
+  for (auto it = loops.rbegin(); it != loops.rend(); ++it)
+    body = ir::make<ir::For>(it->first, constant(0), it->second, ir::ForKind::Serial, body);
+  return body;
 }
 
 /// A negative key where the predicates hold is an error like any other; to the sort -1 means

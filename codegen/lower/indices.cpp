@@ -150,13 +150,7 @@ class IndexPlanner {
                  v->name + " into it");
           }
         }
-        // What reads more than the axis cannot drop a position as a whole: it is tested inside the
-        // tile.
-        std::erase_if(index_->predicates, [&](const Expr &p) {
-          const std::vector<VarPtr> read = free_variables(p);
-          return std::any_of(read.begin(), read.end(),
-                             [&](const VarPtr &v) { return !is_axis_part(v); });
-        });
+        set_aside_unlisted();
         return;
       }
       std::int64_t c = 1;
@@ -183,6 +177,29 @@ class IndexPlanner {
       const bool given = std::any_of(index_->node->micro.begin(), index_->node->micro.end(),
                                      [&](const auto &m) { return m.first == v; });
       if (read && (given || !is_reduction(v))) add_group_var(v, micro_extent(*index_->node, v));
+    }
+  }
+
+  /// What reads more than the axis cannot drop a position as a whole: it is tested inside the tile.
+  void set_aside_unlisted() {
+    std::erase_if(index_->predicates, [&](const Expr &p) {
+      const std::vector<VarPtr> read = free_variables(p);
+      const bool more =
+          std::any_of(read.begin(), read.end(), [&](const VarPtr &v) { return !is_axis_part(v); });
+      if (more) index_->unlisted.push_back(p);
+      return more;
+    });
+    std::vector<VarPtr> variables = variables_of(*index_->stage->func, index_->definition);
+    std::vector<Expr> readers = index_->unlisted;
+    while (!variables.empty()) {  // bounds read what stands before
+      const VarPtr v = variables.back();
+      variables.pop_back();
+      const bool read = std::any_of(readers.begin(), readers.end(),
+                                    [&](const Expr &reader) { return uses(reader, v); });
+      if (!read || is_axis_part(v)) continue;
+      const Range range = range_of(v);
+      readers.insert(readers.end(), {range.min, range.extent});
+      index_->beyond_axis.insert(index_->beyond_axis.begin(), {v, range});
     }
   }
 
@@ -295,6 +312,11 @@ class IndexPlanner {
       for (const PlannedDefinition &def : stage->definitions) {
         std::for_each(def.values.begin(), def.values.end(), look);
         std::for_each(def.predicates.begin(), def.predicates.end(), look);
+        std::for_each(def.args.begin(), def.args.end(), look);
+        for (const ReductionDim &dim : def.domain) {
+          look(dim.min);
+          look(dim.extent);
+        }
       }
     }
     return asked;
@@ -310,8 +332,8 @@ class IndexPlanner {
     else
       index_->kind = IndexKind::List;
     if (index_->kind == IndexKind::Range && !index_->segment_offsets &&
-        (is_output() || index_->wants_position)) {
-      index_->kind = IndexKind::List;  // the caller, or a compact storage, wants real lists
+        (is_output() || index_->wants_position || is_asked_for())) {
+      index_->kind = IndexKind::List;  // the caller, a compact storage or a value wants real lists
     }
     if (index_->key.defined() && index_->micro != 1) {
       fail("a key partitions single positions: the micro extent of " + index_->axis->name +

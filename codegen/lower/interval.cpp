@@ -340,7 +340,8 @@ bool same_condition(const Expr &a, const Expr &b) {
 bool reads_data(const Expr &e) {
   bool reads = false;
   walk(e, [&](const Expr &node) {
-    reads |= node->kind == ExprKind::Load || node->kind == ExprKind::Call;
+    reads |= node->kind == ExprKind::Load || node->kind == ExprKind::Call ||
+             node->kind == ExprKind::IndexQuery;
     return !reads;
   });
   return reads;

@@ -233,8 +233,7 @@ class NestBuilder {
     nest_.dims[position(v, d)].vectorize = true;
   }
 
-  // --- pit_tile
-  // ------------------------------------------------------------------------------------------------
+  // --- pit_tile ---
 
   std::int64_t dense_of(const Directive &d, const VarPtr &v) const {
     for (const auto &[name, extent] : d.dense) {
@@ -466,8 +465,7 @@ class NestBuilder {
            index.axis_parts.size() == 1 ? value - in_counters(index.axis_range.min) : value);
   }
 
-  // --- names become variables
-  // -----------------------------------------------------------------------------------
+  // --- names become variables ---
 
   Expr resolve(Expr e) const {
     for (std::size_t i = 0; i < gone_.size(); ++i) e = substitute(e, {gone_[i]}, {values_[i]});

@@ -35,7 +35,6 @@ struct PitLoop {
   VarPtr micro_lane;  ///< axis over the positions of a micro-tile; null when there is one
   VarPtr coordinate;  ///< stands for the axis coordinate until the tile is emitted
   Expr end;           ///< where the domain ends, when the last micro-tile may reach past it
-  std::vector<VarPtr> lanes_of_group;
   std::source_location where{};
 };
 

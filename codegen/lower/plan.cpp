@@ -337,6 +337,10 @@ class Planner {
           for (const Expr &e : *list) look(e);
         }
         for (const auto &[condition, directives] : def.specializations) look(condition);
+        for (const ReductionDim &dim : def.domain) {
+          look(dim.min);
+          look(dim.extent);
+        }
       }
     }
     return used;

@@ -100,6 +100,11 @@ struct IndexPlan {
   Expr key;                      ///< Keyed: over the original variables
   StoragePtr segment_offsets;    ///< Range: group = segment(offsets, axis)
   std::vector<Expr> predicates;  ///< conjuncts over the original variables
+  /// Keyed: conjuncts that read more than the axis, and the variables that they read, outermost
+  /// first. They say nothing of a whole position, but only of one that they let through must the
+  /// key be a group.
+  std::vector<Expr> unlisted;
+  std::vector<std::pair<VarPtr, Range>> beyond_axis;
   std::vector<ReductionDim>
       covered;  ///< other reduction variables that the predicates read: part of the micro-tile
 
@@ -111,9 +116,8 @@ struct IndexPlan {
   StoragePtr output_offsets, output_coordinates, output_count;  ///< of an index that is an output
   StoragePtr marks;                                             ///< kept when marked in a producer
   bool wants_position = false;
-  bool exact = false;       ///< somebody sees the lists: a micro-tile is kept only if one iteration
-                            ///< passes all conjuncts
-  bool wants_full = false;  ///< tiles of full micro-tiles run without masks
+  bool exact = false;  ///< somebody sees the lists: a micro-tile is kept only if one iteration
+                       ///< passes all conjuncts
   bool full_means_all_pass =
       false;  ///< full: every iteration passes; else: the micro-tile lies inside the domain
   PlannedStage *mark_stage = nullptr;  ///< compute_at(F, v)

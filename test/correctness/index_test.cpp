@@ -303,3 +303,87 @@ TEST_CASE("position() of a keyed index: the place of a position in the list of a
                        {{"Y", {s[0]}}, {"P", {s[1] + 2, s[0] + 2}}}};
              })});
 }
+
+TEST_CASE(
+    "density and count where the domain is data, the lists are given, or nothing is left out") {
+  Var m("m"), n("n"), t("t");
+  TensorParam rows(int32, 1, "rows"), values(float32, 1, "values"), A(float32, 2, "A");
+  RDom p(rows(m), rows(m + 1) - rows(m), "p"), k(0, A.extent(1), "k");
+  p.where(values(p) != 0);
+  Func S("S"), C("C"), D("D");
+  S(m) += values(p);
+  C(m, n) += A(m, k) * f32(n % 3);
+  SparseIndex ragged = S.update().index({.axis = p}).named("ragged"),
+              all = C.update().index({.axis = k, .micro = {{k, 2}}}).named("all");
+  S.update().pit_tile(t, {.dense = {{p, 8}}, .index = ragged});
+  C.update().pit_tile(t, {.dense = {{k, 8}}, .index = all});
+  RDom r(0, ragged.count(), "r");
+  Func Sum("Sum");
+  Sum() += values(r % max(values.extent(0), 1));
+  D(m) = f32(ragged.count()) + ragged.density() * 64.f + all.density() * 4.f + f32(all.count());
+  const Pipeline pipeline({S, C, D, Sum}, {}, "densities");
+  check_agreement(
+      {pipeline,
+       {pipeline.schedule().to_string()},
+       sweep(
+           {{1, 1}, {4, 6}, {40, 33}},
+           [](const Size &s, double zeros, bool exact, std::mt19937 &generator) -> Problem {
+             std::uniform_int_distribution<std::int64_t> length(0, 2 * s[1]);
+             const AnyBuffer starts(int32, {s[0] + 1});
+             std::int64_t end = 0;
+             for (std::int64_t row = 0; row <= s[0]; ++row) {
+               starts.set_number(Shape{row}, static_cast<double>(end));
+               if (row < s[0]) end += length(generator);
+             }
+             return {{{"rows", starts},
+                      {"values", random_values(float32, {end}, generator, exact, zeros)},
+                      {"A", random_values(float32, s, generator, exact)}},
+                     {},
+                     {{"S", {s[0]}}, {"C", {s[0], s[1]}}, {"D", {s[0]}}, {"Sum", {}}}};
+           },
+           true)});
+}
+
+TEST_CASE("an index asked by a predicate, and one that depends on a sum beside it") {
+  Var m("m"), n("n"), t("t");
+  TensorParam A(float32, 2, "A"), X(float32, 1, "X");
+  RDom k(0, A.extent(1), "k"), r(0, X.extent(0), "r");
+  k.where(A(m, k) != 0);
+  Func C("C"), D("D");
+  C(m) += A(m, k);
+  SparseIndex live = C.update().index({.axis = k}).named("live");
+  C.update().pit_tile(t, {.dense = {{k, 8}}, .index = live});
+  D(m, n) = X(n) + 1.f;
+  D.where(live.position({m, n}) >= 0);
+  const Pipeline asked({D, C}, {}, "asked");
+  const auto data = [](const std::string &output, bool scalar) {
+    return sweep(
+        {{1, 1}, {4, 6}, {40, 33}},
+        [=](const Size &s, double zeros, bool exact, std::mt19937 &generator) -> Problem {
+          Problem p;
+          p.inputs.emplace("A", random_values(float32, s, generator, exact, zeros));
+          p.inputs.emplace("X", random_values(float32, {s[1]}, generator, exact));
+          p.outputs["C"] = {s[0]};
+          p.outputs[output] = scalar ? Shape{} : Shape{s[0], s[1]};
+          return p;
+        },
+        true);
+  };
+  check_agreement({asked, {asked.schedule().to_string()}, data("D", false)});
+
+  RDom q(0, A.extent(1), "q");
+  Func Total("Total"), E("E"), F("F");
+  const Expr total = sum(r, X(r));
+  q.where(A(m, q) > total);
+  E(m) += A(m, q);
+  SparseIndex above = E.update().index({.axis = q}).named("above");
+  E.update().pit_tile(t, {.dense = {{q, 8}}, .index = above});
+  F() = total * above.density();
+  const Pipeline beside({F, E}, {}, "beside");
+  std::vector<Data> problems = data("F", true);
+  for (Data &d : problems) {
+    d.problem.outputs["E"] = d.problem.outputs.at("C");
+    d.problem.outputs.erase("C");
+  }
+  check_agreement({beside, {beside.schedule().to_string()}, inexact(problems)});
+}

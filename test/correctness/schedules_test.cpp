@@ -363,3 +363,50 @@ TEST_CASE("strict of one specialization, and of that alone") {
   const Comparison c = check(Pipeline({C}, {}, "strict_case"), problem, Engine::Compiled, true);
   CHECK_MESSAGE(c.different == 0, c.first);
 }
+
+TEST_CASE("keys that only a predicate over more than the axis keeps in range") {
+  Var t("t"), f("f");
+  TensorParam W(float32, 2, "W"), mask(uint8, 2, "mask"), key(int32, 1, "key"),
+      nbr(int32, 1, "nbr"), x(float32, 1, "x");
+  RDom r(0, mask.extent(1), "r");
+  Func H("H"), G("G"), Y("Y");
+  H(t, f) = x(t) * W(key(t), f);
+  H.where(mask(t, f) != 0);
+  G(t, f) = x(t) * W(key(nbr(t)), f);
+  G.where(mask(t, f) != 0);
+  r.where(mask(t, r) != 0);
+  Y(t, f) += x(t) * W(key(nbr(t)), r);
+  const auto data = [](const std::string &output) {
+    return sweep(
+        {{1, 1, 1}, {9, 3, 4}, {70, 17, 5}},
+        [=](const Size &s, double zeros, bool exact, std::mt19937 &generator) -> Problem {
+          const AnyBuffer masks = random_mask(uint8, {s[0], s[1]}, generator, zeros),
+                          keys = random_integers(int32, {s[0]}, generator, 0, s[2]),
+                          nbrs = random_integers(int32, {s[0]}, generator, 0, s[0]);
+          const bool direct = output == "H";
+          for (std::int64_t row = 0; row < s[0]; row += 2) {  // a row that nobody may read
+            for (std::int64_t c = 0; c < s[1]; ++c) masks.set_number(Shape{row, c}, 0);
+            if (direct) keys.set_number(Shape{row}, row % 4 == 0 ? -1 : 1000);
+            nbrs.set_number(Shape{row}, row % 4 == 0 ? -7 : 2000000000);
+          }
+          Problem p;
+          p.inputs.emplace("W", random_values(float32, {s[2], s[1]}, generator, exact));
+          p.inputs.emplace("mask", masks);
+          p.inputs.emplace("key", keys);
+          if (!direct) p.inputs.emplace("nbr", nbrs);
+          p.inputs.emplace("x", random_values(float32, {s[0]}, generator, exact));
+          p.outputs[output] = {s[0], s[1]};
+          return p;
+        },
+        true);
+  };
+  check_agreement({Pipeline({H}, {}, "key"),
+                   {"", "H.pit_tile(u, axis=t, group=key(t), dense={t:4})\n"},
+                   data("H")});
+  check_agreement({Pipeline({G}, {}, "key_at_data"),
+                   {"", "G.pit_tile(u, axis=t, group=key(nbr(t)), dense={t:4})\n"},
+                   data("G")});
+  check_agreement({Pipeline({Y}, {}, "key_of_a_sum"),
+                   {"", "Y.update(0).pit_tile(u, axis=t, group=key(nbr(t)), dense={t:4})\n"},
+                   data("Y")});
+}
