@@ -201,6 +201,9 @@ void Emitter::emit_given_checks(const IndexPlan &index) {
   append(ir::make<ir::Stage>(index.name(), ir::StageKind::Check,
                              ir::make<ir::If>(is_unsorted, ir::make_block({clear, once}))));
   if (!index.key.defined()) return;
+  // The caller may list a position that the predicates exclude.
+  const bool before = always_guard_data_;
+  always_guard_data_ = true;
   const Stmt of_group = for_entries([&](const Entry &e) {
     Scope scope;
     const Expr first = lower_expr(index.axis_range.min, {});
@@ -212,6 +215,7 @@ void Emitter::emit_given_checks(const IndexPlan &index) {
                    {e.coordinate, e.group, e.number, key});
     });
   });
+  always_guard_data_ = before;
   append(ir::make<ir::Stage>(index.name(), ir::StageKind::Check, of_group));
 }
 

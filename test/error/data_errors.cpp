@@ -208,6 +208,26 @@ Operator given_by_key() {
           }};
 }
 
+/// Tokens sorted by expert, of which a mask says which elements there are.
+Operator masked_route() {
+  return {[](bool scheduled) {
+            Var t("t"), f("f"), tile("tile");
+            TensorParam W(float32, 2, "W"), mask(uint8, 2, "mask"), key(int32, 1, "key");
+            Func Y("Y");
+            Y(t, f) = W(key(t), f) * 2.f;
+            Y.where(mask(t, f) != 0);
+            if (scheduled) Y.pit_tile(tile, {.axis = t, .group = key(t), .dense = {{t, 2}}});
+            return Pipeline({Y}, {}, "masked_route");
+          },
+          [] {
+            return Problem{{{"W", numbers({3, 2}, 14)},
+                            {"mask", Buffer<std::uint8_t>({3, 2}, {1, 1, 0, 0, 0, 1})},
+                            {"key", values<int>({2, -1, 0})}},
+                           {},
+                           {{"Y", {3, 2}}}};
+          }};
+}
+
 /// The blocks of A B^T that a mask selects, in the order of an index that is an output.
 Operator blocks() {
   return {[](bool) {
@@ -269,6 +289,14 @@ const std::vector<Case> kCases = {
      {"reads input 'W' at index 1073741824", "at t = 0"},
      route<std::int32_t>(true),
      set("expert", {0}, 1 << 30)},
+    {"key too large for one element of its token",
+     {"reads input 'W' at index 3 of dimension 0, whose extent is 3, at t = 2"},
+     masked_route(),
+     set("key", {2}, 3)},
+    {"key negative for one element of its token",
+     {"reads input 'W' at index -1 of dimension 0, whose extent is 3, at t = 1"},
+     masked_route(),
+     set("mask", {1, 0}, 1)},
     {"key of 8 bits",
      {"index 255 of dimension 0", "at t = 1"},
      route<std::uint8_t>(false),

@@ -356,5 +356,26 @@ TEST_CASE("gathered panels with absent rows are packed with zeros") {
   }
 }
 
+TEST_CASE("what is sized by memory is empty once the call has failed") {
+  const StoragePtr n = tensor("N", int64, 1), out = tensor("Out", int32, 1),
+                   sized = make_storage("sized", int32, 1, Space::Heap);
+  Module module = module_of({n}, {out}, {});
+  // Nobody has said that N[7] is there.
+  module.body = make_block(
+      {make<Stage>(
+           "check", StageKind::Check,
+           make<Check>(Vars{}, Exprs{}, make_extent(n, 0) > number(7), "too short", Exprs{})),
+       make<Allocate>(sized, Exprs{make_load(n, {number(7)}) + make_load(n, {number(0)})},
+                      make<Store>(Vars{}, Exprs{}, out, Exprs{number(0)}, Combiner::Assign,
+                                  cast(int32, make_extent(sized, 0) + number(1))))});
+  std::vector<TestTensor> inputs{TestTensor(int64, {1}).fill(1e18)},
+      outputs{TestTensor(int32, {1})};
+  const emit::JitFunction function(module, machine_of(Target()), variant_for(inputs, outputs));
+  const HostRun run = call(function, module, inputs, {}, outputs);
+  CHECK(run.status != PIT_OK);
+  CHECK(outputs[0].get(0) == 1);
+  CHECK(run.leaked_bytes == 0);
+}
+
 }  // namespace
 }  // namespace pit::host
