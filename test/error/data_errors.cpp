@@ -228,6 +228,28 @@ Operator masked_route() {
           }};
 }
 
+/// A Func over what the index of a later one lists.
+Operator asked() {
+  return {[](bool) {
+            Var m("m"), n("n"), tile("tile");
+            TensorParam A(float32, 2, "A"), X(float32, 1, "X");
+            RDom k(0, A.extent(1), "k");
+            k.where(A(m, k) != 0);
+            Func C("C"), D("D");
+            C(m) += A(m, k);
+            SparseIndex live = C.update().index({.axis = k}).named("live");
+            C.update().pit_tile(tile, {.dense = {{k, 4}}, .index = live});
+            D(m, n) = X(n);
+            D.where(live.position({m, n}) >= 0);
+            return Pipeline({D, C}, {}, "asked");
+          },
+          [] {
+            return Problem{{{"A", numbers({4, 5}, 15, 0.5)}, {"X", numbers({5}, 16)}},
+                           {},
+                           {{"D", {4, 5}}, {"C", {4}}}};
+          }};
+}
+
 /// The blocks of A B^T that a mask selects, in the order of an index that is an output.
 Operator blocks() {
   return {[](bool) {
@@ -297,6 +319,16 @@ const std::vector<Case> kCases = {
      {"reads input 'W' at index -1 of dimension 0, whose extent is 3, at t = 1"},
      masked_route(),
      set("mask", {1, 0}, 1)},
+    {"fewer rows than the index of a later Func lists",
+     {"C.update(0) reads input 'A' at 0 to 3 in dimension 0, which goes from 0 to 1"},
+     asked(),
+     put("A", numbers({2, 5}, 15, 0.5)),
+     false},
+    {"fewer elements than a Func reads where an index lists",
+     {"D reads input 'X' at 0 to 4 in dimension 0, which goes from 0 to 2"},
+     asked(),
+     put("X", numbers({3}, 16)),
+     false},
     {"key of 8 bits",
      {"index 255 of dimension 0", "at t = 1"},
      route<std::uint8_t>(false),
