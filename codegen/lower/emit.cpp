@@ -207,18 +207,24 @@ Expr Emitter::lower(const Expr &e) {
   return changed ? with_operands(e, ops) : e;
 }
 
+/// An index that an input or a computed Func says: what the compiler lists itself is in range.
+static bool chosen_by_data(const Expr &index) {
+  bool data = false;
+  walk(index, [&](const Expr &node) {
+    const Load *load = node.as<Load>();
+    data |= node->kind == ExprKind::Call || (load && load->storage->space == Space::Tensor);
+    return !data;
+  });
+  return data;
+}
+
 Expr Emitter::lower_load(const Load &load) {
   std::vector<Expr> indices;
   Expr in_range;
   for (std::size_t i = 0; i < load.indices.size(); ++i) {
     const Expr index = to_int64(lower(load.indices[i]));
     indices.push_back(index);
-    bool data = false;
-    walk(load.indices[i], [&](const Expr &node) {
-      const Load *inner = node.template as<Load>();
-      data |= node->kind == ExprKind::Call || (inner && inner->storage->space == Space::Tensor);
-      return !data;
-    });
+    const bool data = chosen_by_data(load.indices[i]);
     if (!guard_data_ || (!data && !narrowed_.contains({load.storage.get(), static_cast<int>(i)})))
       continue;
     // Lanes whose predicate fails may hold any index; where it holds the index was checked before.
@@ -266,7 +272,16 @@ Expr Emitter::lower_call(const Call &call, const std::vector<Expr> &args) {
             " but is also used outside it; compute it at root, or at a loop around all its uses",
         stage->where);
   }
-  return load_at_root(*stage, call.component, coordinates);
+  const Expr value = load_at_root(*stage, call.component, coordinates);
+  // As of a tensor: a lane whose predicate fails may hold any place that is data.
+  Expr in_range;
+  for (std::size_t i = 0; guard_data_ && i < coordinates.size(); ++i) {
+    if (!chosen_by_data(call.args[i])) continue;
+    const Range &range = stage->region[i];
+    const Expr test = coordinates[i] >= range.min && coordinates[i] < range.min + range.extent;
+    in_range = in_range.defined() ? in_range && test : test;
+  }
+  return in_range.defined() ? select(in_range, value, make_zero(value.type())) : value;
 }
 
 Expr Emitter::load_at_root(const PlannedStage &stage, int component,

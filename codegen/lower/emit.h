@@ -110,6 +110,7 @@ class Emitter {
       tails_;  ///< guards of the statement under way that say which lanes are iterations at all
   std::vector<Expr> split_tails_;  ///< those of them past which operands cannot be read
   void choose_lanes(Job &job);
+  static bool states_meet(const Job &job, const Dim &dim);
   bool sums_along_innermost(const Job &job) const;
   void check_lanes(const Job &job) const;
   void check_shared_loops(const Job &job) const;
@@ -176,11 +177,11 @@ class Emitter {
   static const PlannedStage *root_of(const PlannedStage *stage);
   void need_indices_of(const PlannedStage &stage);
   void need_index(IndexPlan *index);
-  void check_computed_before(const IndexPlan &index) const;
   void need_queries_of(const PlannedStage &stage);
   void need_queries_in(const std::vector<Expr> &exprs);
   IndexPlan *queried(const IndexQuery &query) const;
   std::set<const IndexPlan *> under_way_;  ///< indices that are being built
+  void check_computed_before(const IndexPlan &index) const;
   void emit_given_checks(const IndexPlan &index);
   static ir::Stmt offsets_check(const StoragePtr &offsets, const Expr &groups, const Expr &first,
                                 const Expr &last, const std::string &name);
@@ -204,8 +205,8 @@ class Emitter {
   static void check_covers(const Expr &value, std::int64_t micro, const Scope &scope,
                            const std::function<void()> &fail);
   static Expr below_dropped(const Expr &key);
-  ir::Stmt emit_keys(IndexPlan *index, const StoragePtr &keys);
   ir::Stmt in_iterations_beyond_axis(const IndexPlan &index, Scope scope, const ir::Stmt &then);
+  ir::Stmt emit_keys(IndexPlan *index, const StoragePtr &keys);
   static Expr stored_access(const IndexPlan &index);
   ir::Stmt emit_values(IndexPlan *index);
   ir::Stmt emit_marks_in_producer(PlannedStage *stage, const Scope &scope, const VarPtr &loop);

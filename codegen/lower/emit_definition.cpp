@@ -194,7 +194,16 @@ void Emitter::choose_lanes(Job &job) {
     Dim dim = dims[i];
     const bool inside = static_cast<int>(i) > job.level;
     const bool lanes_here = tile_mode || (vector_sum && i + 1 == dims.size());
-    if (dim.lane || dim.vectorize) {
+    if (states_meet(job, dim)) {
+      if (dim.lane) {
+        throw CompileError(definition_name(*job.stage->func, job.def->number) + ": " +
+                               dim.name->name +
+                               " is fused of rows and of their terms; the lanes of a softmax are "
+                               "terms of the same rows: "
+                               "tile the terms alone",
+                           job.nest.has_pit ? job.nest.pit.where : job.stage->where);
+      }
+    } else if (dim.lane || dim.vectorize) {
       dim.lane = true;
     } else if (inside && lanes_here && permutable && !in_order(dim) &&
                dim.kind != ir::ForKind::Parallel && dim.kind != ir::ForKind::GpuBlock) {
@@ -266,6 +275,18 @@ void Emitter::choose_lanes(Job &job) {
   dims.insert(dims.end(), inner.begin(), inner.end());
   dims.insert(dims.end(), lanes.begin(), lanes.end());
   check_lanes(job);
+}
+
+/// A loop over terms of several states of a softmax: its iterations may meet in one state, which
+/// moves as a whole.
+bool Emitter::states_meet(const Job &job, const Dim &dim) {
+  if (job.def->combiner != Combiner::Softmax || !dim.reduction) return false;
+  const auto &args = job.stage->func->args;
+  for (std::size_t k = 0; k < job.scope.from.size(); ++k) {
+    const bool is_arg = std::find(args.begin(), args.end(), job.scope.from[k]) != args.end();
+    if (is_arg && uses_lane(job.scope.to[k], dim, job.nest.pit)) return true;
+  }
+  return false;
 }
 
 /// A reduction whose innermost loop runs along it and needs no inline reduction of its own: its

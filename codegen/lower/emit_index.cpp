@@ -447,7 +447,11 @@ Stmt Emitter::emit_values(IndexPlan *index) {
   Expr number;
   return for_groups(*index, &scope, &number, [&]() -> Stmt {
     const Expr access = stored_access(*index);
-    if (!access.defined() || index->kind != IndexKind::List || index->micro != 1 ||
+    bool of_entry = true;  // the group's variable and the axis say which element
+    for (const VarPtr &v : access.defined() ? free_variables(access) : std::vector<VarPtr>{}) {
+      of_entry &= v == index->axis || (index->group.size() == 1 && v == index->group[0].var);
+    }
+    if (!access.defined() || !of_entry || index->kind != IndexKind::List || index->micro != 1 ||
         index->group.size() > 1 || index->axis_parts.size() != 1) {
       throw CompileError(
           "index " + index->name() + ".store_values(" + operand->name +

@@ -143,8 +143,8 @@ std::vector<Emitter::Factor> Emitter::factors_of(const IndexPlan &index) {
     for (std::size_t i : c.members) {
       factor.push_back(index.predicates[i]);
       walk(index.predicates[i], [&](const Expr &node) {
-        if (const Load *load = node.as<Load>()) {
-          for (const Expr &at : load->indices) reads_at_data |= reads_data(at);
+        if (node.as<Load>() || node.as<Call>()) {
+          for (const Expr &at : operands(node)) reads_at_data |= reads_data(at);
         }
         return !reads_at_data;
       });
