@@ -410,3 +410,44 @@ TEST_CASE("keys that only a predicate over more than the axis keeps in range") {
                    {"", "Y.update(0).pit_tile(u, axis=t, group=key(nbr(t)), dense={t:4})\n"},
                    data("Y")});
 }
+
+TEST_CASE("softmax terms fused with their rows run one after the other") {
+  Var i("i"), j("j");
+  TensorParam A(float32, 2, "A");
+  RDom k(0, A.extent(1), "k");
+  Func P("P"), O("O");
+  P(i) += softmax_term(A(i, k), A(i, k) * 2.f);
+  O(i) = softmax_value(P(i));
+  P.compute_root();
+  check_agreement(
+      {Pipeline({O}, {}, "fused_terms"),
+       {"P.compute_root()\nP.update(0).fuse(i, k, f)\n",
+        "P.compute_root()\nP.update(0).fuse(i, k, f)\nP.update(0).vectorize(f, 8)\n"},
+       inexact(sweep(
+           kSizes,
+           [](const Size &s, double zeros, bool exact, std::mt19937 &generator) -> Problem {
+             return {
+                 {{"A", random_values(float32, s, generator, exact, zeros)}}, {}, {{"O", {s[0]}}}};
+           },
+           true))});
+}
+
+TEST_CASE("a predicate that reads a Func where another one says that there is a place") {
+  Var i("i"), j("j"), u("u");
+  TensorParam A(float32, 2, "A"), key(int32, 1, "key");
+  RDom r(0, A.extent(1), "r");
+  Func F("F"), Y("Y");
+  F(u) = A(u, 0) - 1.f;
+  F.compute_root().bound(u, 0, A.extent(0));
+  const Expr place = key(r % A.extent(0)) - 1;  // -1 is no place
+  r.where(place >= 0);
+  r.where(place < A.extent(0));
+  r.where(F(place) + A(i, r) > 0);
+  Y(i) += A(i, r);
+  const Pipeline pipeline({Y}, {}, "guarded_place");
+  const std::string root = pipeline.schedule().to_string();
+  check_agreement({pipeline,
+                   {root, root + "Y.update(0).pit_tile(t, axis=r, micro={i:4}, dense={r:4})\n",
+                    root + "Y.update(0).pit_tile(t, axis=i, dense={i:4})\n"},
+                   data_of({"Y"}, {})});
+}
