@@ -270,6 +270,7 @@ class FuncRef {
   /// F(x) = min(F(x), e) and max, &&, || are recognised as Min, Max, And, Or.
   Definition operator=(const Expr &value);
   Definition operator=(const Tuple &value);
+  // NOLINTNEXTLINE(bugprone-unhandled-self-assignment): a definition, no copy.
   Definition operator=(const FuncRef &value) { return *this = Expr(value); }
   /// An undefined Func first gets the pure definition that is the combiner's identity.
   Definition operator+=(const Expr &value);

@@ -14,11 +14,27 @@ namespace pit::host {
 
 namespace {
 
+// ThreadSanitizer does not see how oneTBB, which is not instrumented, synchronises: what comes
+// before the loop happens before its iterations, and these before what comes after it.
+#ifdef PIT_THREAD_SANITIZER
+extern "C" void __tsan_acquire(void *address);
+extern "C" void __tsan_release(void *address);
+void acquire(void *address) { __tsan_acquire(address); }
+void release(void *address) { __tsan_release(address); }
+#else
+void acquire(void *) {}
+void release(void *) {}
+#endif
+
 void run(std::int64_t n, pit_loop_body body, void *closure) {
+  release(closure);
   tbb::parallel_for(tbb::blocked_range<std::int64_t>(0, n),
                     [&](const tbb::blocked_range<std::int64_t> &range) {
+                      acquire(closure);
                       for (std::int64_t i = range.begin(); i < range.end(); ++i) body(closure, i);
+                      release(closure);
                     });
+  acquire(closure);
 }
 
 // Arenas are kept: making one for each loop costs more than a small loop.

@@ -51,8 +51,9 @@ bool is_used_as_index(const Plan &plan, const PlannedStage &stage, const IndexPl
   for_each_access(plan, stage, [&](const Access &access) {
     if (access.definition != index.definition && index.definition > 0) return;
     auto own = [&](const Expr &e) { return in_own_variables(e, access, index); };
-    const bool indexes = std::any_of(access.indices.begin(), access.indices.end(),
-                                     [&](const Expr &i) { return same_condition(own(i), to_int64(key)); });
+    const bool indexes =
+        std::any_of(access.indices.begin(), access.indices.end(),
+                    [&](const Expr &i) { return same_condition(own(i), to_int64(key)); });
     if (!indexes) return;
     used |= std::none_of(access.guards.begin(), access.guards.end(), [&](const Expr &other) {
       const Expr guard = own(other);
