@@ -179,18 +179,10 @@ int run(const Options &options) {
 }  // namespace pit::bench
 
 int main(int count, char **arguments) {
-  try {
+  return pit::program::exit_status("pit_bench", [&] {
     const pit::bench::Options options = pit::bench::parse_options(count, arguments);
-    if (options.help) {
-      std::cout << pit::bench::help_text();
-      return 0;
-    }
-    return pit::bench::run(options);
-  } catch (const pit::program::UsageError &error) {
-    std::cerr << "pit_bench: " << error.what() << "\nTry --help.\n";
-    return 2;
-  } catch (const std::exception &error) {
-    std::cerr << "pit_bench: " << error.what() << '\n';
-    return 1;
-  }
+    if (!options.help) return pit::bench::run(options);
+    std::cout << pit::bench::help_text();
+    return 0;
+  });
 }

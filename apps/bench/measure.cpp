@@ -5,18 +5,13 @@
 #include <cmath>
 #include <sstream>
 
+#include "apps/program/median.h"
+
 #include "peers.h"
 
 namespace pit::bench {
 
 namespace {
-
-double median(std::vector<double> values) {
-  const std::size_t middle = values.size() / 2;
-  std::nth_element(values.begin(), values.begin() + static_cast<std::ptrdiff_t>(middle),
-                   values.end());
-  return values[middle];
-}
 
 double least(const std::vector<double> &values) {
   return *std::min_element(values.begin(), values.end());
@@ -147,9 +142,9 @@ class Bench {
     if (problem_.sparsity) row.density = 1 - *problem_.sparsity;
     if (times.total.empty()) return row;
     row.rounds = rounds_;
-    row.total_us = median(times.total);
+    row.total_us = program::median(times.total);
     row.best_us = least(times.total);
-    row.index_us = median(times.index);
+    row.index_us = program::median(times.index);
     row.run_us = *row.total_us - *row.index_us;
     if (times.workspace >= 0) row.workspace_bytes = times.workspace;
     if (!(times.error < 0)) row.rel_err = times.error;
@@ -169,7 +164,7 @@ class Bench {
         ratios.push_back(theirs[r] / times_[i].total[r]);
       }
       row.versus = versus.system + (versus.plus_index ? " + index" : "");
-      row.ratio = median(ratios);
+      row.ratio = program::median(ratios);
       row.best_ratio = least(theirs) / least(times_[i].total);
       compared.push_back(row);
     }

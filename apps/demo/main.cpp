@@ -150,18 +150,10 @@ int run(const Options &options) {
 }  // namespace pit::demo
 
 int main(int count, char **arguments) {
-  try {
+  return pit::program::exit_status("pit_demo", [&] {
     const pit::demo::Options options = pit::demo::parse_options(count, arguments);
-    if (options.help) {
-      std::cout << pit::demo::help_text();
-      return 0;
-    }
-    return pit::demo::run(options);
-  } catch (const pit::program::UsageError &error) {
-    std::cerr << "pit_demo: " << error.what() << "\nTry --help.\n";
-    return 2;
-  } catch (const std::exception &error) {
-    std::cerr << "pit_demo: " << error.what() << '\n';
-    return 1;
-  }
+    if (!options.help) return pit::demo::run(options);
+    std::cout << pit::demo::help_text();
+    return 0;
+  });
 }

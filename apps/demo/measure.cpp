@@ -7,16 +7,11 @@
 #include <cmath>
 #include <sstream>
 
+#include "apps/program/median.h"
+
 namespace pit::demo {
 
 namespace {
-
-double median(std::vector<double> values) {
-  const std::size_t middle = values.size() / 2;
-  std::nth_element(values.begin(), values.begin() + static_cast<std::ptrdiff_t>(middle),
-                   values.end());
-  return values[middle];
-}
 
 /// A compiled schedule with its arguments and the times of its runs.
 class Subject {
@@ -41,7 +36,9 @@ class Subject {
     return statistics;
   }
 
-  Times times() const { return {median(index_), median(run_), median(total_)}; }
+  Times times() const {
+    return {program::median(index_), program::median(run_), program::median(total_)};
+  }
   const AnyBuffer &output() const { return output_; }
 
  private:

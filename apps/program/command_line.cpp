@@ -1,6 +1,7 @@
 #include "command_line.h"
 
 #include <charconv>
+#include <iostream>
 
 namespace pit::program {
 
@@ -79,6 +80,18 @@ bool matches(const std::string &pattern, const std::string &text) {
   }
   while (p < pattern.size() && pattern[p] == '*') ++p;
   return p == pattern.size();
+}
+
+int exit_status(const std::string &name, const std::function<int()> &work) {
+  try {
+    return work();
+  } catch (const UsageError &error) {
+    std::cerr << name << ": " << error.what() << "\nTry --help.\n";
+    return 2;
+  } catch (const std::exception &error) {
+    std::cerr << name << ": " << error.what() << '\n';
+    return 1;
+  }
 }
 
 }  // namespace pit::program

@@ -3,6 +3,7 @@
 
 #include <pit/pit.h>
 
+#include <functional>
 #include <optional>
 #include <stdexcept>
 #include <string>
@@ -52,6 +53,10 @@ class CommandLine {
   std::string name_;
   std::optional<std::string> attached_;
 };
+
+/// The exit status of a program: that of `work`; 2 after a UsageError, 1 after another exception,
+/// whose message goes to standard error behind `name`.
+int exit_status(const std::string &name, const std::function<int()> &work);
 
 /// Whether `text` is described by `pattern`, in which * stands for any characters and ? for one.
 bool matches(const std::string &pattern, const std::string &text);

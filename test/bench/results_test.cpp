@@ -8,27 +8,18 @@
 #include "apps/bench/picture.cpp"  // NOLINT(bugprone-suspicious-include)
 #include "apps/bench/report.cpp"   // NOLINT(bugprone-suspicious-include)
 #include "apps/bench/row.cpp"      // NOLINT(bugprone-suspicious-include)
-#include "apps/program/command_line.h"
+#include "test/program/command_words.h"
 
 using namespace pit::bench;
-using pit::program::UsageError;
 
 namespace {
 
-Options parsed(std::vector<std::string> words) {
-  words.insert(words.begin(), "pit_bench");
-  std::vector<char *> arguments;
-  for (std::string &word : words) arguments.push_back(word.data());
-  return parse_options(static_cast<int>(arguments.size()), arguments.data());
+Options parsed(const std::vector<std::string> &words) {
+  return pit::test::parsed(parse_options, words);
 }
 
 std::string refusal(const std::vector<std::string> &words) {
-  try {
-    parsed(words);
-  } catch (const UsageError &error) {
-    return error.what();
-  }
-  return "";
+  return pit::test::refusal(parse_options, words);
 }
 
 Row product(const std::string &micro, double sparsity, const std::string &system, double time) {

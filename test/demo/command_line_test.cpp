@@ -6,27 +6,18 @@
 // A program's parts are in no library.
 #include "apps/demo/options.cpp"  // NOLINT(bugprone-suspicious-include)
 #include "apps/demo/table.cpp"    // NOLINT(bugprone-suspicious-include)
-#include "apps/program/command_line.h"
+#include "test/program/command_words.h"
 
 using namespace pit::demo;
-using pit::program::UsageError;
 
 namespace {
 
-Options parsed(std::vector<std::string> words) {
-  words.insert(words.begin(), "pit_demo");
-  std::vector<char *> arguments;
-  for (std::string &word : words) arguments.push_back(word.data());
-  return parse_options(static_cast<int>(arguments.size()), arguments.data());
+Options parsed(const std::vector<std::string> &words) {
+  return pit::test::parsed(parse_options, words);
 }
 
 std::string refusal(const std::vector<std::string> &words) {
-  try {
-    parsed(words);
-  } catch (const UsageError &error) {
-    return error.what();
-  }
-  return "";
+  return pit::test::refusal(parse_options, words);
 }
 
 }  // namespace
