@@ -48,6 +48,9 @@ void Generator::emit(const ir::Stmt &s) {
       return emit(*s.as<ir::Prefix>());
     case ir::StmtKind::Stage:
       return emit(*s.as<ir::Stage>());
+    case ir::StmtKind::Launch:
+      throw InternalError("a kernel for a GPU reached the host back end: " +
+                          s.as<ir::Launch>()->name);
   }
 }
 

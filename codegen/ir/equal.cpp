@@ -183,6 +183,13 @@ class Matcher {
   bool same(const Stage &a, const Stage &b) {
     return a.name == b.name && a.stage_kind == b.stage_kind && same(a.body, b.body);
   }
+  bool same(const GridAxis &a, const GridAxis &b) {
+    return same(a.var, b.var) && same_number(a.extent, b.extent);
+  }
+  bool same(const Launch &a, const Launch &b) {
+    return a.name == b.name && all(a.grid, b.grid) && a.threads == b.threads &&
+           same(a.body, b.body);
+  }
 };
 
 }  // namespace

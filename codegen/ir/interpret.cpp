@@ -337,6 +337,28 @@ class Interpreter {
     }
   }
 
+  void run(const Launch &launch) {
+    const std::uint32_t execution = evaluator_.iterations.begin_loop();
+    over_grid(launch, 0, execution);
+  }
+
+  void over_grid(const Launch &launch, std::size_t dimension, std::uint32_t execution) {
+    if (dimension == launch.grid.size()) {
+      evaluator_.iterations.enter(execution);
+      run(launch.body);
+      evaluator_.iterations.leave();
+      return;
+    }
+    const GridAxis &axis = launch.grid[dimension];
+    const std::int64_t extent = evaluator_(axis.extent).i;
+    scope_.push_back(axis.var);
+    for (std::int64_t i = 0; i < extent; ++i) {
+      evaluator_.variable(axis.var) = integer_value(i);
+      over_grid(launch, dimension + 1, execution);
+    }
+    scope_.pop_back();
+  }
+
   void run(const Stage &stage) {
     throw_failure();
     run(stage.body);

@@ -44,11 +44,13 @@ class Stmt {
 
 // Adding a statement = a row here, a struct below, and a case in printer, parser, verifier,
 // interpreter, back ends.
-#define PIT_STATEMENTS(X) \
-  X(Block)                \
-  X(For)                  \
-  X(Axes)                 \
-  X(Let) X(If) X(Allocate) X(Store) X(Mma) X(Check) X(IndexPlace) X(IndexSort) X(Prefix) X(Stage)
+#define PIT_STATEMENTS(X)                                                                  \
+  X(Block)                                                                                 \
+  X(For)                                                                                   \
+  X(Axes)                                                                                  \
+  X(Let)                                                                                   \
+  X(If) X(Allocate) X(Store) X(Mma) X(Check) X(IndexPlace) X(IndexSort) X(Prefix) X(Stage) \
+      X(Launch)
 
 enum class StmtKind : std::uint8_t {
 #define PIT_ENUM(name) name,
@@ -322,6 +324,28 @@ struct Stage final : StmtNode {
   Stmt body;
   Stage(std::string n, StageKind k, Stmt b)
       : StmtNode(kKind), name(std::move(n)), stage_kind(k), body(std::move(b)) {}
+};
+
+/// One dimension of a Launch's grid: var in [0, extent). The host evaluates `extent`, which
+/// therefore reads no memory; var is int64.
+struct GridAxis {
+  VarPtr var;
+  Expr extent;
+};
+
+/// One kernel of a GPU: `body` for every point of the grid, the last dimension fastest. Points are
+/// independent but for atomic stores, as the iterations of Parallel loops are. Each point is one
+/// block's, whose `threads` threads execute the body's statements together, one statement after the
+/// other: a statement with axes and a GpuThread loop are shared out among the threads, anything
+/// else is done once. No grid is one point. Only in a Stage, and not in another Launch.
+struct Launch final : StmtNode {
+  static constexpr StmtKind kKind = StmtKind::Launch;
+  std::string name;
+  std::vector<GridAxis> grid;
+  std::int64_t threads;
+  Stmt body;
+  Launch(std::string n, std::vector<GridAxis> g, std::int64_t t, Stmt b)
+      : StmtNode(kKind), name(std::move(n)), grid(std::move(g)), threads(t), body(std::move(b)) {}
 };
 
 /// A lowered pipeline. A call whose outputs all have no element does nothing, whatever the body

@@ -129,6 +129,19 @@ Stmt Mutator::visit(const Stage &node, const Stmt &self) {
   return body.same_as(node.body) ? self : make<Stage>(node.name, node.stage_kind, body);
 }
 
+Stmt Mutator::visit(const Launch &node, const Stmt &self) {
+  bool changed = false;
+  std::vector<GridAxis> grid = node.grid;
+  for (GridAxis &axis : grid) {
+    Expr extent = expr(axis.extent);
+    changed |= !extent.same_as(axis.extent);
+    axis.extent = extent;
+  }
+  Stmt body = mutate(node.body);
+  if (!changed && body.same_as(node.body)) return self;
+  return make<Launch>(node.name, std::move(grid), node.threads, body);
+}
+
 void walk_statements(const Stmt &s, const std::function<bool(const Stmt &)> &statement) {
   if (!s.defined() || !statement(s)) return;
   switch (s->kind) {
@@ -154,6 +167,9 @@ void walk_statements(const Stmt &s, const std::function<bool(const Stmt &)> &sta
     case StmtKind::Stage:
       walk_statements(s.as<Stage>()->body, statement);
       break;
+    case StmtKind::Launch:
+      walk_statements(s.as<Launch>()->body, statement);
+      break;
     case StmtKind::Store:
     case StmtKind::Mma:
     case StmtKind::Check:
@@ -177,6 +193,8 @@ void walk_expressions(const Stmt &s, const std::function<void(const Expr &)> &ex
     one(loop->extent);
   } else if (const auto *axes = s.as<Axes>()) {
     for (const AxisBinding &axis : axes->axes) one(axis.extent);
+  } else if (const auto *launch = s.as<Launch>()) {
+    for (const GridAxis &axis : launch->grid) one(axis.extent);
   } else if (const auto *let = s.as<Let>()) {
     one(let->value);
   } else if (const auto *branch = s.as<If>()) {

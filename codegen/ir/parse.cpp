@@ -308,7 +308,8 @@ class Parser {
         {"index_place", &Parser::index_place},
         {"index_sort", &Parser::index_sort},
         {"prefix", &Parser::prefix},
-        {"stage", &Parser::stage}};
+        {"stage", &Parser::stage},
+        {"launch", &Parser::launch}};
     skip();
     const std::size_t start = position_;
     const auto found = kStatements.find(symbol());
@@ -526,6 +527,21 @@ class Parser {
       expect("compute");
     std::string name = word();
     return make<Stage>(std::move(name), kind, braces());
+  }
+
+  Stmt launch() {
+    std::string name = word();
+    expect("threads");
+    const std::int64_t threads = number();
+    std::vector<GridAxis> grid;
+    if (accept("grid")) {
+      do {
+        const VarPtr var = define(symbol(), VarRole::Loop);
+        expect("<");
+        grid.push_back({var, number_expression()});
+      } while (accept(","));
+    }
+    return make<Launch>(std::move(name), std::move(grid), threads, braces());
   }
 };
 

@@ -393,6 +393,16 @@ class Printer {
     line(std::string("stage ") + keyword(stage.stage_kind) + " " + word(stage.name) + " ");
     braces(stage.body);
   }
+
+  void print(const Launch &launch, bool) {
+    line("launch " + word(launch.name) + " threads " + std::to_string(launch.threads));
+    for (std::size_t i = 0; i < launch.grid.size(); ++i) {
+      const GridAxis &axis = launch.grid[i];
+      out_ += (i == 0 ? " grid " : ", ") + name(axis.var) + " < " + text(axis.extent, int64);
+    }
+    out_ += " ";
+    braces(launch.body);
+  }
 };
 
 }  // namespace

@@ -45,7 +45,7 @@ class Verifier {
  private:
   /// A parallel loop that the walk is inside of.
   struct ParallelLoop {
-    const For *loop;
+    VarPtr var;
     std::unordered_set<const VarNode *>
         dependent;                                ///< variables that differ between its iterations
     std::unordered_set<const StorageNode *> own;  ///< storages that each iteration has its own of
@@ -63,6 +63,7 @@ class Verifier {
   std::unordered_set<const StorageNode *> inputs_;
   std::unordered_set<const ParamNode *> params_;
   std::vector<ParallelLoop> parallel_;
+  bool in_stage_ = false, in_launch_ = false;
   int loops_never_run_ =
       0;  ///< enclosing loops of no iterations: what is inside races with nothing
 
@@ -259,7 +260,7 @@ class Verifier {
     for (const ParallelLoop &loop : parallel_) {
       if (loop.own.count(s.get()) != 0 || loop.conditions > 0) continue;
       require(any_depends(indices, loop) || any_depends(guards, loop),
-              "every iteration of the parallel loop " + loop.loop->var->name +
+              "every iteration of the parallel loop " + loop.var->name +
                   " writes the same elements of " + s->name + ", not atomically");
     }
   }
@@ -301,7 +302,7 @@ class Verifier {
         is_parallel(loop.loop_kind) && !(is_const_int(loop.extent, &extent) && extent <= 1);
     const bool never = never_runs(loop.extent);
     loops_never_run_ += never;
-    if (parallel) parallel_.push_back({&loop, {loop.var.get()}, {}});
+    if (parallel) parallel_.push_back({loop.var, {loop.var.get()}, {}});
     verify(loop.body, false);
     if (parallel) parallel_.pop_back();
     loops_never_run_ -= never;
@@ -546,7 +547,41 @@ class Verifier {
   void verify(const Stage &stage, bool outermost) {
     require(outermost,
             "the stage " + stage.name + " is not in the outermost blocks, lets and allocations");
+    in_stage_ = true;
     verify(stage.body, false);
+    in_stage_ = false;
+  }
+
+  void verify(const Launch &launch, bool) {
+    require(in_stage_, "the kernel " + launch.name + " is not in a stage");
+    require(!in_launch_, "the kernel " + launch.name + " is launched by a kernel");
+    require(launch.threads >= 1 && launch.threads <= 1024,
+            "the kernel " + launch.name + " has a block of " + std::to_string(launch.threads) +
+                " threads; 1 to 1024 are possible");
+    const std::size_t outside = parallel_.size();
+    for (const GridAxis &axis : launch.grid) {
+      verify_integral(axis.extent, {}, "the extent ");
+      require(!reads_memory(axis.extent),
+              "an extent of the grid of " + launch.name + " reads memory, which the host cannot");
+      require(axis.var->role == VarRole::Loop && axis.var->type == int64,
+              "the variable " + axis.var->name + " of a grid is no Loop variable of type int64");
+    }
+    for (const GridAxis &axis : launch.grid) {
+      define_once(axis.var.get(), axis.var->name);
+      variables_.insert(axis.var.get());
+      parallel_.push_back({axis.var, {axis.var.get()}, {}});
+    }
+    in_launch_ = true;
+    verify(launch.body, false);
+    in_launch_ = false;
+    parallel_.resize(outside);
+    for (const GridAxis &axis : launch.grid) variables_.erase(axis.var.get());
+  }
+
+  static bool reads_memory(const Expr &e) {
+    bool found = false;
+    walk(e, [&](const Expr &part) { return !(found = found || part.as<Load>() != nullptr); });
+    return found;
   }
 };
 

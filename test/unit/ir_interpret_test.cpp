@@ -462,6 +462,23 @@ TEST_CASE("ir interpreter - ordered accesses around and inside parallel loops ar
   }
 }
 
+TEST_CASE("ir interpreter - a kernel runs for every point of its grid, and points may not meet") {
+  const auto run = [](const std::string &body, TestTensor<float> *out) {
+    return error_of<InternalError>(
+        "module k() -> (C: float32[2]) { stage compute C { " + body + " } }", {},
+        {out->argument()});
+  };
+  TestTensor<float> out({3, 4});
+  CHECK(run("launch k threads 2 grid i < 3, j < 4 { store C[i, j] = float32(10 * i + j) }", &out) ==
+        "");
+  CHECK(out(2, 3) == 23);
+  CHECK(out(1, 0) == 10);
+  CHECK(run("launch k threads 2 grid i < 3, j < 4 { if j == i { } store C[i * 0 + i, j - j % 2] = "
+            "1 }",
+            &out)
+            .find("C") != std::string::npos);
+}
+
 TEST_CASE("ir interpreter - an mma with batch axes shares the operand that lacks them") {
   const char *text = R"(module b(A: int8[3], B: int8[2]) -> (C: int32[3]) {
     axes h < 2, i < 3, j < 4, k < 5, l < 2

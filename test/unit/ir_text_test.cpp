@@ -61,6 +61,26 @@ TEST_CASE("ir text - a matmul prints as documented and is read back") {
   check_round_trip(module);
 }
 
+TEST_CASE("ir text - kernels and their grids survive") {
+  const std::string text = R"(module twice(A: float32[2]) -> (C: float32[2]) {
+  stage compute C {
+    launch "C, rows" threads 128 grid i < A.extent(0), j < (A.extent(1) + 127) / 128 {
+      gpu_thread t < min(128, A.extent(1) - j * 128) {
+        store C[i, j * 128 + t] = A(i, j * 128 + t) * 2.0
+      }
+    }
+    launch one threads 1 {
+      store C[0, 0] = 1.0
+    }
+  }
+}
+)";
+  Module module;
+  REQUIRE_NOTHROW(module = parse(text));
+  CHECK(print(module) == text);
+  check_round_trip(module);
+}
+
 TEST_CASE("ir text - every statement with all its fields survives") {
   const StoragePtr marks = make_storage("marks", uint8, 1, Space::Heap);
   const auto int_heap = [](const char *name) { return make_storage(name, int32, 1, Space::Heap); };

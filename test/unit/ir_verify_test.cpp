@@ -46,6 +46,7 @@ TEST_CASE("ir verifier - accepts what the rules allow") {
         "axes j < n, one < 1 store j, one: C[j, 0] = C(j, 0) + A(j, one)",
         "axes j < n sread j: C[K(j), 0] = A(K(j), 0) where K(j) >= 0",
         "for i < n { store C[i, 0] = C(i - 1, 0) }",
+        "stage compute a { launch k threads 32 grid i < n, j < 2 { store C[i, j] = 1 } }",
         "axes h < 2, i < 3 max 8, j < 4, k < n max 16, l < 2"
         "  tile %a: bfloat16[16, 8, 2] tile %b: float16[4, 16] tile %c: float32[2, 8, 4]"
         "  mma batch(h) m(i) n(j) k(k): %c[h, i, j] += %a[k, i, h] * %b[j, k]"}) {
@@ -66,6 +67,17 @@ TEST_CASE("ir verifier - every rule that text can break") {
   const struct {
     std::string body, message;
   } cases[] = {
+      // kernels
+      {"launch k threads 32 { store C[0, 0] = 1 }", "the kernel k is not in a stage"},
+      {"stage compute a { launch k threads 32 { launch l threads 32 { } } }",
+       "the kernel l is launched by a kernel"},
+      {"stage compute a { launch k threads 1025 { } }", "a block of 1025 threads"},
+      {"stage compute a { launch k threads 32 grid i < int64(K(0)) { } }",
+       "an extent of the grid of k reads memory"},
+      {"stage compute a { launch k threads 32 grid i < n, j < i { } }",
+       "the variable i is not defined here"},
+      {"stage compute a { launch k threads 32 grid i < n, j < n { store C[i, 0] = 1 } }",
+       "every iteration of the parallel loop j writes the same elements of C"},
       // scopes
       {"let x: int64 = 1 { } store C[x, 0] = 1", "the variable x is not defined here"},
       {"for i < 2 { } store C[i, 0] = 1", "the variable i is not defined here"},
