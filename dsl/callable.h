@@ -155,8 +155,9 @@ class Callable {
   std::shared_ptr<const CompiledOperator> compiled_;
 };
 
-/// True when some byte belongs to an element of `a` and to an element of `b`. Exact unless the
-/// strides are so irregular that the search is given up; then it says true.
+/// True when some byte belongs to an element of `a` and to an element of `b`. Exact unless
+/// strides are so irregular that the search is given up, or there is no memory as large as a tensor
+/// says; then it says true.
 bool memory_overlaps(const DLTensor &a, const DLTensor &b);
 
 }  // namespace pit

@@ -66,25 +66,35 @@ std::int64_t start(const DLTensor &t) {
   return static_cast<std::int64_t>(reinterpret_cast<std::uintptr_t>(t.data) + t.byte_offset);
 }
 
+bool is_empty(const DLTensor &t) {
+  return std::find(t.shape, t.shape + t.ndim, 0) != t.shape + t.ndim;
+}
+
+std::int64_t bytes(const DLTensor &t) { return std::int64_t{t.dtype.bits} / 8; }
+
+/// The first byte of its elements and the one behind them; false when there is no memory so large.
+bool ends(const DLTensor &t, std::int64_t *low, std::int64_t *high) {
+  *low = start(t);
+  bool too_large = __builtin_add_overflow(*low, bytes(t), high);
+  std::int64_t compact = 1;
+  for (int d = t.ndim; d-- > 0 && !too_large;) {
+    std::int64_t span = 0;
+    too_large |= __builtin_mul_overflow(t.shape[d] - 1,
+                                        t.strides != nullptr ? t.strides[d] : compact, &span);
+    too_large |= __builtin_mul_overflow(span, bytes(t), &span);
+    std::int64_t *end = span < 0 ? low : high;
+    too_large |= __builtin_add_overflow(*end, span, end);
+    if (t.strides == nullptr) too_large |= __builtin_mul_overflow(compact, t.shape[d], &compact);
+  }
+  return !too_large;
+}
+
 }  // namespace
 
 bool memory_overlaps(const DLTensor &a, const DLTensor &b) {
-  const auto bytes = [](const DLTensor &t) { return std::int64_t{t.dtype.bits} / 8; };
+  if (is_empty(a) || is_empty(b)) return false;
   std::int64_t low_end[2], high_end[2];
-  int n = 0;
-  for (const DLTensor *t : {&a, &b}) {
-    low_end[n] = start(*t);
-    high_end[n] = low_end[n] + bytes(*t);
-    std::int64_t compact = 1;
-    for (int d = t->ndim; d-- > 0;) {
-      if (t->shape[d] == 0) return false;
-      const std::int64_t span =
-          (t->shape[d] - 1) * (t->strides != nullptr ? t->strides[d] : compact) * bytes(*t);
-      compact *= t->shape[d];
-      (span < 0 ? low_end : high_end)[n] += span;
-    }
-    ++n;
-  }
+  if (!ends(a, &low_end[0], &high_end[0]) || !ends(b, &low_end[1], &high_end[1])) return true;
   if (high_end[0] <= low_end[1] || high_end[1] <= low_end[0]) return false;
 
   // Terms of a count upwards from its lowest address. b's are mirrored, so that they count upwards
@@ -94,10 +104,10 @@ bool memory_overlaps(const DLTensor &a, const DLTensor &b) {
   for (const DLTensor *t : {&a, &b}) {
     std::int64_t compact = 1;
     for (int d = t->ndim; d-- > 0;) {
+      if (t->shape[d] == 1) continue;
       const std::int64_t stride = (t->strides != nullptr ? t->strides[d] : compact) * bytes(*t);
       compact *= t->shape[d];
-      if (stride != 0 && t->shape[d] > 1)
-        search.add(stride < 0 ? -stride : stride, t->shape[d] - 1);
+      if (stride != 0) search.add(stride < 0 ? -stride : stride, t->shape[d] - 1);
     }
   }
   search.prepare();

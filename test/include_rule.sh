@@ -21,10 +21,11 @@ check_files() {
     if (folder == "codegen/ir")     return "codegen/ir dsl c c++ boost dlpack"
     if (folder == "codegen/lower")  return "codegen/lower codegen/ir dsl c c++ boost dlpack"
     if (folder == "codegen/select") return "codegen/select codegen/lower codegen/ir dsl c c++ posix boost dlpack sqlite"
-    if (folder == "codegen/host")   return "codegen/host codegen/ir dsl runtime c c++ posix boost dlpack llvm tbb"
-    if (folder == "codegen/cuda")   return "codegen/cuda codegen/ir dsl runtime c c++ posix boost dlpack llvm cuda"
+    if (folder == "codegen/llvm")   return "codegen/llvm codegen/ir dsl runtime c c++ boost dlpack llvm"
+    if (folder == "codegen/host")   return "codegen/host codegen/llvm codegen/ir dsl runtime c c++ posix boost dlpack llvm tbb"
+    if (folder == "codegen/cuda")   return "codegen/cuda codegen/llvm codegen/ir dsl runtime c c++ posix boost dlpack llvm cuda"
     if (folder == "codegen/emit")
-      return "codegen/emit codegen/host codegen/cuda codegen/select codegen/lower codegen/ir dsl runtime " \
+      return "codegen/emit codegen/host codegen/cuda codegen/llvm codegen/select codegen/lower codegen/ir dsl runtime " \
              "c c++ posix boost dlpack llvm cuda"
     if (folder == "runtime")        return "runtime c posix dlpack"
     if (folder == "apps/bench")     return "apps/bench apps/program pit c c++ posix tbb dnnl eigen"

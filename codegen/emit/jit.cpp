@@ -188,10 +188,10 @@ JitFunction::JitFunction(const ir::Module &module, const host::Machine &machine,
   timer.step_ends("machine code");
   library_ = std::make_unique<Library>(
       Linker::instance().link(std::move(object), machine, generated.kernels));
-  entry_ = Linker::instance().find(*library_->library, generated.symbol);
+  entry_ = Linker::instance().find(*library_->library, generated.entry.symbol);
   timer.step_ends("linking");
-  messages_ = std::move(generated.messages);
-  stages_ = std::move(generated.stages);
+  messages_ = std::move(generated.entry.messages);
+  stages_ = std::move(generated.entry.stages);
 }
 
 JitFunction::~JitFunction() = default;

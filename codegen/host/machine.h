@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <string>
 
+#include "codegen/llvm/conversions.h"
 #include "dsl/target.h"
 
 namespace pit::host {
@@ -25,6 +26,8 @@ struct Machine {
   std::int64_t first_cache_bytes = 32 << 10, second_cache_bytes = 512 << 10;
 
   bool operator==(const Machine &) const = default;
+  /// What it converts by an instruction.
+  operator code::FloatUnit() const { return {f16c, false}; }  // NOLINT: a part of it
 };
 
 /// The machine of a host target. Code that runs on this machine is tuned for it: its caches and its

@@ -8,9 +8,15 @@
 #include <algorithm>
 #include <bit>
 
-#include "conversions.h"
+#include "codegen/llvm/conversions.h"
 
 namespace pit::host {
+
+using code::convert;
+using code::from_memory;
+using code::memory_type;
+using code::register_type;
+using code::to_memory;
 
 namespace {
 

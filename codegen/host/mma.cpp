@@ -1,13 +1,16 @@
 // Mma: its operands are packed block by block, with loops of micro-kernels over the blocks.
 #include <algorithm>
 
-#include "conversions.h"
+#include "codegen/llvm/conversions.h"
+#include "codegen/llvm/tile_nest.h"
 #include "dsl/error.h"
 #include "generator.h"
 #include "pack.h"
-#include "tile_nest.h"
 
 namespace pit::host {
+
+using code::memory_type;
+using code::TileNest;
 
 using llvm::Value;
 
@@ -26,8 +29,7 @@ class MmaEmitter {
       memory_ = memory;
       under_conditions(0);
     };
-    if (const auto it = g_.env_.reserved.find(&s_); it != g_.env_.reserved.end())
-      return run(it->second);
+    if (const auto it = g_.reserved_.find(&s_); it != g_.reserved_.end()) return run(it->second);
     g_.with_workspace(g_.i64(p_.bytes()), run);
   }
 

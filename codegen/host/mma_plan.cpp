@@ -2,10 +2,14 @@
 
 #include <algorithm>
 
-#include "access.h"
 #include "codegen/ir/mutator.h"
+#include "codegen/llvm/access.h"
 
 namespace pit::host {
+
+using code::axis_bounds;
+using code::Movement;
+using code::movement;
 
 namespace {
 

@@ -4,6 +4,7 @@
 #include <set>
 
 #include "codegen/ir/mutator.h"
+#include "codegen/llvm/access.h"
 
 namespace pit::host {
 
@@ -111,23 +112,6 @@ MmaRoles roles_of(const ir::Mma &mma) {
   return {mma.a, mma.b, mma.m, mma.n};
 }
 
-std::int64_t bound_of(const ir::AxisBinding &axis) {
-  std::int64_t extent = 0;
-  if (is_const_int(axis.extent, &extent)) return std::max<std::int64_t>(extent, 1);
-  return axis.maximum;
-}
-
-std::unordered_map<const VarNode *, std::int64_t> axis_bounds(const ir::Stmt &body) {
-  std::unordered_map<const VarNode *, std::int64_t> bounds;
-  ir::walk_statements(body, [&](const ir::Stmt &s) {
-    if (const auto *axes = s.as<ir::Axes>()) {
-      for (const ir::AxisBinding &axis : axes->axes) bounds[axis.var.get()] = bound_of(axis);
-    }
-    return true;
-  });
-  return bounds;
-}
-
 bool has_kernel(const ir::Mma &mma,
                 const std::unordered_map<const VarNode *, std::int64_t> &bounds) {
   if (mma.accumulator.axes.empty()) return false;
@@ -145,7 +129,7 @@ MmaTypes types_of(const ir::Mma &mma) {
 
 std::unordered_map<const StorageNode *, const ir::Store *> find_packed_operands(
     const ir::Stmt &body) {
-  const auto bounds = axis_bounds(body);
+  const auto bounds = code::axis_bounds(body);
   const auto uses = find_uses(body);
   std::unordered_map<const StorageNode *, const ir::Store *> packed;
   const auto look_at = [&](const std::vector<ir::Stmt> &stmts, std::size_t at,

@@ -20,11 +20,6 @@ struct MmaRoles {
 };
 MmaRoles roles_of(const ir::Mma &mma);
 
-/// The statically known upper bound of an axis, or 0.
-std::int64_t bound_of(const ir::AxisBinding &axis);
-/// Those of all axes in `body`.
-std::unordered_map<const VarNode *, std::int64_t> axis_bounds(const ir::Stmt &body);
-
 /// True when micro-kernels compute the Mma: its accumulator has columns, and more than a few. Else
 /// it is loops.
 bool has_kernel(const ir::Mma &mma,

@@ -3,9 +3,14 @@
 #include <llvm/IR/IRBuilder.h>
 #include <llvm/IR/Intrinsics.h>
 
-#include "conversions.h"
+#include "codegen/llvm/conversions.h"
 
 namespace pit::host {
+
+using code::convert;
+using code::from_memory;
+using code::memory_type;
+using code::to_memory;
 
 namespace {
 

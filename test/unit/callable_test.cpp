@@ -179,6 +179,21 @@ TEST_CASE("callable: an elementwise operator may write over an input, whole") {
   CHECK(s.op->runs == 2);
 }
 
+TEST_CASE("callable: memory_overlaps takes extents and strides of any size") {
+  float memory[4] = {};
+  const std::int64_t huge = std::int64_t{1} << 40;
+  const auto tensor = [&](std::int64_t *shape, std::int64_t *strides) {
+    return DLTensor{memory, {kDLCPU, 0}, 2, to_dlpack(float32), shape, strides, 0};
+  };
+  std::int64_t large[] = {huge, huge}, empty[] = {huge, 0}, one[] = {1, 2}, zero[] = {0, 0},
+               far[] = {huge, huge}, near[] = {1, 1};
+  CHECK(memory_overlaps(tensor(large, nullptr), tensor(one, nullptr)));
+  CHECK(memory_overlaps(tensor(large, far), tensor(one, near)));
+  CHECK(memory_overlaps(tensor(large, zero), tensor(one, near)));
+  CHECK_FALSE(memory_overlaps(tensor(empty, nullptr), tensor(large, nullptr)));
+  CHECK_FALSE(memory_overlaps(tensor(one, near), tensor(empty, far)));
+}
+
 TEST_CASE("callable: memory_overlaps is exact for slices and transpositions") {
   // Against all elements of all pairs of a family of views on one memory.
   const Buffer<std::int32_t, 2> m({6, 10});

@@ -5,9 +5,9 @@
 #include <optional>
 #include <vector>
 
-#include "generator.h"
+#include "function_emitter.h"
 
-namespace pit::host {
+namespace pit::code {
 
 /// Emits loops over axes in an order of its own choice. Guards are tested in their order, each as
 /// far out as the axes it reads allow; what does not change in the inner loops is loaded outside of
@@ -16,8 +16,8 @@ class TileNest {
  public:
   using Body = std::function<void()>;
 
-  TileNest(Generator &generator, std::vector<VarPtr> axes, std::vector<Expr> guards)
-      : g_(generator), order_(std::move(axes)), guards_(std::move(guards)) {}
+  TileNest(FunctionEmitter &emitter, std::vector<VarPtr> axes, std::vector<Expr> guards)
+      : g_(emitter), order_(std::move(axes)), guards_(std::move(guards)) {}
 
   /// storage[indices] combiner= value.
   void store(const ir::Store &s);
@@ -35,7 +35,7 @@ class TileNest {
   bool depends(const Expr &e, std::size_t depth) const;
   void preload(const Expr &e, std::size_t depth);
 
-  Generator &g_;
+  FunctionEmitter &g_;
   std::vector<VarPtr> order_;
   std::vector<Expr> guards_;
   const ir::Store *store_ = nullptr;
@@ -44,4 +44,4 @@ class TileNest {
   bool reducing_ = false;
 };
 
-}  // namespace pit::host
+}  // namespace pit::code

@@ -8,20 +8,24 @@
 #include <llvm/IR/IRBuilder.h>
 
 #include "dsl/type.h"
-#include "machine.h"
 
-namespace pit::host {
+namespace pit::code {
+
+/// Conversions that the target has instructions for; the others are done on the bits.
+struct FloatUnit {
+  bool half = false;    ///< between float16 and float
+  bool bfloat = false;  ///< between bfloat16 and float
+};
 
 llvm::Type *register_type(llvm::LLVMContext &context, Type type);
 llvm::Type *memory_type(llvm::LLVMContext &context, Type type);
 
 /// Widens exactly what was loaded; bool: any byte but 0 is true. Narrows what is stored: floats to
 /// nearest even.
-llvm::Value *from_memory(llvm::IRBuilderBase &b, const Machine &machine, Type type, llvm::Value *v);
-llvm::Value *to_memory(llvm::IRBuilderBase &b, const Machine &machine, Type type, llvm::Value *v);
+llvm::Value *from_memory(llvm::IRBuilderBase &b, FloatUnit unit, Type type, llvm::Value *v);
+llvm::Value *to_memory(llvm::IRBuilderBase &b, FloatUnit unit, Type type, llvm::Value *v);
 
 /// The conversion of dsl's Cast, between values in registers.
-llvm::Value *convert(llvm::IRBuilderBase &b, const Machine &machine, Type from, Type to,
-                     llvm::Value *v);
+llvm::Value *convert(llvm::IRBuilderBase &b, FloatUnit unit, Type from, Type to, llvm::Value *v);
 
-}  // namespace pit::host
+}  // namespace pit::code

@@ -2,10 +2,10 @@
 
 #include "conversions.h"
 #include "dsl/error.h"
-#include "generator.h"
+#include "function_emitter.h"
 #include "math.h"
 
-namespace pit::host {
+namespace pit::code {
 
 namespace {
 
@@ -52,7 +52,7 @@ bool is_leaf(const Expr &e) {
 
 }  // namespace
 
-llvm::Value *Generator::value(const Expr &e) {
+llvm::Value *FunctionEmitter::value(const Expr &e) {
   internal_check(e.defined(), "an expression is missing");
   if (is_leaf(e)) return compute(e);
   for (auto scope = memo_.rbegin(); scope != memo_.rend(); ++scope) {
@@ -63,11 +63,11 @@ llvm::Value *Generator::value(const Expr &e) {
   return v;
 }
 
-llvm::Value *Generator::index(const Expr &e) {
-  return convert(b, machine_, e.type(), int64, value(e));
+llvm::Value *FunctionEmitter::index(const Expr &e) {
+  return convert(b, floats_, e.type(), int64, value(e));
 }
 
-llvm::Value *Generator::compute(const Expr &e) {
+llvm::Value *FunctionEmitter::compute(const Expr &e) {
   llvm::Type *type = register_type(context_, e.type());
   switch (e->kind) {
     case ExprKind::IntImm:
@@ -99,7 +99,7 @@ llvm::Value *Generator::compute(const Expr &e) {
     case ExprKind::Select:
       return compute(*e.as<Select>());
     case ExprKind::Cast:
-      return convert(b, machine_, e.as<Cast>()->a.type(), e.type(), value(e.as<Cast>()->a));
+      return convert(b, floats_, e.as<Cast>()->a.type(), e.type(), value(e.as<Cast>()->a));
     case ExprKind::Call:
     case ExprKind::IndexQuery:
       break;
@@ -107,7 +107,7 @@ llvm::Value *Generator::compute(const Expr &e) {
   throw InternalError("an expression of the language reached the back end: " + to_string(e));
 }
 
-llvm::Value *Generator::compute(const Unary &e) {
+llvm::Value *FunctionEmitter::compute(const Unary &e) {
   Value *a = value(e.a);
   const Type type = e.a.type();
   const bool is_float = type.is_float();
@@ -137,14 +137,14 @@ llvm::Value *Generator::compute(const Unary &e) {
       return b.CreateFCmpOLT(intrinsic(llvm::Intrinsic::fabs),
                              llvm::ConstantFP::getInfinity(a->getType()));
     default:
-      return emit_function(b, e.op, a);
+      return emit_function(b, library_prefix_, e.op, a);
   }
 }
 
 // then_value or else_value, whichever the condition chooses; the other is not computed.
-llvm::Value *Generator::either(llvm::Value *condition, llvm::Type *type,
-                               const std::function<llvm::Value *()> &then_value,
-                               const std::function<llvm::Value *()> &else_value) {
+llvm::Value *FunctionEmitter::either(llvm::Value *condition, llvm::Type *type,
+                                     const std::function<llvm::Value *()> &then_value,
+                                     const std::function<llvm::Value *()> &else_value) {
   Value *results[2];
   llvm::BasicBlock *ends[2];
   when(
@@ -156,7 +156,7 @@ llvm::Value *Generator::either(llvm::Value *condition, llvm::Type *type,
   return phi;
 }
 
-llvm::Value *Generator::compute(const Select &e) {
+llvm::Value *FunctionEmitter::compute(const Select &e) {
   Value *condition = value(e.condition);
   if (may_be_speculated(e.true_value) && may_be_speculated(e.false_value)) {
     return b.CreateSelect(condition, value(e.true_value), value(e.false_value));
@@ -167,7 +167,7 @@ llvm::Value *Generator::compute(const Select &e) {
 }
 
 // Euclidean: the remainder is not negative. Anything by zero is zero.
-llvm::Value *Generator::divide(const Binary &e, llvm::Value *a, llvm::Value *d) {
+llvm::Value *FunctionEmitter::divide(const Binary &e, llvm::Value *a, llvm::Value *d) {
   const bool remainder = e.op == BinaryOp::Mod;
   const Type type = e.a.type();
   llvm::Type *t = a->getType();
@@ -202,7 +202,7 @@ llvm::Value *Generator::divide(const Binary &e, llvm::Value *a, llvm::Value *d) 
   return nothing_by_zero(b.CreateSelect(is_minus_one, b.CreateNeg(a), q));
 }
 
-llvm::Value *Generator::compute(const Binary &e) {
+llvm::Value *FunctionEmitter::compute(const Binary &e) {
   const Type type = e.a.type();
   if (e.op == BinaryOp::And || e.op == BinaryOp::Or) {
     Value *a = value(e.a);
@@ -211,7 +211,8 @@ llvm::Value *Generator::compute(const Binary &e) {
       return is_and ? b.CreateAnd(a, value(e.b)) : b.CreateOr(a, value(e.b));
     const auto second = [&] { return value(e.b); };
     if (is_and) return either(a, b.getInt1Ty(), second, [&]() -> Value * { return b.getFalse(); });
-    return either(a, b.getInt1Ty(), [&]() -> Value * { return b.getTrue(); }, second);
+    return either(
+        a, b.getInt1Ty(), [&]() -> Value * { return b.getTrue(); }, second);
   }
   Value *x = value(e.a), *y = value(e.b);
   const bool is_float = type.is_float(), is_signed = type.is_int();
@@ -232,7 +233,7 @@ llvm::Value *Generator::compute(const Binary &e) {
     case BinaryOp::Max:
       return combine(Combiner::Max, type, x, y, false);
     case BinaryOp::Pow:
-      return emit_pow(b, x, y);
+      return emit_pow(b, library_prefix_, x, y);
     case BinaryOp::BitAnd:
       return b.CreateAnd(x, y);
     case BinaryOp::BitOr:
@@ -277,8 +278,8 @@ llvm::Value *Generator::compute(const Binary &e) {
   throw InternalError("unknown operator");
 }
 
-llvm::Value *Generator::combine(Combiner combiner, Type type, llvm::Value *a, llvm::Value *v,
-                                bool reassociate) {
+llvm::Value *FunctionEmitter::combine(Combiner combiner, Type type, llvm::Value *a, llvm::Value *v,
+                                      bool reassociate) {
   const llvm::IRBuilderBase::FastMathFlagGuard guard(b);
   llvm::FastMathFlags flags = b.getFastMathFlags();
   flags.setAllowReassoc(reassociate);
@@ -321,4 +322,4 @@ llvm::Value *Generator::combine(Combiner combiner, Type type, llvm::Value *a, ll
   }
 }
 
-}  // namespace pit::host
+}  // namespace pit::code

@@ -2,7 +2,7 @@
 
 #include <llvm/IR/Intrinsics.h>
 
-namespace pit::host {
+namespace pit::code {
 
 namespace {
 
@@ -112,31 +112,33 @@ llvm::Type *memory_type(llvm::LLVMContext &context, Type type) {
   return llvm::Type::getIntNTy(context, type.bits);
 }
 
-llvm::Value *from_memory(llvm::IRBuilderBase &b, const Machine &machine, Type type,
-                         llvm::Value *v) {
+llvm::Value *from_memory(llvm::IRBuilderBase &b, FloatUnit unit, Type type, llvm::Value *v) {
   const Bits t(b, v);
   if (type.is_bool()) return b.CreateICmpNE(v, llvm::ConstantInt::get(v->getType(), 0));
+  // Widening bfloat16 is a shift, which is what such instructions do, too.
   if (type == bfloat16) return widen_bfloat16(t, v);
   if (type == float16) {
-    if (!machine.f16c) return widen_float16(t, v);
+    if (!unit.half) return widen_float16(t, v);
     return b.CreateFPExt(b.CreateBitCast(v, like(v, b.getHalfTy())), t.f32());
   }
   return v;
 }
 
-llvm::Value *to_memory(llvm::IRBuilderBase &b, const Machine &machine, Type type, llvm::Value *v) {
+llvm::Value *to_memory(llvm::IRBuilderBase &b, FloatUnit unit, Type type, llvm::Value *v) {
   const Bits t(b, v);
   if (type.is_bool()) return b.CreateZExt(v, like(v, b.getInt8Ty()));
-  if (type == bfloat16) return narrow_bfloat16(t, v);
+  if (type == bfloat16) {
+    if (!unit.bfloat) return narrow_bfloat16(t, v);
+    return b.CreateBitCast(b.CreateFPTrunc(v, like(v, b.getBFloatTy())), t.i16());
+  }
   if (type == float16) {
-    if (!machine.f16c) return narrow_float16(t, v);
+    if (!unit.half) return narrow_float16(t, v);
     return b.CreateBitCast(b.CreateFPTrunc(v, like(v, b.getHalfTy())), t.i16());
   }
   return v;
 }
 
-llvm::Value *convert(llvm::IRBuilderBase &b, const Machine &machine, Type from, Type to,
-                     llvm::Value *v) {
+llvm::Value *convert(llvm::IRBuilderBase &b, FloatUnit unit, Type from, Type to, llvm::Value *v) {
   llvm::Type *target = like(v, register_type(b.getContext(), to));
   if (to.is_bool()) {
     llvm::Value *zero = llvm::Constant::getNullValue(v->getType());
@@ -152,7 +154,7 @@ llvm::Value *convert(llvm::IRBuilderBase &b, const Machine &machine, Type from, 
       v = from.is_int() ? b.CreateSIToFP(v, between) : b.CreateUIToFP(v, between);
       if (wide) v = round_to_odd(Bits(b, v), v);
     }
-    return from_memory(b, machine, to, to_memory(b, machine, to, v));
+    return from_memory(b, unit, to, to_memory(b, unit, to, v));
   }
   if (to.is_float()) {
     if (from.is_int()) return b.CreateSIToFP(v, target);
@@ -167,4 +169,4 @@ llvm::Value *convert(llvm::IRBuilderBase &b, const Machine &machine, Type from, 
   return from.is_int() ? b.CreateSExtOrTrunc(v, target) : b.CreateZExtOrTrunc(v, target);
 }
 
-}  // namespace pit::host
+}  // namespace pit::code

@@ -10,7 +10,7 @@
 
 #include "dsl/error.h"
 
-namespace pit::host {
+namespace pit::code {
 
 namespace {
 
@@ -202,8 +202,9 @@ Value *emit_sine(Arithmetic a, Value *x, bool cosine) {
   return b.CreateSelect(finite, result, a.number(x, std::nan("")));
 }
 
-// A function of the C library that only reads its arguments.
-Value *call_library(IRBuilderBase &b, const char *name, std::initializer_list<Value *> arguments) {
+// A function of the library that only reads its arguments.
+Value *call_library(IRBuilderBase &b, const std::string &name,
+                    std::initializer_list<Value *> arguments) {
   llvm::SmallVector<Value *, 2> list(arguments);
   llvm::SmallVector<llvm::Type *, 2> types(list.size(), list[0]->getType());
   llvm::Module *module = b.GetInsertBlock()->getModule();
@@ -217,29 +218,31 @@ Value *call_library(IRBuilderBase &b, const char *name, std::initializer_list<Va
 
 }  // namespace
 
-llvm::Value *emit_function(llvm::IRBuilderBase &b, UnaryOp op, llvm::Value *x) {
+llvm::Value *emit_function(llvm::IRBuilderBase &b, const std::string &prefix, UnaryOp op,
+                           llvm::Value *x) {
   const bool single = x->getType()->isFloatTy();
   const Arithmetic a(b);
   switch (op) {
     case UnaryOp::Exp:
-      return single ? emit_exp(a, x) : call_library(b, "exp", {x});
+      return single ? emit_exp(a, x) : call_library(b, prefix + "exp", {x});
     case UnaryOp::Log:
-      return single ? emit_log(a, x) : call_library(b, "log", {x});
+      return single ? emit_log(a, x) : call_library(b, prefix + "log", {x});
     case UnaryOp::Tanh:
-      return single ? emit_tanh(a, x) : call_library(b, "tanh", {x});
+      return single ? emit_tanh(a, x) : call_library(b, prefix + "tanh", {x});
     case UnaryOp::Erf:
-      return single ? emit_erf(a, x) : call_library(b, "erf", {x});
+      return single ? emit_erf(a, x) : call_library(b, prefix + "erf", {x});
     case UnaryOp::Sin:
-      return single ? emit_sine(a, x, false) : call_library(b, "sin", {x});
+      return single ? emit_sine(a, x, false) : call_library(b, prefix + "sin", {x});
     case UnaryOp::Cos:
-      return single ? emit_sine(a, x, true) : call_library(b, "cos", {x});
+      return single ? emit_sine(a, x, true) : call_library(b, prefix + "cos", {x});
     default:
       throw InternalError("not a mathematical function");
   }
 }
 
-llvm::Value *emit_pow(llvm::IRBuilderBase &b, llvm::Value *x, llvm::Value *y) {
-  return call_library(b, x->getType()->isFloatTy() ? "powf" : "pow", {x, y});
+llvm::Value *emit_pow(llvm::IRBuilderBase &b, const std::string &prefix, llvm::Value *x,
+                      llvm::Value *y) {
+  return call_library(b, prefix + (x->getType()->isFloatTy() ? "powf" : "pow"), {x, y});
 }
 
-}  // namespace pit::host
+}  // namespace pit::code

@@ -5,7 +5,7 @@
 #include "access.h"
 #include "conversions.h"
 
-namespace pit::host {
+namespace pit::code {
 
 namespace {
 
@@ -225,4 +225,4 @@ void TileNest::innermost() {
   }
 }
 
-}  // namespace pit::host
+}  // namespace pit::code

@@ -1,6 +1,10 @@
 #include "access.h"
 
-namespace pit::host {
+#include <algorithm>
+
+#include "codegen/ir/mutator.h"
+
+namespace pit::code {
 
 std::optional<std::int64_t> growth(const Expr &e, const VarPtr &v) {
   if (!uses(e, v)) return 0;
@@ -41,4 +45,21 @@ Movement movement(const std::vector<Expr> &indices, const VarPtr &v, int unit_di
   return result;
 }
 
-}  // namespace pit::host
+std::int64_t bound_of(const ir::AxisBinding &axis) {
+  std::int64_t extent = 0;
+  if (is_const_int(axis.extent, &extent)) return std::max<std::int64_t>(extent, 1);
+  return axis.maximum;
+}
+
+std::unordered_map<const VarNode *, std::int64_t> axis_bounds(const ir::Stmt &body) {
+  std::unordered_map<const VarNode *, std::int64_t> bounds;
+  ir::walk_statements(body, [&](const ir::Stmt &s) {
+    if (const auto *axes = s.as<ir::Axes>()) {
+      for (const ir::AxisBinding &axis : axes->axes) bounds[axis.var.get()] = bound_of(axis);
+    }
+    return true;
+  });
+  return bounds;
+}
+
+}  // namespace pit::code

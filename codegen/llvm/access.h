@@ -1,12 +1,13 @@
-// How addresses move with an axis. Analysis of expressions only.
+// How addresses move with an axis. Analysis of the IR only.
 #pragma once
 
 #include <cstdint>
 #include <optional>
+#include <unordered_map>
 
-#include "dsl/expr.h"
+#include "codegen/ir/ir.h"
 
-namespace pit::host {
+namespace pit::code {
 
 /// The constant by which `e` grows when `v` grows by one (0 when e does not read v), if there is
 /// one.
@@ -18,4 +19,9 @@ enum class Movement { None, Unit, Strided, Irregular };
 /// (-1: none has).
 Movement movement(const std::vector<Expr> &indices, const VarPtr &v, int unit_dimension);
 
-}  // namespace pit::host
+/// The statically known upper bound of an axis, or 0.
+std::int64_t bound_of(const ir::AxisBinding &axis);
+/// Those of all axes in `body`.
+std::unordered_map<const VarNode *, std::int64_t> axis_bounds(const ir::Stmt &body);
+
+}  // namespace pit::code

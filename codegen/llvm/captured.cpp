@@ -1,0 +1,79 @@
+// What a part of a function uses of its surroundings: what another function must be given to run
+// it.
+#include "codegen/ir/mutator.h"
+#include "function_emitter.h"
+
+namespace pit::code {
+
+Environment FunctionEmitter::captured(const std::vector<ir::Stmt> &statements,
+                                      const std::vector<Expr> &expressions) const {
+  Environment used;
+  const auto copy = [](const auto &from, auto &to, const auto *key) {
+    if (const auto it = from.find(key); it != from.end()) to.insert(*it);
+  };
+  const auto use_storage = [&](const StoragePtr &s) {
+    if (s) copy(env_.storages, used.storages, s.get());
+  };
+  const auto use_axis = [&](const VarPtr &v) { copy(env_.axes, used.axes, v.get()); };
+  const auto use_expression = [&](const Expr &e) {
+    walk(e, [&](const Expr &part) {
+      if (const auto *v = part.as<Variable>()) copy(env_.variables, used.variables, v->var.get());
+      if (const auto *p = part.as<ParamRef>())
+        copy(env_.parameters, used.parameters, p->param.get());
+      if (const auto *x = part.as<Extent>()) use_storage(x->storage);
+      if (const auto *l = part.as<Load>()) use_storage(l->storage);
+      return true;
+    });
+  };
+  for (const Expr &e : expressions) use_expression(e);
+  for (const ir::Stmt &statement : statements) {
+    ir::walk_statements(statement, [&](const ir::Stmt &s) {
+      ir::walk_expressions(s, use_expression);
+      if (const auto *store = s.as<ir::Store>()) {
+        use_storage(store->storage);
+        for (const VarPtr &v : store->axes) use_axis(v);
+      } else if (const auto *check = s.as<ir::Check>()) {
+        for (const VarPtr &v : check->axes) use_axis(v);
+      } else if (const auto *mma = s.as<ir::Mma>()) {
+        for (const ir::TileOperand *operand : {&mma->accumulator, &mma->a, &mma->b}) {
+          use_storage(operand->tile);
+          for (const VarPtr &v : operand->axes) use_axis(v);
+        }
+      } else if (const auto *place = s.as<ir::IndexPlace>()) {
+        for (const StoragePtr &p :
+             {place->marks, place->mark_offsets, place->first, place->offsets, place->counts,
+              place->coordinates, place->position, place->full}) {
+          use_storage(p);
+        }
+      } else if (const auto *sort = s.as<ir::IndexSort>()) {
+        for (const StoragePtr &p :
+             {sort->keys, sort->offsets, sort->counts, sort->coordinates, sort->position}) {
+          use_storage(p);
+        }
+      } else if (const auto *prefix = s.as<ir::Prefix>()) {
+        use_storage(prefix->destination);
+        use_storage(prefix->source);
+      }
+      return true;
+    });
+  }
+  return used;
+}
+
+std::vector<llvm::Value **> values_of(Environment *environment) {
+  std::vector<llvm::Value **> places;
+  const auto visit = [&](llvm::Value *&v) {
+    if (v && !llvm::isa<llvm::Constant>(v)) places.push_back(&v);
+  };
+  for (auto &[name, v] : environment->variables) visit(v);
+  for (auto &[name, v] : environment->parameters) visit(v);
+  for (auto &[name, axis] : environment->axes) visit(axis.extent);
+  for (auto &[name, v] : environment->storages) {
+    visit(v.base);
+    for (llvm::Value *&e : v.extents) visit(e);
+    for (llvm::Value *&e : v.strides) visit(e);
+  }
+  return places;
+}
+
+}  // namespace pit::code
