@@ -22,7 +22,8 @@ struct Problem {
   std::map<std::string, Shape> outputs;  ///< extents
 };
 
-enum class Engine { TileInterpreter, Compiled };
+/// The tile IR lowered for the CPU or for a GPU and interpreted, or compiled code.
+enum class Engine { TileInterpreter, CudaTileInterpreter, Compiled };
 
 /// What a run produced against what it should have.
 struct Comparison {
@@ -61,10 +62,12 @@ class Runner {
  public:
   Runner(const Pipeline &pipeline, Engine engine, const Target &target = Target())
       : signature_(pipeline.signature()) {
-    if (engine == Engine::TileInterpreter)
-      module_ = lower::lower(pipeline, target);
-    else
+    if (engine == Engine::Compiled)
       callable_ = pipeline.compile(target);
+    else
+      module_ = lower::lower(pipeline, engine == Engine::TileInterpreter
+                                           ? target
+                                           : Target("x86-64-linux-cuda-sm_90a"));
   }
 
   void operator()(const Problem &problem, const std::map<std::string, AnyBuffer> &outputs) const {

@@ -160,6 +160,10 @@ void Emitter::append(const Stmt &stmt) {
 }
 
 void Emitter::append_allocation(const StoragePtr &storage, std::vector<Expr> extents) {
+  for (const Expr &extent : extents) {
+    internal_check(!on_gpu() || !reads_data(extent),
+                   "the size of " + storage->name + " reads memory");
+  }
   sequence_.push_back([storage, extents](const Stmt &rest) {
     return ir::make<ir::Allocate>(storage, extents, rest);
   });
@@ -390,10 +394,7 @@ Expr Emitter::lower_query(const IndexQuery &query) {
     case IndexQueryKind::Count:
       return kept;
     case IndexQueryKind::Density: {
-      const Expr all = max(index->kind == IndexKind::Keyed ? index->length
-                           : index->data_dependent_range ? make_load(index->starts, {index->groups})
-                                                         : index->groups * index->length,
-                           make_int(int64, 1));
+      const Expr all = max(candidates_of(*index), make_int(int64, 1));
       return cast(float32, cast(float64, kept) / cast(float64, all));
     }
     case IndexQueryKind::Position:

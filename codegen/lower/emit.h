@@ -186,6 +186,11 @@ class Emitter {
   static ir::Stmt offsets_check(const StoragePtr &offsets, const Expr &groups, const Expr &first,
                                 const Expr &last, const std::string &name);
   void allocate_index(IndexPlan *index);
+  Expr candidates_of(const IndexPlan &index);
+  static Range domain_of(const IndexPlan &index);
+  Expr entries_of(const IndexPlan &index);
+  void emit_fits_bound(const IndexPlan &index);
+  bool on_gpu() const { return plan_->target->is_cuda(); }
   ir::Stmt emit_marks(IndexPlan *index);
   ir::Stmt emit_ragged_starts(IndexPlan *index);
   using Factor = std::vector<Expr>;  ///< conjuncts that are tested together

@@ -46,8 +46,7 @@ Stmt Emitter::emit_stage_at_root(PlannedStage *stage) {
       stage->storages.push_back(ir::make_storage(stage->name() + suffix, stage->func->types[c],
                                                  static_cast<int>(rank), Space::Heap));
       std::vector<Expr> extents;
-      if (stage->compact)
-        extents.push_back(index_load(stage->compact->offsets, stage->compact->groups));
+      if (stage->compact) extents.push_back(entries_of(*stage->compact));
       std::vector<Expr> offsets;
       for (int dimension : stage->storage_order) {
         const auto d = static_cast<std::size_t>(dimension);

@@ -78,9 +78,9 @@ void Emitter::need_index(IndexPlan *index) {
   }
   emit_room_checks(*index);
   if (index->values) {
-    const Expr entries = index_load(index->offsets, index->groups);
-    append_allocation(index->values,
-                      {entries, constant(index->group.empty() ? 1 : index->group.back().micro)});
+    append_allocation(
+        index->values,
+        {entries_of(*index), constant(index->group.empty() ? 1 : index->group.back().micro)});
     append(ir::make<ir::Stage>(index->name(), ir::StageKind::Index, emit_values(index)));
   }
 }
@@ -182,21 +182,28 @@ void Emitter::emit_given_checks(const IndexPlan &index) {
                       set(state, smallest, Combiner::Assign, identity_of(Combiner::Min, int64)),
                       set(state, largest, Combiner::Assign, identity_of(Combiner::Max, int64)),
                       in_domain})));
-  const Expr is_unsorted = make_load(state, {unsorted}) != constant(0),
-             low = make_load(state, {smallest});
-  const Expr extent =
-      select(is_unsorted, make_load(state, {largest}) - low + constant(1), constant(0));
+  const Expr is_unsorted = make_load(state, {unsorted}) != constant(0);
+  Expr low = make_load(state, {smallest});
+  Expr extent = select(is_unsorted, make_load(state, {largest}) - low + constant(1), constant(0));
+  if (on_gpu()) {
+    // Room for the whole domain, which does not depend on what is listed.
+    const Range domain = domain_of(index);
+    low = lower_expr(domain.min, {});
+    extent = max(lower_expr(domain.extent, {}), constant(0));
+  }
   append_allocation(seen, {extent});
   const VarPtr c = ir::make_loop_variable("c");
   const Stmt clear = ir::make<ir::For>(c, constant(0), extent, ir::ForKind::Serial,
                                        set(seen, make_variable(c), Combiner::Assign, constant(0)));
   const Stmt once = for_entries([&](const Entry &e) {
     const Expr before = make_load(seen, {e.coordinate - low});
-    return ir::make_block(
+    const Stmt remembered = ir::make_block(
         {check(before <= e.start,
                holds + "twice in the list of group {1}, at positions {2} and {3}; a list is a set",
                {e.coordinate, e.group, before - constant(1), e.number}),
          set(seen, e.coordinate - low, Combiner::Assign, e.number + constant(1))});
+    if (!on_gpu()) return remembered;
+    return ir::make<ir::If>(e.coordinate >= low && e.coordinate < low + extent, remembered);
   });
   append(ir::make<ir::Stage>(index.name(), ir::StageKind::Check,
                              ir::make<ir::If>(is_unsorted, ir::make_block({clear, once}))));
@@ -264,7 +271,9 @@ void Emitter::allocate_index(IndexPlan *index) {
                           set(index->first, make_variable(g), Combiner::Assign,
                               to_int64(lower_expr(index->axis_range.min, {}))))));
   }
-  const Expr candidates = index->kind == IndexKind::Keyed ? index->length
+  emit_fits_bound(*index);
+  const Expr candidates = index->most_candidates.defined()  ? index->most_candidates
+                          : index->kind == IndexKind::Keyed ? index->length
                           : index->data_dependent_range ? make_load(index->starts, {index->groups})
                                                         : index->groups * index->length;
   if (!index->node->capacity.defined()) {
@@ -282,8 +291,9 @@ void Emitter::allocate_index(IndexPlan *index) {
   if (index->kept) append_allocation(index->kept, {constant(1)});
   Expr capacity = candidates + index->groups * pad;
   if (index->node->capacity.defined()) capacity = lower_expr(to_int64(index->node->capacity), {});
-  append_allocation(index->coordinates, {max(capacity, constant(0))});
-  if (index->full) append_allocation(index->full, {max(capacity, constant(0))});
+  index->capacity = max(capacity, constant(0));
+  append_allocation(index->coordinates, {index->capacity});
+  if (index->full) append_allocation(index->full, {index->capacity});
   if (index->position) append_allocation(index->position, {candidates});
   if (index->marks) append_allocation(index->marks, {candidates});
   if (index->marks && index->mark_stage) {
@@ -388,7 +398,11 @@ Stmt Emitter::emit_keys(IndexPlan *index, const StoragePtr &keys) {
   };
   Stmt inside = body(0);
   always_guard_data_ = before;
-  if (!index->predicates.empty() || !index->unlisted.empty())
+  if (index->length_is_bound) {
+    const Expr end = lower_expr(index->axis_range.extent, {});
+    inside = ir::make<ir::If>(position < end, inside);
+  }
+  if (!index->predicates.empty() || !index->unlisted.empty() || index->length_is_bound)
     inside = ir::make_block({set(keys, position, Combiner::Assign, constant(-1)), inside});
   const Stmt lanes = ir::make<ir::For>(
       lane, constant(0),
@@ -636,11 +650,10 @@ void Emitter::emit_statistics() {
     const IndexPlan &index = *owned;
     if (!index.built || index.kind == IndexKind::Given || index.kind == IndexKind::Range) continue;
     record(index.name() + ".kept", kept_of(index), &stmts);
-    record(index.name() + ".candidates",
-           index.kind == IndexKind::Keyed ? index.groups * index.length
-           : index.data_dependent_range   ? make_load(index.starts, {index.groups})
-                                          : index.groups * index.length,
-           &stmts);
+    record(
+        index.name() + ".candidates",
+        index.kind == IndexKind::Keyed ? index.groups * candidates_of(index) : candidates_of(index),
+        &stmts);
     if (plan_->target->has("profile") && index.kind == IndexKind::List && !index.mark_stage) {
       const StoragePtr passing = ir::make_storage(index.name() + ".passing", int64, 1, Space::Heap);
       append_allocation(passing, {constant(1)});

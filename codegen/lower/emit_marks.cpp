@@ -47,9 +47,11 @@ Stmt Emitter::emit_marks(IndexPlan *index) {
     if (index->predicates.empty()) {
       const Expr micro = constant(index->micro);
       return whole(index->marks, start, [&](const Expr &j) {
-        return index->full ? select((j + constant(1)) * micro > extent, make_int(uint8, 3),
-                                    make_int(uint8, 1))
-                           : make_int(uint8, 1);
+        const Expr listed = index->full ? select((j + constant(1)) * micro > extent,
+                                                 make_int(uint8, 3), make_int(uint8, 1))
+                                        : make_int(uint8, 1);
+        return index->length_is_bound ? select(j * micro < extent, listed, make_int(uint8, 0))
+                                      : listed;
       });
     }
     std::vector<Stmt> stmts;

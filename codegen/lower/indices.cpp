@@ -4,6 +4,7 @@
 
 #include "dsl/error.h"
 #include "dsl/loop_names.h"
+#include "host_sizes.h"
 #include "interval.h"
 #include "loops.h"
 
@@ -358,7 +359,8 @@ class IndexPlanner {
       for (const GroupVar &g : index_->group) groups = groups * g.groups;
       index_->groups = plan_->name_value(index_->name() + ".groups", groups);
     }
-    if (!index_->data_dependent_range) {
+    if (plan_->target->is_cuda()) bound_index(plan_, index_);
+    if (!index_->data_dependent_range && !index_->length.defined()) {
       index_->length = plan_->name_value(index_->name() + ".length",
                                          ceil_div(index_->axis_range.extent, index_->micro));
     }

@@ -110,6 +110,12 @@ struct IndexPlan {
 
   Expr groups;  ///< number of groups
   Expr length;  ///< candidates of a group (in micro-tiles); undefined when data-dependent
+  /// Of a GPU target: `length` is the most that there may be, because the range reads memory;
+  /// candidates of all groups there is room for, when they differ between groups; and where
+  /// positions end at the latest.
+  bool length_is_bound = false;
+  Expr most_candidates, axis_end;
+  Expr capacity;  ///< entries that the lists have room for
   StoragePtr counts, offsets, coordinates, position, full, values, kept,
       starts;        ///< kept: entries without padding; starts: mark_offsets of ragged candidates
   StoragePtr first;  ///< first coordinate of each group, when it differs between groups

@@ -4,6 +4,7 @@
 
 #include "accesses.h"
 #include "dsl/error.h"
+#include "host_sizes.h"
 #include "interval.h"
 #include "linear.h"
 
@@ -92,6 +93,15 @@ class Regions {
       const VarPtr &v = stage->func->args[i];
       if (auto bound = stage->declared_bounds.find(v.get());
           bound != stage->declared_bounds.end()) {
+        if (plan_->target->is_cuda() && stage->level == Level::Root &&
+            reads_data(bound->second.min + bound->second.extent)) {
+          throw CompileError(stage->name() + ".bound(" + v->name + ", " +
+                                 to_string(bound->second.min) + ", " +
+                                 to_string(bound->second.extent) +
+                                 ") reads memory, and memory of a GPU is allocated before any is "
+                                 "read; take it from a shape or a parameter",
+                             stage->where);
+        }
         stage->region.push_back(bound->second);
         continue;
       }
@@ -113,6 +123,10 @@ class Regions {
                 cure,
             stage->where);
       }
+      if (plan_->target->is_cuda() && reads_data(needed[i].high - needed[i].low)) {
+        stage->region.push_back(region_from_shapes(stage, v, *plan_));
+        continue;
+      }
       const std::string prefix = stage->name() + "." + v->name;
       // All slots of a top_k up to the last one asked for are computed together.
       const bool slot = stage->is_top_k() && i + 1 == rank;
@@ -124,6 +138,27 @@ class Regions {
           {low, plan_->name_value(prefix + ".extent",
                                   never_negative ? extent : max(extent, make_int(int64, 0)))});
     }
+  }
+
+  /// On a GPU memory is allocated before any is read: where the uses' range is data, the Func is
+  /// computed as far as what its definitions read goes, and uses beyond that are refused.
+  static Range region_from_shapes(PlannedStage *stage, const VarPtr &v, const Plan &plan) {
+    if (stage->level == Level::At) return {};
+    Expr end;
+    for (const PlannedDefinition &def : stage->definitions) {
+      const Expr here = end_from_shapes(plan, def, v).value;
+      if (here.defined()) end = end.defined() && !equal(end, here) ? min(end, here) : here;
+    }
+    if (!end.defined()) {
+      throw CompileError("the range of " + v->name + " in " + stage->name() +
+                             " is data, and memory of a GPU is allocated before any is read; "
+                             "declare the largest: " +
+                             stage->name() + ".bound(" + v->name + ", min, extent)",
+                         stage->where);
+    }
+    const Range range{make_int(int64, 0), end};
+    stage->declared_bounds[v.get()] = range;
+    return range;
   }
 
   void include(const PlannedStage &stage, const Access &access, bool widen,

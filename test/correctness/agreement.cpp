@@ -92,10 +92,12 @@ void check_agreement(const Agreement &agreement) {
         const Runner runner(pipeline, engine, target);
         for (std::size_t i = 0; i < agreement.data.size(); ++i) {
           const Data &data = agreement.data[i];
-          if (!right || (engine == Engine::TileInterpreter && !data.interpret)) continue;
+          if (!right || (engine != Engine::Compiled && !data.interpret)) continue;
           const std::string where =
-              data.name +
-              (engine == Engine::Compiled ? " on " + target.to_string() : " interpreted");
+              data.name + (engine == Engine::Compiled ? " on " + target.to_string()
+                           : engine == Engine::CudaTileInterpreter
+                               ? " interpreted, lowered for CUDA"
+                               : " interpreted");
           CAPTURE(where);
           const auto check_outputs = [&](const std::map<std::string, AnyBuffer> &outputs) {
             const Comparison result =
@@ -117,6 +119,7 @@ void check_agreement(const Agreement &agreement) {
         }
       };
       check_engine(Engine::TileInterpreter, agreement.targets.front());
+      check_engine(Engine::CudaTileInterpreter, agreement.targets.front());
       for (const Target &target : agreement.targets) check_engine(Engine::Compiled, target);
     } catch (const std::exception &e) {
       FAIL_CHECK(std::string(e.what()));
