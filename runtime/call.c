@@ -10,6 +10,7 @@ void pit_call_initialise(pit_call *call) {
   call->allocate = pit_default_allocate;
   call->release = pit_default_release;
   call->check = -1;
+  call->device = -1;
 }
 
 /* The thread that turns `status` from PIT_OK owns the other fields of the result. They are read

@@ -17,7 +17,9 @@ typedef enum pit_status {
   PIT_ERROR_ARGUMENT = 1, /* rank, type, shape, stride, device, null */
   PIT_ERROR_DATA = 2,     /* a Check of the pipeline failed: key out of range, bounds */
   PIT_ERROR_CAPACITY = 3, /* a sparse index did not fit */
-  PIT_ERROR_MEMORY = 4    /* no workspace */
+  PIT_ERROR_MEMORY = 4,   /* no workspace */
+  PIT_ERROR_DEVICE = 5,   /* no driver, no such device, one too old, or of another architecture */
+  PIT_ERROR_CUDA = 6      /* the CUDA driver refused or failed, or a kernel did */
 } pit_status;
 
 /* for i in [0, n): body(closure, i), in any order, in parallel; returns when all are done. May be
@@ -50,6 +52,16 @@ typedef struct pit_call {
   int64_t stage_nanoseconds[PIT_MAX_STAGES];
   double
       statistics[PIT_MAX_STAGES]; /* what the module records, e.g. kept and candidate micro-tiles */
+
+  /* Where the call runs. */
+  int32_t device; /* the number of a CUDA device; default -1: the host */
+  void *stream;   /* a CUstream; null: the legacy default stream */
+
+  /* The CUDA part of the runtime fills the rest; see pit_cuda.h. */
+  void *device_status; /* in device memory: two pit_device_status of the stream */
+  const char *error;   /* the whole message, if it is more than the fields above say; the text of
+                          pit_last_error of the thread that called */
+  struct pit_cuda_call *cuda;
 } pit_call;
 
 typedef int32_t (*pit_function)(pit_call *call, const DLTensor *const *tensors,
@@ -65,12 +77,17 @@ void pit_report(pit_call *call, int32_t status, int32_t check, const int64_t *va
 void *pit_workspace(pit_call *call, int64_t bytes);
 void pit_workspace_release(pit_call *call, void *memory);
 /* Gives the memory that the default allocator keeps for later calls (at most 256 MB) back to the
- * system. Thread-safe. */
+ * system, and what the pools of workspaces on CUDA devices keep back to the devices. Thread-safe.
+ */
 void pit_trim(void);
 
 void pit_parallel_for(pit_call *call, int64_t n, pit_loop_body body, void *closure);
 
 int64_t pit_nanoseconds(void); /* monotonic clock */
+
+/* What went wrong in the last function of the runtime that failed on this thread and that has a
+ * message: a sentence, "" at first. Never null. Valid until the next failure on this thread. */
+const char *pit_last_error(void);
 
 /* The statements IndexPlace, IndexSort and Prefix of the tile IR; see codegen/ir/ir.h for the
  * contract. Null pointers: not given or not wanted. Return the total number of entries including

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 
 #include "call.h"
+#include "cuda_call.h"
 
 enum { kAlignment = 64, kMaxKept = 16 };
 
@@ -62,6 +63,13 @@ static int keep(block *b) {
 #endif
 }
 
+static void free_kept(void) {
+  pthread_mutex_lock(&kept_mutex);
+  while (kept_count > 0) free(kept[--kept_count]);
+  kept_bytes = 0;
+  pthread_mutex_unlock(&kept_mutex);
+}
+
 void *pit_default_allocate(void *user, size_t bytes) {
   (void)user;
   if (bytes > SIZE_MAX - 2 * kAlignment) return NULL;
@@ -70,7 +78,7 @@ void *pit_default_allocate(void *user, size_t bytes) {
   if (!b) {
     b = aligned_alloc(kAlignment, size);
     if (!b) {
-      pit_trim();
+      free_kept();
       b = aligned_alloc(kAlignment, size);
     }
     if (!b) return NULL;
@@ -87,10 +95,8 @@ void pit_default_release(void *user, void *memory) {
 }
 
 void pit_trim(void) {
-  pthread_mutex_lock(&kept_mutex);
-  while (kept_count > 0) free(kept[--kept_count]);
-  kept_bytes = 0;
-  pthread_mutex_unlock(&kept_mutex);
+  free_kept();
+  pit_trim_pools();
 }
 
 /* --- workspaces --- */

@@ -1,0 +1,204 @@
+/* Device memory: workspaces of calls from a pool of the runtime, and buffers of users. */
+#include <inttypes.h>
+#include <stdlib.h>
+
+#include "cuda_call.h"
+#include "error.h"
+
+/* --- workspaces --- */
+
+/* The device's pool, made on first use. It keeps what is released to it until pit_trim: memory that
+ * goes back to the device at every synchronisation costs milliseconds to get again. */
+static CUresult find_pool(pit_device *device, int32_t number, CUmemoryPool *result) {
+  const pit_driver *d = pit_opened_driver();
+  *result = __atomic_load_n(&device->pool, __ATOMIC_ACQUIRE);
+  if (*result) return CUDA_SUCCESS;
+  CUresult error = CUDA_SUCCESS;
+  pthread_mutex_lock(&device->mutex);
+  if (!device->pool) {
+    const CUmemPoolProps properties = {
+        .allocation_type = CU_MEM_ALLOCATION_TYPE_PINNED,
+        .location = {.type = CU_MEM_LOCATION_TYPE_DEVICE, .id = number}};
+    uint64_t everything = UINT64_MAX;
+    CUmemoryPool pool = NULL;
+    const int mode = pit_relax_capture();
+    error = d->pool_create(&pool, &properties);
+    if (error == CUDA_SUCCESS) {
+      error = d->pool_set_attribute(pool, CU_MEMPOOL_ATTR_RELEASE_THRESHOLD, &everything);
+    }
+    pit_restore_capture(mode);
+    if (error == CUDA_SUCCESS) __atomic_store_n(&device->pool, pool, __ATOMIC_RELEASE);
+  }
+  *result = device->pool;
+  pthread_mutex_unlock(&device->mutex);
+  return error;
+}
+
+void pit_trim_pools(void) {
+  const pit_driver *d = pit_opened_driver();
+  if (!d) return;
+  for (int32_t i = 0; i < d->device_count; ++i) {
+    CUmemoryPool pool = __atomic_load_n(&d->devices[i].pool, __ATOMIC_ACQUIRE);
+    if (pool) d->pool_trim(pool, 0);
+  }
+}
+
+static const char *operator_of(const pit_call *call) {
+  return call->cuda->module->state->image->name;
+}
+
+static int has_room(struct pit_cuda_call *c) {
+  if (c->workspace_count < c->workspace_room) return 1;
+  const int32_t room = c->workspace_room ? 2 * c->workspace_room : 16;
+  pit_device_workspace *more = realloc(c->workspaces, (size_t)room * sizeof *more);
+  if (!more) return 0;
+  c->workspaces = more;
+  c->workspace_room = room;
+  return 1;
+}
+
+/* As pit_report, with a message that names the device. */
+static void no_memory(pit_call *call, int64_t bytes, CUresult error) {
+  call->error = pit_set_error(
+      "operator %s: no memory for a workspace of %" PRId64 " bytes on %s: %s", operator_of(call),
+      bytes, pit_describe_device(call->device).text, pit_describe_result(error).text);
+  pit_report(call, PIT_ERROR_MEMORY, -1, &bytes, 1);
+}
+
+void *pit_cuda_workspace(pit_call *call, int64_t bytes) {
+  struct pit_cuda_call *c = call->cuda;
+  if (!c || __atomic_load_n(&call->status, __ATOMIC_RELAXED) != PIT_OK) return NULL;
+  pit_device *device = c->entered.context->device;
+  if (!device->has_pools) {
+    pit_fail_call(call, operator_of(call), PIT_ERROR_DEVICE,
+                  "it needs workspaces, and %s has no memory pools (stream-ordered allocation); "
+                  "use a device or a driver that has them",
+                  pit_describe_device(call->device).text);
+    return NULL;
+  }
+  CUmemoryPool pool;
+  CUdeviceptr memory = 0;
+  CUresult error = CUDA_ERROR_OUT_OF_MEMORY;
+  if (bytes >= 0 && has_room(c)) {
+    error = find_pool(device, call->device, &pool);
+    if (error == CUDA_SUCCESS) {
+      const size_t size = bytes > 0 ? (size_t)bytes : 1;
+      error = pit_opened_driver()->mem_alloc_from_pool(&memory, size, pool, call->stream);
+    }
+  }
+  if (error == CUDA_ERROR_OUT_OF_MEMORY) {
+    no_memory(call, bytes, error);
+    return NULL;
+  }
+  if (pit_call_failed(call, error, "taking a workspace")) return NULL;
+  c->workspaces[c->workspace_count++] = (pit_device_workspace){memory, bytes};
+  call->workspace_bytes += bytes;
+  if (call->workspace_bytes > call->peak_workspace_bytes) {
+    call->peak_workspace_bytes = call->workspace_bytes;
+  }
+  return (void *)(uintptr_t)memory;
+}
+
+static void release_last(pit_call *call) {
+  const pit_device_workspace last = call->cuda->workspaces[--call->cuda->workspace_count];
+  call->workspace_bytes -= last.bytes;
+  pit_call_failed(call, pit_opened_driver()->mem_free_async(last.memory, call->stream),
+                  "releasing a workspace");
+}
+
+void pit_cuda_workspace_release(pit_call *call, void *memory) {
+  struct pit_cuda_call *c = call->cuda;
+  if (!c || !memory) return;
+  for (int32_t i = c->workspace_count; i-- > 0;) {
+    if (c->workspaces[i].memory != (CUdeviceptr)(uintptr_t)memory) continue;
+    const pit_device_workspace this_one = c->workspaces[i];
+    c->workspaces[i] = c->workspaces[c->workspace_count - 1];
+    c->workspaces[c->workspace_count - 1] = this_one;
+    release_last(call);
+    return;
+  }
+}
+
+void pit_release_workspaces(pit_call *call) {
+  while (call->cuda->workspace_count > 0) release_last(call);
+}
+
+/* --- buffers --- */
+
+static int32_t finish(const pit_entered *entered, int32_t device, CUresult error,
+                      const char *what) {
+  pit_leave(entered);
+  if (error == CUDA_SUCCESS) return PIT_OK;
+  pit_set_error("%s %s failed with %s", what, pit_describe_device(device).text,
+                pit_describe_result(error).text);
+  return error == CUDA_ERROR_OUT_OF_MEMORY ? PIT_ERROR_MEMORY : PIT_ERROR_CUDA;
+}
+
+void *pit_cuda_allocate(int32_t device, size_t bytes) {
+  pit_entered entered;
+  if (pit_enter(device, &entered) != PIT_OK) return NULL;
+  CUdeviceptr memory = 0;
+  const CUresult error = pit_opened_driver()->mem_alloc(&memory, bytes > 0 ? bytes : 1);
+  pit_leave(&entered);
+  if (error == CUDA_SUCCESS) return (void *)(uintptr_t)memory;
+  pit_set_error("no %zu bytes of memory on %s: %s", bytes, pit_describe_device(device).text,
+                pit_describe_result(error).text);
+  return NULL;
+}
+
+int32_t pit_cuda_free(int32_t device, void *memory) {
+  if (!memory) return PIT_OK;
+  pit_entered entered;
+  const int32_t status = pit_enter(device, &entered);
+  if (status != PIT_OK) return status;
+  const CUresult error = pit_opened_driver()->mem_free((CUdeviceptr)(uintptr_t)memory);
+  return finish(&entered, device, error, "freeing memory of");
+}
+
+int32_t pit_cuda_copy(int32_t device, void *stream, void *destination, const void *source,
+                      size_t bytes) {
+  pit_entered entered;
+  const int32_t status = pit_enter(device, &entered);
+  if (status != PIT_OK) return status;
+  CUresult error = CUDA_SUCCESS;
+  if (bytes > 0) {
+    error = pit_opened_driver()->memcpy_async((CUdeviceptr)(uintptr_t)destination,
+                                              (CUdeviceptr)(uintptr_t)source, bytes, stream);
+  }
+  return finish(&entered, device, error, "copying memory with");
+}
+
+int32_t pit_cuda_fill(int32_t device, void *stream, void *destination, int32_t value,
+                      size_t bytes) {
+  pit_entered entered;
+  const int32_t status = pit_enter(device, &entered);
+  if (status != PIT_OK) return status;
+  CUresult error = CUDA_SUCCESS;
+  if (bytes > 0) {
+    error = pit_opened_driver()->memset_bytes((CUdeviceptr)(uintptr_t)destination,
+                                              (unsigned char)value, bytes, stream);
+  }
+  return finish(&entered, device, error, "filling memory of");
+}
+
+int32_t pit_cuda_synchronise(int32_t device, void *stream) {
+  pit_entered entered;
+  const int32_t status = pit_enter(device, &entered);
+  if (status != PIT_OK) return status;
+  const CUresult error = pit_opened_driver()->stream_synchronize(stream);
+  return finish(&entered, device, error, "waiting for a stream of");
+}
+
+int32_t pit_cuda_device_of(const void *memory) {
+  const pit_driver *d = pit_open_driver();
+  unsigned type = CU_MEMORYTYPE_HOST;
+  int device = -1;
+  const CUdeviceptr at = (CUdeviceptr)(uintptr_t)memory;
+  if (!d || !memory ||
+      d->pointer_get_attribute(&type, CU_POINTER_ATTRIBUTE_MEMORY_TYPE, at) != CUDA_SUCCESS ||
+      type == CU_MEMORYTYPE_HOST ||
+      d->pointer_get_attribute(&device, CU_POINTER_ATTRIBUTE_DEVICE_ORDINAL, at) != CUDA_SUCCESS) {
+    return -1;
+  }
+  return device;
+}

@@ -1,0 +1,109 @@
+#include "test/driver/child.h"
+
+#include <dlfcn.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <filesystem>
+
+namespace pit_test {
+
+namespace {
+
+template <typename Function>
+Function function(const char *name) {
+  void *library = dlopen(PIT_FAKE_CUDA, RTLD_NOW | RTLD_LOCAL);
+  return reinterpret_cast<Function>(dlsym(library, name));
+}
+
+std::string read_all(int file) {
+  std::string text;
+  char part[1024];
+  for (ssize_t n; (n = read(file, part, sizeof part)) > 0;) {
+    text.append(part, static_cast<std::size_t>(n));
+  }
+  return text;
+}
+
+void write_all(int file, const std::string &text) {
+  std::size_t done = 0;
+  while (done < text.size()) {
+    const ssize_t n = write(file, text.data() + done, text.size() - done);
+    if (n <= 0) return;
+    done += static_cast<std::size_t>(n);
+  }
+}
+
+}  // namespace
+
+fake_cuda &fake() { return *function<fake_state_function>("fake_state")(); }
+
+int count(const char *entry_point) {
+  return function<fake_count_function>("fake_count")(entry_point);
+}
+
+void reset_device(int device) { function<fake_reset_function>("fake_reset_device")(device); }
+
+CUcontext push_context_of(int device) {
+  CUcontext context = nullptr;
+  function<CUresult (*)(CUcontext *, CUdevice)>("cuDevicePrimaryCtxRetain")(&context, device);
+  function<CUresult (*)(CUcontext)>("cuCtxPushCurrent_v2")(context);
+  return context;
+}
+
+CUcontext current_context() {
+  CUcontext context = nullptr;
+  function<CUresult (*)(CUcontext *)>("cuCtxGetCurrent")(&context);
+  return context;
+}
+
+Folder::Folder() {
+  std::string name = (std::filesystem::temp_directory_path() / "pit_driver_XXXXXX").string();
+  path_ = mkdtemp(name.data());
+}
+
+Folder::~Folder() { std::filesystem::remove_all(path_); }
+
+std::string &failures() {
+  static std::string text;
+  return text;
+}
+
+void expect(bool holds, const char *text, const char *file, int line, const std::string &detail) {
+  if (holds) return;
+  failures() += std::string(file) + ":" + std::to_string(line) + ": " + text + "\n" + detail;
+}
+
+void expect_part(const char *text, const std::string &part, const char *file, int line) {
+  const std::string whole = text ? text : "(null)";
+  expect(whole.find(part) != std::string::npos, part.c_str(), file, line,
+         "    is not in: " + whole + "\n");
+}
+
+std::string in_child(const std::function<void()> &body, const Environment &environment) {
+  int ends[2];
+  if (pipe(ends) != 0) return "no pipe";
+  const pid_t child = fork();
+  if (child == 0) {
+    close(ends[0]);
+    setenv("PIT_CUDA_DRIVER", PIT_FAKE_CUDA, 1);
+    setenv("PIT_NVJITLINK", "", 1);
+    setenv("PIT_CACHE_DIR", "", 1);
+    unsetenv("NVTX_INJECTION64_PATH");
+    for (const auto &[name, value] : environment) setenv(name.c_str(), value.c_str(), 1);
+    failures().clear();
+    body();
+    write_all(ends[1], failures());
+    _exit(0);
+  }
+  close(ends[1]);
+  std::string found = read_all(ends[0]);
+  close(ends[0]);
+  int status = 0;
+  if (waitpid(child, &status, 0) != child || !WIFEXITED(status) || WEXITSTATUS(status) != 0) {
+    found += "the child ended with status " + std::to_string(status) + "\n";
+  }
+  return found;
+}
+
+}  // namespace pit_test

@@ -1,0 +1,57 @@
+// An image of an operator whose kernels the stand-in runs.
+#pragma once
+
+#include <array>
+#include <string>
+
+#include "runtime/pit_cuda.h"
+
+namespace pit_test {
+
+inline constexpr const char *kPtx =
+    ".version 8.6 .target sm_80 pit_cuda_image_number first second heavy static";
+
+class Image {
+ public:
+  explicit Image(const char *name = "spmm", const char *ptx = kPtx) {
+    image_.name = name;
+    image_.ptx = ptx;
+    image_.architecture = 80;
+    image_.kernels = kernels_.data();
+    image_.kernel_count = static_cast<int>(kernels_.size());
+    image_.messages = messages_.data();
+    image_.message_count = static_cast<int>(messages_.size());
+    image_.index_names = index_names_.data();
+    image_.index_count = static_cast<int>(index_names_.size());
+  }
+  Image(const Image &) = delete;
+  Image &operator=(const Image &) = delete;
+  pit_cuda_image *get() { return &image_; }
+  pit_cuda_image *operator->() { return &image_; }
+
+ private:
+  std::array<const char *, 4> kernels_ = {"first", "second", "heavy", "static"};
+  std::array<const char *, 2> messages_ = {"rows of A are {0}, of B {1}", "k is {0}"};
+  std::array<const char *, 2> index_names_ = {"live", "experts"};
+  pit_cuda_image image_{};
+};
+
+inline pit_call call_on(std::int32_t device, void *stream = nullptr) {
+  pit_call call;
+  pit_call_initialise(&call);
+  call.device = device;
+  call.stream = stream;
+  return call;
+}
+
+// begin, one launch, end.
+inline pit_call run(pit_cuda_image *image, std::int32_t device = 0, void *stream = nullptr,
+                    std::int32_t kernel = 0) {
+  pit_call call = call_on(device, stream);
+  pit_cuda_begin(&call, image, 1);
+  pit_cuda_launch(&call, image, kernel, 7, 128, 0, 1, nullptr);
+  pit_cuda_end(&call);
+  return call;
+}
+
+}  // namespace pit_test
