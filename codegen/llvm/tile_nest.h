@@ -21,6 +21,11 @@ class TileNest {
 
   /// storage[indices] combiner= value.
   void store(const ir::Store &s);
+  /// The axes, outermost first, in the order in which `store(s)` would open their loops.
+  std::vector<VarPtr> order_for(const ir::Store &s) {
+    choose_order(s);
+    return order_;
+  }
   /// `body` for every iteration.
   void run(Body body);
 

@@ -9,6 +9,7 @@
 #include "dump.h"
 #include "emit.h"
 #include "form_mma.h"
+#include "launches.h"
 #include "legality.h"
 #include "plan.h"
 
@@ -64,6 +65,7 @@ ir::Module lower(const Pipeline &pipeline, const Target &target,
   Emitter emitter(&plan);
   ir::Module module = passes.run("emit", [&] { return emitter.run(); });
   module = passes.run("mma", [&] { return form_mma(module, emitter.sum_choices()); });
+  if (target.is_cuda()) module = passes.run("launches", [&] { return form_launches(module); });
   if (explanation) group_by_subject(explanation);
   return module;
 }

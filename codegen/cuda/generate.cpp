@@ -1,0 +1,269 @@
+#include "generate.h"
+
+#include <llvm/IR/LLVMContext.h>
+#include <llvm/IR/Module.h>
+#include <llvm/TargetParser/Host.h>
+
+#include <algorithm>
+#include <cctype>
+#include <cstddef>
+
+#include "codegen/ir/mutator.h"
+#include "dsl/error.h"
+#include "kernel_emitter.h"
+#include "runtime/pit_cuda.h"
+
+namespace pit::cuda {
+
+namespace {
+
+using llvm::Value;
+
+// The workspace that blocks share out: its parts are aligned so.
+constexpr std::int64_t kPartAlignment = kAlignment;
+
+class Launcher final : public code::EntryEmitter {
+ public:
+  Launcher(const ir::Module &module, const Device &device, const code::Variant &variant,
+           GeneratedModules &result)
+      : EntryEmitter(module, variant, &result.entry, *result.host, {}),
+        device_(device),
+        result_(result) {}
+
+  void emit_module() {
+    image_ =
+        new llvm::GlobalVariable(llvm_, b.getInt8Ty(), false, llvm::GlobalValue::ExternalLinkage,
+                                 nullptr, result_.image_symbol);
+    ir::walk_statements(module_.body, [&](const ir::Stmt &s) {
+      if (const auto *launch = s.as<ir::Launch>()) {
+        ir::walk_statements(launch->body, [&](const ir::Stmt &part) {
+          reports_ = reports_ || part.as<ir::Check>();
+          return true;
+        });
+      }
+      return true;
+    });
+    for (const StoragePtr &s : module_.outputs) written_.insert(s.get());
+    if (variant_.outputs_overlap_inputs) {
+      for (const StoragePtr &s : module_.inputs) written_.insert(s.get());
+    }
+    emit_entry(llvm::Function::Create(entry_type(context_), llvm::Function::ExternalLinkage,
+                                      entry_.symbol, llvm_));
+  }
+
+ private:
+  using EntryEmitter::emit;
+
+  void emit_body() override {
+    llvm::Type *pointer = b.getPtrTy(), *i32 = b.getInt32Ty();
+    auto begin = runtime("pit_cuda_begin", i32, {pointer, pointer, i32});
+    Value *begun = b.CreateCall(begin, {call_, image_, b.getInt32(reports_ ? 1 : 0)});
+    when(b.CreateICmpEQ(begun, b.getInt32(PIT_OK)), [&] {
+      status_ = b.CreateLoad(pointer, field(call_, offsetof(pit_call, device_status)), "status");
+      with_statistics([&] { EntryEmitter::emit(module_.body); });
+      b.CreateCall(runtime("pit_cuda_end", b.getVoidTy(), {pointer}), {call_});
+    });
+  }
+
+  Value *is_profiled() {
+    return b.CreateICmpNE(b.CreateLoad(b.getInt32Ty(), field(call_, offsetof(pit_call, profile))),
+                          b.getInt32(0));
+  }
+
+  // Kernels write statistics into memory of the device, and only when somebody wants them.
+  void with_statistics(const Body &body) {
+    if (!module_.statistics) return body();
+    llvm::Type *pointer = b.getPtrTy();
+    const std::size_t bytes =
+        sizeof(double) * std::min<std::size_t>(module_.statistic_names.size(), PIT_MAX_STAGES);
+    Value *host = env_.storages.at(module_.statistics.get()).base;
+    llvm::AllocaInst *place = local(pointer, "statistics");
+    b.CreateStore(llvm::ConstantPointerNull::get(b.getPtrTy()), place);
+    when(is_profiled(), [&] {
+      Value *memory = workspace(i64(static_cast<std::int64_t>(bytes)));
+      b.CreateStore(memory, place);
+      when(b.CreateIsNotNull(memory), [&] { copy(memory, host, bytes); });
+    });
+    Value *memory = b.CreateLoad(pointer, place);
+    env_.storages.at(module_.statistics.get()).base = memory;
+    statistics_ = memory;
+    body();
+    when(b.CreateIsNotNull(memory), [&] {
+      copy(host, memory, bytes);
+      release(memory);
+    });
+  }
+
+  void copy(Value *to, Value *from, std::size_t bytes) {
+    llvm::Type *pointer = b.getPtrTy(), *i32 = b.getInt32Ty(), *word = b.getInt64Ty();
+    Value *device = b.CreateLoad(i32, field(call_, offsetof(pit_call, device)));
+    Value *stream = b.CreateLoad(pointer, field(call_, offsetof(pit_call, stream)));
+    b.CreateCall(runtime("pit_cuda_copy", i32, {i32, pointer, pointer, pointer, word}),
+                 {device, stream, to, from, i64(static_cast<std::int64_t>(bytes))});
+  }
+
+  void emit_timed(std::size_t stage, const Body &body) override {
+    llvm::Type *pointer = b.getPtrTy(), *i32 = b.getInt32Ty();
+    const auto mark = [&](const char *name) {
+      b.CreateCall(runtime(name, b.getVoidTy(), {pointer, i32}),
+                   {call_, b.getInt32(static_cast<std::uint32_t>(stage))});
+    };
+    mark("pit_cuda_stage_begin");
+    body();
+    mark("pit_cuda_stage_end");
+  }
+
+  Value *workspace(Value *bytes) {
+    llvm::Type *pointer = b.getPtrTy();
+    return b.CreateCall(runtime("pit_cuda_workspace", pointer, {pointer, b.getInt64Ty()}),
+                        {call_, bytes}, "workspace");
+  }
+
+  void release(Value *memory) {
+    llvm::Type *pointer = b.getPtrTy();
+    b.CreateCall(runtime("pit_cuda_workspace_release", b.getVoidTy(), {pointer, pointer}),
+                 {call_, memory});
+  }
+
+  void emit(const ir::Allocate &s) override {
+    std::vector<Value *> extents;
+    for (const Expr &e : s.extents) extents.push_back(not_negative(index(e)));
+    code::StorageValue v = compact(s.storage->type, std::move(extents));
+    v.base = workspace(bytes_of(v));
+    when(b.CreateIsNotNull(v.base), [&] {
+      env_.storages[s.storage.get()] = v;
+      emit(s.body);
+      release(v.base);
+    });
+  }
+
+  void emit(const ir::Launch &s) override {
+    bool statistics = false;
+    ir::walk_statements(s.body, [&](const ir::Stmt &part) {
+      const auto *store = part.as<ir::Store>();
+      statistics = statistics || (store && store->storage == module_.statistics);
+      return true;
+    });
+    if (!statistics) return launch(s);
+    when(b.CreateIsNotNull(statistics_), [&] { launch(s); });
+  }
+
+  void launch(const ir::Launch &s) {
+    const Placement placement = place_memory(s, device_.shared_bytes);
+    KernelArguments arguments;
+    arguments.environment = captured({s.body}, {});
+    std::erase_if(arguments.environment.variables,
+                  [](const auto &entry) { return entry.first->role == VarRole::Axis; });
+    arguments.written = written_;
+    arguments.points = i64(1);
+    for (const ir::GridAxis &axis : s.grid) {
+      arguments.extents.push_back(not_negative(index(axis.extent)));
+      arguments.points = b.CreateMul(arguments.points, arguments.extents.back());
+    }
+    if (reports_) arguments.status = status_;
+    Value *bytes = i64(0);
+    for (const ir::Allocate *allocate : placement.in_workspace) {
+      arguments.offsets.push_back(bytes);
+      bytes =
+          b.CreateAnd(add_sizes(add_sizes(bytes, size_of(*allocate, s)), i64(kPartAlignment - 1)),
+                      i64(-kPartAlignment));
+    }
+    const auto number = static_cast<std::uint32_t>(result_.kernels.size());
+    result_.kernels.push_back(kernel_name(s));
+    Value *points = arguments.points;
+    if (placement.in_workspace.empty())
+      return start(s, placement, std::move(arguments), number, points);
+    // Each block has a part of its own: no more blocks than run at once.
+    llvm::Type *pointer = b.getPtrTy(), *i32 = b.getInt32Ty(), *word = b.getInt64Ty();
+    Value *resident = b.CreateCall(
+        runtime("pit_cuda_resident_blocks", word, {pointer, pointer, i32, i32, word, i32}),
+        {call_, image_, b.getInt32(number), b.getInt32(static_cast<std::uint32_t>(s.threads)),
+         i64(placement.shared_bytes), b.getInt32(0)});
+    Value *blocks = b.CreateBinaryIntrinsic(llvm::Intrinsic::smin, points, resident);
+    arguments.workspace_bytes = bytes;
+    arguments.workspace = workspace(multiply_sizes(bytes, blocks));
+    Value *memory = arguments.workspace;
+    when(b.CreateIsNotNull(memory), [&] {
+      start(s, placement, std::move(arguments), number, blocks);
+      release(memory);
+    });
+  }
+
+  Value *size_of(const ir::Allocate &allocate, const ir::Launch &s) {
+    std::vector<Value *> extents;
+    for (const Expr &e : allocate.extents) {
+      if (!evaluable(e)) {
+        throw CompileError("kernel " + s.name + ": the size of '" + allocate.storage->name + "', " +
+                               to_string(e) +
+                               ", is known only on the device; bound() the loops it depends on",
+                           {});
+      }
+      extents.push_back(not_negative(index(e)));
+    }
+    return bytes_of(compact(allocate.storage->type, std::move(extents)));
+  }
+
+  void start(const ir::Launch &s, const Placement &placement, KernelArguments arguments,
+             std::uint32_t number, Value *blocks) {
+    KernelEmitter kernel(*result_.device, device_, &entry_.messages);
+    const std::vector<Value *> given =
+        kernel.emit_kernel(s, result_.kernels.at(number), placement, std::move(arguments));
+    llvm::Type *pointer = b.getPtrTy(), *i32 = b.getInt32Ty(), *word = b.getInt64Ty();
+    auto *list_type = llvm::ArrayType::get(pointer, std::max<std::size_t>(given.size(), 1));
+    Value *list = local(list_type, "arguments");
+    for (unsigned i = 0; i < given.size(); ++i) {
+      Value *v = given[i];
+      if (v->getType()->isIntegerTy(1)) v = b.CreateZExt(v, b.getInt8Ty());
+      Value *place = local(v->getType(), "argument");
+      b.CreateStore(v, place);
+      b.CreateStore(place, b.CreateConstInBoundsGEP2_32(list_type, list, 0, i));
+    }
+    b.CreateCall(runtime("pit_cuda_launch", b.getVoidTy(),
+                         {pointer, pointer, i32, word, i32, word, i32, pointer}),
+                 {call_, image_, b.getInt32(number), blocks,
+                  b.getInt32(static_cast<std::uint32_t>(s.threads)), i64(placement.shared_bytes),
+                  b.getInt32(0), list});
+  }
+
+  // Names of kernels are what profilers show.
+  std::string kernel_name(const ir::Launch &s) const {
+    std::string name = s.name;
+    for (char &c : name) {
+      if (!std::isalnum(static_cast<unsigned char>(c))) c = '_';
+    }
+    name = entry_.symbol + "_" + name;
+    while (std::ranges::find(result_.kernels, name) != result_.kernels.end()) name += "_";
+    return name;
+  }
+
+  const Device &device_;
+  GeneratedModules &result_;
+  std::unordered_set<const StorageNode *> written_;
+  llvm::GlobalVariable *image_ = nullptr;
+  Value *status_ = nullptr, *statistics_ = nullptr;
+  bool reports_ = false;  // some kernel may
+};
+
+}  // namespace
+
+GeneratedModules::GeneratedModules() : context(std::make_unique<llvm::LLVMContext>()) {}
+GeneratedModules::GeneratedModules(GeneratedModules &&) noexcept = default;
+GeneratedModules::~GeneratedModules() {
+  host.reset();  // before their context
+  device.reset();
+}
+
+GeneratedModules generate(const ir::Module &module, const Device &device,
+                          const code::Variant &variant) {
+  GeneratedModules result;
+  result.entry.symbol = code::symbol_of(module);
+  result.image_symbol = result.entry.symbol + "_image";
+  result.host = std::make_unique<llvm::Module>(module.name, *result.context);
+  result.host->setTargetTriple(llvm::Triple(llvm::sys::getProcessTriple()));
+  result.device = std::make_unique<llvm::Module>(module.name + ".cuda", *result.context);
+  result.device->setTargetTriple(llvm::Triple("nvptx64-nvidia-cuda"));
+  Launcher(module, device, variant, result).emit_module();
+  return result;
+}
+
+}  // namespace pit::cuda

@@ -1,0 +1,318 @@
+#include "kernel_emitter.h"
+
+#include <llvm/IR/IntrinsicsNVPTX.h>
+
+#include <algorithm>
+#include <cstddef>
+
+#include "codegen/ir/mutator.h"
+#include "codegen/llvm/tile_nest.h"
+#include "dsl/error.h"
+#include "runtime/pit_cuda.h"
+
+namespace pit::cuda {
+
+namespace {
+
+using code::memory_type;
+using llvm::Value;
+using llvm::Intrinsic::ID;
+
+constexpr unsigned kGlobal = 1, kShared = 3;  // address spaces
+
+}  // namespace
+
+KernelEmitter::KernelEmitter(llvm::Module &module, const Device &device,
+                             std::vector<std::string> *messages)
+    : FunctionEmitter(module, {true, true}, "__nv_"), device_(device), messages_(*messages) {
+  env_.in_parallel = true;
+}
+
+// --- the kernel ---
+
+std::vector<llvm::Value *> KernelEmitter::emit_kernel(const ir::Launch &launch,
+                                                      const std::string &name,
+                                                      const Placement &placement,
+                                                      KernelArguments arguments) {
+  placement_ = &placement;
+  arguments_ = std::move(arguments);
+  env_ = std::move(arguments_.environment);
+  env_.in_parallel = true;
+  threads_ = launch.threads;
+  // Every value that is no constant becomes a parameter.
+  std::vector<Value **> places = code::values_of(&env_);
+  const auto visit = [&](Value *&v) {
+    if (v && !llvm::isa<llvm::Constant>(v)) places.push_back(&v);
+  };
+  for (Value *&v : arguments_.extents) visit(v);
+  for (Value **v : {&arguments_.points, &arguments_.status, &arguments_.workspace,
+                    &arguments_.workspace_bytes}) {
+    visit(*v);
+  }
+  for (Value *&v : arguments_.offsets) visit(v);
+  std::vector<Value *> given;
+  std::unordered_map<Value *, unsigned> number;
+  std::vector<llvm::Type *> types;
+  for (Value **place : places) {
+    if (!number.emplace(*place, static_cast<unsigned>(given.size())).second) continue;
+    given.push_back(*place);
+    llvm::Type *type = (*place)->getType();
+    if (type->isPointerTy()) type = llvm::PointerType::get(context_, kGlobal);
+    types.push_back(type->isIntegerTy(1) ? b.getInt8Ty() : type);
+  }
+  auto *function = llvm::Function::Create(llvm::FunctionType::get(b.getVoidTy(), types, false),
+                                          llvm::Function::ExternalLinkage, name, llvm_);
+  function->setCallingConv(llvm::CallingConv::PTX_Kernel);
+  function->addFnAttr("nvvm.maxntid", std::to_string(threads_));
+  function->setDoesNotThrow();
+  b.SetInsertPoint(llvm::BasicBlock::Create(context_, "entry", function));
+  std::vector<Value *> received;
+  for (unsigned i = 0; i < given.size(); ++i) {
+    function->getArg(i)->setName(given[i]->getName());
+    Value *v = function->getArg(i);
+    if (given[i]->getType()->isIntegerTy(1)) v = b.CreateTrunc(v, b.getInt1Ty());
+    received.push_back(v);
+  }
+  for (Value **place : places) *place = received[number.at(*place)];
+  // Elements lie at multiples of their size: the caller has seen to it.
+  for (auto &[storage, v] : env_.storages) v.alignment = static_cast<unsigned>(v.type.bytes());
+  const auto special = [&](ID id) {
+    return b.CreateZExt(b.CreateIntrinsic(id, {}), b.getInt64Ty());
+  };
+  thread_ = special(llvm::Intrinsic::nvvm_read_ptx_sreg_tid_x);
+  lane_ = b.CreateAnd(thread_, i64(31));
+  warp_ = b.CreateLShr(thread_, i64(5));
+  return_after_failure();
+  {
+    const Memo memo(*this, true);
+    for_each_point(launch);
+  }
+  b.CreateRetVoid();
+  return given;
+}
+
+// All threads of a block leave or none does: others may report a failure meanwhile.
+void KernelEmitter::return_after_failure() {
+  if (!arguments_.status) return;
+  auto *status = b.CreateLoad(b.getInt32Ty(), arguments_.status, true);
+  Value *failed = b.CreateICmpNE(status, b.getInt32(PIT_OK));
+  Value *any = b.CreateIntrinsic(llvm::Intrinsic::nvvm_barrier_cta_red_or_aligned_all, {},
+                                 {b.getInt32(0), failed});
+  llvm::Function *function = b.GetInsertBlock()->getParent();
+  auto *leave = llvm::BasicBlock::Create(context_, "failed", function);
+  auto *go_on = llvm::BasicBlock::Create(context_, "go_on", function);
+  b.CreateCondBr(any, leave, go_on);
+  b.SetInsertPoint(leave);
+  b.CreateRetVoid();
+  b.SetInsertPoint(go_on);
+}
+
+void KernelEmitter::for_each_point(const ir::Launch &launch) {
+  const auto special = [&](ID id) {
+    return b.CreateZExt(b.CreateIntrinsic(id, {}), b.getInt64Ty());
+  };
+  Value *block = special(llvm::Intrinsic::nvvm_read_ptx_sreg_ctaid_x);
+  Value *blocks = special(llvm::Intrinsic::nvvm_read_ptx_sreg_nctaid_x);
+  if (arguments_.workspace) {
+    arguments_.workspace =
+        b.CreateInBoundsGEP(b.getInt8Ty(), arguments_.workspace,
+                            b.CreateMul(block, arguments_.workspace_bytes), "own.workspace");
+  }
+  loop(block, arguments_.points, blocks, "point", code::LoopStyle::NotVectorized,
+       [&](Value *point) {
+         Value *rest = point;
+         for (std::size_t d = launch.grid.size(); d-- > 0;) {
+           Value *extent = arguments_.extents[d];
+           env_.variables[launch.grid[d].var.get()] = d == 0 ? rest : b.CreateURem(rest, extent);
+           if (d > 0) rest = b.CreateUDiv(rest, extent);
+         }
+         emit(launch.body);
+         if (!hazards_.none()) barrier();
+       });
+}
+
+// --- order ---
+
+void KernelEmitter::barrier() {
+  b.CreateIntrinsic(llvm::Intrinsic::nvvm_barrier_cta_sync_aligned_all, {}, {b.getInt32(0)});
+  hazards_.barrier();
+}
+
+bool KernelEmitter::is_local(const StoragePtr &s) const {
+  return s->space == Space::Tile && s->rank == 0;
+}
+
+Hazards::Accesses KernelEmitter::without_local(Hazards::Accesses accesses) const {
+  const auto local = [](const StorageNode *s) { return s->space == Space::Tile && s->rank == 0; };
+  std::erase_if(accesses.reads, local);
+  std::erase_if(accesses.writes, local);
+  return accesses;
+}
+
+void KernelEmitter::order(Hazards::Accesses next) {
+  next = without_local(std::move(next));
+  if (hazards_.need_barrier(next)) barrier();
+  hazards_.add(next);
+}
+
+// --- statements around others ---
+
+void KernelEmitter::emit(const ir::Stmt &s) {
+  if (!s.defined() || in_thread_) return FunctionEmitter::emit(s);
+  if (s.as<ir::Let>() || s.as<ir::Axes>() || s.as<ir::Allocate>() || s.as<ir::If>()) {
+    Hazards::Accesses own;
+    ir::walk_expressions(s, [&](const Expr &e) { own.add(e); });
+    order(std::move(own));
+  }
+  const auto *branch = s.as<ir::If>();
+  if (!branch) return FunctionEmitter::emit(s);
+  const Memo memo(*this, true);
+  const Hazards before = hazards_;
+  Hazards after = before;
+  const auto side = [&](const ir::Stmt &body) {
+    hazards_ = before;
+    emit(body);
+    after.join(hazards_);
+  };
+  Body else_body;
+  if (branch->else_body.defined()) else_body = [&] { side(branch->else_body); };
+  when(
+      value(branch->condition), [&] { side(branch->then_body); }, else_body);
+  hazards_ = after;
+}
+
+void KernelEmitter::emit(const ir::For &s) {
+  if (in_thread_) return FunctionEmitter::emit(s);
+  if (s.loop_kind == ir::ForKind::GpuThread) {
+    Hazards::Accesses all;
+    all.add(s.body);
+    all.add(s.min);
+    all.add(s.extent);
+    order(std::move(all));
+    Value *min = index(s.min);
+    in_thread_ = true;
+    loop(thread_, index(s.extent), i64(threads_), s.var->name, code::LoopStyle::Plain,
+         [&](Value *i) {
+           env_.variables[s.var.get()] = b.CreateNSWAdd(min, i, s.var->name);
+           emit(s.body);
+         });
+    in_thread_ = false;
+    return;
+  }
+  Hazards::Accesses own;
+  own.add(s.min);
+  own.add(s.extent);
+  order(std::move(own));
+  // The body is emitted for what is pending before the loop; nothing more is at its end.
+  const Hazards before = hazards_;
+  Value *min = index(s.min);
+  loop(index(s.extent), s.var->name, code::LoopStyle::NotVectorized, [&](Value *i) {
+    env_.variables[s.var.get()] = b.CreateNSWAdd(min, i, s.var->name);
+    emit(s.body);
+    if (!hazards_.none()) barrier();
+  });
+  hazards_ = before;
+}
+
+void KernelEmitter::emit(const ir::Allocate &s) {
+  std::vector<Value *> extents;
+  for (const Expr &e : s.extents) extents.push_back(not_negative(index(e)));
+  code::StorageValue v = compact(s.storage->type, std::move(extents));
+  const Placement::Entry &entry = placement_->entries.at(&s);
+  switch (entry.place) {
+    case Place::Local: {
+      const auto *bytes = llvm::dyn_cast<llvm::ConstantInt>(bytes_of(v));
+      if (!bytes) {
+        throw CompileError("tile " + s.storage->name +
+                               ": a thread's own memory must have a constant size; bound() its "
+                               "extents, or compute it outside of gpu_threads",
+                           {});
+      }
+      const std::uint64_t count =
+          bytes->getZExtValue() / static_cast<std::uint64_t>(v.type.bytes());
+      v.base = local(
+          llvm::ArrayType::get(memory_type(context_, v.type), std::max<std::uint64_t>(count, 1)),
+          s.storage->name.c_str());
+      break;
+    }
+    case Place::Shared:
+      // The memory was another tile's.
+      if (shared_memory_used_ && !hazards_.none()) barrier();
+      shared_memory_used_ = true;
+      if (!shared_) {
+        shared_ =
+            new llvm::GlobalVariable(llvm_, llvm::ArrayType::get(b.getInt8Ty(), 0), false,
+                                     llvm::GlobalValue::ExternalLinkage, nullptr, "pit_shared",
+                                     nullptr, llvm::GlobalValue::NotThreadLocal, kShared);
+        shared_->setAlignment(llvm::Align(1024));
+      }
+      v.base = field(shared_, static_cast<std::size_t>(entry.offset));
+      break;
+    case Place::Workspace: {
+      const auto at =
+          std::ranges::find(placement_->in_workspace, &s) - placement_->in_workspace.begin();
+      v.base = b.CreateInBoundsGEP(b.getInt8Ty(), arguments_.workspace,
+                                   arguments_.offsets.at(static_cast<std::size_t>(at)));
+      break;
+    }
+  }
+  env_.storages[s.storage.get()] = v;
+  emit(s.body);
+}
+
+void KernelEmitter::describe_access(llvm::Instruction *access, const StorageNode *s) {
+  // Nobody writes the inputs while the operator runs.
+  if (s->space != Space::Tensor || !llvm::isa<llvm::LoadInst>(access)) return;
+  if (arguments_.written.contains(s)) return;
+  access->setMetadata(llvm::LLVMContext::MD_invariant_load, llvm::MDNode::get(context_, {}));
+}
+
+// --- checks ---
+
+void KernelEmitter::emit(const ir::Check &s) {
+  messages_.push_back(s.message);
+  const Body test = [&] {
+    code::TileNest(*this, in_thread_ ? s.axes : std::vector<VarPtr>{}, s.guards).run([&] {
+      when(b.CreateNot(value(s.condition)), [&] { report(s); });
+    });
+  };
+  if (in_thread_) return test();
+  Hazards::Accesses own;
+  own.add(ir::make<ir::Check>(s));
+  order(std::move(own));
+  if (s.axes.empty()) return when(b.CreateICmpEQ(thread_, i64(0)), test);
+  share_out(s.axes, thread_, i64(threads_), test);
+}
+
+// See pit_device_status.
+void KernelEmitter::report(const ir::Check &s) {
+  const auto number = static_cast<std::uint32_t>(messages_.size() - 1);
+  std::vector<Value *> values;
+  for (std::size_t i = 0; i < s.values.size() && i < PIT_MAX_VALUES; ++i)
+    values.push_back(index(s.values[i]));
+  const auto is_first = [&](Value *status) {
+    auto *exchange = b.CreateAtomicCmpXchg(status, b.getInt32(PIT_OK), b.getInt32(PIT_ERROR_DATA),
+                                           llvm::Align(4), llvm::AtomicOrdering::Monotonic,
+                                           llvm::AtomicOrdering::Monotonic);
+    return b.CreateExtractValue(exchange, 1);
+  };
+  when(is_first(arguments_.status), [&] {
+    Value *record = field(arguments_.status, sizeof(pit_device_status));
+    when(is_first(record), [&] {
+      b.CreateStore(b.getInt32(number), field(record, offsetof(pit_device_status, check)));
+      b.CreateStore(b.getInt32(0xffffffffU), field(record, offsetof(pit_device_status, index)));
+      for (std::size_t i = 0; i < values.size(); ++i)
+        b.CreateStore(values[i], field(record, offsetof(pit_device_status, values) + 8 * i));
+      llvm::GlobalVariable *image = llvm_.getNamedGlobal(PIT_CUDA_IMAGE_VARIABLE);
+      if (!image) {
+        image = new llvm::GlobalVariable(
+            llvm_, b.getInt64Ty(), false, llvm::GlobalValue::ExternalLinkage, b.getInt64(0),
+            PIT_CUDA_IMAGE_VARIABLE, nullptr, llvm::GlobalValue::NotThreadLocal, kGlobal, true);
+      }
+      b.CreateStore(b.CreateLoad(b.getInt64Ty(), image, true),
+                    field(record, offsetof(pit_device_status, image)));
+    });
+  });
+}
+
+}  // namespace pit::cuda

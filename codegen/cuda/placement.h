@@ -1,0 +1,37 @@
+// Where the memory lies that a kernel allocates. Analysis of the IR only.
+#pragma once
+
+#include <cstdint>
+#include <unordered_map>
+#include <vector>
+
+#include "codegen/ir/ir.h"
+
+namespace pit::cuda {
+
+enum class Place {
+  Local,      ///< registers or local memory of each thread
+  Shared,     ///< shared memory of the block
+  Workspace,  ///< the block's part of a workspace in global memory
+};
+
+/// Places of the Allocates of one kernel.
+struct Placement {
+  struct Entry {
+    Place place;
+    std::int64_t offset = 0;  ///< Shared: in bytes
+  };
+  std::unordered_map<const ir::Allocate *, Entry> entries;
+  std::int64_t shared_bytes = 0;
+  std::vector<const ir::Allocate *> in_workspace;  ///< in the order of the body
+};
+
+/// Alignment of shared and workspace memory, in bytes: what the widest copy and swizzle want.
+inline constexpr std::int64_t kAlignment = 128;
+
+/// Scalars and whatever a thread loop allocates are local. A tile of constant size lies in shared
+/// memory as far as `shared_bytes` reach, where tiles that do not live at the same time share
+/// places; everything else is in the workspace.
+Placement place_memory(const ir::Launch &launch, std::int64_t shared_bytes);
+
+}  // namespace pit::cuda

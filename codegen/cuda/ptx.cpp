@@ -1,0 +1,132 @@
+#include "ptx.h"
+
+#include <llvm/Bitcode/BitcodeReader.h>
+#include <llvm/IR/LegacyPassManager.h>
+#include <llvm/IR/Module.h>
+#include <llvm/IR/Verifier.h>
+#include <llvm/Linker/Linker.h>
+#include <llvm/MC/TargetRegistry.h>
+#include <llvm/Passes/PassBuilder.h>
+#include <llvm/Support/MemoryBuffer.h>
+#include <llvm/Support/TargetSelect.h>
+#include <llvm/Target/TargetMachine.h>
+#include <llvm/Transforms/IPO/Internalize.h>
+
+#include <cstdlib>
+#include <memory>
+#include <mutex>
+#include <vector>
+
+#include "dsl/error.h"
+
+extern "C" {
+void LLVMInitializeNVPTXTargetInfo();
+void LLVMInitializeNVPTXTarget();
+void LLVMInitializeNVPTXTargetMC();
+void LLVMInitializeNVPTXAsmPrinter();
+}
+
+namespace pit::cuda {
+
+namespace {
+
+std::unique_ptr<llvm::TargetMachine> target_machine(const Device &device) {
+  static std::once_flag once;
+  std::call_once(once, [] {
+    LLVMInitializeNVPTXTargetInfo();
+    LLVMInitializeNVPTXTarget();
+    LLVMInitializeNVPTXTargetMC();
+    LLVMInitializeNVPTXAsmPrinter();
+  });
+  const llvm::Triple triple("nvptx64-nvidia-cuda");
+  std::string error;
+  const llvm::Target *target = llvm::TargetRegistry::lookupTarget(triple, error);
+  internal_check(target != nullptr, "LLVM has no NVPTX back end: " + error);
+  llvm::TargetOptions options;
+  options.AllowFPOpFusion = llvm::FPOpFusion::Standard;
+  return std::unique_ptr<llvm::TargetMachine>(
+      target->createTargetMachine(triple, device.cpu, device.features, options, std::nullopt,
+                                  std::nullopt, llvm::CodeGenOptLevel::Aggressive));
+}
+
+bool needs_libdevice(const llvm::Module &module) {
+  for (const llvm::Function &f : module) {
+    if (f.isDeclaration() && f.getName().starts_with("__nv_")) return true;
+  }
+  return false;
+}
+
+std::unique_ptr<llvm::MemoryBuffer> libdevice() {
+  std::vector<std::string> places;
+  if (const char *named = std::getenv("PIT_LIBDEVICE")) places.emplace_back(named);
+  for (const char *variable : {"CUDA_HOME", "CUDA_PATH"}) {
+    if (const char *root = std::getenv(variable))
+      places.push_back(std::string(root) + "/nvvm/libdevice/libdevice.10.bc");
+  }
+  for (const char *root : {"/usr/local/cuda", "/usr/lib/cuda", "/usr/lib/nvidia-cuda-toolkit"})
+    places.push_back(std::string(root) + "/nvvm/libdevice/libdevice.10.bc");
+  std::string looked;
+  for (const std::string &place : places) {
+    if (auto file = llvm::MemoryBuffer::getFile(place)) return std::move(*file);
+    looked += (looked.empty() ? "" : ", ") + place;
+  }
+  throw CompileError(
+      "float64 functions and pow need libdevice on a GPU, which comes with the CUDA Toolkit; it is "
+      "not in " +
+          looked + "; name the file in PIT_LIBDEVICE",
+      {});
+}
+
+void link_libdevice(llvm::Module &module) {
+  if (!needs_libdevice(module)) return;
+  auto library = llvm::parseBitcodeFile(*libdevice(), module.getContext());
+  if (!library) {
+    throw CompileError("libdevice cannot be read: " + llvm::toString(library.takeError()), {});
+  }
+  (*library)->setTargetTriple(module.getTargetTriple());
+  (*library)->setDataLayout(module.getDataLayout());
+  const bool failed =
+      llvm::Linker::linkModules(module, std::move(*library), llvm::Linker::LinkOnlyNeeded,
+                                [](llvm::Module &m, const llvm::StringSet<> &names) {
+                                  llvm::internalizeModule(m, [&](const llvm::GlobalValue &v) {
+                                    return !v.hasName() || !names.contains(v.getName());
+                                  });
+                                });
+  internal_check(!failed, "libdevice does not link");
+}
+
+void optimise(llvm::Module &module, llvm::TargetMachine &machine) {
+  llvm::LoopAnalysisManager loops;
+  llvm::FunctionAnalysisManager functions;
+  llvm::CGSCCAnalysisManager sccs;
+  llvm::ModuleAnalysisManager modules;
+  llvm::PassBuilder builder(&machine);
+  builder.registerModuleAnalyses(modules);
+  builder.registerCGSCCAnalyses(sccs);
+  builder.registerFunctionAnalyses(functions);
+  builder.registerLoopAnalyses(loops);
+  builder.crossRegisterProxies(loops, functions, sccs, modules);
+  builder.buildPerModuleDefaultPipeline(llvm::OptimizationLevel::O2).run(module, modules);
+}
+
+}  // namespace
+
+std::string make_ptx(llvm::Module &module, const Device &device) {
+  const auto machine = target_machine(device);
+  module.setDataLayout(machine->createDataLayout());
+  link_libdevice(module);
+  std::string broken;
+  llvm::raw_string_ostream problems(broken);
+  internal_check(!llvm::verifyModule(module, &problems), "a kernel is no valid LLVM IR: " + broken);
+  optimise(module, *machine);
+  llvm::SmallString<0> text;
+  llvm::raw_svector_ostream out(text);
+  llvm::legacy::PassManager passes;
+  const bool refused =
+      machine->addPassesToEmitFile(passes, out, nullptr, llvm::CodeGenFileType::AssemblyFile);
+  internal_check(!refused, "LLVM cannot write PTX");
+  passes.run(module);
+  return std::string(text);
+}
+
+}  // namespace pit::cuda
