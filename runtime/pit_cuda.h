@@ -146,7 +146,8 @@ void pit_cuda_image_release(pit_cuda_image *image);
 
 /* Waits for the stream (CUstream; null: the legacy default stream) of the device and returns the
  * first failure that operators on it recorded since the last check, then forgets it; PIT_OK: none.
- * Two threads that check one stream at a time may both see a failure. */
+ * Two threads that check one stream at a time may both see a failure. CU_STREAM_PER_THREAD is
+ * checked on the thread that called. */
 int32_t pit_check(void *stream, int32_t device);
 
 /* 0 where there is no driver, and no device; pit_last_error then says why. */

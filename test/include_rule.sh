@@ -95,7 +95,7 @@ check_files() {
     sub(/^[^"<]*["<]/, "", header)
     sub(/[">].*$/, "", header)
     if (header ~ /(^|\/)\.\.?\//) { refuse("name the header without . and .."); next }
-    if ($0 ~ /include[ \t]*"/ && kind_of(header) ~ /^(unknown|c|c\+\+|posix)$/) {
+    if ($0 ~ /include[ \t]*"/ && kind_of(header) ~ /^(unknown|c|c\+\+|posix|cuda)$/) {
       # Neither a path from the root nor an outside header: it must lie beside the file, so in the same folder.
       if (!exists(beside(FILENAME, header))) refuse("there is no such header here, nor is it a path from the root")
       next
@@ -128,7 +128,7 @@ self_test() {
     rm -rf "${sample:?}"/*
     mkdir -p "$sample/$(dirname "$file")"
     printf '// A sample.\n#pragma once\n%s\n' "$include" >"$sample/$file"
-    echo '#pragma once' >"$sample/$(dirname "$file")/beside.h"
+    echo '#pragma once' | tee "$sample/$(dirname "$file")/beside.h" >"$sample/$(dirname "$file")/cuda_beside.h"
     local found=good
     check_tree "$sample" >/dev/null || found=bad
     if [ "$found" != "$verdict" ]; then
@@ -176,6 +176,9 @@ good|runtime/a.c|#include <stdint.h>
 good|runtime/a.c|#include <pthread.h>
 good|runtime/a.h|#include <dlpack/dlpack.h>
 bad|runtime/a.c|#include <cuda.h>
+good|runtime/a.c|#include "cuda_beside.h"
+bad|runtime/a.c|#include "cuda_elsewhere.h"
+bad|runtime/a.c|#include "cuda.h"
 bad|runtime/a.c|#include <vector>
 bad|runtime/a.c|#include "dsl/expr.h"
 good|apps/demo/a.cpp|#include <pit/pit.h>

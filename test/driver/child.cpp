@@ -4,6 +4,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <cstdio>
 #include <filesystem>
 
 namespace pit_test {
@@ -83,6 +84,7 @@ void expect_part(const char *text, const std::string &part, const char *file, in
 std::string in_child(const std::function<void()> &body, const Environment &environment) {
   int ends[2];
   if (pipe(ends) != 0) return "no pipe";
+  std::fflush(nullptr);  // or the child writes it again
   const pid_t child = fork();
   if (child == 0) {
     close(ends[0]);
