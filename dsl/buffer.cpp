@@ -163,6 +163,13 @@ AnyBuffer::AnyBuffer(Type type, Shape extents)
   std::memset(data_, 0, rounded);
 }
 
+AnyBuffer::AnyBuffer(void *data, Type type, Shape extents, DLDevice device,
+                     std::shared_ptr<void> owner)
+    : AnyBuffer(data, type, std::move(extents)) {
+  device_ = device;
+  owner_ = std::move(owner);
+}
+
 AnyBuffer::AnyBuffer(void *data, Type type, Shape extents, Shape strides)
     : data_(data),
       type_(type),

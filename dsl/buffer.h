@@ -54,6 +54,8 @@ class AnyBuffer {
   AnyBuffer(Type type, Shape extents);
   /// Borrows `data`. Without strides the memory is compact and row-major.
   AnyBuffer(void *data, Type type, Shape extents, Shape strides = {});
+  /// Borrows compact row-major `data` on a device; `owner` lives as long as the last handle.
+  AnyBuffer(void *data, Type type, Shape extents, DLDevice device, std::shared_ptr<void> owner);
 
   /// Takes over a DLPack tensor: its deleter runs when the last handle goes. On an error the tensor
   /// stays the caller's.
@@ -99,6 +101,11 @@ class AnyBuffer {
   /// A dimension of extent 1 repeated `extent` times, with stride 0.
   AnyBuffer broadcast(int dimension, std::int64_t extent) const;
 
+  /// An owning, compact copy in the memory of a CUDA device, or of the host; from whichever of them
+  /// this buffer is in (it must be compact when that is a device). RuntimeError where there is no
+  /// device. Waits for the copy.
+  AnyBuffer to_cuda(int device = 0) const;
+  AnyBuffer to_host() const;
   AnyBuffer copy() const;  ///< owning and compact
   void copy_from(
       const AnyBuffer &from) const;  ///< equal type and extents; the memories do not overlap
@@ -199,6 +206,8 @@ class Buffer : public AnyBuffer {
   Buffer broadcast(int dimension, std::int64_t extent) const {
     return Buffer(AnyBuffer::broadcast(dimension, extent));
   }
+  Buffer to_cuda(int device = 0) const { return Buffer(AnyBuffer::to_cuda(device)); }
+  Buffer to_host() const { return Buffer(AnyBuffer::to_host()); }
   Buffer copy() const { return Buffer(AnyBuffer::copy()); }
 
   void fill(T value) const {

@@ -107,12 +107,32 @@ class CallCheck {
       refuse(i, "wrong rank", std::to_string(expected.rank),
              std::to_string(t->ndim) + ", extents " + shape_text(*t));
     }
-    if (t->device.device_type != kDLCPU) {
-      refuse(i, "not in the host's memory", "a host tensor: copy it to the host first",
-             device_text(t->device));
-    }
+    check_device(i, *t);
     check_memory(i, *t);
     if (expected.tensor) check_declared(i, *t, *expected.tensor);
+  }
+
+  void check_device(std::size_t i, const DLTensor &t) const {
+    if (!op_.info().on_cuda) {
+      if (t.device.device_type == kDLCPU) return;
+      refuse(i, "not in the host's memory", "a host tensor: copy it to the host first",
+             device_text(t.device));
+    }
+    if (t.device.device_type != kDLCUDA) {
+      refuse(i, "not in the memory of a CUDA device", "a tensor on one: see AnyBuffer::to_cuda",
+             device_text(t.device));
+    }
+    for (std::size_t first = 0; first < i; ++first) {
+      const DLTensor *other = arguments_[first].tensor();
+      if (other == nullptr || other->device.device_id == t.device.device_id) continue;
+      refuse(i, "on another device than argument " + std::to_string(first + 1),
+             device_text(other->device), device_text(t.device));
+    }
+    const auto bytes = static_cast<std::uintptr_t>(std::max(t.dtype.bits / 8, 1));
+    if (first_byte(t) % bytes != 0) {
+      refuse(i, "misaligned", "elements at multiples of their size on a CUDA device",
+             "data " + std::to_string(first_byte(t) % bytes) + " bytes past one");
+    }
   }
 
   /// More than an address space holds: only a broadcast or an empty tensor can have such extents.
@@ -243,6 +263,18 @@ const CompiledOperator &Callable::compiled() const {
   return *compiled_;
 }
 
+Callable Callable::on(void *stream, std::source_location where) const {
+  if (!compiled().info().on_cuda) {
+    throw CompileError("operator " + name() +
+                           ": it runs on the host, where there are no streams; " +
+                           "compile it for a CUDA target",
+                       where);
+  }
+  Callable result = *this;
+  result.stream_ = stream;
+  return result;
+}
+
 void Callable::call(std::span<const CallArgument> arguments, RunStatistics *statistics) const {
   const CompiledOperator &op = compiled();
   const auto start = statistics != nullptr ? std::chrono::steady_clock::now()
@@ -263,7 +295,9 @@ void Callable::call(std::span<const CallArgument> arguments, RunStatistics *stat
       scalars.push_back(a.scalar());
     }
   }
-  op.run(tensors, scalars, statistics);
+  Place place;
+  if (op.info().on_cuda) place = {tensors.empty() ? 0 : tensors.front()->device.device_id, stream_};
+  op.run(tensors, scalars, place, statistics);
   if (statistics != nullptr) statistics->total_us += microseconds_since(start);
 }
 

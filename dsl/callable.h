@@ -42,6 +42,13 @@ struct OperatorInfo {
   /// Every output element depends only on the input elements at its own coordinate, which are read
   /// before it is written: an output may then be an input, whole.
   bool elementwise = false;
+  bool on_cuda = false;  ///< tensors are in the memory of a CUDA device, else in the host's
+};
+
+/// Where a call runs.
+struct Place {
+  int device = -1;         ///< the number of a CUDA device; -1: the host
+  void *stream = nullptr;  ///< a CUstream of the device; null: the legacy default stream
 };
 
 /// A compiled pipeline. Immutable: `run` may be called from several threads at once.
@@ -60,7 +67,7 @@ class CompiledOperator {
   /// passed Callable's checks; strides may be null and byte_offset non-zero. `statistics` may be
   /// null; run adds its own parts to it.
   virtual void run(std::span<const DLTensor *const> tensors, std::span<const void *const> scalars,
-                   RunStatistics *statistics) const = 0;
+                   const Place &place, RunStatistics *statistics) const = 0;
 
  private:
   OperatorInfo info_;
@@ -75,8 +82,9 @@ class CallArgument {
   CallArgument(const DLTensor *tensor)                                         // NOLINT
       : tensor_(tensor != nullptr ? *tensor : DLTensor{}), is_tensor_(true) {}
   template <class T>
-    requires(std::is_arithmetic_v<T> || std::same_as<T, float16_t> || std::same_as<T, bfloat16_t>)
-  CallArgument(T scalar) : type_(type_of<T>()) {  // NOLINT
+  requires(std::is_arithmetic_v<T> || std::same_as<T, float16_t> || std::same_as<T, bfloat16_t>)
+      CallArgument(T scalar)
+      : type_(type_of<T>()) {  // NOLINT
     std::memcpy(scalar_, &scalar, sizeof(T));
   }
 
@@ -99,14 +107,18 @@ class TypedCallable;
 ///
 /// `f(a, b, bias, out)`: buffers (or DLPack tensors) and scalars in the order of signature().
 /// Checked at each call, before anything is written: the number of arguments; of every tensor its
-/// element type (exactly), rank, extents (not negative), device (the host), data (null only if
-/// empty), declared strides and alignment; of every scalar its type (exactly); that no two elements
-/// of an output are one, and that no output overlaps another argument, except an elementwise
-/// operator's output that is an input whole. What relates extents of different tensors, and the
-/// data itself, is checked by the operator.
+/// element type (exactly), rank, extents (not negative), device (the host, or for a CUDA target one
+/// CUDA device for all), data (null only if empty), declared strides and alignment; of every scalar
+/// its type (exactly); that no two elements of an output are one, and that no output overlaps
+/// another argument, except an elementwise operator's output that is an input whole. What relates
+/// extents of different tensors, and the data itself, is checked by the operator.
 ///
 /// With no alignment declared any data pointer is accepted: generated code then assumes no
 /// alignment, not even that of the element.
+///
+/// A call of an operator for CUDA returns when its kernels are in the stream. What they find wrong
+/// with the data (a key out of range, an index that does not fit) check(stream) throws. A measured
+/// call waits.
 ///
 /// Errors: RuntimeError "operator spmm: argument 2 'B': ...; expected ...; got ...", arguments
 /// counted from 1. Outputs are untouched.
@@ -124,8 +136,8 @@ class Callable {
   const CompiledOperator &compiled() const;
 
   template <class... Arguments>
-    requires(std::convertible_to<const Arguments &, CallArgument> && ...)
-  void operator()(const Arguments &...arguments) const {
+  requires(std::convertible_to<const Arguments &, CallArgument> &&...) void operator()(
+      const Arguments &...arguments) const {
     const CallArgument list[sizeof...(Arguments) + 1] = {CallArgument(arguments)...,
                                                          CallArgument(0)};
     call({list, sizeof...(Arguments)});
@@ -133,14 +145,20 @@ class Callable {
 
   /// The same call, measured.
   template <class... Arguments>
-    requires(std::convertible_to<const Arguments &, CallArgument> && ...)
-  RunStatistics measured(const Arguments &...arguments) const {
+  requires(std::convertible_to<const Arguments &, CallArgument> &&...) RunStatistics
+      measured(const Arguments &...arguments)
+  const {
     RunStatistics statistics;
     const CallArgument list[sizeof...(Arguments) + 1] = {CallArgument(arguments)...,
                                                          CallArgument(0)};
     call({list, sizeof...(Arguments)}, &statistics);
     return statistics;
   }
+
+  /// The same operator for CUDA, whose calls go to `stream`, a CUstream (cudaStream_t) of the
+  /// device that the tensors are on. Without it they go to the legacy default stream. CompileError
+  /// for an operator for the host.
+  Callable on(void *stream, std::source_location where = std::source_location::current()) const;
 
   /// The call with a list of arguments made at run time. `statistics` may be null.
   void call(std::span<const CallArgument> arguments, RunStatistics *statistics = nullptr) const;
@@ -153,7 +171,12 @@ class Callable {
 
  private:
   std::shared_ptr<const CompiledOperator> compiled_;
+  void *stream_ = nullptr;
 };
+
+/// Waits for a stream of a CUDA device. RuntimeError with the first failure that operators have met
+/// on it since the last check.
+void check(void *stream = nullptr, int device = 0);
 
 /// True when some byte belongs to an element of `a` and to an element of `b`. Exact unless
 /// strides are so irregular that the search is given up, or there is no memory as large as a tensor

@@ -62,13 +62,11 @@ class Pipeline {
   Pipeline with(const Schedule &schedule) const;
 
   /// For every definition: rule, proof, index kind, staging, atoms; for people.
-  std::string explain(const Target &target = {},
-                      std::source_location where = std::source_location::current()) const;
+  std::string explain(const Target &target = {}) const;
 
   /// Compiles for all shapes. Arguments of a call come in the order of signature(), or in that of
   /// `inputs` (which must name every input once) followed by the outputs. Defined in codegen/emit.
-  Callable compile(const Target &target = {},
-                   std::source_location where = std::source_location::current()) const;
+  Callable compile(const Target &target = {}) const;
   Callable compile(const std::vector<std::string> &inputs, const Target &target = {},
                    std::source_location where = std::source_location::current()) const;
 

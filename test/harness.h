@@ -72,7 +72,8 @@ class Runner {
 
   void operator()(const Problem &problem, const std::map<std::string, AnyBuffer> &outputs) const {
     if (callable_.defined()) {
-      callable_.call(arguments(problem, outputs));
+      callable_.compiled().info().on_cuda ? on_cuda(problem, outputs)
+                                          : callable_.call(arguments(problem, outputs));
       return;
     }
     std::vector<ir::TensorArgument> in, out;
@@ -105,6 +106,17 @@ class Runner {
   const Callable &callable() const { return callable_; }
 
  private:
+  /// Everything on a CUDA device, and back.
+  void on_cuda(const Problem &problem, const std::map<std::string, AnyBuffer> &outputs) const {
+    Problem there = problem;
+    for (auto &[name, buffer] : there.inputs) buffer = buffer.to_cuda();
+    std::map<std::string, AnyBuffer> results;
+    for (const auto &[name, buffer] : outputs) results.emplace(name, buffer.to_cuda());
+    callable_.call(arguments(there, results));
+    pit::check();
+    for (const auto &[name, buffer] : outputs) buffer.copy_from(results.at(name).to_host());
+  }
+
   std::vector<Argument> signature_;
   ir::Module module_;
   Callable callable_;

@@ -14,14 +14,6 @@ namespace pit {
 
 namespace {
 
-void refuse_cuda(const Target &target, std::source_location where) {
-  if (target.is_cuda()) {
-    throw CompileError("target " + target.to_string() +
-                           ": this build has no CUDA back end; use a host target, such as \"host\"",
-                       where);
-  }
-}
-
 // True when e reads tensors only at `args`, in their order, and Funcs only so, too.
 bool reads_only_at(const Expr &e, const std::vector<VarPtr> &args) {
   const auto is_here = [&](const std::vector<Expr> &indices) {
@@ -56,18 +48,16 @@ void reorder(std::vector<T> *list, const std::vector<T> &order) {
   *list = order;
 }
 
-ir::Module lower_for_host(const Pipeline &pipeline, const Target &target,
-                          std::source_location where,
-                          std::vector<lower::Explanation> *explanation = nullptr) {
-  refuse_cuda(target, where);
+ir::Module lower_for(const Pipeline &pipeline, const Target &target,
+                     std::vector<lower::Explanation> *explanation = nullptr) {
   emit::check_atoms(pipeline.schedule(), target);
   return lower::lower(pipeline, target, explanation);
 }
 
-Callable compile_for_host(const Pipeline &pipeline, std::vector<Argument> signature,
-                          const Target &target, std::source_location where) {
+Callable compile_for(const Pipeline &pipeline, std::vector<Argument> signature,
+                     const Target &target) {
   lower::StepTimer timer(pipeline.name());
-  ir::Module module = lower_for_host(pipeline, target, where);
+  ir::Module module = lower_for(pipeline, target);
   timer.step_ends("lowering");
   std::vector<StoragePtr> inputs;
   std::vector<ParamPtr> scalars;
@@ -77,8 +67,9 @@ Callable compile_for_host(const Pipeline &pipeline, std::vector<Argument> signat
   }
   reorder(&module.inputs, inputs);
   reorder(&module.scalars, scalars);
-  OperatorInfo info{pipeline.name(), std::move(signature), is_elementwise(pipeline)};
-  return Callable(emit::make_host_operator(std::move(info), module, target));
+  OperatorInfo info{pipeline.name(), std::move(signature), is_elementwise(pipeline),
+                    target.is_cuda()};
+  return Callable(emit::make_operator(std::move(info), module, target));
 }
 
 bool is_input(const Argument &a) {
@@ -87,8 +78,8 @@ bool is_input(const Argument &a) {
 
 }  // namespace
 
-Callable Pipeline::compile(const Target &target, std::source_location where) const {
-  return compile_for_host(*this, signature(), target, where);
+Callable Pipeline::compile(const Target &target) const {
+  return compile_for(*this, signature(), target);
 }
 
 Callable Pipeline::compile(const std::vector<std::string> &inputs, const Target &target,
@@ -115,19 +106,19 @@ Callable Pipeline::compile(const std::vector<std::string> &inputs, const Target 
     refuse("leaves inputs out");
   std::ranges::copy_if(arguments, std::back_inserter(ordered),
                        [](const Argument &a) { return !is_input(a); });
-  return compile_for_host(*this, std::move(ordered), target, where);
+  return compile_for(*this, std::move(ordered), target);
 }
 
-std::string Pipeline::explain(const Target &target, std::source_location where) const {
+std::string Pipeline::explain(const Target &target) const {
   std::vector<lower::Explanation> lines;
-  const ir::Module module = lower_for_host(*this, target, where, &lines);
+  const ir::Module module = lower_for(*this, target, &lines);
   std::string text, subject;
   for (const lower::Explanation &line : lines) {
     if (line.subject != subject) text += line.subject + "\n";
     subject = line.subject;
     text += "  " + line.topic + ": " + line.text + "\n";
   }
-  return text + emit::atoms_text(module, target);
+  return target.is_cuda() ? text : text + emit::atoms_text(module, target);
 }
 
 std::string Func::explain(const Target &target) const { return Pipeline({*this}).explain(target); }

@@ -14,6 +14,8 @@
 #include <mutex>
 #include <set>
 
+#include "codegen/cuda/generate.h"
+#include "codegen/cuda/ptx.h"
 #include "codegen/lower/dump.h"
 #include "dsl/error.h"
 #include "optimise.h"
@@ -62,6 +64,15 @@ class Linker {
     add("pit_index_place", &pit_index_place);
     add("pit_index_sort", &pit_index_sort);
     add("pit_prefix", &pit_prefix);
+    add("pit_cuda_begin", &pit_cuda_begin);
+    add("pit_cuda_end", &pit_cuda_end);
+    add("pit_cuda_launch", &pit_cuda_launch);
+    add("pit_cuda_resident_blocks", &pit_cuda_resident_blocks);
+    add("pit_cuda_workspace", &pit_cuda_workspace);
+    add("pit_cuda_workspace_release", &pit_cuda_workspace_release);
+    add("pit_cuda_stage_begin", &pit_cuda_stage_begin);
+    add("pit_cuda_stage_end", &pit_cuda_stage_end);
+    add("pit_cuda_copy", &pit_cuda_copy);
     add("memcpy", static_cast<void *(*)(void *, const void *, std::size_t)>(&std::memcpy));
     add("memmove", static_cast<void *(*)(void *, const void *, std::size_t)>(&std::memmove));
     add("memset", static_cast<void *(*)(void *, int, std::size_t)>(&std::memset));
@@ -90,13 +101,20 @@ class Linker {
     return symbols;
   }
 
-  /// Links an operator's code, which calls the runtime and `kernels`.
+  /// Links an operator's code, which uses the runtime, `kernels` and `symbols`.
   orc::JITDylib &link(std::unique_ptr<llvm::MemoryBuffer> object, const host::Machine &machine,
-                      const std::vector<host::Kernel> &kernels) {
+                      const std::vector<host::Kernel> &kernels,
+                      const std::vector<std::pair<std::string, void *>> &symbols) {
     const std::string name = "pit" + std::to_string(next_++);
     orc::JITDylib &library = check(jit_->getExecutionSession().createJITDylib(name));
     library.addToLinkOrder(*runtime_);
     if (!kernels.empty()) library.addToLinkOrder(kernels_of(machine, kernels));
+    orc::SymbolMap own;
+    for (const auto &[symbol, place] : symbols) {
+      own[jit_->mangleAndIntern(symbol)] = {orc::ExecutorAddr::fromPtr(place),
+                                            llvm::JITSymbolFlags::Exported};
+    }
+    if (!own.empty()) check(library.define(orc::absoluteSymbols(own)));
     check(jit_->addObjectFile(library, std::move(object)));
     return library;
   }
@@ -163,37 +181,75 @@ struct JitFunction::Library {
   orc::JITDylib *library;
 };
 
-JitFunction::JitFunction(const ir::Module &module, const host::Machine &machine,
-                         const host::Variant &variant) {
+JitFunction::JitFunction() = default;
+JitFunction::~JitFunction() = default;
+
+void JitFunction::link(llvm::Module &module, const host::Machine &machine,
+                       const std::vector<host::Kernel> &kernels, code::Entry description,
+                       const std::vector<Symbol> &symbols, lower::StepTimer *timer) {
+  optimise(module, machine);
+  timer->step_ends("optimisation");
+  auto object = object_of(module, machine);
+  timer->step_ends("machine code");
+  library_ = std::make_unique<Library>(
+      Linker::instance().link(std::move(object), machine, kernels, symbols));
+  entry_ = Linker::instance().find(*library_->library, description.symbol);
+  description_ = std::move(description);
+  timer->step_ends("linking");
+}
+
+HostFunction::HostFunction(const ir::Module &module, const host::Machine &machine,
+                           const host::Variant &variant) {
   lower::StepTimer timer(module.name);
   host::GeneratedModule generated = host::generate(module, machine, variant);
   timer.step_ends("LLVM code generation");
-  optimise(*generated.module, machine);
-  timer.step_ends("optimisation");
-  if (lower::dump_wanted("llvm"))
-    lower::write_dump(module.name + ".llvm.ll", llvm_text(*generated.module));
-  if (lower::dump_wanted("asm")) {
+  if (lower::dump_wanted("llvm") || lower::dump_wanted("asm")) {
     // Emitting changes a module.
     host::GeneratedModule again = host::generate(module, machine, variant);
     optimise(*again.module, machine);
-    std::string text = assembly_of(*again.module, machine);
-    for (const host::Kernel &kernel : again.kernels) {
-      const host::KernelModule code = host::generate_kernel(kernel, machine);
-      optimise(*code.module, machine);
-      text += assembly_of(*code.module, machine);
+    if (lower::dump_wanted("llvm"))
+      lower::write_dump(module.name + ".llvm.ll", llvm_text(*again.module));
+    if (lower::dump_wanted("asm")) {
+      std::string text = assembly_of(*again.module, machine);
+      for (const host::Kernel &kernel : again.kernels) {
+        const host::KernelModule code = host::generate_kernel(kernel, machine);
+        optimise(*code.module, machine);
+        text += assembly_of(*code.module, machine);
+      }
+      lower::write_dump(module.name + ".s", text);
     }
-    lower::write_dump(module.name + ".s", text);
   }
-  auto object = object_of(*generated.module, machine);
-  timer.step_ends("machine code");
-  library_ = std::make_unique<Library>(
-      Linker::instance().link(std::move(object), machine, generated.kernels));
-  entry_ = Linker::instance().find(*library_->library, generated.entry.symbol);
-  timer.step_ends("linking");
-  messages_ = std::move(generated.entry.messages);
-  stages_ = std::move(generated.entry.stages);
+  link(*generated.module, machine, generated.kernels, std::move(generated.entry), {}, &timer);
 }
 
-JitFunction::~JitFunction() = default;
+CudaFunction::CudaFunction(const ir::Module &module, const cuda::Device &device,
+                           const code::Variant &variant)
+    : name_(module.name) {
+  lower::StepTimer timer(module.name);
+  cuda::GeneratedModules generated = cuda::generate(module, device, variant);
+  timer.step_ends("LLVM code generation");
+  if (lower::dump_wanted("llvm")) {
+    lower::write_dump(module.name + ".llvm.ll", llvm_text(*generated.host));
+    lower::write_dump(module.name + ".cuda.ll", llvm_text(*generated.device));
+  }
+  ptx_ = cuda::make_ptx(*generated.device, device);
+  timer.step_ends("PTX");
+  if (lower::dump_wanted("ptx")) lower::write_dump(module.name + ".ptx", ptx_);
+  kernels_ = std::move(generated.kernels);
+  link(*generated.host, host::machine_of(Target("host")), {}, std::move(generated.entry),
+       {{generated.image_symbol, &image_}}, &timer);
+  for (const std::string &kernel : kernels_) kernel_names_.push_back(kernel.c_str());
+  for (const std::string &message : messages()) message_texts_.push_back(message.c_str());
+  image_.name = name_.c_str();
+  image_.ptx = ptx_.c_str();
+  image_.architecture = device.architecture;
+  image_.architecture_specific = device.specific ? 1 : 0;
+  image_.kernels = kernel_names_.data();
+  image_.kernel_count = static_cast<std::int32_t>(kernel_names_.size());
+  image_.messages = message_texts_.data();
+  image_.message_count = static_cast<std::int32_t>(message_texts_.size());
+}
+
+CudaFunction::~CudaFunction() { pit_cuda_image_release(&image_); }
 
 }  // namespace pit::emit

@@ -17,32 +17,37 @@ namespace pit::emit {
 
 namespace {
 
-// The code of one module for one machine: a function for each layout of tensors that was met.
+// The code of one module for one target: a function for each layout of tensors that was met.
 class Code {
  public:
-  Code(ir::Module module, host::Machine machine)
+  Code(ir::Module module, Target target)
       : module_(std::move(module)),
-        machine_(std::move(machine)),
-        usual_(host::row_major_variant(module_)) {
+        target_(std::move(target)),
+        usual_(code::row_major_variant(module_)) {
     usual_code_ = find(usual_);
   }
 
   const JitFunction &usual() const { return *usual_code_; }
 
-  std::shared_ptr<const JitFunction> find(const host::Variant &variant) const {
+  std::shared_ptr<const JitFunction> find(const code::Variant &variant) const {
     const std::scoped_lock lock(mutex_);
     std::shared_ptr<const JitFunction> &function = functions_[variant];
-    if (!function) function = std::make_shared<const JitFunction>(module_, machine_, variant);
+    if (function) return function;
+    if (target_.is_cuda()) {
+      function = std::make_shared<const CudaFunction>(module_, cuda::device_of(target_), variant);
+    } else {
+      function = std::make_shared<const HostFunction>(module_, host::machine_of(target_), variant);
+    }
     return function;
   }
 
  private:
   ir::Module module_;
-  host::Machine machine_;
-  host::Variant usual_;
+  Target target_;
+  code::Variant usual_;
   std::shared_ptr<const JitFunction> usual_code_;
   mutable std::mutex mutex_;
-  mutable std::map<host::Variant, std::shared_ptr<const JitFunction>> functions_;
+  mutable std::map<code::Variant, std::shared_ptr<const JitFunction>> functions_;
 };
 
 // The code made last in this process, by what it was made from.
@@ -56,8 +61,8 @@ class Cache {
 
   std::shared_ptr<const Code> find(const ir::Module &module, const Target &target) {
     // A dump is of code that is made, not of code that is there.
-    if (lower::dump_wanted("llvm") || lower::dump_wanted("asm"))
-      return std::make_shared<const Code>(module, host::machine_of(target));
+    if (lower::dump_wanted("llvm") || lower::dump_wanted("asm") || lower::dump_wanted("ptx"))
+      return std::make_shared<const Code>(module, target);
     const std::string key = target.to_string() + "\n" + ir::print(module);
     {
       const std::scoped_lock lock(mutex_);
@@ -66,7 +71,7 @@ class Cache {
         return it->second->second;
       }
     }
-    auto code = std::make_shared<const Code>(module, host::machine_of(target));
+    auto code = std::make_shared<const Code>(module, target);
     const std::scoped_lock lock(mutex_);
     if (const auto it = entries_.find(key); it != entries_.end()) return it->second->second;
     order_.emplace_front(key, code);
@@ -128,11 +133,10 @@ std::string message_of(const pit_call &call, const std::string &check) {
                      values);
 }
 
-class HostOperator final : public CompiledOperator {
+class JitOperator final : public CompiledOperator {
  public:
-  HostOperator(OperatorInfo info, std::shared_ptr<const Code> code, std::size_t inputs,
-               std::string missing, WrittenOutputs written,
-               std::vector<std::string> statistic_names)
+  JitOperator(OperatorInfo info, std::shared_ptr<const Code> code, std::size_t inputs,
+              std::string missing, WrittenOutputs written, std::vector<std::string> statistic_names)
       : CompiledOperator(std::move(info)),
         code_(std::move(code)),
         inputs_(inputs),
@@ -141,7 +145,7 @@ class HostOperator final : public CompiledOperator {
         statistic_names_(std::move(statistic_names)) {}
 
   void run(std::span<const DLTensor *const> tensors, std::span<const void *const> scalars,
-           RunStatistics *statistics) const override {
+           const Place &place, RunStatistics *statistics) const override {
     if (!missing_feature_.empty()) {
       throw RuntimeError("operator " + name() + ": it was compiled for a CPU with " +
                          missing_feature_ +
@@ -156,9 +160,12 @@ class HostOperator final : public CompiledOperator {
     pit_call call;
     pit_call_initialise(&call);
     call.parallel = host::tbb_parallel_for;
+    call.device = place.device;
+    call.stream = place.stream;
     call.profile = statistics != nullptr;
     if (!nothing_to_write(tensors) &&
         function->entry()(&call, tensors.data(), scalars.data()) != PIT_OK) {
+      if (call.error) throw RuntimeError(call.error);
       const std::string check = check_message(call, function->messages());
       throw RuntimeError("operator " + name() + ": " + message_of(call, check) +
                          written_.text(call, check));
@@ -206,8 +213,8 @@ class HostOperator final : public CompiledOperator {
     return !overlap(tensors);
   }
 
-  host::Variant variant_of(std::span<const DLTensor *const> tensors) const {
-    host::Variant variant;
+  code::Variant variant_of(std::span<const DLTensor *const> tensors) const {
+    code::Variant variant;
     for (const DLTensor *t : tensors) variant.unit_dimension.push_back(unit_dimension(*t));
     variant.outputs_overlap_inputs = overlap(tensors);
     return variant;
@@ -247,12 +254,12 @@ class HostOperator final : public CompiledOperator {
 
 }  // namespace
 
-std::shared_ptr<const CompiledOperator> make_host_operator(OperatorInfo info,
-                                                           const ir::Module &module,
-                                                           const Target &target) {
-  return std::make_shared<const HostOperator>(
+std::shared_ptr<const CompiledOperator> make_operator(OperatorInfo info, const ir::Module &module,
+                                                      const Target &target) {
+  return std::make_shared<const JitOperator>(
       std::move(info), Cache::instance().find(module, target), module.inputs.size(),
-      host::missing_feature(target), WrittenOutputs(module), module.statistic_names);
+      target.is_cuda() ? "" : host::missing_feature(target), WrittenOutputs(module),
+      module.statistic_names);
 }
 
 }  // namespace pit::emit

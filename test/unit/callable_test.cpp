@@ -19,7 +19,7 @@ class Recorder final : public CompiledOperator {
  public:
   using CompiledOperator::CompiledOperator;
   void run(std::span<const DLTensor *const> tensors, std::span<const void *const> scalars,
-           RunStatistics *statistics) const override {
+           const Place &, RunStatistics *statistics) const override {
     ++runs;
     tensor_count = tensors.size();
     if (!scalars.empty()) scalar = *static_cast<const float *>(scalars[0]);
