@@ -4,6 +4,7 @@
 #include <pit/pit.h>
 
 #include <cmath>
+#include <cstdlib>
 #include <cstring>
 #include <map>
 #include <random>
@@ -57,10 +58,17 @@ inline CallArgument scalar_argument(Type type, double value) {
   return CallArgument(value);
 }
 
+/// What compiled code is made for where a test does not say it: this machine's CPU, or what
+/// PIT_TEST_TARGET names, e.g. a CUDA target on a machine that has such a device.
+inline Target target_under_test() {
+  const char *named = std::getenv("PIT_TEST_TARGET");
+  return named != nullptr && *named != 0 ? Target(named) : Target();
+}
+
 /// A pipeline made ready once for an engine, to run on problems of any size.
 class Runner {
  public:
-  Runner(const Pipeline &pipeline, Engine engine, const Target &target = Target())
+  Runner(const Pipeline &pipeline, Engine engine, const Target &target = target_under_test())
       : signature_(pipeline.signature()) {
     if (engine == Engine::Compiled)
       callable_ = pipeline.compile(target);
@@ -159,7 +167,7 @@ inline Comparison compare(const std::map<std::string, AnyBuffer> &got,
 }
 
 inline Comparison check(const Pipeline &pipeline, const Problem &problem, Engine engine, bool exact,
-                        double c = 64, const Target &target = Target()) {
+                        double c = 64, const Target &target = target_under_test()) {
   const std::map<std::string, AnyBuffer> expected = poisoned_outputs(pipeline, problem),
                                          got = poisoned_outputs(pipeline, problem);
   std::map<std::string, AnyBuffer> bounds;

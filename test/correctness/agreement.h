@@ -23,7 +23,7 @@ struct Agreement {
   Pipeline algorithm;
   std::vector<std::string> schedules;
   std::vector<Data> data;
-  std::vector<Target> targets = {Target()};  ///< of the compiled code
+  std::vector<Target> targets = {target_under_test()};  ///< of the compiled code
   double c = 16;  ///< factor of the reference's bound, for data that is not exact
 };
 

@@ -29,7 +29,7 @@ std::vector<double> apply(Type type, Type result, const std::function<Expr(Expr)
   std::vector<TestTensor> inputs{TestTensor(type, {static_cast<std::int64_t>(xs.size())})};
   std::vector<TestTensor> outputs{TestTensor(result, {static_cast<std::int64_t>(xs.size())})};
   for (std::size_t i = 0; i < xs.size(); ++i) inputs[0].set(static_cast<std::int64_t>(i), xs[i]);
-  const emit::JitFunction function(module, machine_of(Target(target)), row_major_variant(module));
+  const emit::HostFunction function(module, machine_of(Target(target)), row_major_variant(module));
   REQUIRE(call(function, module, inputs, {}, outputs).status == PIT_OK);
   std::vector<double> ys;
   for (std::size_t i = 0; i < xs.size(); ++i)
@@ -127,10 +127,10 @@ TEST_CASE("16-bit floats widen exactly and narrow to nearest even") {
         const auto word = static_cast<std::uint16_t>(i);
         std::memcpy(bits[0].bytes.data() + static_cast<std::size_t>(2 * i), &word, 2);
       }
-      const emit::JitFunction widen(module, machine_of(Target(target)), row_major_variant(module));
+      const emit::HostFunction widen(module, machine_of(Target(target)), row_major_variant(module));
       call(widen, module, bits, {}, wide);
       std::vector<TestTensor> again{TestTensor(half, {65536})};
-      const emit::JitFunction narrow(back, machine_of(Target(target)), row_major_variant(back));
+      const emit::HostFunction narrow(back, machine_of(Target(target)), row_major_variant(back));
       call(narrow, back, wide, {}, again);
       int wrong = 0;
       for (std::int64_t i = 0; i < 65536; ++i) {

@@ -158,7 +158,7 @@ inline void check_against_interpreter(const ir::Module &module, std::vector<Test
   ir::interpret(module, in, scalars, out);
   for (const std::string &target : tested_targets()) {
     INFO("target ", target);
-    const emit::JitFunction function(module, machine_of(Target(target)),
+    const emit::HostFunction function(module, machine_of(Target(target)),
                                      variant_for(inputs, outputs));
     std::vector<TestTensor> found = outputs;
     const HostRun run = call(function, module, inputs, scalars, found);

@@ -82,7 +82,7 @@ TEST_CASE("an element whose guards never hold keeps the caller's bytes") {
     std::vector<TestTensor> inputs{random_tensor(float32, {4, 9}, 1, 1), TestTensor(int32, {4})};
     for (int n = 0; n < 4; ++n) inputs[1].set(n, n == 1 ? -2000000000 : 3 - n);
     std::vector<TestTensor> outputs{TestTensor(float32, {4}).fill(100)};
-    const emit::JitFunction function(module, machine_of(Target(target)), row_major_variant(module));
+    const emit::HostFunction function(module, machine_of(Target(target)), row_major_variant(module));
     REQUIRE(call(function, module, inputs, {}, outputs).status == PIT_OK);
     CHECK(outputs[0].get(3) == 108);
     CHECK(outputs[0].get(2) == 100);
@@ -142,7 +142,7 @@ TEST_CASE("parallel loops nest, capture what they use and have tiles of their ow
     std::vector<TestTensor> outputs{TestTensor(float32, {13, 700})};
     check_against_interpreter(module, inputs, {1.5}, outputs);
     // Without threads the loops are serial.
-    const emit::JitFunction serial(module, machine_of(Target("x86-64-linux-no_threads")),
+    const emit::HostFunction serial(module, machine_of(Target("x86-64-linux-no_threads")),
                                    row_major_variant(module));
     std::vector<TestTensor> found{TestTensor(float32, {13, 700})};
     CHECK(call(serial, module, inputs, {1.5}, found).status == PIT_OK);
@@ -195,7 +195,7 @@ TEST_CASE("a failed check reports its first values, and later stages do nothing"
                   make<Stage>("check", StageKind::Check, check),
                   make<Stage>("write", StageKind::Compute, write)});
   for (const std::string &target : tested_targets()) {
-    const emit::JitFunction function(module, machine_of(Target(target)), row_major_variant(module));
+    const emit::HostFunction function(module, machine_of(Target(target)), row_major_variant(module));
     std::vector<TestTensor> inputs{TestTensor(int32, {100}).fill(3)},
         outputs{TestTensor(int32, {7})};
     CHECK(call(function, module, inputs, {}, outputs).status == PIT_OK);
@@ -255,7 +255,7 @@ TEST_CASE("a check that fails leaves its loops at once, and memory is given back
                                           make<Store>(Vars{}, Exprs{}, y, Exprs{number(0)},
                                                       Combiner::Assign, make_int(int32, 1)))});
     const std::string target = tested_targets().back();
-    const emit::JitFunction function(module, machine_of(Target(target)), row_major_variant(module));
+    const emit::HostFunction function(module, machine_of(Target(target)), row_major_variant(module));
     std::vector<TestTensor> inputs{TestTensor(int32, {100})}, outputs{TestTensor(int32, {1})};
     const HostRun run = call(function, module, inputs, {}, outputs);
     CHECK(run.status == PIT_ERROR_DATA);
@@ -276,7 +276,7 @@ TEST_CASE("a memory that cannot be had is reported") {
                                               make_load(h, {at(i)}))}));
   s = make<Allocate>(h, Exprs{make_extent(y, 0) * number(std::int64_t{1} << 50)}, s);
   const Module module = module_of({}, {y}, s);
-  const emit::JitFunction function(module, machine_of(Target()), row_major_variant(module));
+  const emit::HostFunction function(module, machine_of(Target()), row_major_variant(module));
   std::vector<TestTensor> inputs, outputs{TestTensor(int32, {16})};
   CHECK(call(function, module, inputs, {}, outputs).status == PIT_ERROR_MEMORY);
   CHECK(outputs[0].get(0) == 0);
@@ -370,7 +370,7 @@ TEST_CASE("what is sized by memory is empty once the call has failed") {
                                   cast(int32, make_extent(sized, 0) + number(1))))});
   std::vector<TestTensor> inputs{TestTensor(int64, {1}).fill(1e18)},
       outputs{TestTensor(int32, {1})};
-  const emit::JitFunction function(module, machine_of(Target()), variant_for(inputs, outputs));
+  const emit::HostFunction function(module, machine_of(Target()), variant_for(inputs, outputs));
   const HostRun run = call(function, module, inputs, {}, outputs);
   CHECK(run.status != PIT_OK);
   CHECK(outputs[0].get(0) == 1);
