@@ -116,6 +116,8 @@ class Emitter {
   void check_shared_loops(const Job &job) const;
   void check_compact_rank(const PlannedStage &stage) const;
   void choose_parallel(Job &job);
+  void choose_gpu_parallel(Job &job) const;
+  static bool is_innermost_parallel(const Job &job, std::size_t i);
   bool realizes_here(const Job &job, const Dim &dim) const;
   std::vector<Expr> residual_predicates(const PlannedDefinition &def,
                                         const std::vector<Directive> &directives,
@@ -183,25 +185,33 @@ class Emitter {
   std::set<const IndexPlan *> under_way_;  ///< indices that are being built
   void check_computed_before(const IndexPlan &index) const;
   void emit_given_checks(const IndexPlan &index);
-  static ir::Stmt offsets_check(const StoragePtr &offsets, const Expr &groups, const Expr &first,
-                                const Expr &last, const std::string &name);
+  ir::Stmt offsets_check(const StoragePtr &offsets, const Expr &groups, const Expr &first,
+                         const Expr &last, const std::string &name) const;
   void allocate_index(IndexPlan *index);
   Expr candidates_of(const IndexPlan &index);
   static Range domain_of(const IndexPlan &index);
   Expr entries_of(const IndexPlan &index);
   void emit_fits_bound(const IndexPlan &index);
-  bool on_gpu() const { return plan_->target->is_cuda(); }
   ir::Stmt emit_marks(IndexPlan *index);
   ir::Stmt emit_ragged_starts(IndexPlan *index);
+  /// The candidates of a group that are marked together: all, or on a GPU a strip of them.
+  struct MarkStrip {
+    Expr base;                 ///< position of the first; undefined = 0
+    Expr extent, length;       ///< positions, and micro-tiles
+    std::int64_t maximum = 0;  ///< of length; 0 = none
+  };
   using Factor = std::vector<Expr>;  ///< conjuncts that are tested together
+  ir::Stmt emit_marks_of_strip(const IndexPlan &index, const Scope &scope, const Expr &start,
+                               const MarkStrip &strip);
+  std::int64_t candidates_in_strip(const IndexPlan &index) const;
   static std::vector<Factor> factors_of(const IndexPlan &index);
   ir::Stmt emit_factor(const IndexPlan &index, const Factor &tested, const Scope &group_scope,
-                       const Expr &extent, const StoragePtr &marks, const Expr &at,
+                       const MarkStrip &strip, const StoragePtr &marks, const Expr &at,
                        const StoragePtr &partial);
   ir::Stmt emit_factor_by_position(const IndexPlan &index, const std::vector<Expr> &tested,
                                    Scope scope, std::vector<ir::AxisBinding> axes,
-                                   std::vector<VarPtr> order, const Expr &low, const Expr &extent,
-                                   const StoragePtr &marks, const Expr &at,
+                                   std::vector<VarPtr> order, const Expr &low,
+                                   const MarkStrip &strip, const StoragePtr &marks, const Expr &at,
                                    const StoragePtr &partial);
   static void set_axis_value(const IndexPlan &index, const Expr &low, const Expr &position,
                              Scope *scope);
@@ -219,7 +229,7 @@ class Emitter {
   ir::Stmt for_groups(const IndexPlan &index, Scope *scope, Expr *number,
                       const std::function<ir::Stmt()> &body);
   static Expr kept_of(const IndexPlan &index);
-  static ir::Stmt count_kept(const IndexPlan &index);
+  ir::Stmt count_kept(const IndexPlan &index) const;
   void emit_output_indices();
   void emit_room_checks(const IndexPlan &index);
   void emit_shared_range_checks();
@@ -249,6 +259,15 @@ class Emitter {
   IndexRange range_of(const Access &access, const Expr &index) const;
   static bool takes_its_whole_range(const Access &access, const Expr &index);
   static bool free_of(const std::vector<AccessLoop> &loops, const Expr &e);
+
+  // --- loops of a GPU (emit_gpu.cpp) ---
+
+  bool on_gpu() const { return plan_->target->is_cuda(); }
+  ir::Stmt spread(const VarPtr &var, const Expr &extent, ir::ForKind otherwise,
+                  const ir::Stmt &body) const;
+  ir::Stmt spread(const std::vector<std::pair<VarPtr, Expr>> &loops, ir::ForKind outermost,
+                  ir::Stmt body) const;
+  static bool is_work_of_a_thread(const ir::Stmt &body);
 
   // --- the outermost sequence ---
 

@@ -325,18 +325,18 @@ void Emitter::check_index(const Access &access, std::size_t dimension, const std
                                  value >= low && value < high, message, values);
     });
   };
-  Stmt body = inside(0);
-  for (std::size_t i = loops.size(); i-- > 0;) {
+  std::vector<std::pair<VarPtr, Expr>> nest;
+  for (std::size_t i = 0; i < loops.size(); ++i) {
     Scope outer;
     outer.from.assign(scope.from.begin(), scope.from.begin() + static_cast<std::ptrdiff_t>(i));
     outer.to.assign(scope.to.begin(), scope.to.begin() + static_cast<std::ptrdiff_t>(i));
-    body = ir::make<ir::For>(
-        variables[i], constant(0), lower_expr(loops[i].range.extent, outer),
-        i == 0 && loops.size() > 1 ? ir::ForKind::Parallel : ir::ForKind::Serial, body);
+    nest.push_back({variables[i], lower_expr(loops[i].range.extent, outer)});
   }
+  Stmt body =
+      spread(nest, loops.size() > 1 ? ir::ForKind::Parallel : ir::ForKind::Serial, inside(0));
   if (surely.defined()) body = ir::make<ir::If>(!lower_expr(surely, {}), body);
   if (const StoragePtr fine = emit_coarse_check(access, index, loops, low_limit, extent)) {
-    body = ir::make<ir::If>(make_load(fine, {constant(0)}) == make_int(uint8, 0), body);
+    body = ir::make<ir::If>(make_load(fine, {constant(0)}) == make_zero(fine->type), body);
   }
   append(ir::make<ir::Stage>(access.site->name() + ".bounds", ir::StageKind::Check, body));
 }
@@ -391,13 +391,15 @@ StoragePtr Emitter::emit_coarse_check(const Access &access, const Expr &index,
   if (!fewer || !range.bounded() || !of_loops.defined() ||
       range_of(access, of_loops).exact.defined())
     return {};
-  const StoragePtr fine =
-      ir::make_storage(access.site->name() + ".in_range", uint8, 1, Space::Heap);
+  // Threads of a GPU say 0 all at once.
+  const Type type = on_gpu() ? int32 : uint8;
+  const StoragePtr fine = ir::make_storage(access.site->name() + ".in_range", type, 1, Space::Heap);
   append_allocation(fine, {constant(1)});
   auto set = [&](int value) {
-    return ir::make<ir::Store>(std::vector<VarPtr>{}, std::vector<Expr>{}, fine,
-                               std::vector<Expr>{constant(0)}, Combiner::Assign,
-                               make_int(uint8, value));
+    const bool together = on_gpu() && value == 0;
+    return ir::make<ir::Store>(
+        std::vector<VarPtr>{}, std::vector<Expr>{}, fine, std::vector<Expr>{constant(0)},
+        together ? Combiner::Min : Combiner::Assign, make_int(type, value), together);
   };
   // Without its predicates a datum may stand for nothing: loads at data test their index.
   const Scope nowhere = scope;
@@ -410,10 +412,8 @@ StoragePtr Emitter::emit_coarse_check(const Access &access, const Expr &index,
     // A datum near the ends of int64 may wrap at one end of the range.
     return ir::make<ir::If>(!(low >= limit && low < end && high >= limit && high < end), set(0));
   });
-  for (std::size_t i = counters.size(); i-- > 0;) {
-    body = ir::make<ir::For>(counters[i].first, constant(0), lower_expr(counters[i].second, {}),
-                             ir::ForKind::Serial, body);
-  }
+  for (auto &[counter, count] : counters) count = lower_expr(count, {});
+  body = spread(counters, ir::ForKind::Serial, body);
   always_guard_data_ = before;
   append(ir::make<ir::Stage>(access.site->name() + ".bounds", ir::StageKind::Check,
                              ir::make_block({set(1), body})));

@@ -354,7 +354,11 @@ void Emitter::choose_parallel(Job &job) {
   for (Dim &dim : job.nest.dims) {
     if (dim.reduction && dim.kind != ir::ForKind::Unrolled) dim.kind = ir::ForKind::Serial;
   }
-  if (job.stage->level != Level::Root || !job.nest.has_pit) return;
+  if (job.stage->level != Level::Root) return;
+  if (!job.nest.has_pit) {
+    if (on_gpu()) choose_gpu_parallel(job);
+    return;
+  }
   std::vector<Dim> &dims = job.nest.dims;
   for (std::size_t i = 0; i <= static_cast<std::size_t>(job.level); ++i) {
     if (dims[i].kind != ir::ForKind::Serial) return;
@@ -377,8 +381,10 @@ Stmt Emitter::emit_loops(Job &job, std::size_t i) {
   const Dim dim = job.nest.dims[i];
   if (job.nest.has_pit && dim.var == job.nest.pit.tile_var) return emit_pit_tile(job, i);
   Expr extent = lower_expr(dim.extent, job.scope);
-  return ir::make<ir::For>(dim.var, constant(0), extent, dim.kind,
-                           emit_inside(job, static_cast<int>(i)));
+  const Stmt inside = emit_inside(job, static_cast<int>(i));
+  if (on_gpu() && job.level < 0 && is_innermost_parallel(job, i) && is_work_of_a_thread(inside))
+    return spread(dim.var, extent, dim.kind, inside);
+  return ir::make<ir::For>(dim.var, constant(0), extent, dim.kind, inside);
 }
 
 /// The body of loop i (-1: outside all loops): lanes are declared at the innermost loop that has

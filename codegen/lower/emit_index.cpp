@@ -1,4 +1,5 @@
-// Building sparse indices: storages, keys, lists, outputs. Marks are in emit_marks.cpp.
+// Building sparse indices: storages, keys, lists, outputs. Marks are in emit_marks.cpp, lists from
+// outside in emit_given.cpp.
 
 #include <algorithm>
 
@@ -106,155 +107,6 @@ void Emitter::check_computed_before(const IndexPlan &index) const {
   }
 }
 
-/// Lists from outside: offsets ascend from 0, one a group and the end; coordinates lie in the
-/// domain, each once in a group.
-void Emitter::emit_given_checks(const IndexPlan &index) {
-  const StoragePtr &offsets = index.offsets, &coordinates = index.coordinates;
-  const std::string name = "index " + index.name() + ": ";
-  auto check = [](const Expr &condition, const std::string &message, std::vector<Expr> values) {
-    return ir::make<ir::Check>(std::vector<VarPtr>{}, std::vector<Expr>{}, condition, message,
-                               std::move(values));
-  };
-  append(
-      ir::make<ir::Stage>(index.name(), ir::StageKind::Check,
-                          check(make_extent(offsets, 0) == index.groups + constant(1),
-                                name + "input '" + offsets->name +
-                                    "' must have one element more than the {0} groups; it has {1}",
-                                {index.groups, make_extent(offsets, 0)})));
-  append(offsets_check(offsets, index.groups, constant(0), {}, name));
-  append(
-      ir::make<ir::Stage>(index.name(), ir::StageKind::Check,
-                          check(index_load(offsets, index.groups) <= make_extent(coordinates, 0),
-                                name + "input '" + offsets->name + "' ends at {0}, but input '" +
-                                    coordinates->name + "' has {1} elements",
-                                {index_load(offsets, index.groups), make_extent(coordinates, 0)})));
-  // A list is a set. One that ascends is seen to be one by its neighbours; for others every
-  // coordinate remembers behind which entry it was seen last.
-  const StoragePtr state = ir::make_storage(index.name() + ".given", int64, 1, Space::Heap);
-  const StoragePtr seen = ir::make_storage(index.name() + ".seen", int64, 1, Space::Heap);
-  const Expr unsorted = constant(0), smallest = constant(1), largest = constant(2);
-  struct Entry {
-    Expr group, start, number, coordinate;
-  };
-  auto for_entries = [&](const std::function<Stmt(const Entry &)> &body) {
-    const VarPtr g = ir::make_loop_variable("g"), e = ir::make_loop_variable("e");
-    const Expr group = make_variable(g), start = index_load(offsets, group);
-    return ir::make<ir::For>(
-        g, constant(0), index.groups, ir::ForKind::Serial,
-        ir::make<ir::For>(
-            e, start, index_load(offsets, group + constant(1)) - start, ir::ForKind::Serial,
-            body({group, start, make_variable(e), index_load(coordinates, make_variable(e))})));
-  };
-  const std::string holds = name + "input '" + coordinates->name + "' holds {0} ";
-  const Stmt in_domain = for_entries([&](const Entry &e) {
-    Scope scope;  // the domain may differ between groups
-    Expr rest = e.group;
-    for (auto v = index.group.rbegin(); v != index.group.rend(); ++v) {
-      scope.from.push_back(v->var);
-      scope.to.push_back(v->range.min + rest % v->groups * constant(v->micro));
-      rest = rest / v->groups;
-    }
-    const Expr low = lower_expr(index.axis_range.min, scope),
-               end = low + lower_expr(index.axis_range.extent, scope);
-    const Expr previous = index_load(coordinates, max(e.number - constant(1), constant(0)));
-    std::vector<Stmt> stmts{check(e.coordinate >= low && e.coordinate < end,
-                                  holds + "at position {1}; coordinates of " + index.axis->name +
-                                      " are from {2} to {3} - 1",
-                                  {e.coordinate, e.number, low, end}),
-                            set(state, smallest, Combiner::Min, e.coordinate),
-                            set(state, largest, Combiner::Max, e.coordinate),
-                            ir::make<ir::If>(e.number > e.start && e.coordinate <= previous,
-                                             set(state, unsorted, Combiner::Assign, constant(1)))};
-    if (index.micro > 1) {
-      const std::string micro = std::to_string(index.micro);
-      stmts.push_back(check((e.coordinate - low) % constant(index.micro) == constant(0),
-                            holds + "at position {1}; micro-tiles of " + micro + " of " +
-                                index.axis->name + " begin at {2} and every " + micro +
-                                " behind it",
-                            {e.coordinate, e.number, low}));
-    }
-    return ir::make_block(stmts);
-  });
-  append_allocation(state, {constant(3)});
-  append(ir::make<ir::Stage>(
-      index.name(), ir::StageKind::Check,
-      ir::make_block({set(state, unsorted, Combiner::Assign, constant(0)),
-                      set(state, smallest, Combiner::Assign, identity_of(Combiner::Min, int64)),
-                      set(state, largest, Combiner::Assign, identity_of(Combiner::Max, int64)),
-                      in_domain})));
-  const Expr is_unsorted = make_load(state, {unsorted}) != constant(0);
-  Expr low = make_load(state, {smallest});
-  Expr extent = select(is_unsorted, make_load(state, {largest}) - low + constant(1), constant(0));
-  if (on_gpu()) {
-    // Room for the whole domain, which does not depend on what is listed.
-    const Range domain = domain_of(index);
-    low = lower_expr(domain.min, {});
-    extent = max(lower_expr(domain.extent, {}), constant(0));
-  }
-  append_allocation(seen, {extent});
-  const VarPtr c = ir::make_loop_variable("c");
-  const Stmt clear = ir::make<ir::For>(c, constant(0), extent, ir::ForKind::Serial,
-                                       set(seen, make_variable(c), Combiner::Assign, constant(0)));
-  const Stmt once = for_entries([&](const Entry &e) {
-    const Expr before = make_load(seen, {e.coordinate - low});
-    const Stmt remembered = ir::make_block(
-        {check(before <= e.start,
-               holds + "twice in the list of group {1}, at positions {2} and {3}; a list is a set",
-               {e.coordinate, e.group, before - constant(1), e.number}),
-         set(seen, e.coordinate - low, Combiner::Assign, e.number + constant(1))});
-    if (!on_gpu()) return remembered;
-    return ir::make<ir::If>(e.coordinate >= low && e.coordinate < low + extent, remembered);
-  });
-  append(ir::make<ir::Stage>(index.name(), ir::StageKind::Check,
-                             ir::make<ir::If>(is_unsorted, ir::make_block({clear, once}))));
-  if (!index.key.defined()) return;
-  // The caller may list a position that the predicates exclude.
-  const bool before = always_guard_data_;
-  always_guard_data_ = true;
-  const Stmt of_group = for_entries([&](const Entry &e) {
-    Scope scope;
-    const Expr first = lower_expr(index.axis_range.min, {});
-    set_axis_value(index, first, e.coordinate - first, &scope);
-    return with_inner_calls({index.key}, scope, [&] {
-      const Expr key = to_int64(lower_expr(index.key, scope));
-      return check(key == e.group,
-                   holds + "in the list of group {1}, at position {2}, but its key is {3}",
-                   {e.coordinate, e.group, e.number, key});
-    });
-  });
-  always_guard_data_ = before;
-  append(ir::make<ir::Stage>(index.name(), ir::StageKind::Check, of_group));
-}
-
-/// offsets[0] = first, offsets ascend, and end at `last` when it is defined.
-Stmt Emitter::offsets_check(const StoragePtr &offsets, const Expr &groups, const Expr &first,
-                            const Expr &last, const std::string &name) {
-  const VarPtr g = ir::make_loop_variable("g");
-  const std::vector<VarPtr> none;
-  const std::vector<Expr> always;
-  const Expr here = index_load(offsets, make_variable(g)),
-             next = index_load(offsets, make_variable(g) + constant(1));
-  std::vector<Stmt> stmts{
-      ir::make<ir::Check>(
-          none, always, index_load(offsets, constant(0)) == first,
-          name + "input '" + offsets->name + "' starts with {0}; it must start with {1}",
-          std::vector<Expr>{index_load(offsets, constant(0)), first}),
-      ir::make<ir::For>(g, constant(0), groups, ir::ForKind::Serial,
-                        ir::make<ir::Check>(none, always, here <= next,
-                                            name + "input '" + offsets->name +
-                                                "' falls from {0} to {1} at position {2}",
-                                            std::vector<Expr>{here, next, make_variable(g)}))};
-  if (last.defined()) {
-    stmts.push_back(
-        ir::make<ir::Check>(none, always, index_load(offsets, groups) == last,
-                            name + "input '" + offsets->name +
-                                "' ends with {0}; its segments must cover all {1} positions",
-                            std::vector<Expr>{index_load(offsets, groups), last}));
-  }
-  return ir::make<ir::Stage>(offsets->name, ir::StageKind::Check,
-                             ir::make<ir::If>(groups >= constant(0), ir::make_block(stmts)));
-}
-
 void Emitter::allocate_index(IndexPlan *index) {
   const Expr pad = constant(index->node->align - 1);
   if (index->data_dependent_range) {
@@ -265,11 +117,10 @@ void Emitter::allocate_index(IndexPlan *index) {
   if (index->first && !index->data_dependent_range) {
     append_allocation(index->first, {index->groups});
     const VarPtr g = ir::make_loop_variable("g");
-    append(ir::make<ir::Stage>(
-        index->name(), ir::StageKind::Index,
-        ir::make<ir::For>(g, constant(0), index->groups, ir::ForKind::Serial,
-                          set(index->first, make_variable(g), Combiner::Assign,
-                              to_int64(lower_expr(index->axis_range.min, {}))))));
+    append(ir::make<ir::Stage>(index->name(), ir::StageKind::Index,
+                               spread(g, index->groups, ir::ForKind::Serial,
+                                      set(index->first, make_variable(g), Combiner::Assign,
+                                          to_int64(lower_expr(index->axis_range.min, {}))))));
   }
   emit_fits_bound(*index);
   const Expr candidates = index->most_candidates.defined()  ? index->most_candidates
@@ -298,10 +149,10 @@ void Emitter::allocate_index(IndexPlan *index) {
   if (index->marks) append_allocation(index->marks, {candidates});
   if (index->marks && index->mark_stage) {
     const VarPtr j = ir::make_loop_variable("j");
-    append(ir::make<ir::Stage>(index->name(), ir::StageKind::Index,
-                               ir::make<ir::For>(j, constant(0), candidates, ir::ForKind::Serial,
-                                                 set(index->marks, make_variable(j),
-                                                     Combiner::Assign, make_zero(uint8)))));
+    append(ir::make<ir::Stage>(
+        index->name(), ir::StageKind::Index,
+        spread(j, candidates, ir::ForKind::Serial,
+               set(index->marks, make_variable(j), Combiner::Assign, make_zero(uint8)))));
   }
 }
 
@@ -322,8 +173,23 @@ Expr Emitter::kept_of(const IndexPlan &index) {
                     : index_load(index.offsets, index.groups);
 }
 
-Stmt Emitter::count_kept(const IndexPlan &index) {
+Stmt Emitter::count_kept(const IndexPlan &index) const {
   if (!index.kept) return {};
+  if (on_gpu()) {
+    const VarPtr each = ir::make_axis_variable("g");
+    const StoragePtr sum = ir::make_storage(index.name() + ".sum", int64, 0, Space::Tile);
+    const std::vector<Expr> none;
+    return ir::make<ir::Allocate>(
+        sum, none,
+        ir::make_block(
+            {ir::make<ir::Store>(std::vector<VarPtr>{}, none, sum, none, Combiner::Assign,
+                                 constant(0)),
+             ir::make<ir::Axes>(
+                 std::vector<ir::AxisBinding>{{each, index.groups, 0}},
+                 ir::make<ir::Store>(std::vector<VarPtr>{each}, none, sum, none, Combiner::Sum,
+                                     index_load(index.counts, make_variable(each)))),
+             set(index.kept, constant(0), Combiner::Assign, make_load(sum, none))}));
+  }
   const VarPtr g = ir::make_loop_variable("g");
   return ir::make_block({set(index.kept, constant(0), Combiner::Assign, constant(0)),
                          ir::make<ir::For>(g, constant(0), index.groups, ir::ForKind::Serial,
@@ -347,6 +213,10 @@ Stmt Emitter::for_groups(const IndexPlan &index, Scope *scope, Expr *number,
   if (!number->defined()) *number = constant(0);
   Stmt result = body();
   for (std::size_t i = loops.size(); i-- > 0;) {
+    if (on_gpu() && i + 1 == loops.size() && is_work_of_a_thread(result)) {
+      result = spread(loops[i], index.group[i].groups, ir::ForKind::Parallel, result);
+      continue;
+    }
     result = ir::make<ir::For>(loops[i], constant(0), index.group[i].groups, ir::ForKind::Parallel,
                                result);
   }
@@ -374,7 +244,7 @@ Stmt Emitter::emit_ragged_starts(IndexPlan *index) {
 /// the axis may be what says that the key is a group: a key that is none counts only where they let
 /// an iteration through, and without them loads at data test their index.
 Stmt Emitter::emit_keys(IndexPlan *index, const StoragePtr &keys) {
-  constexpr std::int64_t kStrip = 4096;
+  const std::int64_t kStrip = on_gpu() ? 256 : 4096;
   const VarPtr strip = ir::make_loop_variable("strip"), lane = ir::make_loop_variable("p");
   const Expr position = make_variable(strip) * constant(kStrip) + make_variable(lane);
   Scope scope;
@@ -407,7 +277,7 @@ Stmt Emitter::emit_keys(IndexPlan *index, const StoragePtr &keys) {
   const Stmt lanes = ir::make<ir::For>(
       lane, constant(0),
       min(constant(kStrip), index->length - make_variable(strip) * constant(kStrip)),
-      ir::ForKind::Serial, inside);
+      on_gpu() ? ir::ForKind::GpuThread : ir::ForKind::Serial, inside);
   return ir::make<ir::For>(strip, constant(0),
                            (index->length + constant(kStrip - 1)) / constant(kStrip),
                            ir::ForKind::Parallel, lanes);
@@ -473,28 +343,56 @@ Stmt Emitter::emit_values(IndexPlan *index) {
               " at one group variable and the axis, and the axis' micro extent must be 1",
           index->node->where);
     }
-    const VarPtr entry = ir::make_axis_variable("entry"), lane = ir::make_axis_variable("lane");
-    const Expr first = index_load(index->offsets, number), e = first + make_variable(entry);
-    std::vector<ir::AxisBinding> axes;
     std::int64_t micro = 1;
+    Expr rows = constant(1);
     if (!index->group.empty()) {
       const GroupVar &g = index->group[0];
       micro = g.micro;
-      axes.push_back(
-          {lane, min(constant(micro), g.range.min + g.range.extent - scope.to[0]), micro});
-      scope.to[0] = scope.to[0] + make_variable(lane);
-    } else {
-      axes.push_back({lane, constant(1), 1});
+      rows = min(constant(micro), g.range.min + g.range.extent - scope.to[0]);
     }
-    axes.push_back({entry, index_load(index->counts, number), 0});
-    scope.axes = axes;
-    scope.from.push_back(index->axis);
-    scope.to.push_back(index_load(index->coordinates, e));
-    const Expr value = lower_expr(access, scope);
-    return ir::make<ir::Axes>(
-        axes,
-        ir::make<ir::Store>(std::vector<VarPtr>{lane, entry}, std::vector<Expr>{}, index->values,
-                            std::vector<Expr>{e, make_variable(lane)}, Combiner::Assign, value));
+    const Expr first = index_load(index->offsets, number),
+               count = index_load(index->counts, number);
+    auto pack = [&](const Expr &from, const Expr &entries, std::int64_t most) {
+      const VarPtr entry = ir::make_axis_variable("entry"), lane = ir::make_axis_variable("lane");
+      Scope inside = scope;
+      inside.axes = {{lane, rows, micro}, {entry, entries, most}};
+      if (!index->group.empty()) inside.to[0] = inside.to[0] + make_variable(lane);
+      const Expr e = from + make_variable(entry);
+      inside.from.push_back(index->axis);
+      inside.to.push_back(index_load(index->coordinates, e));
+      const Expr value = lower_expr(access, inside);
+      auto copy = [&](const std::vector<VarPtr> &axes, const StoragePtr &to, const Expr &row,
+                      const Expr &copied) {
+        return ir::make<ir::Store>(axes, std::vector<Expr>{}, to,
+                                   std::vector<Expr>{row, make_variable(lane)}, Combiner::Assign,
+                                   copied);
+      };
+      if (most == 0)
+        return ir::make<ir::Axes>(inside.axes, copy({lane, entry}, index->values, e, value));
+      // Through a tile, so that both sides are whole lines of memory.
+      const StoragePtr tile =
+          ir::make_storage(index->values->name + ".tile", index->values->type, 2, Space::Tile);
+      return ir::make<ir::Allocate>(
+          tile, std::vector<Expr>{constant(most), constant(micro)},
+          ir::make<ir::Axes>(inside.axes,
+                             ir::make_block({copy({lane, entry}, tile, make_variable(entry), value),
+                                             copy({entry, lane}, index->values, e,
+                                                  make_load(tile, {make_variable(entry),
+                                                                   make_variable(lane)}))})));
+    };
+    if (!on_gpu()) return pack(first, count, 0);
+    constexpr std::int64_t kTileBytes = 32768;
+    const std::int64_t most =
+        std::clamp<std::int64_t>(kTileBytes / (micro * operand->type.bytes()), 16, 256);
+    const VarPtr strip = ir::make_loop_variable("strip");
+    const Expr begin = make_variable(strip) * constant(most);
+    const Stmt body =
+        pack(first + begin, max(min(constant(most), count - begin), constant(0)), most);
+    // The host counts blocks for the longest list there may be.
+    const bool ragged = index->data_dependent_range;
+    const Expr longest = ragged ? count : index->length;
+    return ir::make<ir::For>(strip, constant(0), (longest + constant(most - 1)) / constant(most),
+                             ragged ? ir::ForKind::Serial : ir::ForKind::Parallel, body);
   });
 }
 
@@ -595,9 +493,11 @@ void Emitter::emit_output_indices() {
     const Expr total = index_load(index->offsets, index->groups), kept = kept_of(*index);
     const VarPtr g = ir::make_loop_variable("g"), e = ir::make_loop_variable("e");
     auto copy = [&](const VarPtr &v, const Expr &n, const StoragePtr &to, const StoragePtr &from) {
-      return ir::make<ir::For>(v, constant(0), n, ir::ForKind::Serial,
-                               set(to, make_variable(v), Combiner::Assign,
-                                   cast(int32, make_load(from, {make_variable(v)}))));
+      const Stmt one = set(to, make_variable(v), Combiner::Assign,
+                           cast(int32, make_load(from, {make_variable(v)})));
+      if (!on_gpu() || !reads_data(n)) return spread(v, n, ir::ForKind::Serial, one);
+      return spread(v, entries_of(*index), ir::ForKind::Serial,
+                    ir::make<ir::If>(make_variable(v) < n, one));
     };
     append(ir::make<ir::Stage>(
         index->name(), ir::StageKind::Index,
@@ -632,15 +532,15 @@ Stmt Emitter::count_passing(const IndexPlan &index, const StoragePtr &passing) {
       add_variable(index.axis_parts[i], index.axis_part_ranges[i]);
   for (const ReductionDim &dim : index.covered) add_variable(dim.var, {dim.min, dim.extent});
   std::function<Stmt(std::size_t)> tested = [&](std::size_t i) -> Stmt {
-    if (i == index.predicates.size()) return set(passing, constant(0), Combiner::Sum, constant(1));
+    if (i == index.predicates.size())
+      return ir::make<ir::Store>(std::vector<VarPtr>{}, std::vector<Expr>{}, passing,
+                                 std::vector<Expr>{constant(0)}, Combiner::Sum, constant(1),
+                                 on_gpu());
     return with_inner_calls({index.predicates[i]}, scope, [&] {
       return ir::make<ir::If>(lower_expr(index.predicates[i], scope), tested(i + 1));
     });
   };
-  Stmt body = tested(0);
-  for (auto it = loops.rbegin(); it != loops.rend(); ++it) {
-    body = ir::make<ir::For>(it->first, constant(0), it->second, ir::ForKind::Serial, body);
-  }
+  const Stmt body = spread(loops, ir::ForKind::Serial, tested(0));
   return ir::make_block({set(passing, constant(0), Combiner::Assign, constant(0)), body});
 }
 

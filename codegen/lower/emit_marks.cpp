@@ -20,11 +20,8 @@ Expr constant(std::int64_t c) { return make_int(int64, c); }
 }  // namespace
 
 /// marks[g][j] bit 0: some iteration of micro-tile j passes. The operand is read once: rows
-/// outside, positions inside. A conjunction is marked factor by factor and the marks intersected,
-/// so that a factor only costs what it reads. Where the lists are seen, conjuncts that vary with
-/// one and the same variable inside a micro-tile are one factor: it must be one iteration that
-/// passes both. Elsewhere a tile that no iteration passes is only time, and mostly less than the
-/// exact test.
+/// outside, positions inside. On a GPU the candidates of a group are cut into strips, so that there
+/// are blocks enough and marks are made in a tile.
 Stmt Emitter::emit_marks(IndexPlan *index) {
   Scope scope;
   Expr number;
@@ -35,64 +32,114 @@ Stmt Emitter::emit_marks(IndexPlan *index) {
     const Expr length = index->data_dependent_range
                             ? (extent + constant(index->micro - 1)) / constant(index->micro)
                             : index->length;
-    auto whole = [&](const StoragePtr &storage, const Expr &at,
-                     const std::function<Expr(const Expr &)> &value) {
-      const VarPtr j = ir::make_axis_variable("j");
-      return ir::make<ir::Axes>(
-          std::vector<ir::AxisBinding>{{j, length, 0}},
-          ir::make<ir::Store>(std::vector<VarPtr>{j}, std::vector<Expr>{}, storage,
-                              std::vector<Expr>{at + make_variable(j)}, Combiner::Assign,
-                              value(make_variable(j))));
-    };
-    if (index->predicates.empty()) {
-      const Expr micro = constant(index->micro);
-      return whole(index->marks, start, [&](const Expr &j) {
-        const Expr listed = index->full ? select((j + constant(1)) * micro > extent,
-                                                 make_int(uint8, 3), make_int(uint8, 1))
-                                        : make_int(uint8, 1);
-        return index->length_is_bound ? select(j * micro < extent, listed, make_int(uint8, 0))
-                                      : listed;
-      });
-    }
-    std::vector<Stmt> stmts;
-    // The first factor marks in place, the others beside and are intersected. Where full
-    // micro-tiles are to be known, iterations that fail are marked too, with those that would lie
-    // past the domain.
-    StoragePtr beside, partial;
-    if (index->full) {
-      partial = ir::make_storage(index->name() + ".partial", uint8, 1, Space::Heap);
-      const Expr micro = constant(index->micro);
-      stmts.push_back(whole(partial, constant(0), [&](const Expr &j) {
-        return index->micro == 1 ? make_int(uint8, 0)
-                                 : select((j + constant(1)) * micro > extent, make_int(uint8, 1),
-                                          make_int(uint8, 0));
-      }));
-    }
-    const std::vector<Factor> factors = factors_of(*index);
-    for (std::size_t f = 0; f < factors.size(); ++f) {
-      if (f == 1) beside = ir::make_storage(index->name() + ".factor", uint8, 1, Space::Heap);
-      const StoragePtr &target = f == 0 ? index->marks : beside;
-      const Expr at = f == 0 ? start : constant(0);
-      stmts.push_back(whole(target, at, [](const Expr &) { return make_int(uint8, 0); }));
-      stmts.push_back(emit_factor(*index, factors[f], scope, extent, target, at,
-                                  index->full_means_all_pass ? partial : StoragePtr()));
-      if (f > 0) {
-        stmts.push_back(whole(index->marks, start, [&](const Expr &j) {
-          return make_load(index->marks, {start + j}) & make_load(beside, {j});
-        }));
-      }
-    }
-    if (partial) {
-      stmts.push_back(whole(index->marks, start, [&](const Expr &j) {
-        return make_load(index->marks, {start + j}) |
-               select(make_load(partial, {j}) != make_int(uint8, 0), make_int(uint8, 2),
-                      make_int(uint8, 0));
-      }));
-    }
-    Stmt result = ir::make_block(stmts);
-    if (partial) result = ir::make<ir::Allocate>(partial, std::vector<Expr>{length}, result);
-    return beside ? ir::make<ir::Allocate>(beside, std::vector<Expr>{length}, result) : result;
+    if (!on_gpu()) return emit_marks_of_strip(*index, scope, start, {{}, extent, length, 0});
+    const std::int64_t candidates = candidates_in_strip(*index);
+    const VarPtr strip = ir::make_loop_variable("strip");
+    const Expr first = make_variable(strip) * constant(candidates),
+               base = first * constant(index->micro);
+    const Stmt body = emit_marks_of_strip(
+        *index, scope, start + first,
+        {base, max(min(constant(candidates * index->micro), extent - base), constant(0)),
+         min(constant(candidates), length - first), candidates});
+    // The host counts blocks, so strips of groups that differ are gone through by their block.
+    return ir::make<ir::For>(
+        strip, constant(0), (length + constant(candidates - 1)) / constant(candidates),
+        index->data_dependent_range ? ir::ForKind::Serial : ir::ForKind::Parallel, body);
   });
+}
+
+/// A strip is a few hundred positions long, whole lines of memory, and has some ten thousand
+/// iterations to test.
+std::int64_t Emitter::candidates_in_strip(const IndexPlan &index) const {
+  constexpr std::int64_t kIterations = 32768, kShortest = 256, kLongest = 4096;
+  std::int64_t rows = 1, step = index.micro;
+  auto times = [&](std::int64_t n) { rows = std::min(rows * n, kIterations); };
+  for (const GroupVar &g : index.group) {
+    std::int64_t blocks = 1;  // that the predicates tell apart
+    for (const Expr &p : index.predicates)
+      blocks = std::max(blocks, g.micro / common_divisor({p}, g.var, g.micro));
+    times(blocks);
+  }
+  for (const ReductionDim &dim : index.covered) {
+    std::int64_t c = 0;
+    if (is_const_int(dim.extent, &c) && c > 0) times(c);
+  }
+  if (index.axis_parts.size() > 1) step = 1;
+  for (const Expr &p : index.predicates)
+    step = std::gcd(step, common_divisor({p}, index.axis, index.micro));
+  const std::int64_t positions = std::clamp(kIterations / rows, kShortest, kLongest);
+  return std::max<std::int64_t>(positions / (index.micro / step), 1);
+}
+
+/// Marks from `start` on. A conjunction is marked factor by factor and the marks intersected, so
+/// that a factor only costs what it reads. Where the lists are seen, conjuncts that vary with one
+/// and the same variable inside a micro-tile are one factor: it must be one iteration that passes
+/// both. Elsewhere a tile that no iteration passes is only time, and mostly less than the exact
+/// test.
+Stmt Emitter::emit_marks_of_strip(const IndexPlan &index, const Scope &scope, const Expr &start,
+                                  const MarkStrip &strip) {
+  const Expr micro = constant(index.micro), none = make_int(uint8, 0);
+  const Space space = on_gpu() ? Space::Tile : Space::Heap;
+  auto storage = [&](const char *what) {
+    return ir::make_storage(index.name() + what, uint8, 1, space);
+  };
+  auto whole = [&](const StoragePtr &to, const Expr &at,
+                   const std::function<Expr(const Expr &)> &value) {
+    const VarPtr j = ir::make_axis_variable("j");
+    return ir::make<ir::Axes>(std::vector<ir::AxisBinding>{{j, strip.length, strip.maximum}},
+                              ir::make<ir::Store>(std::vector<VarPtr>{j}, std::vector<Expr>{}, to,
+                                                  std::vector<Expr>{at + make_variable(j)},
+                                                  Combiner::Assign, value(make_variable(j))));
+  };
+  if (index.predicates.empty()) {
+    return whole(index.marks, start, [&](const Expr &j) {
+      const Expr listed = index.full ? select((j + constant(1)) * micro > strip.extent,
+                                              make_int(uint8, 3), make_int(uint8, 1))
+                                     : make_int(uint8, 1);
+      return index.length_is_bound ? select(j * micro < strip.extent, listed, none) : listed;
+    });
+  }
+  std::vector<Stmt> stmts;
+  // The first factor marks in place (on a GPU in a tile), the others beside and are intersected.
+  // Where full micro-tiles are to be known, iterations that fail are marked too, with those that
+  // would lie past the domain.
+  const StoragePtr marks = on_gpu() ? storage(".mark") : index.marks;
+  const Expr first = on_gpu() ? constant(0) : start;
+  StoragePtr beside, partial;
+  if (index.full) {
+    partial = storage(".partial");
+    stmts.push_back(whole(partial, constant(0), [&](const Expr &j) {
+      return index.micro == 1
+                 ? none
+                 : select((j + constant(1)) * micro > strip.extent, make_int(uint8, 1), none);
+    }));
+  }
+  const std::vector<Factor> factors = factors_of(index);
+  for (std::size_t f = 0; f < factors.size(); ++f) {
+    if (f == 1) beside = storage(".factor");
+    const StoragePtr &target = f == 0 ? marks : beside;
+    const Expr at = f == 0 ? first : constant(0);
+    stmts.push_back(whole(target, at, [&](const Expr &) { return none; }));
+    stmts.push_back(emit_factor(index, factors[f], scope, strip, target, at,
+                                index.full_means_all_pass ? partial : StoragePtr()));
+    if (f > 0) {
+      stmts.push_back(whole(marks, first, [&](const Expr &j) {
+        return make_load(marks, {first + j}) & make_load(beside, {j});
+      }));
+    }
+  }
+  if (partial || on_gpu()) {
+    stmts.push_back(whole(index.marks, start, [&](const Expr &j) {
+      const Expr mark = make_load(marks, {first + j});
+      if (!partial) return mark;
+      return mark | select(make_load(partial, {j}) != none, make_int(uint8, 2), none);
+    }));
+  }
+  Stmt result = ir::make_block(stmts);
+  const std::vector<Expr> room{on_gpu() ? constant(strip.maximum) : strip.length};
+  if (partial) result = ir::make<ir::Allocate>(partial, room, result);
+  if (on_gpu()) result = ir::make<ir::Allocate>(marks, room, result);
+  return beside ? ir::make<ir::Allocate>(beside, room, result) : result;
 }
 
 /// The conjuncts of an index, in order; with those together that share a variable of the micro-tile
@@ -163,8 +210,9 @@ std::vector<Emitter::Factor> Emitter::factors_of(const IndexPlan &index) {
 /// marks[at + j] |= the factor, over the iterations of all micro-tiles j of one group that it tells
 /// apart.
 Stmt Emitter::emit_factor(const IndexPlan &index, const Factor &tested, const Scope &group_scope,
-                          const Expr &extent, const StoragePtr &marks, const Expr &at,
+                          const MarkStrip &strip, const StoragePtr &marks, const Expr &at,
                           const StoragePtr &partial) {
+  const Expr &extent = strip.extent;
   Scope scope = group_scope;
   std::vector<ir::AxisBinding> axes;
   std::vector<VarPtr> order;
@@ -204,12 +252,13 @@ Stmt Emitter::emit_factor(const IndexPlan &index, const Factor &tested, const Sc
   }
   const Expr low = lower_expr(index.axis_range.min, scope);
   const Expr j =
-      add_axis(index.axis->name, (extent + constant(index.micro - 1)) / constant(index.micro), 0);
+      add_axis(index.axis->name, (extent + constant(index.micro - 1)) / constant(index.micro),
+               strip.maximum);
   Expr axis = j;
   const std::int64_t step =
       index.micro > 1 && index.axis_parts.size() == 1 ? step_of(index.axis, index.micro) : 1;
   if (index.micro > 1 && step == 1) {
-    return emit_factor_by_position(index, tested, scope, axes, order, low, extent, marks, at,
+    return emit_factor_by_position(index, tested, scope, axes, order, low, strip, marks, at,
                                    partial);
   }
   if (index.micro > 1) {
@@ -218,7 +267,7 @@ Stmt Emitter::emit_factor(const IndexPlan &index, const Factor &tested, const Sc
     axis = j * constant(index.micro) + lane * constant(step);
     tails.push_back(axis < extent);
   }
-  set_axis_value(index, low, axis, &scope);
+  set_axis_value(index, low, strip.base.defined() ? strip.base + axis : axis, &scope);
   scope.axes = axes;
   scope.in_tile = true;
   const Stmt marked = with_inner_calls(tested, scope, [&] {
@@ -243,13 +292,15 @@ Stmt Emitter::emit_factor(const IndexPlan &index, const Factor &tested, const Sc
 Stmt Emitter::emit_factor_by_position(const IndexPlan &index, const std::vector<Expr> &tested,
                                       Scope scope, std::vector<ir::AxisBinding> axes,
                                       std::vector<VarPtr> order, const Expr &low,
-                                      const Expr &extent, const StoragePtr &marks, const Expr &at,
-                                      const StoragePtr &partial) {
+                                      const MarkStrip &strip, const StoragePtr &marks,
+                                      const Expr &at, const StoragePtr &partial) {
+  const Expr &extent = strip.extent;
   // The axis over micro-tiles that was made last is replaced by one over positions.
-  axes.back() = {ir::make_axis_variable(index.axis->name), extent, 0};
+  const std::int64_t most = strip.maximum * index.micro;
+  axes.back() = {ir::make_axis_variable(index.axis->name), extent, most};
   order.back() = axes.back().var;
   const Expr p = make_variable(order.back());
-  set_axis_value(index, low, p, &scope);
+  set_axis_value(index, low, strip.base.defined() ? strip.base + p : p, &scope);
   scope.axes = axes;
   scope.in_tile = true;
   const Expr one = make_int(uint8, 1), zero = make_int(uint8, 0), micro = constant(index.micro);
@@ -262,20 +313,21 @@ Stmt Emitter::emit_factor_by_position(const IndexPlan &index, const std::vector<
   };
   auto clear = [&](const StoragePtr &to) {
     const VarPtr q = ir::make_axis_variable("p");
-    return ir::make<ir::Axes>(std::vector<ir::AxisBinding>{{q, tiles * micro, 0}},
+    return ir::make<ir::Axes>(std::vector<ir::AxisBinding>{{q, tiles * micro, most}},
                               over({q}, to, make_variable(q), Combiner::Assign, zero, none));
   };
   auto gather = [&](const StoragePtr &from, const StoragePtr &to, const Expr &start) {
     const VarPtr j = ir::make_axis_variable("j"), lane = ir::make_axis_variable("lane");
     const Expr position = make_variable(j) * micro + make_variable(lane);
     return ir::make<ir::Axes>(
-        std::vector<ir::AxisBinding>{{j, tiles, 0}, {lane, micro, index.micro}},
+        std::vector<ir::AxisBinding>{{j, tiles, strip.maximum}, {lane, micro, index.micro}},
         over({j, lane}, to, start + make_variable(j), Combiner::Max, make_load(from, {position}),
              none));
   };
-  const StoragePtr passes = ir::make_storage(index.name() + ".passes", uint8, 1, Space::Heap);
+  const Space space = on_gpu() ? Space::Tile : Space::Heap;
+  const StoragePtr passes = ir::make_storage(index.name() + ".passes", uint8, 1, space);
   const StoragePtr fails =
-      partial ? ir::make_storage(index.name() + ".fails", uint8, 1, Space::Heap) : StoragePtr();
+      partial ? ir::make_storage(index.name() + ".fails", uint8, 1, space) : StoragePtr();
   std::vector<Stmt> stmts{clear(passes)};
   if (fails) stmts.push_back(clear(fails));
   stmts.push_back(ir::make<ir::Axes>(
@@ -293,8 +345,9 @@ Stmt Emitter::emit_factor_by_position(const IndexPlan &index, const std::vector<
   stmts.push_back(gather(passes, marks, at));
   if (fails) stmts.push_back(gather(fails, partial, constant(0)));
   Stmt result = ir::make_block(stmts);
-  if (fails) result = ir::make<ir::Allocate>(fails, std::vector<Expr>{tiles * micro}, result);
-  return ir::make<ir::Allocate>(passes, std::vector<Expr>{tiles * micro}, result);
+  const std::vector<Expr> room{on_gpu() ? constant(most) : tiles * micro};
+  if (fails) result = ir::make<ir::Allocate>(fails, room, result);
+  return ir::make<ir::Allocate>(passes, room, result);
 }
 
 /// The variables of the axis in terms of `position`, which counts from 0.

@@ -1,0 +1,118 @@
+// Loops of a GPU: iterations that do not depend on each other are spread over blocks and threads.
+//
+// What the schedule says stands. Where it says nothing a loop that may run in any order is
+// Parallel, so that a definition without directives does not run on one thread.
+
+#include <algorithm>
+
+#include "codegen/ir/mutator.h"
+#include "dsl/analysis/races.h"
+#include "emit.h"
+#include "interval.h"
+#include "job.h"
+
+namespace pit::lower {
+
+using ir::Stmt;
+
+namespace {
+
+/// Iterations of a loop that one block shares out among its threads.
+constexpr std::int64_t kThreadStrip = 256;
+/// Tile statements of so few iterations are one thread's work.
+constexpr std::int64_t kThreadTile = 64;
+
+Expr constant(std::int64_t c) { return make_int(int64, c); }
+
+}  // namespace
+
+/// for var < extent: body, whose iterations do not depend on each other. On a GPU each is a
+/// thread's, strips of them a block's; elsewhere the loop is `otherwise`. An extent that is data
+/// cannot be cut into blocks, which the host counts: its threads are those of one block.
+Stmt Emitter::spread(const VarPtr &var, const Expr &extent, ir::ForKind otherwise,
+                     const Stmt &body) const {
+  if (!on_gpu()) return ir::make<ir::For>(var, constant(0), extent, otherwise, body);
+  std::int64_t c = 0;
+  if (reads_data(extent) || (is_const_int(extent, &c) && c <= kThreadStrip))
+    return ir::make<ir::For>(var, constant(0), extent, ir::ForKind::GpuThread, body);
+  const VarPtr strip = ir::make_loop_variable(var->name + ".strip");
+  const Expr first = make_variable(strip) * constant(kThreadStrip);
+  const Stmt threads = ir::make<ir::For>(var, first, min(constant(kThreadStrip), extent - first),
+                                         ir::ForKind::GpuThread, body);
+  return ir::make<ir::For>(strip, constant(0),
+                           (extent + constant(kThreadStrip - 1)) / constant(kThreadStrip),
+                           ir::ForKind::Parallel, threads);
+}
+
+/// A nest of such loops with their extents, outermost first; elsewhere than on a GPU the outermost
+/// is `outermost` and the others are serial.
+Stmt Emitter::spread(const std::vector<std::pair<VarPtr, Expr>> &loops, ir::ForKind outermost,
+                     Stmt body) const {
+  std::size_t blocks = 0;  // loops that the host can count
+  while (blocks < loops.size() && !reads_data(loops[blocks].second)) ++blocks;
+  for (std::size_t i = loops.size(); i-- > 0;) {
+    const auto &[var, extent] = loops[i];
+    if (!on_gpu()) {
+      body = ir::make<ir::For>(var, constant(0), extent, i == 0 ? outermost : ir::ForKind::Serial,
+                               body);
+    } else if (i + 1 == loops.size() && i <= blocks) {
+      body = spread(var, extent, outermost, body);
+    } else if (i + 1 == loops.size()) {
+      body = ir::make<ir::For>(var, constant(0), extent, ir::ForKind::GpuThread, body);
+    } else {
+      body = ir::make<ir::For>(var, constant(0), extent,
+                               i < blocks ? ir::ForKind::Parallel : ir::ForKind::Serial, body);
+    }
+  }
+  return body;
+}
+
+/// Whether what is inside of a loop is little enough for one thread: no loops, and no tile
+/// statement that is large or of unknown size.
+bool Emitter::is_work_of_a_thread(const Stmt &body) {
+  bool little = true;
+  ir::walk_statements(body, [&](const Stmt &s) {
+    if (const auto *axes = s.as<ir::Axes>()) {
+      std::int64_t size = 1;
+      for (const ir::AxisBinding &axis : axes->axes) size *= axis.maximum;
+      little &= size > 0 && size <= kThreadTile;
+    }
+    return little;
+  });
+  return little;
+}
+
+/// Loops over pure Vars of a stage at root whose iterations touch elements of their own.
+void Emitter::choose_gpu_parallel(Job &job) const {
+  std::vector<Dim> &dims = job.nest.dims;
+  for (std::size_t i = 0; i < job.loops; ++i) {
+    if (dims[i].kind != ir::ForKind::Serial && dims[i].kind != ir::ForKind::Unrolled) return;
+  }
+  const auto &args = job.stage->func->args;
+  const bool pure = job.def->number == 0;
+  const std::vector<VarPtr> determined = pure ? args : determined_variables(*job.def->source);
+  const SelfReads self = self_reads(*job.stage->func, job.def->number);
+  auto independent = [&](const VarPtr &v) {
+    auto in = [&](const std::vector<VarPtr> &list) {
+      return std::find(list.begin(), list.end(), v) != list.end();
+    };
+    return in(args) && in(determined) && (pure || !self.read.defined() || in(self.apart));
+  };
+  for (std::size_t i = 0; i < job.loops; ++i) {
+    bool all = !dims[i].reduction && dims[i].kind == ir::ForKind::Serial;
+    for (std::size_t k = 0; k < job.nest.from.size() && all; ++k) {
+      if (uses(job.nest.to[k], dims[i].var)) all = independent(job.nest.from[k]);
+    }
+    if (all) dims[i].kind = ir::ForKind::Parallel;
+  }
+}
+
+bool Emitter::is_innermost_parallel(const Job &job, std::size_t i) {
+  const std::vector<Dim> &dims = job.nest.dims;
+  for (std::size_t k = i + 1; k < job.loops; ++k) {
+    if (dims[k].kind != ir::ForKind::Serial && dims[k].kind != ir::ForKind::Unrolled) return false;
+  }
+  return dims[i].kind == ir::ForKind::Parallel;
+}
+
+}  // namespace pit::lower
