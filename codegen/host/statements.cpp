@@ -26,7 +26,8 @@ void Generator::emit(const ir::Stmt &s) {
       const auto *node = s.as<ir::If>();
       Body else_body;
       if (node->else_body.defined()) else_body = [this, node] { emit(node->else_body); };
-      return when(value(node->condition), [&] { emit(node->then_body); }, else_body);
+      return when(
+          value(node->condition), [&] { emit(node->then_body); }, else_body);
     }
     case ir::StmtKind::For:
       return emit(*s.as<ir::For>());
@@ -51,6 +52,16 @@ void Generator::emit(const ir::Stmt &s) {
     case ir::StmtKind::Launch:
       throw InternalError("a kernel for a GPU reached the host back end: " +
                           s.as<ir::Launch>()->name);
+    case ir::StmtKind::Barriers:
+    case ir::StmtKind::Arrive:
+    case ir::StmtKind::Wait:
+    case ir::StmtKind::Copy:
+    case ir::StmtKind::Commit:
+    case ir::StmtKind::Drain:
+    case ir::StmtKind::Sync:
+    case ir::StmtKind::Fence:
+    case ir::StmtKind::Roles:
+      throw InternalError("a statement of the staged level reached the host back end");
   }
 }
 
