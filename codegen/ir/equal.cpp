@@ -4,6 +4,8 @@
 #include <cmath>
 #include <unordered_map>
 
+#include "staged.h"
+
 namespace pit::ir {
 namespace {
 
@@ -129,7 +131,7 @@ class Matcher {
     return same(a.var, b.var) && same_number(a.extent, b.extent) && a.maximum == b.maximum;
   }
   bool same(const TileOperand &a, const TileOperand &b) {
-    return same(a.tile, b.tile) && all(a.axes, b.axes);
+    return same(a.tile, b.tile) && all(a.axes, b.axes) && same_number(a.slot, b.slot);
   }
 
   bool same(const Block &a, const Block &b) { return all(a.stmts, b.stmts); }
@@ -146,7 +148,8 @@ class Matcher {
            same(a.else_body, b.else_body);
   }
   bool same(const Allocate &a, const Allocate &b) {
-    return same(a.storage, b.storage) && all_numbers(a.extents, b.extents) && same(a.body, b.body);
+    return same(a.storage, b.storage) && all_numbers(a.extents, b.extents) &&
+           a.placement == b.placement && same(a.body, b.body);
   }
   bool same(const Store &a, const Store &b) {
     return all(a.axes, b.axes) && all(a.guards, b.guards) && same(a.storage, b.storage) &&
@@ -156,7 +159,7 @@ class Matcher {
   bool same(const Mma &a, const Mma &b) {
     return all(a.batch, b.batch) && all(a.m, b.m) && all(a.n, b.n) && all(a.k, b.k) &&
            same(a.accumulator, b.accumulator) && same(a.a, b.a) && same(a.b, b.b) &&
-           a.atom == b.atom;
+           a.atom == b.atom && a.asynchronous == b.asynchronous;
   }
   bool same(const Check &a, const Check &b) {
     return all(a.axes, b.axes) && all(a.guards, b.guards) && same(a.condition, b.condition) &&
@@ -188,8 +191,43 @@ class Matcher {
   }
   bool same(const Launch &a, const Launch &b) {
     return a.name == b.name && all(a.grid, b.grid) && a.threads == b.threads &&
+           same(a.cluster, b.cluster) && same(a.body, b.body);
+  }
+
+  bool same(const BarrierPtr &a, const BarrierPtr &b) {
+    if (!a || !b) return !a && !b;
+    return a->slots == b->slots && a->arrivals == b->arrivals && paired(a.get(), b.get());
+  }
+  bool same(const BarrierSlot &a, const BarrierSlot &b) {
+    return same(a.barrier, b.barrier) && same_number(a.slot, b.slot);
+  }
+  bool same(const Barriers &a, const Barriers &b) {
+    return same(a.barrier, b.barrier) && same(a.body, b.body);
+  }
+  bool same(const Arrive &a, const Arrive &b) {
+    return same(a.at, b.at) && a.each == b.each && a.after_copies == b.after_copies &&
+           same_number(a.bytes, b.bytes) && a.cluster == b.cluster;
+  }
+  bool same(const Wait &a, const Wait &b) {
+    return same(a.at, b.at) && same_number(a.parity, b.parity);
+  }
+  bool same(const Copy &a, const Copy &b) {
+    return a.engine == b.engine && all(a.axes, b.axes) && all(a.guards, b.guards) &&
+           same(a.storage, b.storage) && all_numbers(a.indices, b.indices) &&
+           same(a.value, b.value) && a.bytes == b.bytes && same(a.completes, b.completes) &&
+           a.multicast == b.multicast;
+  }
+  bool same(const Commit &a, const Commit &b) { return a.engine == b.engine; }
+  bool same(const Drain &a, const Drain &b) {
+    return a.engine == b.engine && a.pending == b.pending;
+  }
+  bool same(const Sync &a, const Sync &b) { return a.cluster == b.cluster; }
+  bool same(const Fence &a, const Fence &b) { return a.fence == b.fence; }
+  bool same(const Role &a, const Role &b) {
+    return a.name == b.name && a.warps == b.warps && a.registers == b.registers &&
            same(a.body, b.body);
   }
+  bool same(const Roles &a, const Roles &b) { return all(a.roles, b.roles); }
 };
 
 }  // namespace

@@ -4,8 +4,10 @@
 
 namespace pit::ir {
 
+Evaluator::Shared::~Shared() = default;
+
 const Evaluator::Code &Evaluator::compiled(const Expr &e) {
-  std::unique_ptr<const Code> &code = codes_[e.get()];
+  std::unique_ptr<const Code> &code = shared_->codes[e.get()];
   if (code == nullptr) code = compile(e);
   return *code;
 }
@@ -23,10 +25,10 @@ std::unique_ptr<const Evaluator::Code> Evaluator::compile(const Expr &e) {
       code->constant = float_value(e.as<FloatImm>()->value);
       break;
     case ExprKind::Variable:
-      code->slot = slot(&variable_slots_, &variables_, e.as<Variable>()->var.get());
+      code->slot = slot(&shared_->variable_slots, e.as<Variable>()->var.get());
       break;
     case ExprKind::Param:
-      code->slot = slot(&parameter_slots_, &parameters_, e.as<ParamRef>()->param.get());
+      code->slot = slot(&shared_->parameter_slots, e.as<ParamRef>()->param.get());
       break;
     case ExprKind::Extent:
       code->storage = e.as<Extent>()->storage.get();
@@ -54,19 +56,19 @@ std::unique_ptr<const Evaluator::Code> Evaluator::compile(const Expr &e) {
     case ExprKind::IndexQuery:
       throw InternalError("interpret: lowering has left " + to_string(e));
   }
-  if (code->storage != nullptr) code->slot = slot(&buffer_slots_, &buffers_, code->storage);
+  if (code->storage != nullptr) code->slot = slot(&shared_->buffer_slots, code->storage);
   for (const Expr &operand : operands(e)) code->operands.push_back(compile(operand));
   return code;
 }
 
 Buffer &Evaluator::existing(std::size_t slot, const StorageNode &storage) {
-  if (buffers_[slot] == nullptr)
+  if (slot >= buffers_.size() || buffers_[slot] == nullptr)
     throw AccessError("the storage " + storage.name + " does not exist here");
   return *buffers_[slot];
 }
 
 Buffer &Evaluator::buffer(const StoragePtr &storage) {
-  return existing(slot(&buffer_slots_, &buffers_, storage.get()), *storage);
+  return existing(slot(&shared_->buffer_slots, storage.get()), *storage);
 }
 
 Place Evaluator::place(Buffer &buffer, const std::vector<const Code *> &indices) {
@@ -102,9 +104,9 @@ Value Evaluator::evaluate(const Code &code) {
     case ExprKind::FloatImm:
       return code.constant;
     case ExprKind::Variable:
-      return variables_[code.slot];
+      return at(&variables_, code.slot);
     case ExprKind::Param:
-      return parameters_[code.slot];
+      return at(&parameters_, code.slot);
     case ExprKind::Extent: {
       const auto &extents = existing(code.slot, *code.storage).extents();
       return integer_value(extents.at(static_cast<std::size_t>(code.dimension)));

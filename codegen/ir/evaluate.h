@@ -12,28 +12,44 @@
 namespace pit::ir {
 
 /// What expressions read: the values of variables and parameters, and the storages that exist now.
+/// A copy starts with the same values and storages and then has its own, for a part of the program
+/// that runs interleaved with others; iterations, compiled code and failure are shared.
 class Evaluator {
  public:
   /// The place of a variable's value; made when it is first asked for.
   Value &variable(const VarPtr &var) {
-    return variables_[slot(&variable_slots_, &variables_, var.get())];
+    return at(&variables_, slot(&shared_->variable_slots, var.get()));
   }
   Value &parameter(const ParamPtr &param) {
-    return parameters_[slot(&parameter_slots_, &parameters_, param.get())];
+    return at(&parameters_, slot(&shared_->parameter_slots, param.get()));
   }
   /// Which buffer a storage is now; null = none.
-  std::unique_ptr<Buffer> &buffer_slot(const StoragePtr &storage) {
-    return buffers_[slot(&buffer_slots_, &buffers_, storage.get())];
+  std::shared_ptr<Buffer> &buffer_slot(const StoragePtr &storage) {
+    return at(&buffers_, slot(&shared_->buffer_slots, storage.get()));
   }
   /// The buffer of a storage; AccessError when it does not exist here.
   Buffer &buffer(const StoragePtr &storage);
-
-  ParallelIterations iterations;
 
   /// Evaluates e. AccessError for what the module may not do.
   Value operator()(const Expr &e) { return evaluate(compiled(e)); }
 
   struct Code;
+
+ private:
+  struct Shared {
+    std::unordered_map<const void *, std::size_t> variable_slots, parameter_slots, buffer_slots;
+    std::unordered_map<const ExprNode *, std::unique_ptr<const Code>> codes;
+    ParallelIterations iterations;
+    bool allow_undefined = false;
+    ~Shared();
+  };
+  std::shared_ptr<Shared> shared_ = std::make_shared<Shared>();
+
+ public:
+  ParallelIterations &iterations = shared_->iterations;
+  /// After a failed Check results are discarded: undefined elements read as they are.
+  bool &allow_undefined = shared_->allow_undefined;
+
   /// The compiled form of e, which must stay alive; compiled once.
   const Code &compiled(const Expr &e);
   Value evaluate(const Code &code);
@@ -45,21 +61,19 @@ class Evaluator {
   const Buffer *stored_buffer = nullptr;
   std::int64_t stored_element = 0;
   std::uint32_t store_execution = 0;
-  /// After a failed Check results are discarded: undefined elements read as they are.
-  bool allow_undefined = false;
 
  private:
-  std::unordered_map<const void *, std::size_t> variable_slots_, parameter_slots_, buffer_slots_;
   std::vector<Value> variables_, parameters_;
-  std::vector<std::unique_ptr<Buffer>> buffers_;
-  std::unordered_map<const ExprNode *, std::unique_ptr<const Code>> codes_;
+  std::vector<std::shared_ptr<Buffer>> buffers_;
 
-  template <class T>
   static std::size_t slot(std::unordered_map<const void *, std::size_t> *slots,
-                          std::vector<T> *values, const void *identity) {
-    const auto [found, is_new] = slots->emplace(identity, values->size());
-    if (is_new) values->emplace_back();
-    return found->second;
+                          const void *identity) {
+    return slots->emplace(identity, slots->size()).first->second;
+  }
+  template <class T>
+  static T &at(std::vector<T> *values, std::size_t slot) {
+    if (slot >= values->size()) values->resize(slot + 1);
+    return (*values)[slot];
   }
   std::unique_ptr<const Code> compile(const Expr &e);
   Buffer &existing(std::size_t slot, const StorageNode &storage);

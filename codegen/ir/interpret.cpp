@@ -7,6 +7,8 @@
 #include "dsl/error.h"
 #include "evaluate.h"
 #include "index_build.h"
+#include "machine.h"
+#include "mutator.h"
 #include "text.h"
 
 namespace pit::ir {
@@ -38,9 +40,23 @@ BinaryOp operator_of(Combiner combiner) {
   throw InternalError("interpret: a store combines with " + to_string(combiner));
 }
 
+bool is_staged(const Stmt &body) {
+  bool found = false;
+  walk_statements(body, [&](const Stmt &s) {
+    const auto *allocate = s.as<Allocate>();
+    found = found || s->kind >= StmtKind::Barriers || (s.as<Mma>() && s.as<Mma>()->asynchronous) ||
+            (allocate && allocate->placement.memory != Memory::Abstract);
+    return !found;
+  });
+  return found;
+}
+
+/// Executes statements. A copy executes one block or role of a kernel of the staged level,
+/// interleaved with others.
 class Interpreter {
  public:
-  explicit Interpreter(const Module &module) : module_(module) {}
+  Interpreter(const Module &module, const Interleaving &interleaving)
+      : module_(module), interleaving_(interleaving) {}
 
   void bind(const std::vector<StoragePtr> &storages, const std::vector<TensorArgument> &arguments,
             bool are_outputs) {
@@ -52,7 +68,7 @@ class Interpreter {
       internal_check(argument.extents.size() == rank && argument.strides.size() == rank,
                      "interpret " + module_.name + ": the rank of argument " + storages[i]->name +
                          " is wrong");
-      evaluator_.buffer_slot(storages[i]) = std::make_unique<Buffer>(
+      evaluator_.buffer_slot(storages[i]) = std::make_shared<Buffer>(
           storages[i], argument.extents, argument.strides, argument.data, are_outputs);
     }
   }
@@ -69,7 +85,7 @@ class Interpreter {
   void execute(std::vector<double> *statistics) {
     if (module_.statistics) {
       auto &buffer = evaluator_.buffer_slot(module_.statistics);
-      buffer = std::make_unique<Buffer>(
+      buffer = std::make_shared<Buffer>(
           module_.statistics,
           std::vector<std::int64_t>{static_cast<std::int64_t>(module_.statistic_names.size())});
       buffer->zero();
@@ -95,12 +111,19 @@ class Interpreter {
   using Codes = std::vector<const Evaluator::Code *>;
 
   const Module &module_;
+  Interleaving interleaving_;
   Evaluator evaluator_;
   std::unordered_map<const VarNode *, std::int64_t> axis_extents_;
   std::vector<VarPtr> scope_;        // variables that have a value, for messages
   const Stmt *statement_ = nullptr;  // the innermost one that is executed
-  std::uint32_t stores_ = 0;
-  std::optional<std::string> failure_;
+  struct Shared {
+    std::uint32_t stores = 0;
+    std::uint32_t points = 0;  ///< of the grids of staged kernels
+    std::optional<std::string> failure;
+  };
+  std::shared_ptr<Shared> shared_ = std::make_shared<Shared>();
+  Machine *machine_ = nullptr;  // in a staged kernel
+  Agent *agent_ = nullptr;
 
   std::string explain(const std::string &what) {
     std::string text = "interpret " + module_.name + ": " + what;
@@ -116,12 +139,12 @@ class Interpreter {
   }
 
   void fail(std::string message) {
-    if (!failure_) failure_ = std::move(message);
+    if (!shared_->failure) shared_->failure = std::move(message);
     evaluator_.allow_undefined = true;
   }
 
   void throw_failure() const {
-    if (failure_) throw RuntimeError("operator " + module_.name + ": " + *failure_);
+    if (shared_->failure) throw RuntimeError("operator " + module_.name + ": " + *shared_->failure);
   }
 
   Codes compiled(const std::vector<Expr> &list) {
@@ -225,9 +248,14 @@ class Interpreter {
   void run(const Allocate &allocate) {
     std::vector<std::int64_t> extents;
     for (const Expr &extent : allocate.extents) extents.push_back(evaluator_(extent).i);
-    evaluator_.buffer_slot(allocate.storage) =
-        std::make_unique<Buffer>(allocate.storage, std::move(extents));
+    const auto buffer = std::make_shared<Buffer>(allocate.storage, std::move(extents));
+    evaluator_.buffer_slot(allocate.storage) = buffer;
+    const Memory memory = allocate.placement.memory;
+    if (machine_ && memory == Memory::Shared)
+      machine_->make_shared(agent_, allocate.storage, buffer);
+    if (machine_ && memory == Memory::Registers) machine_->make_registers(buffer);
     run(allocate.body);
+    if (machine_ && memory == Memory::Shared) machine_->forget_shared(agent_, allocate.storage);
     evaluator_.buffer_slot(allocate.storage).reset();
   }
 
@@ -245,7 +273,7 @@ class Interpreter {
     const Type type = store.storage->type;
     const bool assign = store.combiner == Combiner::Assign;
     const BinaryOp op = assign ? BinaryOp::Add : operator_of(store.combiner);
-    const std::uint32_t execution = ++stores_;
+    const std::uint32_t execution = ++shared_->stores;
     for_each(store.axes, [&] {
       if (!hold(guards)) return;
       const Place place = evaluator_.place(buffer, indices);
@@ -268,37 +296,94 @@ class Interpreter {
     });
   }
 
-  /// The place of a tile operand at the current point of its axes.
-  Place place_of(const TileOperand &operand, const Buffer &buffer) {
-    std::int64_t indices[kMaxRank];
-    for (std::size_t d = 0; d < operand.axes.size(); ++d)
-      indices[d] = evaluator_.variable(operand.axes[d]).i;
-    return buffer.at(indices);
+  /// An operand of an Mma: its buffer, and where each of its axes stands among all of them.
+  struct Operand {
+    std::shared_ptr<Buffer> buffer;
+    std::optional<std::int64_t> slot;
+    std::vector<std::size_t> dimensions;
+
+    Place at(const std::vector<std::int64_t> &point) const {
+      std::int64_t indices[kMaxRank];
+      std::size_t rank = 0;
+      if (slot) indices[rank++] = *slot;
+      for (const std::size_t d : dimensions) indices[rank++] = point[d];
+      return buffer->at(indices);
+    }
+  };
+
+  Operand operand(const TileOperand &tile, const std::vector<VarPtr> &axes) {
+    Operand made{evaluator_.buffer_slot(tile.tile), {}, {}};
+    const std::size_t rank = evaluator_.buffer(tile.tile).extents().size();
+    if (tile.axes.size() + (tile.slot.defined() ? 1 : 0) != rank || rank > kMaxRank)
+      throw AccessError("the number of axes of " + tile.tile->name + " is not its rank");
+    if (tile.slot.defined()) made.slot = evaluator_(tile.slot).i;
+    for (const VarPtr &axis : tile.axes) {
+      const auto found = std::find(axes.begin(), axes.end(), axis);
+      made.dimensions.push_back(static_cast<std::size_t>(found - axes.begin()));
+    }
+    return made;
+  }
+
+  /// Calls body for every point of those of the dimensions that `which` lists, the last fastest.
+  static void for_points(const std::vector<std::int64_t> &extents,
+                         const std::vector<std::size_t> &which,
+                         const std::function<void(const std::vector<std::int64_t> &)> &body) {
+    std::vector<std::int64_t> point(extents.size(), 0);
+    for (;;) {
+      body(point);
+      std::size_t d = which.size();
+      for (; d > 0; --d) {
+        if (++point[which[d - 1]] < extents[which[d - 1]]) break;
+        point[which[d - 1]] = 0;
+      }
+      if (d == 0) return;
+    }
   }
 
   void run(const Mma &mma) {
-    for (const TileOperand *operand : {&mma.accumulator, &mma.a, &mma.b}) {
-      const std::size_t rank = evaluator_.buffer(operand->tile).extents().size();
-      if (operand->axes.size() != rank || rank > kMaxRank) {
-        throw AccessError("the number of axes of " + operand->tile->name + " is not its rank");
-      }
-    }
-    Buffer &accumulator = evaluator_.buffer(mma.accumulator.tile);
-    Buffer &a = evaluator_.buffer(mma.a.tile), &b = evaluator_.buffer(mma.b.tile);
-    const Type type = mma.accumulator.tile->type;
     std::vector<VarPtr> axes;
     for (const auto *role : {&mma.batch, &mma.m, &mma.n, &mma.k})
       axes.insert(axes.end(), role->begin(), role->end());
-    for_each(axes, [&] {
-      const Value x =
-          convert(mma.a.tile->type, type, a.read(place_of(mma.a, a), evaluator_.iterations));
-      const Value y =
-          convert(mma.b.tile->type, type, b.read(place_of(mma.b, b), evaluator_.iterations));
-      const Place place = place_of(mma.accumulator, accumulator);
-      const Value old = accumulator.read(place, evaluator_.iterations);
-      accumulator.write(place, apply(BinaryOp::Add, type, old, apply(BinaryOp::Mul, type, x, y)),
-                        evaluator_.iterations);
-    });
+    const Operand c = operand(mma.accumulator, axes), a = operand(mma.a, axes),
+                  b = operand(mma.b, axes);
+    std::vector<std::int64_t> extents;
+    for (const VarPtr &axis : axes) extents.push_back(extent_of(axis));
+    if (std::any_of(extents.begin(), extents.end(), [](std::int64_t e) { return e <= 0; })) return;
+    std::vector<std::size_t> sums;
+    for (std::size_t d = axes.size() - mma.k.size(); d < axes.size(); ++d) sums.push_back(d);
+
+    const Type type = mma.accumulator.tile->type, a_type = mma.a.tile->type,
+               b_type = mma.b.tile->type;
+    const auto work = [=, this] {
+      for_points(extents, c.dimensions, [&](const std::vector<std::int64_t> &at) {
+        std::vector<std::int64_t> point = at;
+        const Place place = c.at(point);
+        Value sum = c.buffer->read(place, evaluator_.iterations);
+        for_points(extents, sums, [&](const std::vector<std::int64_t> &k) {
+          for (const std::size_t d : sums) point[d] = k[d];
+          const Value x = convert(a_type, type, a.buffer->peek(a.at(point))),
+                      y = convert(b_type, type, b.buffer->peek(b.at(point)));
+          sum = apply(BinaryOp::Add, type, sum, apply(BinaryOp::Mul, type, x, y));
+        });
+        c.buffer->write(place, sum, evaluator_.iterations);
+      });
+    };
+    const bool asynchronous = machine_ != nullptr && mma.asynchronous;
+    std::vector<Machine::Element> reads;
+    std::vector<Buffer *> registers{c.buffer.get()};
+    for (const auto &[tile, from] : {std::pair(&mma.a, &a), std::pair(&mma.b, &b)}) {
+      const bool shared = asynchronous && machine_->is_shared(agent_, tile->tile);
+      if (asynchronous && !shared) registers.push_back(from->buffer.get());
+      for_points(extents, from->dimensions, [&, from = from](const auto &point) {
+        const Place place = from->at(point);
+        if (shared)
+          reads.push_back({from->buffer.get(), place, {}});
+        else
+          from->buffer->read(place, evaluator_.iterations);
+      });
+    }
+    if (!asynchronous) return work();
+    machine_->issue_matrix(agent_, reads, std::move(registers), work);
   }
 
   void run(const Check &check) {
@@ -339,11 +424,13 @@ class Interpreter {
 
   void run(const Launch &launch) {
     const std::uint32_t execution = evaluator_.iterations.begin_loop();
-    over_grid(launch, 0, execution);
+    over_grid(launch, 0, execution, is_staged(launch.body));
   }
 
-  void over_grid(const Launch &launch, std::size_t dimension, std::uint32_t execution) {
+  void over_grid(const Launch &launch, std::size_t dimension, std::uint32_t execution,
+                 bool staged) {
     if (dimension == launch.grid.size()) {
+      if (staged || launch.cluster.var) return run_together(launch, execution);
       evaluator_.iterations.enter(execution);
       run(launch.body);
       evaluator_.iterations.leave();
@@ -354,9 +441,123 @@ class Interpreter {
     scope_.push_back(axis.var);
     for (std::int64_t i = 0; i < extent; ++i) {
       evaluator_.variable(axis.var) = integer_value(i);
-      over_grid(launch, dimension + 1, execution);
+      over_grid(launch, dimension + 1, execution, staged);
     }
     scope_.pop_back();
+  }
+
+  // --- the staged level ---
+
+  /// Runs `body` as an agent: what is not legal is told with this copy's place in the program.
+  template <class Body>
+  void as_agent(Machine *machine, Agent *agent, const Body &body) {
+    machine_ = machine;
+    agent_ = agent;
+    try {
+      body();
+    } catch (const AccessError &error) {
+      throw InternalError(explain(error.what()) + "\n  by  " + agent->name);
+    }
+  }
+
+  /// The blocks of a cluster make one point of the grid.
+  void run_together(const Launch &launch, std::uint32_t execution) {
+    const std::int64_t blocks = launch.cluster.var ? evaluator_(launch.cluster.extent).i : 1;
+    Machine machine(interleaving_, ++shared_->points, static_cast<int>(blocks));
+    constexpr int kLanes = 32;
+    const ParallelIterations::Id outside = evaluator_.iterations.current();
+    machine.run(
+        [&](Agent *agent) {
+          Interpreter block(*this);
+          evaluator_.iterations.resume(outside);
+          evaluator_.iterations.enter(execution);
+          agent->iteration = evaluator_.iterations.current();
+          if (launch.cluster.var) {
+            block.evaluator_.variable(launch.cluster.var) = integer_value(agent->block);
+            block.scope_.push_back(launch.cluster.var);
+          }
+          block.as_agent(&machine, agent, [&] { block.run(launch.body); });
+        },
+        static_cast<int>(launch.threads / kLanes));
+    evaluator_.iterations.resume(outside);
+  }
+
+  void run(const Roles &roles) {
+    machine_->run_roles(agent_, roles.roles, [this](Agent *agent, const Role &role) {
+      Interpreter own(*this);
+      own.evaluator_.iterations.resume(agent->iteration);
+      own.as_agent(machine_, agent, [&] { own.run(role.body); });
+    });
+    resume();
+  }
+
+  /// After others may have run.
+  void resume() { evaluator_.iterations.resume(agent_->iteration); }
+
+  void require_kernel() const {
+    if (machine_ == nullptr) throw AccessError("a statement of the staged level outside a kernel");
+  }
+
+  void run(const Barriers &barriers) {
+    require_kernel();
+    machine_->make_barrier(agent_, barriers.barrier);
+    run(barriers.body);
+  }
+  void run(const Arrive &arrive) {
+    require_kernel();
+    const std::int64_t bytes = arrive.bytes.defined() ? evaluator_(arrive.bytes).i : 0;
+    machine_->arrive(agent_, arrive, evaluator_(arrive.at.slot).i, bytes);
+    resume();
+  }
+  void run(const Wait &wait) {
+    require_kernel();
+    machine_->wait(agent_, wait.at.barrier, evaluator_(wait.at.slot).i, evaluator_(wait.parity).i);
+    resume();
+  }
+  void run(const Commit &commit) {
+    require_kernel();
+    machine_->commit(agent_, commit.engine);
+  }
+  void run(const Drain &drain) {
+    require_kernel();
+    machine_->drain(agent_, drain.engine, drain.pending);
+    resume();
+  }
+  void run(const Sync &sync) {
+    require_kernel();
+    machine_->sync(agent_, sync.cluster);
+    resume();
+  }
+  void run(const Fence &fence) {
+    require_kernel();
+    machine_->fence(agent_, fence.fence);
+  }
+
+  void run(const Copy &copy) {
+    require_kernel();
+    const Codes guards = compiled(copy.guards), indices = compiled(copy.indices);
+    const Evaluator::Code &value_code = evaluator_.compiled(copy.value);
+    const Type type = copy.storage->type;
+    const Value zero = type.is_float() ? float_value(0) : integer_value(0);
+    Buffer &buffer = evaluator_.buffer(copy.storage);
+    const std::uint32_t execution = ++shared_->stores;
+    std::vector<Machine::Element> elements;
+    for_each(copy.axes, [&] {
+      const Place place = evaluator_.place(buffer, indices);
+      if (!buffer.first_write_of(execution, place))
+        throw AccessError("two iterations of a copy write one element of " + copy.storage->name);
+      elements.push_back({&buffer, place, hold(guards) ? evaluator_.evaluate(value_code) : zero});
+    });
+    if (copy.engine == CopyEngine::Threads) {
+      for (const Machine::Element &e : elements)
+        buffer.write(e.place, e.value, evaluator_.iterations);
+    } else if (copy.engine == CopyEngine::Async) {
+      machine_->copy_async(agent_, std::move(elements));
+    } else {
+      machine_->copy_bulk(agent_, copy.storage, std::move(elements), copy.completes.barrier,
+                          evaluator_(copy.completes.slot).i, copy.multicast);
+    }
+    resume();
   }
 
   void run(const Stage &stage) {
@@ -370,8 +571,9 @@ class Interpreter {
 
 void interpret(const Module &module, const std::vector<TensorArgument> &inputs,
                const std::vector<ScalarArgument> &scalars,
-               const std::vector<TensorArgument> &outputs, std::vector<double> *statistics) {
-  Interpreter interpreter(module);
+               const std::vector<TensorArgument> &outputs, std::vector<double> *statistics,
+               const Interleaving &interleaving) {
+  Interpreter interpreter(module, interleaving);
   interpreter.bind(module.inputs, inputs, false);
   interpreter.bind(scalars);
   interpreter.bind(module.outputs, outputs, true);

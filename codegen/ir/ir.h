@@ -11,7 +11,7 @@
 // whole by one statement and then only read, except accumulators, which statements with a combiner
 // update in place. Extents of axes are the *valid* extents: a tile at the edge is smaller, nothing
 // is padded at this level. The staged level (memory spaces, roles, barriers, asynchronous copies)
-// will be further statements over the same tiles.
+// is further statements over the same tiles: staged.h.
 #pragma once
 
 #include <cstdint>
@@ -21,6 +21,7 @@
 
 #include "dsl/expr.h"
 #include "dsl/func.h"
+#include "layout.h"
 
 namespace pit::ir {
 
@@ -44,13 +45,15 @@ class Stmt {
 
 // Adding a statement = a row here, a struct below, and a case in printer, parser, verifier,
 // interpreter, back ends.
-#define PIT_STATEMENTS(X)                                                                  \
-  X(Block)                                                                                 \
-  X(For)                                                                                   \
-  X(Axes)                                                                                  \
-  X(Let)                                                                                   \
-  X(If) X(Allocate) X(Store) X(Mma) X(Check) X(IndexPlace) X(IndexSort) X(Prefix) X(Stage) \
-      X(Launch)
+#define PIT_STATEMENTS(X)                                                                      \
+  X(Block)                                                                                     \
+  X(For)                                                                                       \
+  X(Axes)                                                                                      \
+  X(Let)                                                                                       \
+  X(If)                                                                                        \
+  X(Allocate)                                                                                  \
+  X(Store) X(Mma) X(Check) X(IndexPlace) X(IndexSort) X(Prefix) X(Stage) X(Launch) X(Barriers) \
+      X(Arrive) X(Wait) X(Copy) X(Commit) X(Drain) X(Sync) X(Fence) X(Roles)
 
 enum class StmtKind : std::uint8_t {
 #define PIT_ENUM(name) name,
@@ -141,14 +144,20 @@ struct If final : StmtNode {
 /// `storage` (Heap or Tile) with these extents exists in body; its contents start undefined
 /// (interpreters poison it). A product of extents that is zero or negative is an empty storage. An
 /// extent that loads from memory is zero once the call has failed, so that what is sized by the
-/// lists of an index that was not built is empty.
+/// lists of an index that was not built is empty. `placement`: of a tile of the staged level, whose
+/// extents are constants.
 struct Allocate final : StmtNode {
   static constexpr StmtKind kKind = StmtKind::Allocate;
   StoragePtr storage;
   std::vector<Expr> extents;
   Stmt body;
-  Allocate(StoragePtr s, std::vector<Expr> e, Stmt b)
-      : StmtNode(kKind), storage(std::move(s)), extents(std::move(e)), body(std::move(b)) {}
+  Placement placement;
+  Allocate(StoragePtr s, std::vector<Expr> e, Stmt b, Placement p = {})
+      : StmtNode(kKind),
+        storage(std::move(s)),
+        extents(std::move(e)),
+        body(std::move(b)),
+        placement(p) {}
 };
 
 /// for axes (outermost first): if all guards: storage[indices] combiner= value.
@@ -189,10 +198,11 @@ struct Store final : StmtNode {
 };
 
 /// One operand of an Mma: a tile and the axis that each of its dimensions is (tile[axes[0],
-/// axes[1], ...]).
+/// axes[1], ...]). `slot`: which buffer, of a buffered tile; else null.
 struct TileOperand {
   StoragePtr tile;
   std::vector<VarPtr> axes;
+  Expr slot{};
 };
 
 /// accumulator[batch, m, n] += sum over k of a[batch, m, k] * b[batch, k, n], with products and
@@ -200,15 +210,18 @@ struct TileOperand {
 /// batch may be empty). Each operand holds exactly its axes, each once, in the order that its
 /// `axes` says; an operand may lack batch axes (it is then shared). Operand types are the
 /// accumulator's or narrower. `atom`: the name of a row of the back end's atom table, empty until
-/// selected.
+/// selected. `asynchronous`: issued and under way until drained (staged.h; PTX: wgmma.fence and
+/// wgmma.mma_async by whole warpgroups, operands in shared memory or A in registers; else
+/// ldmatrix and mma.sync).
 struct Mma final : StmtNode {
   static constexpr StmtKind kKind = StmtKind::Mma;
   std::vector<VarPtr> batch, m, n, k;
   TileOperand accumulator, a, b;
   std::string atom;
+  bool asynchronous;
   Mma(std::vector<VarPtr> batch_axes, std::vector<VarPtr> m_axes, std::vector<VarPtr> n_axes,
       std::vector<VarPtr> k_axes, TileOperand acc, TileOperand a_operand, TileOperand b_operand,
-      std::string atom_name = "")
+      std::string atom_name = "", bool async = false)
       : StmtNode(kKind),
         batch(std::move(batch_axes)),
         m(std::move(m_axes)),
@@ -217,7 +230,8 @@ struct Mma final : StmtNode {
         accumulator(std::move(acc)),
         a(std::move(a_operand)),
         b(std::move(b_operand)),
-        atom(std::move(atom_name)) {}
+        atom(std::move(atom_name)),
+        asynchronous(async) {}
 };
 
 /// for axes: if all guards and not condition: report `message` with `values` (int64, shown in place
@@ -337,15 +351,24 @@ struct GridAxis {
 /// independent but for atomic stores, as the iterations of Parallel loops are. Each point is one
 /// block's, whose `threads` threads execute the body's statements together, one statement after the
 /// other: a statement with axes and a GpuThread loop are shared out among the threads, anything
-/// else is done once. No grid is one point. Only in a Stage, and not in another Launch.
+/// else is done once. No grid is one point. Only in a Stage, and not in another Launch. `cluster`:
+/// with a variable, that many blocks (2 to 8, a constant) make each point together, the variable
+/// being their rank; they may wait for each other, and reach each other's shared memory and
+/// barriers.
 struct Launch final : StmtNode {
   static constexpr StmtKind kKind = StmtKind::Launch;
   std::string name;
   std::vector<GridAxis> grid;
   std::int64_t threads;
   Stmt body;
-  Launch(std::string n, std::vector<GridAxis> g, std::int64_t t, Stmt b)
-      : StmtNode(kKind), name(std::move(n)), grid(std::move(g)), threads(t), body(std::move(b)) {}
+  GridAxis cluster;
+  Launch(std::string n, std::vector<GridAxis> g, std::int64_t t, Stmt b, GridAxis c = {})
+      : StmtNode(kKind),
+        name(std::move(n)),
+        grid(std::move(g)),
+        threads(t),
+        body(std::move(b)),
+        cluster(std::move(c)) {}
 };
 
 /// A lowered pipeline. A call whose outputs all have no element does nothing, whatever the body

@@ -114,6 +114,7 @@ std::string Buffer::describe(Place place) const {
 }
 
 Value Buffer::read(Place place, const ParallelIterations &iterations) {
+  if (observer) observer->read(place.element);
   if (!is_input_) {
     Mark &mark = marks_[index(place)];
     if (mark.writer == ParallelIterations::kNone)
@@ -131,6 +132,7 @@ Value Buffer::read(Place place, const ParallelIterations &iterations) {
 
 void Buffer::write(Place place, Value value, const ParallelIterations &iterations, bool atomic) {
   if (is_input_) throw AccessError(storage_->name + " is an input and is written");
+  if (observer) observer->write(place.element);
   Mark &mark = marks_[index(place)];
   if (iterations.in_parallel_loop()) {
     if (!(atomic && mark.atomic) && iterations.unordered(mark.writer)) {

@@ -4,6 +4,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <stdexcept>
 #include <string>
 #include <vector>
@@ -33,6 +34,8 @@ class ParallelIterations {
   std::uint32_t begin_loop() { return ++loops_; }
   void enter(std::uint32_t loop);
   void leave() { current_ = nodes_[current_].parent; }
+  /// Continues as an iteration that was entered before: what runs interleaved takes turns.
+  void resume(Id iteration) { current_ = iteration; }
   /// True when nothing orders an access of `earlier` before one of the current iteration.
   bool unordered(Id earlier) const;
 
@@ -51,6 +54,15 @@ class ParallelIterations {
 struct Place {
   std::int64_t element;  ///< row-major number
   std::int64_t offset;   ///< from the data pointer, in elements
+};
+
+/// Sees the accesses to a buffer before they happen, and throws AccessError for those that are
+/// wrong.
+class AccessObserver {
+ public:
+  virtual ~AccessObserver() = default;
+  virtual void read(std::int64_t element) = 0;
+  virtual void write(std::int64_t element) = 0;
 };
 
 /// The elements of a storage. Reads and writes throw AccessError: of an element that was never
@@ -92,6 +104,11 @@ class Buffer {
   }
   /// Gives every element the value 0, as if written.
   void zero();
+  /// "name[1, 2]"
+  std::string describe(Place place) const;
+
+  /// Null, or who sees reads and writes.
+  std::unique_ptr<AccessObserver> observer;
 
  private:
   struct Mark {
@@ -111,7 +128,6 @@ class Buffer {
 
   static std::size_t index(Place place) { return static_cast<std::size_t>(place.element); }
   std::byte *address(Place place) const { return data_ + place.offset * storage_->type.bytes(); }
-  std::string describe(Place place) const;
 };
 
 }  // namespace pit::ir

@@ -77,7 +77,7 @@ Stmt Mutator::visit(const Allocate &node, const Stmt &self) {
   const bool changed = change_all(&extents, [&](const Expr &e) { return expr(e); });
   Stmt body = mutate(node.body);
   if (!changed && body.same_as(node.body)) return self;
-  return make<Allocate>(node.storage, std::move(extents), body);
+  return make<Allocate>(node.storage, std::move(extents), body, node.placement);
 }
 
 Stmt Mutator::visit(const Store &node, const Stmt &self) {
@@ -91,7 +91,19 @@ Stmt Mutator::visit(const Store &node, const Stmt &self) {
                      value, node.atomic, node.vector_bytes);
 }
 
-Stmt Mutator::visit(const Mma &, const Stmt &self) { return self; }
+Stmt Mutator::visit(const Mma &node, const Stmt &self) {
+  bool changed = false;
+  const auto operand = [&](TileOperand tile) {
+    const Expr slot = tile.slot.defined() ? expr(tile.slot) : tile.slot;
+    changed |= !slot.same_as(tile.slot);
+    tile.slot = slot;
+    return tile;
+  };
+  TileOperand accumulator = operand(node.accumulator), a = operand(node.a), b = operand(node.b);
+  if (!changed) return self;
+  return make<Mma>(node.batch, node.m, node.n, node.k, std::move(accumulator), std::move(a),
+                   std::move(b), node.atom, node.asynchronous);
+}
 
 Stmt Mutator::visit(const Check &node, const Stmt &self) {
   const auto change = [&](const Expr &e) { return expr(e); };
@@ -139,7 +151,55 @@ Stmt Mutator::visit(const Launch &node, const Stmt &self) {
   }
   Stmt body = mutate(node.body);
   if (!changed && body.same_as(node.body)) return self;
-  return make<Launch>(node.name, std::move(grid), node.threads, body);
+  return make<Launch>(node.name, std::move(grid), node.threads, body, node.cluster);
+}
+
+Stmt Mutator::visit(const Barriers &node, const Stmt &self) {
+  Stmt body = mutate(node.body);
+  return body.same_as(node.body) ? self : make<Barriers>(node.barrier, body);
+}
+
+Stmt Mutator::visit(const Arrive &node, const Stmt &self) {
+  Expr slot = expr(node.at.slot), bytes = node.bytes.defined() ? expr(node.bytes) : node.bytes;
+  if (slot.same_as(node.at.slot) && bytes.same_as(node.bytes)) return self;
+  return make<Arrive>(BarrierSlot{node.at.barrier, slot}, node.each, node.after_copies, bytes,
+                      node.cluster);
+}
+
+Stmt Mutator::visit(const Wait &node, const Stmt &self) {
+  Expr slot = expr(node.at.slot), parity = expr(node.parity);
+  if (slot.same_as(node.at.slot) && parity.same_as(node.parity)) return self;
+  return make<Wait>(BarrierSlot{node.at.barrier, slot}, parity);
+}
+
+Stmt Mutator::visit(const Copy &node, const Stmt &self) {
+  const auto change = [&](const Expr &e) { return expr(e); };
+  std::vector<Expr> guards = node.guards, indices = node.indices;
+  bool changed = change_all(&guards, change);
+  changed |= change_all(&indices, change);
+  Expr value = expr(node.value);
+  BarrierSlot completes = node.completes;
+  if (completes.barrier) completes.slot = expr(completes.slot);
+  if (!changed && value.same_as(node.value) && completes.slot.same_as(node.completes.slot))
+    return self;
+  return make<Copy>(node.engine, node.axes, std::move(guards), node.storage, std::move(indices),
+                    value, node.bytes, std::move(completes), node.multicast);
+}
+
+Stmt Mutator::visit(const Commit &, const Stmt &self) { return self; }
+Stmt Mutator::visit(const Drain &, const Stmt &self) { return self; }
+Stmt Mutator::visit(const Sync &, const Stmt &self) { return self; }
+Stmt Mutator::visit(const Fence &, const Stmt &self) { return self; }
+
+Stmt Mutator::visit(const Roles &node, const Stmt &self) {
+  bool changed = false;
+  std::vector<Role> roles = node.roles;
+  for (Role &role : roles) {
+    Stmt body = mutate(role.body);
+    changed |= !body.same_as(role.body);
+    role.body = std::move(body);
+  }
+  return changed ? make<Roles>(std::move(roles)) : self;
 }
 
 void walk_statements(const Stmt &s, const std::function<bool(const Stmt &)> &statement) {
@@ -170,6 +230,19 @@ void walk_statements(const Stmt &s, const std::function<bool(const Stmt &)> &sta
     case StmtKind::Launch:
       walk_statements(s.as<Launch>()->body, statement);
       break;
+    case StmtKind::Barriers:
+      walk_statements(s.as<Barriers>()->body, statement);
+      break;
+    case StmtKind::Roles:
+      for (const Role &role : s.as<Roles>()->roles) walk_statements(role.body, statement);
+      break;
+    case StmtKind::Arrive:
+    case StmtKind::Wait:
+    case StmtKind::Copy:
+    case StmtKind::Commit:
+    case StmtKind::Drain:
+    case StmtKind::Sync:
+    case StmtKind::Fence:
     case StmtKind::Store:
     case StmtKind::Mma:
     case StmtKind::Check:
@@ -195,6 +268,7 @@ void walk_expressions(const Stmt &s, const std::function<void(const Expr &)> &ex
     for (const AxisBinding &axis : axes->axes) one(axis.extent);
   } else if (const auto *launch = s.as<Launch>()) {
     for (const GridAxis &axis : launch->grid) one(axis.extent);
+    one(launch->cluster.extent);
   } else if (const auto *let = s.as<Let>()) {
     one(let->value);
   } else if (const auto *branch = s.as<If>()) {
@@ -218,6 +292,19 @@ void walk_expressions(const Stmt &s, const std::function<void(const Expr &)> &ex
     one(sort->groups);
   } else if (const auto *prefix = s.as<Prefix>()) {
     one(prefix->length);
+  } else if (const auto *mma = s.as<Mma>()) {
+    for (const TileOperand *operand : {&mma->accumulator, &mma->a, &mma->b}) one(operand->slot);
+  } else if (const auto *arrive = s.as<Arrive>()) {
+    one(arrive->at.slot);
+    one(arrive->bytes);
+  } else if (const auto *wait = s.as<Wait>()) {
+    one(wait->at.slot);
+    one(wait->parity);
+  } else if (const auto *copy = s.as<Copy>()) {
+    all(copy->guards);
+    all(copy->indices);
+    one(copy->value);
+    one(copy->completes.slot);
   }
 }
 

@@ -3,7 +3,7 @@
 
 #include <functional>
 
-#include "ir.h"
+#include "staged.h"
 
 namespace pit::ir {
 
@@ -28,7 +28,7 @@ class Mutator {
 void walk_statements(const Stmt &s, const std::function<bool(const Stmt &)> &statement);
 
 /// Calls `expression` on every expression that occurs directly in statement s (not in its
-/// sub-statements): bounds, extents, values, guards, indices, conditions.
+/// sub-statements): bounds, extents, values, guards, indices, conditions, slots, parities.
 void walk_expressions(const Stmt &s, const std::function<void(const Expr &)> &expression);
 
 }  // namespace pit::ir

@@ -96,6 +96,7 @@ class Parser {
   std::string text_;
   std::size_t position_ = 0;
   Symbols symbols_;
+  std::map<std::string, BarrierPtr> barriers_;
 
   // --- words ---
 
@@ -309,7 +310,18 @@ class Parser {
         {"index_sort", &Parser::index_sort},
         {"prefix", &Parser::prefix},
         {"stage", &Parser::stage},
-        {"launch", &Parser::launch}};
+        {"launch", &Parser::launch},
+        {"shared", &Parser::allocate<Space::Tile, Memory::Shared>},
+        {"registers", &Parser::allocate<Space::Tile, Memory::Registers>},
+        {"barrier", &Parser::barriers},
+        {"arrive", &Parser::arrive},
+        {"wait", &Parser::wait},
+        {"copy", &Parser::copy},
+        {"commit", &Parser::commit},
+        {"drain", &Parser::drain},
+        {"sync", &Parser::sync},
+        {"fence", &Parser::fence},
+        {"roles", &Parser::roles}};
     skip();
     const std::size_t start = position_;
     const auto found = kStatements.find(symbol());
@@ -369,7 +381,7 @@ class Parser {
     return make<If>(condition, then_body, accept("else") ? braces() : Stmt());
   }
 
-  template <Space space>
+  template <Space space, Memory memory = Memory::Abstract>
   Stmt allocate() {
     const std::string name = symbol();
     expect(":");
@@ -377,7 +389,25 @@ class Parser {
     expect("[");
     std::vector<Expr> extents = expressions("]", int64);
     const StoragePtr made = storage(name, type, static_cast<int>(extents.size()), space);
-    return make<Allocate>(made, std::move(extents), scope());
+    Placement placement{memory};
+    placement.buffered = accept("buffers");
+    placement.layout = layout();
+    return make<Allocate>(made, std::move(extents), scope(), placement);
+  }
+
+  int small_number() { return static_cast<int>(number()); }
+  Layout layout() {
+    using Kind = Layout::Kind;
+    for (const Kind kind : {Kind::Swizzled, Kind::Accumulator, Kind::OperandA, Kind::OperandB}) {
+      if (!accept(layout_name(kind))) continue;
+      std::vector<int> fields;
+      parenthesised([&] { fields.push_back(small_number()); });
+      if (fields.size() != (kind == Kind::Swizzled ? 2 : 4)) fail("expected the layout's numbers");
+      return kind == Kind::Swizzled
+                 ? Layout::swizzled(fields[0], fields[1])
+                 : Layout::fragment(kind, fields[0], fields[1], fields[2], fields[3]);
+    }
+    return {};
   }
 
   /// "mi, ni:" or nothing.
@@ -427,12 +457,17 @@ class Parser {
   TileOperand operand() {
     TileOperand tile;
     tile.tile = existing();
+    if (accept("(")) {
+      tile.slot = number_expression();
+      expect(")");
+    }
     expect("[");
     listed("]", [&] { tile.axes.push_back(axis()); });
     return tile;
   }
 
   Stmt mma() {
+    const bool async = accept("async");
     std::vector<VarPtr> batch, m, n, k;
     const auto role = [&](const char *name, std::vector<VarPtr> *axes) {
       if (accept(name)) parenthesised([&] { axes->push_back(axis()); });
@@ -449,7 +484,7 @@ class Parser {
     TileOperand b = operand();
     std::string atom = accept("atom") ? quoted() : "";
     return make<Mma>(std::move(batch), std::move(m), std::move(n), std::move(k),
-                     std::move(accumulator), std::move(a), std::move(b), std::move(atom));
+                     std::move(accumulator), std::move(a), std::move(b), std::move(atom), async);
   }
 
   Stmt check() {
@@ -541,7 +576,101 @@ class Parser {
         grid.push_back({var, number_expression()});
       } while (accept(","));
     }
-    return make<Launch>(std::move(name), std::move(grid), threads, braces());
+    GridAxis cluster;
+    if (accept("cluster")) {
+      cluster.var = define(symbol(), VarRole::Loop);
+      expect("<");
+      cluster.extent = number_expression();
+    }
+    return make<Launch>(std::move(name), std::move(grid), threads, braces(), std::move(cluster));
+  }
+
+  // --- the staged level ---
+
+  Stmt barriers() {
+    BarrierNode node{symbol()};
+    expect("[");
+    node.slots = small_number();
+    expect("]");
+    expect("arrivals");
+    node.arrivals = small_number();
+    const std::string name = node.name;
+    const auto barrier = std::make_shared<const BarrierNode>(std::move(node));
+    barriers_[name] = barrier;
+    return make<Barriers>(barrier, scope());
+  }
+  BarrierSlot barrier_slot() {
+    skip();
+    const std::size_t start = position_;
+    const auto found = barriers_.find(symbol());
+    if (found == barriers_.end()) fail("expected a barrier", start);
+    expect("[");
+    BarrierSlot at{found->second, number_expression()};
+    expect("]");
+    return at;
+  }
+  /// One of the values from `first` on by the name that it prints with.
+  template <class T>
+  T named(const char *(*name_of)(T), int count, const char *what) {
+    for (int i = 0; i < count; ++i) {
+      if (accept(name_of(static_cast<T>(i)))) return static_cast<T>(i);
+    }
+    fail(std::string("expected ") + what);
+  }
+  Engine engine() { return named<Engine>(engine_name, 2, "'copies' or 'matrix'"); }
+
+  Stmt arrive() {
+    BarrierSlot at = barrier_slot();
+    expect("each");
+    const auto each = named<Arrivals>(arrivals_name, 4, "who arrives");
+    const bool after = accept("after_copies");
+    const Expr bytes = accept("expect") ? number_expression() : Expr();
+    return make<Arrive>(std::move(at), each, after, bytes, accept("cluster"));
+  }
+  Stmt wait() {
+    BarrierSlot at = barrier_slot();
+    expect("parity");
+    return make<Wait>(std::move(at), number_expression());
+  }
+  Stmt copy() {
+    const auto with = named<CopyEngine>(engine_name, 3, "what copies");
+    std::vector<VarPtr> axes = over();
+    const StoragePtr target = existing();
+    expect("[");
+    std::vector<Expr> indices = expressions("]", int64);
+    expect("=");
+    const Expr value = expression(target->type);
+    std::vector<Expr> guards = where();
+    const int bytes = accept("bytes") ? small_number() : 0;
+    BarrierSlot on = accept("on") ? barrier_slot() : BarrierSlot();
+    return make<Copy>(with, std::move(axes), std::move(guards), target, std::move(indices), value,
+                      bytes, std::move(on), accept("multicast"));
+  }
+  Stmt commit() { return make<Commit>(engine()); }
+  Stmt drain() {
+    const Engine of = engine();
+    expect("pending");
+    return make<Drain>(of, small_number());
+  }
+  Stmt sync() { return make<Sync>(accept("cluster")); }
+  Stmt fence() {
+    if (accept("async")) return make<Fence>(FenceKind::Async);
+    expect("barriers");
+    return make<Fence>(FenceKind::Barriers);
+  }
+  Stmt roles() {
+    std::vector<Role> list;
+    expect("{");
+    while (accept("role")) {
+      Role role{word()};
+      expect("warps");
+      role.warps = small_number();
+      if (accept("registers")) role.registers = small_number();
+      role.body = braces();
+      list.push_back(std::move(role));
+    }
+    expect("}");
+    return make<Roles>(std::move(list));
   }
 };
 

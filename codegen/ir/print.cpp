@@ -298,8 +298,14 @@ class Printer {
 
   void print(const Allocate &allocate, bool last) {
     const StorageNode &s = *allocate.storage;
-    line(std::string(s.space == Space::Tile ? "tile " : "heap ") + name(allocate.storage) + ": " +
-         to_string(s.type) + "[" + text(allocate.extents, int64) + "]" + attributes(s));
+    const Placement &placement = allocate.placement;
+    const char *const space = placement.memory == Memory::Shared      ? "shared "
+                              : placement.memory == Memory::Registers ? "registers "
+                              : s.space == Space::Tile                ? "tile "
+                                                                      : "heap ";
+    line(space + name(allocate.storage) + ": " + to_string(s.type) + "[" +
+         text(allocate.extents, int64) + "]" + attributes(s) +
+         (placement.buffered ? " buffers" : "") + layout(placement.layout));
     scope(allocate.body, last);
   }
 
@@ -322,8 +328,20 @@ class Printer {
          (store.vector_bytes != 0 ? " bytes " + std::to_string(store.vector_bytes) : ""));
   }
 
+  static std::string layout(const Layout &l) {
+    const auto of = [](const char *kind, std::initializer_list<int> fields) {
+      return " " + std::string(kind) + "(" +
+             joined(std::vector<int>(fields), [](int field) { return std::to_string(field); }) +
+             ")";
+    };
+    if (l.kind == Layout::Kind::RowMajor) return "";
+    if (l.kind == Layout::Kind::Swizzled) return of("swizzle", {l.swizzle, l.dimension});
+    return of(layout_name(l.kind), {l.dimension, l.warps_m, l.warps_n, l.together});
+  }
+
   std::string operand(const TileOperand &tile) {
-    return name(tile.tile) + "[" + names(tile.axes) + "]";
+    return name(tile.tile) + (tile.slot.defined() ? "(" + text(tile.slot, int64) + ")" : "") + "[" +
+           names(tile.axes) + "]";
   }
 
   void print(const Mma &mma, bool) {
@@ -335,8 +353,9 @@ class Printer {
     role("m", mma.m);
     role("n", mma.n);
     role("k", mma.k);
-    line("mma" + roles + ": " + operand(mma.accumulator) + " += " + operand(mma.a) + " * " +
-         operand(mma.b) + (mma.atom.empty() ? "" : " atom " + quoted(mma.atom)));
+    line("mma" + std::string(mma.asynchronous ? " async" : "") + roles + ": " +
+         operand(mma.accumulator) + " += " + operand(mma.a) + " * " + operand(mma.b) +
+         (mma.atom.empty() ? "" : " atom " + quoted(mma.atom)));
   }
 
   void print(const Check &check, bool) {
@@ -400,12 +419,94 @@ class Printer {
       const GridAxis &axis = launch.grid[i];
       out_ += (i == 0 ? " grid " : ", ") + name(axis.var) + " < " + text(axis.extent, int64);
     }
+    if (launch.cluster.var)
+      out_ += " cluster " + name(launch.cluster.var) + " < " + text(launch.cluster.extent, int64);
     out_ += " ";
     braces(launch.body);
+  }
+
+  // --- the staged level ---
+
+  std::string name(const BarrierPtr &b) {
+    return b == nullptr ? "missing" : unique(b.get(), b->name);
+  }
+  std::string slot(const BarrierSlot &at) {
+    return name(at.barrier) + "[" + text(at.slot, int64) + "]";
+  }
+
+  void print(const Barriers &barriers, bool last) {
+    const BarrierPtr &b = barriers.barrier;
+    line("barrier " + name(b) + "[" + std::to_string(b->slots) + "] arrivals " +
+         std::to_string(b->arrivals));
+    scope(barriers.body, last);
+  }
+  void print(const Arrive &arrive, bool) {
+    line("arrive " + slot(arrive.at) + " each " + arrivals_name(arrive.each) +
+         (arrive.after_copies ? " after_copies" : "") +
+         (arrive.bytes.defined() ? " expect " + text(arrive.bytes, int64) : "") +
+         (arrive.cluster ? " cluster" : ""));
+  }
+  void print(const Wait &wait, bool) {
+    line("wait " + slot(wait.at) + " parity " + text(wait.parity, int64));
+  }
+  void print(const Copy &copy, bool) {
+    if (copy.storage == nullptr || !copy.value.defined()) return line("copy with a part missing");
+    line("copy " + std::string(engine_name(copy.engine)) + over(copy.axes) + name(copy.storage) +
+         "[" + text(copy.indices, int64) + "] = " + text(copy.value, copy.storage->type) +
+         where(copy.guards) + (copy.bytes != 0 ? " bytes " + std::to_string(copy.bytes) : "") +
+         (copy.completes.barrier ? " on " + slot(copy.completes) : "") +
+         (copy.multicast ? " multicast" : ""));
+  }
+  void print(const Commit &commit, bool) {
+    line("commit " + std::string(engine_name(commit.engine)));
+  }
+  void print(const Drain &drain, bool) {
+    line("drain " + std::string(engine_name(drain.engine)) + " pending " +
+         std::to_string(drain.pending));
+  }
+  void print(const Sync &sync, bool) { line(sync.cluster ? "sync cluster" : "sync"); }
+  void print(const Fence &fence, bool) {
+    line(fence.fence == FenceKind::Async ? "fence async" : "fence barriers");
+  }
+  void print(const Roles &roles, bool) {
+    line("roles {");
+    ++indent_;
+    for (const Role &role : roles.roles) {
+      line("role " + word(role.name) + " warps " + std::to_string(role.warps) +
+           (role.registers != 0 ? " registers " + std::to_string(role.registers) : "") + " ");
+      braces(role.body);
+    }
+    --indent_;
+    line("}");
   }
 };
 
 }  // namespace
+
+const char *layout_name(Layout::Kind kind) {
+  switch (kind) {
+    case Layout::Kind::RowMajor:
+      return "row_major";
+    case Layout::Kind::Swizzled:
+      return "swizzle";
+    case Layout::Kind::Accumulator:
+      return "accumulator";
+    case Layout::Kind::OperandA:
+      return "operand_a";
+    case Layout::Kind::OperandB:
+      return "operand_b";
+  }
+  return "row_major";
+}
+const char *arrivals_name(Arrivals each) {
+  constexpr const char *kNames[] = {"role", "warpgroup", "warp", "thread"};
+  return kNames[static_cast<int>(each)];
+}
+const char *engine_name(CopyEngine engine) {
+  constexpr const char *kNames[] = {"threads", "async", "bulk"};
+  return kNames[static_cast<int>(engine)];
+}
+const char *engine_name(Engine engine) { return engine == Engine::Copies ? "copies" : "matrix"; }
 
 std::string print(const Module &module) { return Printer().module(module); }
 std::string print(const Stmt &stmt) { return Printer().statement(stmt); }

@@ -3,7 +3,7 @@
 
 #include <string>
 
-#include "ir.h"
+#include "staged.h"
 
 namespace pit::ir {
 
@@ -15,5 +15,11 @@ std::string print(const Stmt &stmt);
 
 /// Reads what `print` wrote. InternalError names line, column and what was expected.
 Module parse(const std::string &text);
+
+// Words of the staged level, for printer, parser and messages.
+const char *layout_name(Layout::Kind kind);
+const char *arrivals_name(Arrivals each);
+const char *engine_name(CopyEngine engine);
+const char *engine_name(Engine engine);
 
 }  // namespace pit::ir

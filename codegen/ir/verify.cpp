@@ -9,6 +9,7 @@
 #include "dsl/error.h"
 #include "mutator.h"
 #include "text.h"
+#include "verify_staged.h"
 
 namespace pit::ir {
 namespace {
@@ -23,7 +24,8 @@ bool contains(const std::vector<VarPtr> &list, const VarPtr &var) {
 
 class Verifier {
  public:
-  Verifier(const Module &module, const std::string &pass) : module_(module), pass_(pass) {}
+  Verifier(const Module &module, const std::string &pass, const DeviceLimits &limits)
+      : module_(module), pass_(pass), limits_(limits) {}
 
   void run() {
     for (const auto *list : {&module_.inputs, &module_.outputs}) {
@@ -54,6 +56,7 @@ class Verifier {
 
   const Module &module_;
   const std::string &pass_;
+  const DeviceLimits &limits_;
   const Stmt *statement_ = nullptr;
   std::unordered_set<const void *> defined_;       // everything defined anywhere so far
   std::unordered_set<const VarNode *> variables_;  // in scope, but axes
@@ -63,6 +66,7 @@ class Verifier {
   std::unordered_set<const StorageNode *> inputs_;
   std::unordered_set<const ParamNode *> params_;
   std::vector<ParallelLoop> parallel_;
+  std::unordered_set<const BarrierNode *> barriers_;  // in scope
   bool in_stage_ = false, in_launch_ = false;
   int loops_never_run_ =
       0;  ///< enclosing loops of no iterations: what is inside races with nothing
@@ -362,6 +366,8 @@ class Verifier {
             s->name + " of rank " + std::to_string(s->rank) + " has " +
                 std::to_string(allocate.extents.size()) + " extents");
     for (const Expr &extent : allocate.extents) verify_integral(extent, {}, "the extent ");
+    require(allocate.placement == Placement() || (s->space == Space::Tile && in_launch_),
+            s->name + " has a place on a GPU but is no tile of a kernel");
     define(s, allocate.extents);
     for (ParallelLoop &loop : parallel_) loop.own.insert(s.get());
     verify(allocate.body, outermost);
@@ -464,6 +470,7 @@ class Verifier {
       require(operand->tile != mma.accumulator.tile, "the accumulator of an mma is its operand");
     }
     std::vector<Expr> indices;
+    if (mma.accumulator.slot.defined()) indices.push_back(mma.accumulator.slot);
     for (const VarPtr &axis : mma.accumulator.axes) indices.push_back(make_variable(axis));
     verify_write(mma.accumulator.tile, indices, {}, false);
   }
@@ -490,6 +497,10 @@ class Verifier {
               "the operand " + name + " of an mma lacks the axis " + axis->name);
     }
     std::vector<Expr> indices;
+    if (operand.slot.defined()) {
+      verify(operand.slot, std::vector<VarPtr>{});  // the slot reads no axis
+      indices.push_back(operand.slot);
+    }
     for (const VarPtr &axis : operand.axes) indices.push_back(make_variable(axis));
     verify_access(operand.tile, indices, operand.axes);
   }
@@ -566,7 +577,14 @@ class Verifier {
       require(axis.var->role == VarRole::Loop && axis.var->type == int64,
               "the variable " + axis.var->name + " of a grid is no Loop variable of type int64");
     }
-    for (const GridAxis &axis : launch.grid) {
+    std::vector<GridAxis> all = launch.grid;
+    if (launch.cluster.var) {
+      std::int64_t blocks = 0;
+      require(is_const_int(launch.cluster.extent, &blocks) && blocks >= 2 && blocks <= 8,
+              "the clusters of " + launch.name + " are not of 2 to 8 blocks");
+      all.push_back(launch.cluster);
+    }
+    for (const GridAxis &axis : all) {
       define_once(axis.var.get(), axis.var->name);
       variables_.insert(axis.var.get());
       parallel_.push_back({axis.var, {axis.var.get()}, {}});
@@ -575,7 +593,58 @@ class Verifier {
     verify(launch.body, false);
     in_launch_ = false;
     parallel_.resize(outside);
-    for (const GridAxis &axis : launch.grid) variables_.erase(axis.var.get());
+    for (const GridAxis &axis : all) variables_.erase(axis.var.get());
+    if (const auto broken = broken_staged_rule(launch, limits_)) {
+      if (broken->statement.defined()) statement_ = &broken->statement;
+      fail(broken->rule);
+    }
+  }
+
+  // --- the staged level: what is defined; verify_staged.h has its own rules ---
+
+  void verify(const Barriers &barriers, bool) {
+    require(in_launch_, "the barrier " + barriers.barrier->name + " is not in a kernel");
+    define_once(barriers.barrier.get(), barriers.barrier->name);
+    barriers_.insert(barriers.barrier.get());
+    verify(barriers.body, false);
+    barriers_.erase(barriers.barrier.get());
+  }
+  void verify_slot(const BarrierSlot &at) const {
+    require(at.barrier != nullptr, "a barrier is missing");
+    require(barriers_.count(at.barrier.get()) != 0,
+            "the barrier " + at.barrier->name + " is not defined here");
+    verify_integral(at.slot, {}, "the slot ");
+    std::int64_t slot = 0;
+    const bool known = is_const_int(at.slot, &slot);
+    require(!known || (slot >= 0 && slot < at.barrier->slots),
+            "the barrier " + at.barrier->name + " has no slot " + std::to_string(slot));
+  }
+  void verify(const Arrive &arrive, bool) {
+    verify_slot(arrive.at);
+    if (arrive.bytes.defined()) verify_integral(arrive.bytes, {}, "the bytes ");
+  }
+  void verify(const Wait &wait, bool) {
+    verify_slot(wait.at);
+    verify_integral(wait.parity, {}, "the parity ");
+  }
+  void verify(const Copy &copy, bool) {
+    // A copy is a Store but for what its guards do.
+    verify(Store(copy.axes, copy.guards, copy.storage, copy.indices, Combiner::Assign, copy.value),
+           false);
+    require(copy.storage->space == Space::Tile, "a copy into " + copy.storage->name + ", no tile");
+    const auto *load = copy.value.as<Load>();
+    require(load != nullptr && load->storage->space != Space::Tile,
+            "a copy of what is no element of memory");
+    if (copy.completes.barrier) verify_slot(copy.completes);
+  }
+  void verify(const Commit &, bool) {}
+  void verify(const Drain &drain, bool) {
+    require(drain.pending >= 0, "a drain to fewer than no groups");
+  }
+  void verify(const Sync &, bool) {}
+  void verify(const Fence &, bool) {}
+  void verify(const Roles &roles, bool) {
+    for (const Role &role : roles.roles) verify(role.body, false);
   }
 
   static bool reads_memory(const Expr &e) {
@@ -587,6 +656,8 @@ class Verifier {
 
 }  // namespace
 
-void verify(const Module &module, const std::string &pass) { Verifier(module, pass).run(); }
+void verify(const Module &module, const std::string &pass, const DeviceLimits &limits) {
+  Verifier(module, pass, limits).run();
+}
 
 }  // namespace pit::ir

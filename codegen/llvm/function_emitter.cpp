@@ -155,6 +155,16 @@ void FunctionEmitter::emit(const ir::Stmt &s) {
       return emit(*s.as<ir::Stage>());
     case ir::StmtKind::Launch:
       return emit(*s.as<ir::Launch>());
+    case ir::StmtKind::Barriers:
+    case ir::StmtKind::Arrive:
+    case ir::StmtKind::Wait:
+    case ir::StmtKind::Copy:
+    case ir::StmtKind::Commit:
+    case ir::StmtKind::Drain:
+    case ir::StmtKind::Sync:
+    case ir::StmtKind::Fence:
+    case ir::StmtKind::Roles:
+      return refuse("of the staged level");
   }
 }
 
