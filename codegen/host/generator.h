@@ -2,7 +2,7 @@
 //   generator.cpp   the module             statements.cpp  stores and the statements of indices
 //   storages.cpp    workspaces             loops.cpp       parallel loops
 //   mma.cpp         Mma                    mma_plan.cpp    what of it is done how
-//   micro_kernel.cpp, pack.cpp             its inner functions
+//   micro_kernel.cpp, pack.cpp, gather.cpp its inner functions
 #pragma once
 
 #include <llvm/IR/IRBuilder.h>

@@ -1,6 +1,7 @@
 // Kernels: functions of generated code that depend on no program.
 #pragma once
 
+#include <llvm/IR/IRBuilder.h>
 #include <llvm/IR/LLVMContext.h>
 #include <llvm/IR/Module.h>
 
@@ -27,6 +28,11 @@ llvm::Function *make_function(llvm::Module &module, const Machine &machine,
 
 /// The kernel as an external function of `module`, which does not define it. Made once a module.
 llvm::Function *declare_kernel(llvm::Module &module, const Machine &machine, const Kernel &kernel);
+
+/// for i = first; i < end; i += step: body(i), in the function in which `b` stands. LLVM leaves the
+/// loop as it is: kernels are vectors already.
+void kernel_loop(llvm::IRBuilder<> &b, llvm::Value *first, llvm::Value *end, std::int64_t step,
+                 const std::function<void(llvm::Value *)> &body);
 
 /// A module that defines the kernel, not optimised.
 struct KernelModule {

@@ -4,6 +4,7 @@
 #include "codegen/llvm/conversions.h"
 #include "codegen/llvm/tile_nest.h"
 #include "dsl/error.h"
+#include "gather.h"
 #include "generator.h"
 #include "pack.h"
 
@@ -226,6 +227,11 @@ class MmaEmitter {
   Value *table() { return part(p_.left_bytes + p_.right_bytes); }
   Value *buffer() { return part(p_.left_bytes + p_.right_bytes + p_.table_bytes); }
 
+  Value *rows_table() {
+    return part(p_.left_bytes + p_.right_bytes + p_.table_bytes + p_.buffer_bytes);
+  }
+  Value *places() { return part(p_.bytes() - p_.places_bytes); }
+
   // An unsigned operand stands for a signed one, 128 too large.
   bool offset() const { return atom_.kind == AtomKind::DotInt8 && p_.left.type().is_int(); }
 
@@ -253,10 +259,37 @@ class MmaEmitter {
   // to[row position * stride + k position] = value
   void store(const StoragePtr &to, Value *base, std::int64_t stride, const Range &m, const Range &k,
              const Expr &value) {
+    const auto *load = value.as<Load>();
+    if (p_.left_gathered && load) return gather(*load, base, stride, m, k);
     StorageValue v = storage_at(to, base);
     append_strides(m.axes, g_.i64(stride), &v);
     append_strides(k.axes, g_.i64(1), &v);
     store_over(to, v, m.axes, k.axes, value);
+  }
+
+  // The same, where rows[row position] + places[k position] is where the element lies.
+  void gather(const Load &load, Value *base, std::int64_t stride, const Range &m, const Range &k) {
+    const StorageValue &from = g_.storage(load.storage);
+    const auto offset = [&](bool along_k) {
+      Value *sum = g_.i64(0);
+      for (std::size_t d = 0; d < load.indices.size(); ++d) {
+        const Expr &e = load.indices[d];
+        const bool moves = std::ranges::any_of(k.axes, [&](const VarPtr &v) { return uses(e, v); });
+        if (moves == along_k)
+          sum = b.CreateNSWAdd(sum, b.CreateNSWMul(g_.index(e), from.strides[d]));
+      }
+      return sum;
+    };
+    TileNest(g_, m.axes, {}).run([&] {
+      Value *row =
+          b.CreateInBoundsGEP(memory_type(g_.context_, from.type), from.base, offset(false));
+      b.CreateStore(row, b.CreateInBoundsGEP(b.getPtrTy(), rows_table(), position(m.axes)));
+    });
+    TileNest(g_, k.axes, {}).run([&] {
+      b.CreateStore(offset(true), b.CreateInBoundsGEP(b.getInt64Ty(), places(), position(k.axes)));
+    });
+    b.CreateCall(g_.kernel(gather_kernel(from.type.bytes())),
+                 {base, g_.i64(stride), rows_table(), m.count, places(), k.count});
   }
 
   StorageValue storage_at(const StoragePtr &s, Value *base) const {

@@ -141,6 +141,20 @@ class Planner {
                     it == unit_dimension_.end() ? load.storage->rank - 1 : it->second);
   }
 
+  // Irregular along k, and no index reads both a row and k.
+  bool is_gathered_left(const MmaPlan &p) const {
+    const auto *load = p.left.as<Load>();
+    if (!load) return false;
+    const auto uses_any = [](const Expr &e, const std::vector<VarPtr> &axes) {
+      return std::ranges::any_of(axes, [&](const VarPtr &v) { return uses(e, v); });
+    };
+    for (const Expr &e : load->indices) {
+      if (uses_any(e, p.k.axes) && uses_any(e, p.rows.axes)) return false;
+    }
+    return std::ranges::any_of(
+        p.k.axes, [&](const VarPtr &v) { return moves(*load, v) == Movement::Irregular; });
+  }
+
   RightSource source_of(const MmaPlan &p) const {
     if (const auto *load = p.right.as<Load>()) {
       if (moves(*load, p.column) == Movement::Unit) return RightSource::Rows;
@@ -170,6 +184,7 @@ class Planner {
     p->gathered = p->by_panels && std::ranges::any_of(p->k.axes, [&](const VarPtr &v) {
                     return moves(*p->right.as<Load>(), v) == Movement::Irregular;
                   });
+    p->left_gathered = is_gathered_left(*p);
     p->blocks.rows = capped(p->rows.bound, p->blocks.rows);
     p->blocks.columns = round_up(capped(p->column_bound, p->blocks.columns), atom.columns);
     // Packed rows of numbers that are multiplied as they are serve both ways.
@@ -186,6 +201,10 @@ class Planner {
     }
     p->left_bytes = round_up(p->left_bytes, 64);
     const bool by_columns = p->source == RightSource::Columns;
+    if (p->left_gathered) {
+      p->rows_bytes = round_up(8 * std::max(p->blocks.rows, kFewRows), 64);
+      p->places_bytes = round_up(8 * p->blocks.k, 64);
+    }
     p->table_bytes = round_up(8 * (by_columns ? p->blocks.columns : p->blocks.k), 64);
     if (p->source == RightSource::Other) {
       p->buffer = ir::make_storage(p->roles.right.tile->name + ".rows", p->right.type(),

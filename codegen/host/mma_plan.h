@@ -41,12 +41,17 @@ struct MmaPlan {
   bool some_few = false;   ///< they may be so few, and then the right operand is not packed
   bool by_panels = false;  ///< the right operand may be packed a panel at a time, for all rows
   bool gathered = false;   ///< its rows may be from all over memory
-  Blocks blocks{};         ///< no larger than the axes
+  /// The left operand is elements of one tensor, each at a place of its row and a place of its k.
+  bool left_gathered = false;
+  Blocks blocks{};  ///< no larger than the axes
   /// Packed rows in units; rows for a right operand that is not packed, if they are others; and the
   /// buffer of `Other`.
   StoragePtr packed_left, few_left, buffer;
   std::int64_t left_bytes = 0, right_bytes = 0, table_bytes = 0, buffer_bytes = 0;
-  std::int64_t bytes() const { return left_bytes + right_bytes + table_bytes + buffer_bytes; }
+  std::int64_t rows_bytes = 0, places_bytes = 0;  // tables of a gathered left operand
+  std::int64_t bytes() const {
+    return left_bytes + right_bytes + table_bytes + buffer_bytes + rows_bytes + places_bytes;
+  }
 };
 
 /// The plans of all Mmas of the module that micro-kernels compute; the others are loops.

@@ -161,38 +161,9 @@ class Packer {
     return llvm::Align(static_cast<std::uint64_t>(atom_.right.bytes()));
   }
 
-  // for i in [first, end)
   template <class Body>
   void loop(Value *first, Value *end, const Body &body) {
-    llvm::LLVMContext &context = b.getContext();
-    BasicBlock *before = b.GetInsertBlock();
-    auto *head = BasicBlock::Create(context, "loop", f_);
-    auto *done = BasicBlock::Create(context, "end", f_);
-    b.CreateCondBr(b.CreateICmpSLT(first, end), head, done);
-    b.SetInsertPoint(head);
-    auto *i = b.CreatePHI(b.getInt64Ty(), 2);
-    i->addIncoming(first, before);
-    body(i);
-    Value *next = b.CreateAdd(i, number(1), "", true, true);
-    i->addIncoming(next, b.GetInsertBlock());
-    auto *branch = b.CreateCondBr(b.CreateICmpSLT(next, end), head, done);
-    branch->setMetadata(llvm::LLVMContext::MD_loop, as_it_stands());
-    b.SetInsertPoint(done);
-  }
-
-  // The vectors are there already.
-  llvm::MDNode *as_it_stands() {
-    llvm::LLVMContext &context = b.getContext();
-    const auto flag = [&](const char *name) {
-      return llvm::MDNode::get(context, llvm::MDString::get(context, name));
-    };
-    llvm::Metadata *width[] = {llvm::MDString::get(context, "llvm.loop.vectorize.width"),
-                               llvm::ConstantAsMetadata::get(b.getInt32(1))};
-    llvm::MDNode *node = llvm::MDNode::getDistinct(
-        context, {nullptr, flag("llvm.loop.mustprogress"), flag("llvm.loop.unroll.disable"),
-                  llvm::MDNode::get(context, width)});
-    node->replaceOperandWith(0, node);
-    return node;
+    kernel_loop(b, first, end, 1, body);
   }
 
   Value *pointer(Value *at) {

@@ -20,6 +20,7 @@ struct Case {
   std::string atom{};
   std::optional<Type> right{};  // when the operands differ
   int most = 3;                 // elements are of [-most, most]
+  bool gathered = false;        // column k of A lies at places(k)
   Type type_of_b() const { return right.value_or(operand); }
 };
 
@@ -33,8 +34,10 @@ Module multiply(const Case &test) {
   module.name = "multiply";
   const StoragePtr a = tensor("A", test.operand, 2), b = tensor("B", test.type_of_b(), 2);
   const StoragePtr c = tensor("C", test.accumulator, 2),
-                   start = tensor("start", test.accumulator, 2);
+                   start = tensor("start", test.accumulator, 2),
+                   places = tensor("places", int32, 1);
   module.inputs = {a, b, start};
+  if (test.gathered) module.inputs.push_back(places);
   module.outputs = {c};
   const VarPtr m = make_axis_variable("m"), n = make_axis_variable("n"),
                k = make_axis_variable("k");
@@ -59,8 +62,9 @@ Module multiply(const Case &test) {
   const auto axes_a = turn(test.a, {m, k}), axes_b = turn(test.b, {k, n}),
              axes_c = turn(test.c, {m, n});
   std::vector<Stmt> body{
-      make<Store>(std::vector<VarPtr>{m, k}, std::vector<Expr>{}, ta, indices(axes_a),
-                  Combiner::Assign, make_load(a, {at(m), at(k)})),
+      make<Store>(
+          std::vector<VarPtr>{m, k}, std::vector<Expr>{}, ta, indices(axes_a), Combiner::Assign,
+          make_load(a, {at(m), test.gathered ? cast(int64, make_load(places, {at(k)})) : at(k)})),
       make<Store>(std::vector<VarPtr>{k, n}, std::vector<Expr>{}, tb, indices(axes_b),
                   Combiner::Assign, make_load(b, {at(k), at(n)})),
       make<Store>(std::vector<VarPtr>{m, n}, std::vector<Expr>{}, tc, indices(axes_c),
@@ -97,7 +101,21 @@ void run(const Case &test) {
   std::vector<TestTensor> inputs{filled(test.operand, {test.m, test.k}),
                                  filled(test.type_of_b(), {test.k, test.n}),
                                  filled(test.accumulator, {test.m, test.n})};
+  if (test.gathered) {
+    // Columns that follow each other, by fewer and more than are copied at once, then any.
+    TestTensor &places = inputs.emplace_back(int32, std::vector<std::int64_t>{test.k});
+    std::int64_t run = 0, column = 0;
+    for (std::int64_t l = 0; l < test.k; ++l, ++column) {
+      if (run-- == 0) {
+        run = std::array<std::int64_t, 4>{0, 5, 40, 0}[random() % 4];
+        column = static_cast<std::int64_t>(random() % static_cast<unsigned>(test.k));
+      }
+      column %= test.k;
+      places.set(l, static_cast<double>(column));
+    }
+  }
   std::vector<TestTensor> outputs{TestTensor(test.accumulator, {test.m, test.n})};
+  CAPTURE(test.gathered);
   CAPTURE(test.m);
   CAPTURE(test.n);
   CAPTURE(test.k);
@@ -172,6 +190,21 @@ TEST_CASE("dot products of integers are exact over the whole range of their oper
     test.most = b == int16 ? 32768 : 255;
     run(test);
   }
+}
+
+TEST_CASE("an Mma gathers the columns of its left operand") {
+  for (const Type type : {float32, float64, int32, bfloat16, float16, int16, int8, uint8}) {
+    const Type sum = type == float64 ? float64 : type.is_float() ? float32 : int32;
+    for (const auto &[m, k] :
+         std::vector<std::pair<std::int64_t, std::int64_t>>{{1, 83}, {3, 16}, {18, 7}, {6, 300}}) {
+      Case test{m, 40, k, type, sum};
+      test.gathered = true;
+      run(test);
+    }
+  }
+  Case large{270, 33, 300, float32, float32};
+  large.gathered = true;
+  run(large);
 }
 
 TEST_CASE("an Mma of few rows reads its right operand where it lies") {
