@@ -317,7 +317,8 @@ struct IndexSort final : StmtNode {
 };
 
 /// destination[0] = 0; destination[i + 1] = destination[i] + max(source[i], 0), 0 <= i < length.
-/// Both int64.
+/// Both int64, or both int32. Of tiles in a Launch it is the scan that the threads of a block make
+/// together.
 struct Prefix final : StmtNode {
   static constexpr StmtKind kKind = StmtKind::Prefix;
   StoragePtr destination, source;

@@ -550,8 +550,9 @@ class Verifier {
 
   void verify(const Prefix &prefix, bool) {
     verify_integral(prefix.length, {}, "the length ");
-    verify_array(prefix.source, int64, false, true);
-    verify_array(prefix.destination, int64, true, true);
+    const bool narrow = prefix.source != nullptr && prefix.source->type == int32;
+    verify_array(prefix.source, narrow ? int32 : int64, false, true);
+    verify_array(prefix.destination, narrow ? int32 : int64, true, true);
     require(prefix.source != prefix.destination, "a prefix sum overwrites what it reads");
   }
 
@@ -587,6 +588,8 @@ class Verifier {
     for (const GridAxis &axis : all) {
       define_once(axis.var.get(), axis.var->name);
       variables_.insert(axis.var.get());
+      std::int64_t extent = 0;
+      if (is_const_int(axis.extent, &extent) && extent <= 1) continue;
       parallel_.push_back({axis.var, {axis.var.get()}, {}});
     }
     in_launch_ = true;

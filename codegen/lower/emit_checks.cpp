@@ -334,10 +334,11 @@ void Emitter::check_index(const Access &access, std::size_t dimension, const std
   }
   Stmt body =
       spread(nest, loops.size() > 1 ? ir::ForKind::Parallel : ir::ForKind::Serial, inside(0));
+  const StoragePtr fine = emit_coarse_check(access, index, loops, low_limit, extent);
+  const Expr tested = fine ? make_load(fine, {constant(0)}) == make_zero(fine->type) : Expr();
+  if (fine && on_gpu()) body = where(tested, body);
   if (surely.defined()) body = ir::make<ir::If>(!lower_expr(surely, {}), body);
-  if (const StoragePtr fine = emit_coarse_check(access, index, loops, low_limit, extent)) {
-    body = ir::make<ir::If>(make_load(fine, {constant(0)}) == make_zero(fine->type), body);
-  }
+  if (fine && !on_gpu()) body = where(tested, body);
   append(ir::make<ir::Stage>(access.site->name() + ".bounds", ir::StageKind::Check, body));
 }
 

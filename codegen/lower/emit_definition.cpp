@@ -121,7 +121,10 @@ Stmt Emitter::emit_specialized(PlannedStage *stage, const PlannedDefinition &def
               ".specialize: the condition varies inside the tile at which the Func is computed",
           it->first.where());
     }
-    general = ir::make<ir::If>(condition, emit_definition(stage, def, it->second, scope), general);
+    const Stmt special = emit_definition(stage, def, it->second, scope);
+    general = on_gpu() && stage->level == Level::Root && reads_data(condition)
+                  ? ir::make_block({where(condition, special), where(!condition, general)})
+                  : ir::make<ir::If>(condition, special, general);
   }
   return general;
 }

@@ -97,10 +97,12 @@ void Emitter::emit_given_checks(const IndexPlan &index) {
   append_allocation(state, {constant(3)});
   append(ir::make<ir::Stage>(
       index.name(), ir::StageKind::Check,
-      ir::make_block({set(state, unsorted, Combiner::Assign, constant(0)),
-                      set(state, smallest, Combiner::Assign, identity_of(Combiner::Min, int64)),
-                      set(state, largest, Combiner::Assign, identity_of(Combiner::Max, int64)),
-                      in_domain})));
+      ir::make_block(
+          {together(ir::make_block(
+               {set(state, unsorted, Combiner::Assign, constant(0)),
+                set(state, smallest, Combiner::Assign, identity_of(Combiner::Min, int64)),
+                set(state, largest, Combiner::Assign, identity_of(Combiner::Max, int64))})),
+           in_domain})));
   const Expr is_unsorted = make_load(state, {unsorted}) != constant(0);
   Expr low = make_load(state, {smallest});
   Expr extent = select(is_unsorted, make_load(state, {largest}) - low + constant(1), constant(0));
@@ -125,7 +127,7 @@ void Emitter::emit_given_checks(const IndexPlan &index) {
     return ir::make<ir::If>(e.coordinate >= low && e.coordinate < low + extent, remembered);
   });
   append(ir::make<ir::Stage>(index.name(), ir::StageKind::Check,
-                             ir::make<ir::If>(is_unsorted, ir::make_block({clear, once}))));
+                             where(is_unsorted, ir::make_block({clear, once}))));
   if (!index.key.defined()) return;
   // The caller may list a position that the predicates exclude.
   const bool before = always_guard_data_;

@@ -27,11 +27,14 @@ Expr constant(std::int64_t c) { return make_int(int64, c); }
 }  // namespace
 
 /// for var < extent: body, whose iterations do not depend on each other. On a GPU each is a
-/// thread's, strips of them a block's; elsewhere the loop is `otherwise`. An extent that is data
-/// cannot be cut into blocks, which the host counts: its threads are those of one block.
+/// thread's; elsewhere the loop is `otherwise`. An extent that is data cannot be cut into blocks,
+/// which the host counts: its threads are those of one block.
 Stmt Emitter::spread(const VarPtr &var, const Expr &extent, ir::ForKind otherwise,
                      const Stmt &body) const {
   if (!on_gpu()) return ir::make<ir::For>(var, constant(0), extent, otherwise, body);
+  // Loops around scalar statements become threads together: see form_launches.
+  if (!reads_data(extent) && is_scalar(body))
+    return ir::make<ir::For>(var, constant(0), extent, ir::ForKind::Parallel, body);
   std::int64_t c = 0;
   if (reads_data(extent) || (is_const_int(extent, &c) && c <= kThreadStrip))
     return ir::make<ir::For>(var, constant(0), extent, ir::ForKind::GpuThread, body);
@@ -65,6 +68,47 @@ Stmt Emitter::spread(const std::vector<std::pair<VarPtr, Expr>> &loops, ir::ForK
     }
   }
   return body;
+}
+
+/// Whether there is nothing in it that the threads of a block could share out.
+bool Emitter::is_scalar(const Stmt &body) {
+  bool scalar = true;
+  ir::walk_statements(body, [&](const Stmt &s) {
+    const auto *loop = s.as<ir::For>();
+    const auto *tile = s.as<ir::Allocate>();
+    scalar &= !s.as<ir::Axes>() && !s.as<ir::Mma>() &&
+              !(loop && loop->loop_kind == ir::ForKind::GpuThread) &&
+              !(tile && tile->storage->rank > 0);
+    return scalar;
+  });
+  return scalar;
+}
+
+/// if condition: stmts. On a GPU what is data is tested inside the loops: around them it would make
+/// one block of all.
+Stmt Emitter::where(const Expr &condition, const Stmt &stmts) const {
+  if (!stmts.defined()) return stmts;
+  if (on_gpu() && reads_data(condition)) {
+    if (const auto *block = stmts.as<ir::Block>()) {
+      std::vector<Stmt> parts;
+      for (const Stmt &part : block->stmts) parts.push_back(where(condition, part));
+      return ir::make_block(parts);
+    }
+    if (const auto *loop = stmts.as<ir::For>();
+        loop && !reads_data(loop->extent) &&
+        (loop->loop_kind == ir::ForKind::Parallel || loop->loop_kind == ir::ForKind::GpuBlock)) {
+      return ir::make<ir::For>(loop->var, loop->min, loop->extent, loop->loop_kind,
+                               where(condition, loop->body));
+    }
+  }
+  return ir::make<ir::If>(condition, stmts);
+}
+
+/// As one kernel: on a GPU its statements follow each other without going back to the host.
+Stmt Emitter::together(const Stmt &stmts) const {
+  if (!on_gpu() || !stmts.defined()) return stmts;
+  return ir::make<ir::For>(ir::make_loop_variable("once"), constant(0), constant(1),
+                           ir::ForKind::Parallel, stmts);
 }
 
 /// Whether what is inside of a loop is little enough for one thread: no loops, and no tile

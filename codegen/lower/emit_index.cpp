@@ -479,8 +479,8 @@ void Emitter::emit_room_checks(const IndexPlan &index) {
           {total, room});
   }
   if (!stmts.empty())
-    append(
-        ir::make<ir::Stage>(index.name() + ".room", ir::StageKind::Check, ir::make_block(stmts)));
+    append(ir::make<ir::Stage>(index.name() + ".room", ir::StageKind::Check,
+                               together(ir::make_block(stmts))));
 }
 
 /// Lists that are outputs are copied to the caller's buffers.
@@ -563,7 +563,8 @@ void Emitter::emit_statistics() {
     }
   }
   if (!stmts.empty())
-    append(ir::make<ir::Stage>("statistics", ir::StageKind::Index, ir::make_block(stmts)));
+    append(
+        ir::make<ir::Stage>("statistics", ir::StageKind::Index, together(ir::make_block(stmts))));
 }
 
 }  // namespace pit::lower

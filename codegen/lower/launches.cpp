@@ -86,6 +86,11 @@ class Former {
                });
       };
       if (!is_grid(loop->loop_kind) || depends(loop->min) || depends(loop->extent)) break;
+      std::int64_t extent = 0;
+      if (is_const_int(loop->extent, &extent) && extent == 1) {
+        s = rename(loop->body, loop->var, loop->min);
+        continue;
+      }
       if (is_zero(loop->min)) {
         grid.push_back({loop->var, loop->extent});
       } else {

@@ -8,6 +8,7 @@
 #include "codegen/ir/verify.h"
 #include "dump.h"
 #include "emit.h"
+#include "expand_index.h"
 #include "form_mma.h"
 #include "launches.h"
 #include "legality.h"
@@ -65,7 +66,10 @@ ir::Module lower(const Pipeline &pipeline, const Target &target,
   Emitter emitter(&plan);
   ir::Module module = passes.run("emit", [&] { return emitter.run(); });
   module = passes.run("mma", [&] { return form_mma(module, emitter.sum_choices()); });
-  if (target.is_cuda()) module = passes.run("launches", [&] { return form_launches(module); });
+  if (target.is_cuda()) {
+    module = passes.run("index", [&] { return expand_index(module); });
+    module = passes.run("launches", [&] { return form_launches(module); });
+  }
   if (explanation) group_by_subject(explanation);
   return module;
 }
