@@ -585,9 +585,11 @@ class Verifier {
               "the clusters of " + launch.name + " are not of 2 to 8 blocks");
       all.push_back(launch.cluster);
     }
+    const int never_before = loops_never_run_;
     for (const GridAxis &axis : all) {
       define_once(axis.var.get(), axis.var->name);
       variables_.insert(axis.var.get());
+      loops_never_run_ += never_runs(axis.extent);
       std::int64_t extent = 0;
       if (is_const_int(axis.extent, &extent) && extent <= 1) continue;
       parallel_.push_back({axis.var, {axis.var.get()}, {}});
@@ -595,6 +597,7 @@ class Verifier {
     in_launch_ = true;
     verify(launch.body, false);
     in_launch_ = false;
+    loops_never_run_ = never_before;
     parallel_.resize(outside);
     for (const GridAxis &axis : all) variables_.erase(axis.var.get());
     if (const auto broken = broken_staged_rule(launch, limits_)) {

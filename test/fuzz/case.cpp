@@ -134,10 +134,28 @@ class Case {
 
     phase("interpreter");
     engine([&](const auto &outputs) { interpret(from_text ? again : module, pipeline, outputs); });
+    phase("interpreter of the module for CUDA");
+    interpret_for_cuda(pipeline);
     phase("compiled");
     engine([&](const auto &outputs) {
       test::run(pipeline, problem_, test::Engine::Compiled, target, outputs);
     });
+  }
+
+  // Sizes that are data have no bound in some programs, which a GPU therefore refuses.
+  void interpret_for_cuda(const Pipeline &pipeline) {
+    const auto of_sizes = [](const std::exception &e) {
+      return std::strstr(e.what(), "memory of a GPU is allocated before") != nullptr ||
+             std::strstr(e.what(), "declare how many there are at most") != nullptr;
+    };
+    try {
+      const ir::Module module = lower::lower(pipeline, "x86-64-linux-cuda-sm_90a");
+      engine([&](const auto &outputs) { interpret(module, pipeline, outputs); });
+    } catch (const CompileError &e) {
+      if (!of_sizes(e)) throw;
+    } catch (const RuntimeError &e) {
+      if (!of_sizes(e)) throw;
+    }
   }
 
   void interpret(const ir::Module &module, const Pipeline &pipeline,

@@ -5,6 +5,7 @@
 #include "codegen/ir/mutator.h"
 #include "codegen/ir/text.h"
 #include "codegen/lower/lower.h"
+#include "test/filecheck.h"
 #include "test/programs.h"
 
 using namespace pit;
@@ -82,6 +83,14 @@ TEST_CASE("lowered for CUDA, the host reads no memory") {
   }
 }
 
+TEST_CASE("modules for CUDA read back from their text") {
+  for (const test::Program &program : test::programs()) {
+    CAPTURE(program.name);
+    const std::string text = ir::print(lower::lower(program.build(true), cuda()));
+    CHECK(ir::print(ir::parse(text)) == text);
+  }
+}
+
 TEST_CASE("for CUDA a domain that is data has room for what its tensors hold") {
   Var m("m"), n("n");
   TensorParam rows(int32, 1, "rows"), columns(int32, 1, "columns"), B(float32, 2, "B"),
@@ -136,4 +145,58 @@ TEST_CASE("for CUDA a size that no shape says is refused") {
   const std::string region = message(with(Pipeline({T}, {}, "region"), "F.compute_root()\n"));
   CHECK(region.find("the range of m in F is data") != std::string::npos);
   CHECK(region.find("F.bound(m, min, extent)") != std::string::npos);
+}
+
+TEST_CASE("for CUDA the operand of an index is marked in strips of whole lines, each by a block") {
+  CHECK_TEXT(ir::print(lower::lower(test::build_spmm(true), cuda())), R"(
+CHECK: stage index live
+CHECK: launch {{.*}} grid m.group < (Out.extent(0) + 127) / 128, strip < (A.extent(1) + 255) / 256
+CHECK: tile %live.mark: uint8[256]
+CHECK: axes m < {{.*}} max 128, k < {{.*}} max 256
+CHECK: reduce m, k: %live.mark[k] max= select(A(m.group * 128 + m, strip * 256 + k) != 0.0
+CHECK: live.marks[{{.*}}] = %live.mark[
+CHECK: stage index live
+CHECK: launch
+CHECK: launch
+CHECK-SAME: threads {{[0-9]+}} {
+CHECK: prefix %live
+CHECK: check {{.*}} "sparse index 'live': {0} entries are needed and the capacity is {1}"
+CHECK: launch
+CHECK: prefix %live
+CHECK: swrite {{.*}} live.coordinates
+CHECK-NOT: launch
+CHECK: heap live.values: bfloat16[max(live.groups * A.extent(1), 0), 128]
+)");
+}
+
+TEST_CASE("for CUDA a definition without directives is spread over blocks and threads") {
+  Var i("i"), j("j");
+  TensorParam A(float32, 2, "A");
+  RDom k(0, A.extent(1), "k");
+  Func F("F"), G("G"), H("H"), Y("Y");
+  F(i, j) = A(i, j) * 2.f;
+  F(i, j) += f32(i);  // each element its own
+  G(i, j) = A(i, j);
+  G(i, k) = G(i, max(k - 1, 0)) + A(i, k);  // rows lie apart, columns follow each other
+  H(i) += A(i, k);
+  Y(i, j) = F(i, j) + G(i, j) + H(i);
+  const std::string text = ir::print(lower::lower(
+      with(Pipeline({Y}, {}, "spread"), "F.compute_root()\nG.compute_root()\nH.compute_root()\n"),
+      cuda()));
+  // Pure loops of scalar statements are one row of threads.
+  CHECK_TEXT(text, R"(
+CHECK: stage compute F
+CHECK: launch F threads 256 grid block{{[.0-9]*}} < ({{.*}} * {{.*}} + 255) / 256
+CHECK: gpu_thread
+CHECK: launch F.1 threads 256 grid block{{[.0-9]*}} < ({{.*}} * {{.*}} + 255) / 256
+CHECK: gpu_thread
+CHECK: stage compute G
+CHECK: launch G threads
+CHECK: launch G.1 threads 256 grid block{{[.0-9]*}} <
+CHECK: gpu_thread
+CHECK: for k
+CHECK: stage compute H
+CHECK: launch H.1 threads 256 grid i{{.*}} < Y.extent(0)
+CHECK: reduce k{{.*}}: H[i
+)");
 }

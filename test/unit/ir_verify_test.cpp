@@ -202,7 +202,7 @@ TEST_CASE("ir verifier - every rule that text can break") {
       {std::string(arrays) +
            "index_sort i(keys = keys, groups = 1, length = n) -> (coordinates = K)",
        "the input K is written"},
-      {std::string(arrays) + "prefix keys = o count n", "o is of type int32, not int64"},
+      {std::string(arrays) + "prefix keys = o count n", "keys is of type int64, not int32"},
       {std::string(arrays) + "prefix keys = keys count n", "a prefix sum overwrites what it reads"},
       // stages
       {"for i < 2 { stage compute s { } }", "the stage s is not in the outermost blocks"},

@@ -1,0 +1,322 @@
+// Indices built by loops of the tile IR are those that the interpreter builds from the statements.
+#include <doctest/doctest.h>
+#include <pit/pit.h>
+
+#include <random>
+#include <string>
+
+#include "codegen/ir/interpret.h"
+#include "codegen/ir/mutator.h"
+#include "codegen/ir/text.h"
+#include "codegen/ir/verify.h"
+#include "codegen/lower/expand_index.h"
+#include "codegen/lower/launches.h"
+#include "test/filecheck.h"
+#include "test/unit/ir_arguments.h"
+
+namespace pit::ir {
+namespace {
+
+/// One index: what it is built from and what of it is wanted.
+struct Case {
+  bool keyed = false;
+  std::vector<std::uint8_t> marks;
+  std::vector<std::int64_t> keys;
+  std::vector<std::int64_t> lengths;  ///< of groups; all the same unless `ragged`
+  bool ragged = false, with_first = false;
+  std::int64_t groups = 0, align = 1, capacity = 0, micro = 1;
+  bool counts = true, full = true, position = true, coordinates = true;
+
+  std::int64_t candidates() const {
+    return static_cast<std::int64_t>(keyed ? keys.size() : marks.size());
+  }
+  bool is_ragged() const { return ragged && !keyed; }
+};
+
+Module module_of(const Case &c) {
+  const auto tensor = [](const char *name, Type type) {
+    return make_storage(name, type, 1, Space::Tensor);
+  };
+  Module module;
+  module.name = "built";
+  const StoragePtr source = tensor("source", c.keyed ? int64 : uint8),
+                   starts = tensor("starts", int64), first = tensor("first", int64);
+  module.inputs = {source, starts, first};
+  const StoragePtr offsets = tensor("offsets", int32), counts = tensor("counts", int32),
+                   coordinates = tensor("coordinates", int32), position = tensor("position", int32),
+                   full = tensor("full", uint8);
+  module.outputs = {offsets, counts, coordinates, position, full};
+  const StoragePtr none;
+  const auto wanted = [&](bool is, const StoragePtr &s) { return is ? s : none; };
+  const Expr groups = make_int(int64, c.groups);
+  Stmt build;
+  if (c.keyed) {
+    build = make<IndexSort>(source, make_extent(source, 0), groups, c.align, offsets,
+                            wanted(c.counts, counts), wanted(c.coordinates, coordinates),
+                            wanted(c.position, position), "live");
+  } else {
+    build = make<IndexPlace>(source, wanted(c.is_ragged(), starts), wanted(c.with_first, first),
+                             groups, make_int(int64, c.lengths.empty() ? 0 : c.lengths[0]),
+                             make_int(int64, c.micro), c.align, offsets, wanted(c.counts, counts),
+                             wanted(c.coordinates, coordinates), wanted(c.position, position),
+                             wanted(c.full, full), "live");
+  }
+  module.body = make<Stage>("live", StageKind::Index, build);
+  return module;
+}
+
+Module for_gpu(const Module &module) {
+  const Module expanded = lower::expand_index(module);
+  verify(expanded, "expand_index");
+  const Module launches = lower::form_launches(expanded);
+  verify(launches, "form_launches");
+  return launches;
+}
+
+struct Result {
+  std::vector<std::int32_t> offsets, counts, coordinates, position;
+  std::vector<std::uint8_t> full;
+  std::string error;
+};
+
+Result run(const Module &module, const Case &c) {
+  TestTensor<std::uint8_t> marks({c.keyed ? 0 : c.candidates()}), full({c.capacity}, 77);
+  TestTensor<std::int64_t> keys({c.keyed ? c.candidates() : 0}), starts({c.groups + 1}),
+      first({c.groups});
+  marks.data = c.marks;
+  keys.data = c.keys;
+  for (std::int64_t g = 0; g < c.groups; ++g) {
+    const auto at = static_cast<std::size_t>(g);
+    starts(g + 1) = starts(g) + (c.keyed ? 0 : c.lengths[at]);
+    first(g) = 100 * g;
+  }
+  TestTensor<std::int32_t> offsets({c.groups + 1}, 77), counts({c.groups}, 77),
+      coordinates({c.capacity}, 77), position({c.candidates()}, 77);
+  Result result;
+  try {
+    interpret(module,
+              {c.keyed ? keys.argument() : marks.argument(), starts.argument(), first.argument()},
+              {},
+              {offsets.argument(), counts.argument(), coordinates.argument(), position.argument(),
+               full.argument()});
+  } catch (const RuntimeError &e) {
+    result.error = e.what();
+    return result;  // what failed is not defined
+  }
+  result.offsets = offsets.data;
+  result.counts = counts.data;
+  result.coordinates = coordinates.data;
+  result.position = position.data;
+  result.full = full.data;
+  return result;
+}
+
+/// Both ways agree; returns the message of the expanded one's failure.
+std::string check(const Case &c) {
+  const Module module = module_of(c);
+  const Result expected = run(module, c), got = run(for_gpu(module), c);
+  CHECK(got.error.empty() == expected.error.empty());
+  CHECK(got.offsets == expected.offsets);
+  CHECK(got.counts == expected.counts);
+  CHECK(got.coordinates == expected.coordinates);
+  CHECK(got.position == expected.position);
+  CHECK(got.full == expected.full);
+  return got.error;
+}
+
+Case marked(std::mt19937 *generator, std::vector<std::int64_t> lengths, bool ragged, int percent) {
+  Case c;
+  c.groups = static_cast<std::int64_t>(lengths.size());
+  c.ragged = ragged;
+  for (const std::int64_t length : lengths) {
+    for (std::int64_t j = 0; j < length; ++j) {
+      const bool passes = static_cast<int>((*generator)() % 100) < percent;
+      c.marks.push_back(static_cast<std::uint8_t>(passes + 2 * ((*generator)() % 2)));
+    }
+  }
+  c.lengths = std::move(lengths);
+  return c;
+}
+
+/// Room for everything.
+void size(Case *c) { c->capacity = c->candidates() + c->groups * (c->align - 1); }
+
+const std::vector<std::vector<std::int64_t>> kLengths = {
+    {},        {0},          {1},       {0, 0, 0},   {1, 1, 1},
+    {7, 7},    {300, 300},   {2048},    {2049},      {5000},
+    {3, 0, 9}, {0, 2500, 1}, {5, 4097}, {64, 0, 64}, std::vector<std::int64_t>(2051, 2)};
+
+}  // namespace
+
+TEST_CASE("index building as tile IR: marks of groups of every shape") {
+  std::mt19937 generator(1);
+  for (const auto &lengths : kLengths) {
+    const bool same =
+        std::adjacent_find(lengths.begin(), lengths.end(), std::not_equal_to<>()) == lengths.end();
+    for (const bool ragged : {false, true}) {
+      if (!ragged && !same) continue;
+      for (const std::int64_t align : {1, 4}) {
+        for (const int percent : {0, 1, 50, 100}) {
+          Case c = marked(&generator, lengths, ragged, percent);
+          CAPTURE(lengths.size());
+          CAPTURE(ragged);
+          CAPTURE(align);
+          CAPTURE(percent);
+          c.align = align;
+          c.with_first = ragged;
+          c.micro = align == 4 ? 16 : 1;
+          c.full = percent != 1;
+          c.position = percent != 100;
+          c.counts = percent != 50;
+          size(&c);
+          CHECK(check(c).empty());
+        }
+      }
+    }
+  }
+}
+
+TEST_CASE("index building as tile IR: keys, stable, dropped, of one group and of none") {
+  std::mt19937 generator(2);
+  for (const std::int64_t length : {0, 1, 5, 256, 257, 1000}) {
+    for (const std::int64_t groups : {1, 3, 300}) {
+      for (const std::int64_t align : {1, 4}) {
+        for (const int kind : {0, 1, 2, 3}) {  // any, with dropped ones, one group, none
+          CAPTURE(length);
+          CAPTURE(groups);
+          CAPTURE(align);
+          CAPTURE(kind);
+          Case c;
+          c.keyed = true;
+          c.groups = groups;
+          c.align = align;
+          c.counts = kind != 0;
+          c.position = kind != 1;
+          for (std::int64_t p = 0; p < length; ++p) {
+            const auto any = static_cast<std::int64_t>(generator());
+            c.keys.push_back(kind == 0   ? any % groups
+                             : kind == 1 ? any % (groups + 1) - 1
+                             : kind == 2 ? groups - 1
+                                         : -1);
+          }
+          size(&c);
+          CHECK(check(c).empty());
+        }
+      }
+    }
+  }
+}
+
+TEST_CASE("index building as tile IR: random indices") {
+  std::mt19937 generator(3);
+  for (int n = 0; n < 60; ++n) {
+    CAPTURE(n);
+    const auto below = [&](int most) {
+      return static_cast<std::int64_t>(generator() % static_cast<unsigned>(most));
+    };
+    std::vector<std::int64_t> lengths(static_cast<std::size_t>(1 + below(9)), below(3000));
+    const bool ragged = below(2) == 0;
+    for (std::int64_t &length : lengths) {
+      if (ragged) length = below(3000);
+    }
+    Case c = marked(&generator, lengths, ragged, static_cast<int>(below(101)));
+    c.align = 1 + below(5);
+    c.micro = 1 + below(3);
+    c.with_first = below(2) == 0;
+    c.full = below(2) == 0;
+    c.counts = below(2) == 0;
+    size(&c);
+    check(c);
+    Case k;
+    k.keyed = true;
+    k.groups = 1 + below(700);
+    k.align = 1 + below(5);
+    for (std::int64_t p = below(2000); p > 0; --p)
+      k.keys.push_back(below(static_cast<int>(k.groups) + 1) - 1);
+    size(&k);
+    check(k);
+  }
+}
+
+TEST_CASE("index building as tile IR: what does not fit is reported and stored nowhere") {
+  std::mt19937 generator(4);
+  for (const std::int64_t align : {1, 4}) {
+    for (const std::int64_t capacity : {0, 1, 100, 2399}) {
+      CAPTURE(align);
+      CAPTURE(capacity);
+      Case c = marked(&generator, {1200, 1200}, false, 100);
+      c.align = align;
+      c.capacity = capacity;
+      // An entry beyond the end would be an access out of bounds.
+      CHECK(check(c) ==
+            "operator built: sparse index 'live': 2400 entries are needed and the "
+            "capacity is " +
+                std::to_string(capacity));
+      c.ragged = true;
+      CHECK(!check(c).empty());
+      Case k;
+      k.keyed = true;
+      k.groups = 2;
+      k.align = align;
+      k.capacity = capacity / 2;
+      k.keys.assign(1200, 1);
+      CHECK(check(k) ==
+            "operator built: sparse index 'live': 1200 entries are needed and the "
+            "capacity is " +
+                std::to_string(capacity / 2));
+    }
+  }
+}
+
+TEST_CASE("index building as tile IR: a key out of range is reported with its position") {
+  for (const std::int64_t key : {3, 1000000, -2, -1000}) {
+    Case c;
+    c.keyed = true;
+    c.groups = 3;
+    c.keys.assign(600, 1);
+    c.keys[517] = key;
+    c.capacity = 600;
+    CHECK(check(c) == "operator built: sparse index 'live': the key at position 517 is " +
+                          std::to_string(key < 0 ? key + 1 : key) +
+                          ", outside [0, 3); exclude positions of no group by a predicate, e.g. "
+                          "where(key >= 0)");
+  }
+}
+
+TEST_CASE("index building as tile IR: a prefix sum of memory") {
+  for (const std::int64_t length : {0, 1, 100, 2048, 2049, 5000}) {
+    Module module;
+    module.name = "prefix";
+    const StoragePtr from = make_storage("from", int64, 1, Space::Tensor),
+                     to = make_storage("to", int64, 1, Space::Tensor);
+    module.inputs = {from};
+    module.outputs = {to};
+    module.body =
+        make<Stage>("prefix", StageKind::Index, make<Prefix>(to, from, make_extent(from, 0)));
+    TestTensor<std::int64_t> source({length}), sums({length + 1});
+    for (std::int64_t i = 0; i < length; ++i) source(i) = i % 7 - 2;
+    interpret(for_gpu(module), {source.argument()}, {}, {sums.argument()});
+    std::int64_t sum = 0;
+    for (std::int64_t i = 0; i <= length; ++i) {
+      CHECK(sums(i) == sum);
+      if (i < length) sum += std::max<std::int64_t>(source(i), 0);
+    }
+  }
+}
+
+TEST_CASE("index building as tile IR: three kernels place, four sort") {
+  std::mt19937 generator(5);
+  Case c = marked(&generator, {7, 7}, false, 50), k;
+  k.keyed = true;
+  k.groups = 2;
+  for (const auto &[one, kernels] : {std::pair{c, 3}, {k, 4}}) {
+    int found = 0;
+    walk_statements(for_gpu(module_of(one)).body, [&](const Stmt &s) {
+      found += s.as<Launch>() != nullptr;
+      return true;
+    });
+    CHECK(found == kernels);
+  }
+}
+
+}  // namespace pit::ir
