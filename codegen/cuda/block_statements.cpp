@@ -57,17 +57,28 @@ void KernelEmitter::emit(const ir::Store &s) {
     if (is_local(s.storage)) return FunctionEmitter::emit(s);
     return when(b.CreateICmpEQ(thread_, i64(0)), [&] { FunctionEmitter::emit(s); });
   }
+  // Updates of one element are one thread's, in their order.
   std::vector<VarPtr> kept, reduced;
   std::int64_t bound = 1;
+  const auto bound_of = [&](const VarPtr &axis) { return env_.axes.at(axis.get()).bound; };
+  const std::vector<VarPtr> distinct = code::distinct_axes(s.indices, s.axes, bound_of);
   for (const VarPtr &axis : code::TileNest(*this, s.axes, s.guards).order_for(s)) {
-    const bool in_place =
-        std::ranges::any_of(s.indices, [&](const Expr &index) { return uses(index, axis); });
-    (in_place || s.combiner == Combiner::Assign ? kept : reduced).push_back(axis);
-    if (in_place && __builtin_mul_overflow(bound, env_.axes.at(axis.get()).bound, &bound))
-      bound = 0;
+    const bool apart =
+        s.combiner == Combiner::Assign || std::ranges::find(distinct, axis) != distinct.end();
+    (apart ? kept : reduced).push_back(axis);
+    if (apart && __builtin_mul_overflow(bound, bound_of(axis), &bound)) bound = 0;
   }
-  if (kept.empty()) return reduce_by_block(s);
-  if (!reduced.empty() && bound > 0 && bound <= threads_ / 8)
+  // What is summed into one element may be summed by several threads; what may be several elements
+  // may not.
+  const bool one_element = std::ranges::none_of(s.indices, [&](const Expr &index) {
+    return std::ranges::any_of(reduced, [&](const VarPtr &axis) { return uses(index, axis); });
+  });
+  if (kept.empty() && one_element) return reduce_by_block(s);
+  if (kept.empty()) {
+    return when(b.CreateICmpEQ(thread_, i64(0)),
+                [&] { code::TileNest(*this, reduced, s.guards).store(s); });
+  }
+  if (one_element && !reduced.empty() && bound > 0 && bound <= threads_ / 8)
     return reduce_by_warps(s, kept, reduced);
   share_out(kept, thread_, i64(threads_),
             [&] { code::TileNest(*this, reduced, s.guards).store(s); });

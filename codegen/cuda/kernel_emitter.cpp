@@ -223,8 +223,8 @@ void KernelEmitter::emit(const ir::Allocate &s) {
     case Place::Local: {
       const auto *bytes = llvm::dyn_cast<llvm::ConstantInt>(bytes_of(v));
       if (!bytes) {
-        throw CompileError("tile " + s.storage->name +
-                               ": a thread's own memory must have a constant size; bound() its "
+        throw CompileError("the size of tile '" + s.storage->name +
+                               "', a thread's own memory, is known only on the device; bound() its "
                                "extents, or compute it outside of gpu_threads",
                            {});
       }

@@ -45,6 +45,43 @@ Movement movement(const std::vector<Expr> &indices, const VarPtr &v, int unit_di
   return result;
 }
 
+std::vector<VarPtr> distinct_axes(const std::vector<Expr> &indices, const std::vector<VarPtr> &axes,
+                                  const std::function<std::int64_t(const VarPtr &)> &bound) {
+  std::vector<VarPtr> distinct;
+  for (const Expr &index : indices) {
+    // The index is affine in its axes, and each steps over all that the smaller ones reach.
+    struct Part {
+      VarPtr axis;
+      std::int64_t step;
+    };
+    std::vector<Part> parts;
+    bool affine = true;
+    for (const VarPtr &axis : axes) {
+      if (!uses(index, axis)) continue;
+      const auto step = growth(index, axis);
+      affine = affine && step && *step != 0;
+      if (affine) parts.push_back({axis, *step < 0 ? -*step : *step});
+    }
+    if (!affine) continue;
+    std::ranges::sort(parts, {}, &Part::step);
+    std::int64_t reach = 0;
+    for (std::size_t i = 0; i < parts.size() && affine; ++i) {
+      affine = parts[i].step > reach;
+      const std::int64_t most = bound(parts[i].axis);
+      std::int64_t more = 0;
+      const bool last = i + 1 == parts.size();
+      affine =
+          affine && (last || (most > 0 && !__builtin_mul_overflow(most - 1, parts[i].step, &more) &&
+                              !__builtin_add_overflow(reach, more, &reach)));
+    }
+    if (!affine) continue;
+    for (const Part &part : parts) {
+      if (std::ranges::find(distinct, part.axis) == distinct.end()) distinct.push_back(part.axis);
+    }
+  }
+  return distinct;
+}
+
 std::int64_t bound_of(const ir::AxisBinding &axis) {
   std::int64_t extent = 0;
   if (is_const_int(axis.extent, &extent)) return std::max<std::int64_t>(extent, 1);

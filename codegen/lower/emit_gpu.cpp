@@ -4,6 +4,7 @@
 // Parallel, so that a definition without directives does not run on one thread.
 
 #include <algorithm>
+#include <set>
 
 #include "codegen/ir/mutator.h"
 #include "dsl/analysis/races.h"
@@ -115,11 +116,18 @@ Stmt Emitter::together(const Stmt &stmts) const {
 /// statement that is large or of unknown size.
 bool Emitter::is_work_of_a_thread(const Stmt &body) {
   bool little = true;
+  std::set<const VarNode *> inside;
   ir::walk_statements(body, [&](const Stmt &s) {
     if (const auto *axes = s.as<ir::Axes>()) {
       std::int64_t size = 1;
-      for (const ir::AxisBinding &axis : axes->axes) size *= axis.maximum;
+      for (const ir::AxisBinding &axis : axes->axes) {
+        size *= axis.maximum;
+        inside.insert(axis.var.get());
+      }
       little &= size > 0 && size <= kThreadTile;
+    }
+    if (const auto *store = s.as<ir::Store>()) {
+      for (const VarPtr &axis : store->axes) little &= inside.contains(axis.get());
     }
     return little;
   });

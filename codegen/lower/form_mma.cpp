@@ -5,6 +5,7 @@
 
 #include "codegen/ir/mutator.h"
 #include "dsl/error.h"
+#include "interval.h"
 
 namespace pit::lower {
 namespace {
@@ -17,7 +18,8 @@ bool contains(const std::vector<VarPtr> &list, const VarPtr &v) {
 
 class FormMma final : public ir::Mutator {
  public:
-  explicit FormMma(const SumChoices &choices) : choices_(choices) {}
+  FormMma(const SumChoices &choices, bool host_sizes)
+      : choices_(choices), host_sizes_(host_sizes) {}
 
   /// Every sum that names an atom has become an Mma somewhere.
   void check_atoms() const {
@@ -44,6 +46,7 @@ class FormMma final : public ir::Mutator {
   }
 
   const SumChoices &choices_;
+  const bool host_sizes_;
   using Mutator::visit;
   std::vector<ir::AxisBinding> axes_;
 
@@ -155,6 +158,15 @@ class FormMma final : public ir::Mutator {
       const bool in_index = std::any_of(store.indices.begin(), store.indices.end(),
                                         [&](const Expr &i) { return uses(i, v); });
       (in_index ? kept : summed).push_back(v);
+    }
+    if (host_sizes_) {
+      for (const VarPtr &v : store.axes) {
+        if (binding(v).maximum == 0 && reads_data(binding(v).extent)) {
+          return leave(store, self,
+                       "the extent of " + v->name +
+                           " is data, and only the device would know the size of its tiles");
+        }
+      }
     }
     if (summed.empty())
       return leave(store, self, "no loop that it sums over is a dimension of its tile");
@@ -398,9 +410,9 @@ class FormMma final : public ir::Mutator {
 
 }  // namespace
 
-ir::Module form_mma(const ir::Module &module, const SumChoices &choices) {
+ir::Module form_mma(const ir::Module &module, const SumChoices &choices, bool host_sizes) {
   ir::Module result = module;
-  FormMma form(choices);
+  FormMma form(choices, host_sizes);
   result.body = form(module.body);
   form.check_atoms();
   return result;

@@ -25,7 +25,8 @@ using SumChoices = std::map<const ir::Store *, SumChoice>;
 /// is kept narrow: the multiply widens. A sum into memory goes through a tile that starts at zero.
 /// Neighbouring sums share the operands that they have in common. Runs once the logical statements
 /// exist and before anything looks at layouts. CompileError when a sum that names an atom is no
-/// such product, with the reason.
-ir::Module form_mma(const ir::Module &module, const SumChoices &choices);
+/// such product, with the reason. `host_sizes`: the host sizes all memory, so that no tile may be
+/// as large as data says.
+ir::Module form_mma(const ir::Module &module, const SumChoices &choices, bool host_sizes);
 
 }  // namespace pit::lower

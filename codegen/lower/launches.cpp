@@ -79,7 +79,7 @@ class Former {
   ir::Stmt kernel(ir::Stmt s) {
     std::vector<ir::GridAxis> grid;
     std::vector<std::pair<VarPtr, Expr>> starts;  // of loops that do not start at zero
-    while (const auto *loop = s.as<ir::For>()) {
+    while (const auto *loop = (s = with_axes_inside(s)).as<ir::For>()) {
       const auto depends = [&](const Expr &e) {
         return reads_memory(e) || std::ranges::any_of(grid, [&](const ir::GridAxis &axis) {
                  return uses(e, axis.var);
@@ -110,6 +110,18 @@ class Former {
     }
     if (!grid.empty() && !has_work_for_threads(s)) return by_threads(grid, s);
     return ir::make<ir::Launch>(name(), std::move(grid), kThreads, s);
+  }
+
+  /// Axes around a loop of the grid are declared inside of it instead.
+  static ir::Stmt with_axes_inside(const ir::Stmt &s) {
+    const auto *axes = s.as<ir::Axes>();
+    if (!axes) return s;
+    const ir::Stmt body = with_axes_inside(axes->body);
+    const auto *loop = body.as<ir::For>();
+    const auto known = [](const ir::AxisBinding &axis) { return !reads_memory(axis.extent); };
+    if (!loop || !is_grid(loop->loop_kind) || !std::ranges::all_of(axes->axes, known)) return s;
+    return ir::make<ir::For>(loop->var, loop->min, loop->extent, loop->loop_kind,
+                             ir::make<ir::Axes>(axes->axes, loop->body));
   }
 
   /// A thread for each point: blocks of kThreads consecutive ones.

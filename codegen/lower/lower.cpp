@@ -65,7 +65,8 @@ ir::Module lower(const Pipeline &pipeline, const Target &target,
   Passes passes(pipeline.name());
   Emitter emitter(&plan);
   ir::Module module = passes.run("emit", [&] { return emitter.run(); });
-  module = passes.run("mma", [&] { return form_mma(module, emitter.sum_choices()); });
+  module =
+      passes.run("mma", [&] { return form_mma(module, emitter.sum_choices(), target.is_cuda()); });
   if (target.is_cuda()) {
     module = passes.run("index", [&] { return expand_index(module); });
     module = passes.run("launches", [&] { return form_launches(module); });

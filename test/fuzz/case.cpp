@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstring>
 #include <exception>
+#include <functional>
 
 #include "codegen/ir/interpret.h"
 #include "codegen/ir/text.h"
@@ -132,25 +133,37 @@ class Case {
       target = target.without(without);
     }
 
+    if (const Target device = test::target_under_test(); device.is_cuda()) {
+      phase("compiled for CUDA");
+      as_far_as_sizes_allow([&] { run_compiled(pipeline, device); });
+      return;
+    }
     phase("interpreter");
     engine([&](const auto &outputs) { interpret(from_text ? again : module, pipeline, outputs); });
     phase("interpreter of the module for CUDA");
-    interpret_for_cuda(pipeline);
+    as_far_as_sizes_allow([&] {
+      const ir::Module for_cuda = lower::lower(pipeline, "x86-64-linux-cuda-sm_90a");
+      engine([&](const auto &outputs) { interpret(for_cuda, pipeline, outputs); });
+    });
     phase("compiled");
+    run_compiled(pipeline, target);
+  }
+
+  void run_compiled(const Pipeline &pipeline, const Target &target) {
     engine([&](const auto &outputs) {
       test::run(pipeline, problem_, test::Engine::Compiled, target, outputs);
     });
   }
 
   // Sizes that are data have no bound in some programs, which a GPU therefore refuses.
-  void interpret_for_cuda(const Pipeline &pipeline) {
+  static void as_far_as_sizes_allow(const std::function<void()> &run) {
     const auto of_sizes = [](const std::exception &e) {
       return std::strstr(e.what(), "memory of a GPU is allocated before") != nullptr ||
-             std::strstr(e.what(), "declare how many there are at most") != nullptr;
+             std::strstr(e.what(), "declare how many there are at most") != nullptr ||
+             std::strstr(e.what(), "is known only on the device") != nullptr;
     };
     try {
-      const ir::Module module = lower::lower(pipeline, "x86-64-linux-cuda-sm_90a");
-      engine([&](const auto &outputs) { interpret(module, pipeline, outputs); });
+      run();
     } catch (const CompileError &e) {
       if (!of_sizes(e)) throw;
     } catch (const RuntimeError &e) {
