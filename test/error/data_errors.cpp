@@ -539,6 +539,36 @@ TEST_CASE("errors: data out of range is named, outputs keep their bytes, the nex
   }
 }
 
+/// What an engine that interprets a module says of data that are wrong; empty: nothing.
+std::string interpreted(const Pipeline &pipeline, const Problem &problem, Engine engine,
+                        const std::map<std::string, AnyBuffer> &outputs) {
+  try {
+    Runner(pipeline, engine)(problem, outputs);
+  } catch (const RuntimeError &error) {
+    return error.what();
+  }
+  return "";
+}
+
+TEST_CASE("errors: data out of range is named on a GPU as on a CPU, and nothing is written") {
+  for (const Case &c : kCases) {
+    const Pipeline pipeline = c.op.build(true);
+    Problem bad = c.op.data();
+    c.spoil(bad);
+    std::map<std::string, AnyBuffer> out = poisoned_outputs(pipeline, bad);
+    // What is said of arguments is said before a module runs.
+    if (interpreted(pipeline, bad, Engine::TileInterpreter, out).empty()) continue;
+    out = poisoned_outputs(pipeline, bad);
+    const std::string message = interpreted(pipeline, bad, Engine::CudaTileInterpreter, out);
+    INFO(c.name << ": " << message);
+    for (const std::string &part : c.parts) {
+      INFO("expected: " << part);
+      CHECK(message.find(part) != std::string::npos);
+    }
+    for (const auto &[name, buffer] : out) CHECK(is_poison(buffer));
+  }
+}
+
 TEST_CASE("errors: of several outputs the message says which have been written") {
   Var i("i"), t("t");
   TensorParam x(float32, 1, "x"), key(int32, 1, "key");
@@ -652,8 +682,10 @@ TEST_CASE("errors: unusual data has the result of the algorithm") {
       INFO(c.name << std::string(scheduled ? ", scheduled" : ""));
       Problem problem = c.op.data();
       c.change(problem);
-      const Comparison comparison = check(c.op.build(scheduled), problem, Engine::Compiled, true);
-      CHECK_MESSAGE(comparison.different == 0, comparison.first);
+      for (const Engine engine : {Engine::Compiled, Engine::CudaTileInterpreter}) {
+        const Comparison comparison = check(c.op.build(scheduled), problem, engine, true);
+        CHECK_MESSAGE(comparison.different == 0, comparison.first);
+      }
     }
   }
 }
