@@ -272,6 +272,11 @@ void Machine::complete(const Barrier &barrier, Slot *slot) {
 
 void Machine::arrive(const Barrier &barrier, Slot *slot, std::int64_t arrivals,
                      const Knowledge &knowledge) {
+  const std::int64_t room = barrier.barrier->arrivals - slot->arrivals;
+  if (arrivals > room)
+    throw AccessError(std::to_string(arrivals) + " arrivals come to the barrier " +
+                      barrier.barrier->name + " at once, in whose phase " + std::to_string(room) +
+                      " lack");
   for (std::int64_t i = 0; i < arrivals; ++i) {
     slot->gathered.join(knowledge);
     ++slot->arrivals;
