@@ -234,7 +234,7 @@ class Pipeliner {
   Stmt at_step(const Expr &at, const std::function<Stmt(const Stmt &)> &leaf) const {
     const Stmt part = slice(form_.loop->body, leaf,
                             [&](const ir::Allocate &allocate) { return place(allocate); });
-    return clone(part, {form_.loop->var}, {at});
+    return clone(prune(part), {form_.loop->var}, {at});
   }
 
   bool any_engine(ir::CopyEngine engine) const {
@@ -291,7 +291,7 @@ class Pipeliner {
       return ir::make_block(
           {start(fill), start(use), prologue, with_body(loop, inside), drain(0), sync});
     })(body);
-    body = with_buffers(with_padded_axes(fill.in(use.in(body))));
+    body = with_buffers(prune(with_padded_axes(fill.in(use.in(body)))));
     return ir::make<ir::Launch>(launch_.name, launch_.grid, launch_.threads, body);
   }
 
@@ -314,8 +314,8 @@ class Pipeliner {
     const ir::BarrierPtr full = barrier("full", producer_threads * kinds),
                          empty = barrier("empty", options_.consumer_warpgroups);
     std::vector<ir::Role> roles;
-    roles.push_back({"producer", options_.producer_warps, 0, clone(producer(full, empty))});
-    roles.push_back({"consumer", warps, 0, clone(consumer(full, empty))});
+    roles.push_back({"producer", options_.producer_warps, 0, clone(prune(producer(full, empty)))});
+    roles.push_back({"consumer", warps, 0, clone(prune(consumer(full, empty)))});
     set_registers(&roles);
     Stmt body = with_buffers(
         ir::make_block({ir::make<ir::Fence>(ir::FenceKind::Barriers), ir::make<ir::Sync>(false),

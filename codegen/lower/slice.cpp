@@ -85,21 +85,16 @@ class Slicer {
     }
     if (const auto *let = s.as<ir::Let>()) {
       const Stmt body = (*this)(let->body);
-      return body.defined() && mentions(body, let->var)
-                 ? ir::make<ir::Let>(let->var, let->value, body)
-                 : body;
+      return body.defined() ? ir::make<ir::Let>(let->var, let->value, body) : body;
     }
     if (const auto *axes = s.as<ir::Axes>()) {
       const Stmt body = (*this)(axes->body);
       if (!body.defined()) return {};
-      std::vector<ir::AxisBinding> used;
-      for (const ir::AxisBinding &axis : axes->axes)
-        if (mentions(body, axis.var)) used.push_back(axis);
-      return used.empty() ? body : ir::make<ir::Axes>(std::move(used), body);
+      return ir::make<ir::Axes>(axes->axes, body);
     }
     if (const auto *allocate = s.as<ir::Allocate>()) {
       const Stmt body = (*this)(allocate->body);
-      if (!body.defined() || !mentions(body, allocate->storage)) return body;
+      if (!body.defined()) return {};
       return ir::make<ir::Allocate>(allocate->storage, allocate->extents, body,
                                     allocate_ ? allocate_(*allocate) : allocate->placement);
     }
@@ -111,11 +106,37 @@ class Slicer {
   const std::function<ir::Placement(const ir::Allocate &)> &allocate_;
 };
 
+/// Drops definitions that nothing names.
+class Pruner final : public ir::Mutator {
+ protected:
+  using Mutator::visit;
+  Stmt visit(const ir::Let &let, const Stmt &) override {
+    const Stmt body = mutate(let.body);
+    return mentions(body, let.var) ? ir::make<ir::Let>(let.var, let.value, body) : body;
+  }
+  Stmt visit(const ir::Axes &axes, const Stmt &) override {
+    const Stmt body = mutate(axes.body);
+    std::vector<ir::AxisBinding> used;
+    for (const ir::AxisBinding &axis : axes.axes)
+      if (mentions(body, axis.var)) used.push_back(axis);
+    return used.empty() ? body : ir::make<ir::Axes>(std::move(used), body);
+  }
+  Stmt visit(const ir::Allocate &allocate, const Stmt &) override {
+    const Stmt body = mutate(allocate.body);
+    return mentions(body, allocate.storage)
+               ? ir::make<ir::Allocate>(allocate.storage, allocate.extents, body,
+                                        allocate.placement)
+               : body;
+  }
+};
+
 }  // namespace
 
 Stmt slice(const Stmt &s, const std::function<Stmt(const Stmt &)> &leaf,
            const std::function<ir::Placement(const ir::Allocate &)> &allocate) {
   return Slicer(leaf, allocate)(s);
 }
+
+Stmt prune(const Stmt &s) { return Pruner()(s); }
 
 }  // namespace pit::lower

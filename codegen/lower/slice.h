@@ -9,10 +9,13 @@
 namespace pit::lower {
 
 /// `s` with every statement that holds no others (Store, Mma, Check ...) replaced by what `leaf`
-/// returns, and without what is then empty or not used: loops and conditions around nothing, lets,
-/// axes and tiles that nothing reads. `allocate` gives a tile its place.
+/// returns, and without what is then empty: loops, conditions and definitions around nothing.
+/// `allocate` gives a tile its place.
 ir::Stmt slice(const ir::Stmt &s, const std::function<ir::Stmt(const ir::Stmt &)> &leaf,
                const std::function<ir::Placement(const ir::Allocate &)> &allocate = {});
+
+/// `s` without the lets, axes and tiles that nothing in their scope names.
+ir::Stmt prune(const ir::Stmt &s);
 
 /// True when s names the variable or the storage outside of its definitions.
 bool mentions(const ir::Stmt &s, const VarPtr &var);

@@ -46,7 +46,7 @@ module gathered_k(values: bfloat16[2], B: bfloat16[2], coordinates: int32[1], of
       tile %acc: float32[64, 16]
       fill mi, ni: %acc[mi, ni] = 0.0
       let first: int64 = int64(offsets(mo))
-      let count: int64 = int64(offsets(mo + 1)) - first
+      let count: int64 = int64(offsets(mo + 1)) - int64(offsets(mo))
       for kt < (count + 15) / 16 {
         let entry: int64 = first + kt * 16
         axes k < min(16, count - kt * 16) max 16
