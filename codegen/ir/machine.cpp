@@ -215,10 +215,16 @@ void Machine::make_barrier(Agent *agent, const BarrierPtr &barrier) {
   blocks_[static_cast<std::size_t>(agent->block)].barriers[barrier.get()] = std::move(made);
 }
 
+void Machine::forget_barrier(Agent *agent, const BarrierPtr &barrier) {
+  // What is under way may still refer to it.
+  blocks_[static_cast<std::size_t>(agent->block)].barriers.at(barrier.get()).initialised =
+      Initialised::Gone;
+}
+
 Machine::Barrier &Machine::barrier(int block, const BarrierPtr &barrier) {
   auto &there = blocks_[static_cast<std::size_t>(block)].barriers;
   const auto found = there.find(barrier.get());
-  if (found == there.end())
+  if (found == there.end() || found->second.initialised == Initialised::Gone)
     throw AccessError("the barrier " + barrier->name + " does not exist in block " +
                       std::to_string(block));
   if (found->second.initialised != Initialised::Yes)

@@ -7,6 +7,7 @@
 
 #include "clone.h"
 #include "codegen/ir/mutator.h"
+#include "dependence.h"
 #include "pipeline_form.h"
 #include "slice.h"
 
@@ -155,13 +156,28 @@ class Pipeliner {
     return from.empty() ? e : substitute(e, from, to);
   }
 
-  Stmt copy(const PipelinedOperand &operand, const Expr &slot) const {
+  Stmt copy(const PipelinedOperand &operand, const Expr &slot, const ir::BarrierPtr &full) const {
     std::vector<Expr> guards, indices{slot};
     for (const Expr &guard : operand.guards) guards.push_back(padded(guard));
     for (const Expr &index : operand.load->indices) indices.push_back(padded(index));
-    return ir::make<ir::Copy>(operand.engine, padded(operand.load->axes), std::move(guards),
-                              operand.buffers, std::move(indices), padded(operand.value),
-                              operand.engine == ir::CopyEngine::Async ? options_.copy_bytes : 0);
+    std::vector<VarPtr> axes = padded(operand.load->axes);
+    Expr value = padded(operand.value);
+    const bool multicast = operand.shared_dimension >= 0;
+    if (multicast) {
+      // This block's part.
+      VarPtr &axis = axes[static_cast<std::size_t>(operand.shared_dimension)];
+      const VarPtr whole = std::exchange(axis, operand.part.var);
+      const Expr at = make_variable(launch_.cluster.var) * operand.part.maximum +
+                      make_variable(operand.part.var);
+      for (auto *list : {&guards, &indices})
+        for (Expr &e : *list) e = substitute(e, {whole}, {at});
+      value = substitute(value, {whole}, {at});
+    }
+    const bool bulk = operand.engine == ir::CopyEngine::Bulk;
+    return ir::make<ir::Copy>(operand.engine, std::move(axes), std::move(guards), operand.buffers,
+                              std::move(indices), value,
+                              operand.engine == ir::CopyEngine::Async ? options_.copy_bytes : 0,
+                              bulk ? ir::BarrierSlot{full, slot} : ir::BarrierSlot{}, multicast);
   }
 
   Stmt product(const ir::Mma &mma, const Expr &slot, bool asynchronous) const {
@@ -215,6 +231,9 @@ class Pipeliner {
         }
       }
     }
+    for (const PipelinedOperand &operand : form_.operands) {
+      if (operand.part.var && mentions(body, operand.part.var)) axes.push_back(operand.part);
+    }
     return axes.empty() ? body : ir::make<ir::Axes>(std::move(axes), body);
   }
 
@@ -254,7 +273,7 @@ class Pipeliner {
     const auto copies = [&](const Expr &at) {
       return at_step(at, [&](const Stmt &s) -> Stmt {
         if (const PipelinedOperand *operand = form_.loaded_by(s))
-          return copy(*operand, fill.value());
+          return copy(*operand, fill.value(), nullptr);
         return in(producer_needs_, s) ? s : Stmt();
       });
     };
@@ -311,18 +330,32 @@ class Pipeliner {
     };
     // Copies by the threads are known by an arrival of each, cp.async by another once they landed.
     const int kinds = any_engine(ir::CopyEngine::Async) + any_engine(ir::CopyEngine::Threads);
-    const ir::BarrierPtr full = barrier("full", producer_threads * kinds),
-                         empty = barrier("empty", options_.consumer_warpgroups);
+    const ir::BarrierPtr full = barrier(
+                             "full", producer_threads * kinds + any_engine(ir::CopyEngine::Bulk)),
+                         empty = barrier("empty", options_.consumer_warpgroups * options_.cluster);
     std::vector<ir::Role> roles;
     roles.push_back({"producer", options_.producer_warps, 0, clone(prune(producer(full, empty)))});
     roles.push_back({"consumer", warps, 0, clone(prune(consumer(full, empty)))});
     set_registers(&roles);
     Stmt body = with_buffers(
-        ir::make_block({ir::make<ir::Fence>(ir::FenceKind::Barriers), ir::make<ir::Sync>(false),
-                        ir::make<ir::Roles>(std::move(roles))}));
+        ir::make_block({ir::make<ir::Fence>(ir::FenceKind::Barriers),
+                        ir::make<ir::Sync>(clustered()), ir::make<ir::Roles>(std::move(roles)),
+                        // No block ends while others write its memory.
+                        clustered() ? ir::make<ir::Sync>(true) : Stmt()}));
     body = ir::make<ir::Barriers>(full, ir::make<ir::Barriers>(empty, body));
-    return ir::make<ir::Launch>(launch_.name, launch_.grid, producer_threads + warps * kLanes,
-                                body);
+    return ir::make<ir::Launch>(launch_.name, launch_.grid, producer_threads + warps * kLanes, body,
+                                launch_.cluster);
+  }
+
+  bool clustered() const { return options_.cluster > 1; }
+  /// Of the bulk copies into one buffer of each operand.
+  std::int64_t bulk_bytes() const {
+    std::int64_t bytes = 0;
+    for (const PipelinedOperand &operand : form_.operands) {
+      if (operand.engine == ir::CopyEngine::Bulk)
+        bytes += ir::buffer_bytes(operand.extents, operand.tile->type.bytes());
+    }
+    return bytes;
   }
 
   /// Registers move between whole warpgroups only.
@@ -361,11 +394,16 @@ class Pipeliner {
     const PipelinedOperand *first = nullptr;
     const auto leaf = [&](const Stmt &s) -> Stmt {
       if (const PipelinedOperand *operand = form_.loaded_by(s)) {
-        const Stmt copied = copy(*operand, at.slot.value());
+        const Stmt copied = copy(*operand, at.slot.value(), full);
         if (std::exchange(first, first ? first : operand) != nullptr) return copied;
+        const ir::BarrierSlot here{full, at.slot.value()};
+        const Stmt expect = any_engine(ir::CopyEngine::Bulk)
+                                ? ir::make<ir::Arrive>(here, ir::Arrivals::Once, false,
+                                                       make_int(int64, bulk_bytes()))
+                                : Stmt();
         return ir::make_block(
             {ir::make<ir::Wait>(ir::BarrierSlot{empty, at.slot.value()}, 1 - at.phase.value()),
-             copied});
+             expect, copied});
       }
       if (const auto found = index_load(s); found != index_loads.end()) {
         const Stmt taken = take(**found, now, next);
@@ -440,7 +478,8 @@ class Pipeliner {
         slice(launch_.body, leaf, [&](const ir::Allocate &allocate) { return place(allocate); });
     body = AtLoop(form_.loop->var, [&](const ir::For &loop) {
       const auto release = [&](const Running &slot) {
-        return ir::make<ir::Arrive>(ir::BarrierSlot{empty, slot.value()}, ir::Arrivals::Warpgroup);
+        return ir::make<ir::Arrive>(ir::BarrierSlot{empty, slot.value()}, ir::Arrivals::Warpgroup,
+                                    false, Expr(), clustered());
       };
       const auto drain = [](int pending) {
         return ir::make<ir::Drain>(ir::Engine::Matrix, pending);
@@ -460,6 +499,45 @@ class Pipeliner {
     return with_padded_axes(at.in(options_.stages == 1 ? body : previous.in(body)));
   }
 };
+
+/// Blocks that are neighbours along the first dimension of the grid become clusters. What lies
+/// outside of the grid neither loads nor stores what depends on that dimension.
+class InsideOnly final : public ir::Mutator {
+ public:
+  InsideOnly(Dependence depends, Expr inside)
+      : depends_(std::move(depends)), inside_(std::move(inside)) {}
+
+ protected:
+  using Mutator::visit;
+  Stmt visit(const ir::Store &node, const Stmt &self) override {
+    bool memory = node.storage->space != Space::Tile;
+    for_each_read(self,
+                  [&](const StoragePtr &read) { memory = memory || read->space != Space::Tile; });
+    if (!memory || !depends_(node)) return self;
+    std::vector<Expr> guards{inside_};
+    guards.insert(guards.end(), node.guards.begin(), node.guards.end());
+    return ir::make<ir::Store>(node.axes, std::move(guards), node.storage, node.indices,
+                               node.combiner, node.value, node.atomic, node.vector_bytes);
+  }
+
+ private:
+  Dependence depends_;
+  Expr inside_;
+};
+
+Stmt make_clusters(const ir::Launch &launch, int blocks) {
+  const VarPtr first = launch.grid[0].var, rank = ir::make_loop_variable("rank"),
+               cluster = ir::make_loop_variable(first->name + ".cluster"),
+               point = ir::make_let_variable(first->name, int64);
+  const Expr extent = cast(int64, launch.grid[0].extent);
+  InsideOnly inside(Dependence(launch.body, first), make_variable(first) < extent);
+  Stmt body = clone(inside(launch.body), {first}, {make_variable(point)});
+  body = ir::make<ir::Let>(point, make_variable(cluster) * blocks + make_variable(rank), body);
+  std::vector<ir::GridAxis> grid = launch.grid;
+  grid[0] = {cluster, (extent + (blocks - 1)) / blocks};
+  return ir::make<ir::Launch>(launch.name, std::move(grid), launch.threads, body,
+                              ir::GridAxis{rank, make_int(int64, blocks)});
+}
 
 /// The same kernel by `blocks` blocks, of which each makes every so many-th point of the grid.
 Stmt make_persistent(const ir::Launch &launch, std::int64_t blocks) {
@@ -486,15 +564,18 @@ Stmt make_persistent(const ir::Launch &launch, std::int64_t blocks) {
   body = ir::make<ir::For>(turn, make_int(int64, 0), turns, ir::ForKind::Serial, body);
   return ir::make<ir::Launch>(launch.name,
                               std::vector<ir::GridAxis>{{block, make_int(int64, blocks)}},
-                              launch.threads, body);
+                              launch.threads, body, launch.cluster);
 }
 
 }  // namespace
 
 PipelineResult pipeline(const Stmt &launch, const PipelineOptions &options) {
   Stmt source = launch;
-  if (options.persistent_blocks > 0 && !launch.as<ir::Launch>()->grid.empty())
-    source = make_persistent(*launch.as<ir::Launch>(), options.persistent_blocks);
+  const bool grid = !launch.as<ir::Launch>()->grid.empty();
+  if (options.cluster > 1 && grid)
+    source = make_clusters(*launch.as<ir::Launch>(), options.cluster);
+  if (options.persistent_blocks > 0 && grid)
+    source = make_persistent(*source.as<ir::Launch>(), options.persistent_blocks);
   const ir::Launch &kernel = *source.as<ir::Launch>();
   PipelineForm form;
   std::string reason = find_pipeline(kernel, options, &form);

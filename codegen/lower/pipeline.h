@@ -17,7 +17,13 @@ struct PipelineOptions {
   /// Bytes of one asynchronous copy that the tensors' alignments allow: 16, 8, 4, or 0 where they
   /// do not: the threads then copy.
   int copy_bytes = 16;
-  /// Persistent: so many blocks share the points of the grid; 0: a block each.
+  /// The tensor memory accelerator copies operands whose accesses are boxes: no coordinate is
+  /// looked up for an element. With producer warps.
+  bool bulk = false;
+  /// So many blocks, neighbours along the first dimension of the grid, share operands that do not
+  /// depend on it: each copies a part for all. With `bulk`; 1: no clusters.
+  int cluster = 1;
+  /// Persistent: so many blocks (or clusters) share the points of the grid; 0: a block each.
   std::int64_t persistent_blocks = 0;
   std::int64_t shared_bytes = 227 * 1024;  ///< of a block of the target
 };
@@ -44,7 +50,10 @@ struct PipelineResult {
 /// and loops; producers do the loads and what these need, one step ahead for the coordinates of
 /// gathered accesses, consumers all else. Slots and phases are running values. A buffer is handed
 /// over by barriers `full` and `empty`, and released one step late, so that a multiplication is
-/// always under way. The block has the warps of both roles.
+/// always under way. The block has the warps of both roles. In a
+/// cluster, a consumer releases a buffer to the producers of all its blocks, since each of them
+/// writes a part of it; a block whose point lies outside of the grid takes part, and reads and
+/// writes nothing of its own.
 ///
 /// Runs when Launches, Mmas and the loops of tiles are final and before the back end chooses atoms.
 PipelineResult pipeline(const ir::Stmt &launch, const PipelineOptions &options);

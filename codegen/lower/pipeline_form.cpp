@@ -6,6 +6,7 @@
 #include <set>
 
 #include "codegen/ir/mutator.h"
+#include "dependence.h"
 #include "slice.h"
 
 namespace pit::lower {
@@ -80,6 +81,7 @@ class Finder {
       add_operand(product->b, product->k);
     }
     check_loads();
+    if (launch_.cluster.var) share_operands();
     std::int64_t bytes = 0;
     for (const PipelinedOperand &operand : form_.operands)
       bytes += ir::buffer_bytes(operand.extents, operand.tile->type.bytes()) * options_.stages;
@@ -106,7 +108,9 @@ class Finder {
 
   void check_options() const {
     require(options_.stages >= 1, "a pipeline has at least one stage");
-    require(!launch_.cluster.var, "the kernel has clusters");
+    require(options_.cluster == 1 || (options_.bulk && specialised()),
+            "a cluster shares bulk copies of producer warps, of which there are none");
+    require(!launch_.cluster.var || options_.cluster > 1, "the kernel has clusters");
     if (specialised()) {
       require(options_.consumer_warpgroups >= 1, "no warpgroup multiplies");
       require((options_.producer_warps + multiplying_warps()) * kLanes <= 1024,
@@ -253,6 +257,8 @@ class Finder {
     const bool lines = contiguous >= 0;
     made.engine =
         lines && options_.copy_bytes > 0 ? ir::CopyEngine::Async : ir::CopyEngine::Threads;
+    if (options_.bulk && specialised() && is_box(made, contiguous))
+      made.engine = ir::CopyEngine::Bulk;
     const auto dimension = lines ? contiguous : static_cast<int>(made.extents.size()) - 1;
     const std::int64_t bytes =
         made.extents[static_cast<std::size_t>(dimension)] * operand.tile->type.bytes();
@@ -349,6 +355,75 @@ class Finder {
       }
     }
   }
+  /// The load is of a box of its source, of which guards cut off the end of dimensions or all.
+  static bool is_box(const PipelinedOperand &operand, int contiguous) {
+    const auto *element = operand.value.as<Load>();
+    const auto &axes = operand.load->axes;
+    for (const Expr &index : element->indices) {
+      const auto used = std::count_if(axes.begin(), axes.end(),
+                                      [&](const VarPtr &axis) { return uses(index, axis); });
+      if (used > 1) return false;
+    }
+    for (const VarPtr &axis : axes) {
+      int found = 0;
+      for (const Expr &index : element->indices) {
+        if (uses(index, axis)) found += is_unit_term(index, axis) ? 1 : 2;
+      }
+      if (found != 1) return false;
+    }
+    for (const Expr &guard : operand.guards) {
+      const auto *less = guard.as<Binary>();
+      const auto *variable = less && less->op == BinaryOp::Lt ? less->a.as<Variable>() : nullptr;
+      for (const VarPtr &axis : axes) {
+        if (!uses(guard, axis)) continue;
+        if (variable == nullptr || variable->var != axis || uses(less->b, axis)) return false;
+      }
+    }
+    return contiguous >= 0;
+  }
+
+  /// Blocks of a cluster take the same steps; operands that are the same in all are shared.
+  void share_operands() {
+    const Dependence differs(launch_.body, launch_.cluster.var);
+    ir::walk_statements(launch_.body, [&](const Stmt &s) {
+      if (const auto *loop = s.as<ir::For>()) {
+        require(!holds_mma(loop->body) || !(differs(loop->min) || differs(loop->extent)),
+                "the loop " + loop->var->name + " takes other steps in each block of a cluster");
+      } else if (const auto *branch = s.as<ir::If>()) {
+        require(!holds_mma(s) || !differs(branch->condition),
+                "a condition differs between the blocks of a cluster");
+      } else if (const auto *let = s.as<ir::Let>(); let && differs(let->value)) {
+        // The point may lie outside of the grid.
+        bool reads = false;
+        walk(let->value, [&](const Expr &e) { return !(reads = reads || e.as<Load>()); });
+        require(!reads, "the value of " + let->var->name +
+                            " is read from memory for each block of a cluster");
+      }
+      return true;
+    });
+    bool any = false;
+    for (PipelinedOperand &operand : form_.operands) {
+      if (operand.engine == ir::CopyEngine::Bulk && !differs(*operand.load)) any |= share(&operand);
+    }
+    require(any, "no operand is the same in the blocks of a cluster");
+  }
+  /// Divides the copies of an operand among the blocks, in whole repetitions of the swizzle.
+  bool share(PipelinedOperand *operand) const {
+    constexpr int kRowsOfSwizzle = 8;
+    for (std::size_t d = 0; d < operand->extents.size(); ++d) {
+      const std::int64_t extent = operand->extents[d];
+      if (static_cast<int>(d) == operand->placement.layout.dimension ||
+          extent % (kRowsOfSwizzle * options_.cluster) != 0)
+        continue;
+      const std::int64_t size = extent / options_.cluster;
+      operand->shared_dimension = static_cast<int>(d);
+      operand->part = {ir::make_axis_variable(operand->load->axes[d]->name + ".part"),
+                       make_int(int64, size), size};
+      return true;
+    }
+    return false;
+  }
+
   bool in_loop(const ir::Store &store) const {
     const auto found = loop_stores_.find(store.storage.get());
     return found != loop_stores_.end() &&

@@ -20,6 +20,10 @@ struct PipelinedOperand {
   ir::CopyEngine engine = ir::CopyEngine::Async;
   std::vector<Expr> guards;  ///< of the load, with its conditions, in the loop's axes
   Expr value;                ///< the one element that is loaded
+  /// In a cluster, of a shared operand: this dimension is copied in parts, along an axis of its
+  /// own.
+  int shared_dimension = -1;
+  ir::AxisBinding part;
 };
 
 /// What the pass needs to know of a kernel.

@@ -55,6 +55,7 @@ void check_agrees(const char *text, const Arguments &inputs, Output output, Pipe
   Output expected = output;
   ir::interpret(module, inputs, {}, {expected.argument()});
   for (const bool roles : {false, true}) {
+    if (!roles && options.bulk) continue;
     options.producer_warps = roles ? 4 : 0;
     options.consumer_warpgroups = roles ? 1 : 0;
     std::string reason;
@@ -111,6 +112,25 @@ TEST_CASE("pipeline - a persistent kernel goes on with its slots from point to p
 TEST_CASE("pipeline - tensors of any alignment are copied by the threads") {
   GatheredRows data(70, 19, 45);
   check_agrees(ir::kGatheredRows, data.inputs(), data.c, {.stages = 3, .copy_bytes = 0});
+}
+
+TEST_CASE("pipeline - boxes are copied in bulk, and by all blocks of a cluster in parts") {
+  for (int stages = 1; stages <= 4; ++stages) {
+    for (const auto &[kept, n, k] :
+         {std::array{90, 19, 45}, {64, 16, 64}, {70, 5, 0}, {90, 37, 16}}) {
+      CAPTURE(stages);
+      GatheredRows data(kept, n, k);
+      check_agrees(ir::kGatheredRows, data.inputs(), data.c, {.stages = stages, .bulk = true});
+      check_agrees(ir::kGatheredRows, data.inputs(), data.c,
+                   {.stages = stages, .bulk = true, .cluster = 2});
+    }
+  }
+  GatheredRows data(90, 37, 45);
+  check_agrees(ir::kGatheredRows, data.inputs(), data.c,
+               {.stages = 3, .bulk = true, .cluster = 2, .persistent_blocks = 2});
+  // The third block has a neighbour outside of the grid.
+  const std::string three = ir::replaced(ir::kGatheredRows, "(rows.extent(0) + 63) / 64", "3");
+  check_agrees(three.c_str(), data.inputs(), data.c, {.stages = 2, .bulk = true, .cluster = 2});
 }
 
 struct GatheredK {
@@ -228,6 +248,27 @@ TEST_CASE("pipeline - the staged kernels are as the prototypes") {
   )");
 }
 
+TEST_CASE("pipeline - a cluster multicasts what its blocks share") {
+  std::string reason;
+  const std::string text = ir::print(pipelined(
+      ir::parse(ir::kGatheredRows),
+      {.stages = 4, .producer_warps = 4, .consumer_warpgroups = 1, .bulk = true, .cluster = 2},
+      &reason));
+  CHECK_TEXT(text, R"(
+    CHECK: launch gathered_rows threads 256 grid mo.cluster < {{.*}}, no < {{.*}} cluster rank < 2
+    CHECK: barrier full[4] arrivals 129
+    CHECK: barrier empty[4] arrivals 2
+    CHECK: sync cluster
+    CHECK: axes {{.*}}k.part < 8 max 8
+    CHECK: arrive full[%producer.slot[]] each role expect 512
+    CHECK: copy async mi{{.*}} bytes 16
+    CHECK: copy bulk k.part, ni{{.*}}: %b[%producer.slot[], rank * 8 + k.part, {{.*}} on full[%producer.slot[]] multicast
+    CHECK: arrive full[%producer.slot[]] each thread after_copies
+    CHECK: arrive empty[%consumer.previous[]] each warpgroup cluster
+    CHECK: sync cluster
+  )");
+}
+
 TEST_CASE("pipeline - bugs put into what the pass makes are found") {
   GatheredK data({33, 20, 48}, 21);
   std::string reason;
@@ -301,6 +342,12 @@ TEST_CASE("pipeline - kernels of another form are left alone, with the reason") 
       {k,
        {.producer_warps = 4, .consumer_warpgroups = 3},
        "the accumulator acc does not fit 12 warps"},
+      {k,
+       {.producer_warps = 4, .consumer_warpgroups = 1, .bulk = true, .cluster = 2},
+       "is read from memory for each block of a cluster"},
+      {rows,
+       {.producer_warps = 4, .consumer_warpgroups = 1, .cluster = 2},
+       "a cluster shares bulk copies of producer warps"},
       {k, {.producer_warps = 4, .consumer_warpgroups = 8}, "more than the 1024 threads"},
   };
   for (const auto &c : cases) {
