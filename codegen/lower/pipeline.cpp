@@ -165,8 +165,10 @@ class Pipeliner {
     const bool multicast = operand.shared_dimension >= 0;
     if (multicast) {
       // This block's part.
-      VarPtr &axis = axes[static_cast<std::size_t>(operand.shared_dimension)];
-      const VarPtr whole = std::exchange(axis, operand.part.var);
+      const VarPtr whole =
+          form_.padded.at(operand.axis(static_cast<std::size_t>(operand.shared_dimension)).get())
+              .var;
+      std::replace(axes.begin(), axes.end(), whole, operand.part.var);
       const Expr at = make_variable(launch_.cluster.var) * operand.part.maximum +
                       make_variable(operand.part.var);
       for (auto *list : {&guards, &indices})
@@ -468,7 +470,9 @@ class Pipeliner {
       if (mma == form_.products.front()) {
         list.push_back(
             ir::make<ir::Wait>(ir::BarrierSlot{full, at.slot.value()}, at.phase.value()));
-        list.push_back(ir::make<ir::Fence>(ir::FenceKind::Async));
+        // Bulk copies are of the async proxy themselves, and producers fence their own stores.
+        if (any_engine(ir::CopyEngine::Async))
+          list.push_back(ir::make<ir::Fence>(ir::FenceKind::Async));
       }
       list.push_back(product(*mma, at.slot.value(), true));
       if (mma == form_.products.back()) list.push_back(ir::make<ir::Commit>(ir::Engine::Matrix));

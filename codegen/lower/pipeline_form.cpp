@@ -255,8 +255,9 @@ class Finder {
     find_load(operand, &made);
     const int contiguous = contiguous_dimension(made);
     const bool lines = contiguous >= 0;
-    made.engine =
-        lines && options_.copy_bytes > 0 ? ir::CopyEngine::Async : ir::CopyEngine::Threads;
+    made.engine = lines && options_.copy_bytes > 0 && guarded_in_lines(made, contiguous)
+                      ? ir::CopyEngine::Async
+                      : ir::CopyEngine::Threads;
     if (options_.bulk && specialised() && is_box(made, contiguous))
       made.engine = ir::CopyEngine::Bulk;
     const auto dimension = lines ? contiguous : static_cast<int>(made.extents.size()) - 1;
@@ -314,7 +315,7 @@ class Finder {
     const auto strides = element->storage->declared_strides;
     if (!strides.empty() && strides.back() != 1 && strides.back() != -1) return -1;
     for (std::size_t d = 0; d < operand.extents.size(); ++d) {
-      const VarPtr &axis = operand.load->indices[d].as<Variable>()->var;
+      const VarPtr &axis = operand.axis(d);
       bool elsewhere = false;
       for (std::size_t i = 0; i + 1 < element->indices.size(); ++i)
         elsewhere |= uses(element->indices[i], axis);
@@ -325,6 +326,17 @@ class Finder {
         return static_cast<int>(d);
     }
     return -1;
+  }
+
+  /// Every guard holds for all of a line of the contiguous dimension, or for its beginning.
+  static bool guarded_in_lines(const PipelinedOperand &operand, int contiguous) {
+    const VarPtr &along = operand.axis(static_cast<std::size_t>(contiguous));
+    return std::all_of(operand.guards.begin(), operand.guards.end(), [&](const Expr &guard) {
+      if (!uses(guard, along)) return true;
+      const auto *less = guard.as<Binary>();
+      const auto *variable = less && less->op == BinaryOp::Lt ? less->a.as<Variable>() : nullptr;
+      return variable && variable->var == along && !uses(less->b, along);
+    });
   }
 
   /// Everything else that the loop stores, and that nothing that is loaded is stored.
@@ -417,7 +429,7 @@ class Finder {
         continue;
       const std::int64_t size = extent / options_.cluster;
       operand->shared_dimension = static_cast<int>(d);
-      operand->part = {ir::make_axis_variable(operand->load->axes[d]->name + ".part"),
+      operand->part = {ir::make_axis_variable(operand->axis(d)->name + ".part"),
                        make_int(int64, size), size};
       return true;
     }

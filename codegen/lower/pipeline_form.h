@@ -24,6 +24,9 @@ struct PipelinedOperand {
   /// own.
   int shared_dimension = -1;
   ir::AxisBinding part;
+
+  /// The loop's axis that dimension d of the tile is.
+  const VarPtr &axis(std::size_t d) const { return load->indices[d].as<Variable>()->var; }
 };
 
 /// What the pass needs to know of a kernel.

@@ -28,7 +28,7 @@ module gathered_rows(A: bfloat16[2], B: bfloat16[2], rows: int32[1], count: int3
         tile %a: bfloat16[64, 16]
         tile %b: bfloat16[16, 16]
         sread mi, k: %a[mi, k] = A(int64(%row[mi]), kt * 16 + k)
-        load k, ni: %b[k, ni] = B(kt * 16 + k, no * 16 + ni)
+        load ni, k: %b[k, ni] = B(kt * 16 + k, no * 16 + ni)
         mma m(mi) n(ni) k(k): %acc[mi, ni] += %a[mi, k] * %b[k, ni]
       }
       swrite mi, ni: C[int64(%row[mi]), no * 16 + ni] = bfloat16(max(%acc[mi, ni], 0.0))

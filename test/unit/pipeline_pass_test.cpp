@@ -133,6 +133,17 @@ TEST_CASE("pipeline - boxes are copied in bulk, and by all blocks of a cluster i
   check_agrees(three.c_str(), data.inputs(), data.c, {.stages = 2, .bulk = true, .cluster = 2});
 }
 
+TEST_CASE("pipeline - a condition of single elements of a line makes the threads copy") {
+  GatheredRows data(70, 19, 45);
+  const std::string odd = ir::replaced(ir::kGatheredRows, "= B(kt * 16 + k, no * 16 + ni)",
+                                       "= select(ni % 3 != 1, B(kt * 16 + k, no * 16 + ni), 0.0)");
+  check_agrees(odd.c_str(), data.inputs(), data.c, {.stages = 2});
+  std::string reason;
+  const std::string text = ir::print(pipelined(ir::parse(odd), {}, &reason));
+  CHECK(text.find("copy threads ni") != std::string::npos);
+  CHECK(text.find("copy async mi") != std::string::npos);
+}
+
 struct GatheredK {
   BFloatTensor values, b;
   TestTensor<std::int32_t> coordinates, offsets;
@@ -262,7 +273,7 @@ TEST_CASE("pipeline - a cluster multicasts what its blocks share") {
     CHECK: axes {{.*}}k.part < 8 max 8
     CHECK: arrive full[%producer.slot[]] each role expect 512
     CHECK: copy async mi{{.*}} bytes 16
-    CHECK: copy bulk k.part, ni{{.*}}: %b[%producer.slot[], rank * 8 + k.part, {{.*}} on full[%producer.slot[]] multicast
+    CHECK: copy bulk ni{{.*}}, k.part{{.*}}: %b[%producer.slot[], rank * 8 + k.part, {{.*}} on full[%producer.slot[]] multicast
     CHECK: arrive full[%producer.slot[]] each thread after_copies
     CHECK: arrive empty[%consumer.previous[]] each warpgroup cluster
     CHECK: sync cluster
@@ -323,8 +334,8 @@ TEST_CASE("pipeline - kernels of another form are left alone, with the reason") 
                     "ni < min(16, B.extent(1) - no * 16)"),
        {},
        "the axis ni has no bound that is known when compiling"},
-      {ir::replaced(rows, "load k, ni: %b[k, ni] = B(kt * 16 + k, no * 16 + ni)",
-                    "if kt == 0 { load k, ni: %b[k, ni] = B(kt * 16 + k, no * 16 + ni) }"),
+      {ir::replaced(rows, "load ni, k: %b[k, ni] = B(kt * 16 + k, no * 16 + ni)",
+                    "if kt == 0 { load ni, k: %b[k, ni] = B(kt * 16 + k, no * 16 + ni) }"),
        {},
        "the loop over kt holds more than loads and matrix multiplications"},
       {ir::replaced(rows, "= B(kt * 16 + k, no * 16 + ni)",
