@@ -502,6 +502,7 @@ class Interpreter {
     require_kernel();
     machine_->make_barrier(agent_, barriers.barrier);
     run(barriers.body);
+    machine_->forget_barrier(agent_, barriers.barrier);
   }
   void run(const Arrive &arrive) {
     require_kernel();

@@ -215,10 +215,16 @@ void Machine::make_barrier(Agent *agent, const BarrierPtr &barrier) {
   blocks_[static_cast<std::size_t>(agent->block)].barriers[barrier.get()] = std::move(made);
 }
 
+void Machine::forget_barrier(Agent *agent, const BarrierPtr &barrier) {
+  // What is under way may still refer to it.
+  blocks_[static_cast<std::size_t>(agent->block)].barriers.at(barrier.get()).initialised =
+      Initialised::Gone;
+}
+
 Machine::Barrier &Machine::barrier(int block, const BarrierPtr &barrier) {
   auto &there = blocks_[static_cast<std::size_t>(block)].barriers;
   const auto found = there.find(barrier.get());
-  if (found == there.end())
+  if (found == there.end() || found->second.initialised == Initialised::Gone)
     throw AccessError("the barrier " + barrier->name + " does not exist in block " +
                       std::to_string(block));
   if (found->second.initialised != Initialised::Yes)
@@ -272,6 +278,11 @@ void Machine::complete(const Barrier &barrier, Slot *slot) {
 
 void Machine::arrive(const Barrier &barrier, Slot *slot, std::int64_t arrivals,
                      const Knowledge &knowledge) {
+  const std::int64_t room = barrier.barrier->arrivals - slot->arrivals;
+  if (arrivals > room)
+    throw AccessError(std::to_string(arrivals) + " arrivals come to the barrier " +
+                      barrier.barrier->name + " at once, in whose phase " + std::to_string(room) +
+                      " lack");
   for (std::int64_t i = 0; i < arrivals; ++i) {
     slot->gathered.join(knowledge);
     ++slot->arrivals;

@@ -64,6 +64,7 @@ class Machine {
 
   // Barriers. `slot` and `parity` have been evaluated.
   void make_barrier(Agent *agent, const BarrierPtr &barrier);
+  void forget_barrier(Agent *agent, const BarrierPtr &barrier);
   void arrive(Agent *agent, const Arrive &arrive, std::int64_t slot, std::int64_t bytes);
   void wait(Agent *agent, const BarrierPtr &barrier, std::int64_t slot, std::int64_t parity);
   void sync(Agent *agent, bool cluster);
@@ -99,7 +100,7 @@ class Machine {
     std::size_t component = 0;
     Knowledge gathered, completed;
   };
-  enum class Initialised : std::uint8_t { No, Fenced, Yes };
+  enum class Initialised : std::uint8_t { No, Fenced, Yes, Gone };
   struct Barrier {
     BarrierPtr barrier;
     Initialised initialised = Initialised::No;

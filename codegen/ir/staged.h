@@ -60,6 +60,7 @@ enum class Arrivals : std::uint8_t { Once, Warpgroup, Warp, Thread };
 /// back end puts __syncwarp before it). One of a role or of a warpgroup stands for the matrix
 /// instructions that were drained, which its warps execute together, and for what a Sync ordered
 /// before it, but not for other accesses of other warps.
+/// All arrivals of one statement are for one phase.
 struct Arrive final : StmtNode {
   static constexpr StmtKind kKind = StmtKind::Arrive;
   BarrierSlot at;

@@ -74,7 +74,8 @@ class Rules {
     BarrierSlot at;
     bool fenced;
   };
-  enum class Own : std::uint8_t { Landed, Issued, Drained };
+  /// Of a buffered tile, Seen stays when another buffer is written: which one is read is not known.
+  enum class Own : std::uint8_t { Issued, Drained, Seen };
   struct State {
     std::vector<Fact> waits;
     std::set<Tile> issued, committed;  ///< register tiles that Mmas under way use
@@ -458,7 +459,8 @@ class Rules {
           if (own == Own::Issued) own = Own::Drained;
       }
     } else if (s.as<Sync>()) {
-      std::erase_if(state->own, [](const auto &entry) { return entry.second == Own::Drained; });
+      for (auto &[tile, own] : state->own)
+        if (own == Own::Drained) own = Own::Seen;
       state->read.clear();
     } else if (const auto *fence = s.as<Fence>(); fence && fence->fence == FenceKind::Async) {
       for (Fact &fact : state->waits) fact.fenced = true;
@@ -486,7 +488,7 @@ class Rules {
     state->committed.insert(other.committed.begin(), other.committed.end());
     for (const auto &[tile, own] : other.own) {
       Own &mine = state->own.emplace(tile, own).first->second;
-      if (own == Own::Issued) mine = own;
+      mine = std::min(mine, own);
     }
     state->unfenced.insert(other.unfenced.begin(), other.unfenced.end());
     state->read.insert(other.read.begin(), other.read.end());
@@ -518,7 +520,8 @@ class Rules {
     state->read.insert(tile);
     bool fenced = !use.generic || use.writer_fences;
     if (use.writers == std::set<const Role *>{role_}) {
-      require(state->own.count(tile) == 0,
+      const auto own = state->own.find(tile);
+      require(own == state->own.end() || own->second == Own::Seen,
               tile->name + " is read before what this role wrote is seen by all its threads: " +
                   (use.async_copies ? "drain copies and sync first" : "sync first"),
               s);
@@ -555,7 +558,9 @@ class Rules {
     require(waited || safe, "a copy into " + tile->name + " does not wait until the buffer is free",
             s);
     if (copy.engine == CopyEngine::Bulk) return;
-    state->own[tile] = copy.engine == CopyEngine::Async ? Own::Issued : Own::Drained;
+    Own &own = state->own.emplace(tile, Own::Issued).first->second;
+    if (own != Own::Seen || !use.placement.buffered)
+      own = copy.engine == CopyEngine::Async ? Own::Issued : Own::Drained;
     state->unfenced.insert(tile);
   }
 

@@ -181,6 +181,16 @@ std::string run_cluster(const std::string &text, std::uint32_t seed, Landing lan
   return "";
 }
 
+TEST_CASE("staged interpreter - a block of a cluster does not end while others need it") {
+  int found = 0;
+  for (std::uint32_t seed = 0; seed < 8; ++seed) {
+    const std::string error =
+        run_cluster(replaced(kCluster, "}\n      sync cluster\n", "}\n"), seed, Landing::Late);
+    found += error.find("does not exist in block") != std::string::npos;
+  }
+  CHECK(found > 0);
+}
+
 TEST_CASE("staged interpreter - blocks of a cluster share multicast copies and barriers") {
   REQUIRE_NOTHROW(verify(parse(kCluster), "parse"));
   for (const Landing landing : kLandings) {

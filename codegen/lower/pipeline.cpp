@@ -1,0 +1,593 @@
+#include "pipeline.h"
+
+#include <algorithm>
+#include <functional>
+#include <set>
+#include <utility>
+
+#include "clone.h"
+#include "codegen/ir/mutator.h"
+#include "dependence.h"
+#include "pipeline_form.h"
+#include "slice.h"
+
+namespace pit::lower {
+namespace {
+
+using ir::Stmt;
+
+constexpr int kLanes = 32, kWarpsOfGroup = 4;
+
+/// A number that every thread of a role keeps.
+class Running {
+ public:
+  explicit Running(const std::string &name)
+      : tile_(ir::make_storage(name, int32, 0, Space::Tile)) {}
+  Expr value() const { return make_load(tile_, {}); }
+  Stmt set(const Expr &value) const {
+    return ir::make<ir::Store>(std::vector<VarPtr>{}, std::vector<Expr>{}, tile_,
+                               std::vector<Expr>{}, Combiner::Assign, value);
+  }
+  Stmt in(const Stmt &body) const {
+    return ir::make<ir::Allocate>(tile_, std::vector<Expr>{}, body,
+                                  ir::Placement{ir::Memory::Registers});
+  }
+
+ private:
+  StoragePtr tile_;
+};
+
+/// A slot, and the parity of how often the slots have been gone through.
+struct Position {
+  Running slot, phase;
+  int stages;
+  explicit Position(const std::string &name, int n)
+      : slot(name + ".slot"), phase(name + ".phase"), stages(n) {}
+
+  Stmt start() const {
+    return ir::make_block({slot.set(make_int(int32, 0)), phase.set(make_int(int32, 0))});
+  }
+  Stmt advance() const {
+    return ir::make_block(
+        {slot.set(slot.value() + 1),
+         ir::make<ir::If>(slot.value() == stages, ir::make_block({slot.set(make_int(int32, 0)),
+                                                                  phase.set(1 - phase.value())}))});
+  }
+  Stmt in(const Stmt &body) const { return slot.in(phase.in(body)); }
+};
+
+/// Replaces the loop of `var`.
+class AtLoop final : public ir::Mutator {
+ public:
+  AtLoop(VarPtr var, std::function<Stmt(const ir::For &)> change)
+      : var_(std::move(var)), change_(std::move(change)) {}
+
+ protected:
+  using Mutator::visit;
+  Stmt visit(const ir::For &node, const Stmt &self) override {
+    return node.var == var_ ? change_(node) : Mutator::visit(node, self);
+  }
+
+ private:
+  VarPtr var_;
+  std::function<Stmt(const ir::For &)> change_;
+};
+
+class Pipeliner {
+ public:
+  Pipeliner(const ir::Launch &launch, const PipelineOptions &options, const PipelineForm &form)
+      : launch_(launch), options_(options), form_(form) {}
+
+  /// Why producers cannot run ahead; "" when they can.
+  std::string separate() {
+    producer_needs_ = needs([&](const Stmt &s) { return form_.loaded_by(s) != nullptr; });
+    consumer_needs_ = needs([&](const Stmt &s) {
+      const auto *store = s.as<ir::Store>();
+      if (store == nullptr) return s.as<ir::Check>() != nullptr;
+      return store->storage->space != Space::Tile ||
+             form_.accumulators.count(store->storage.get()) != 0;
+    });
+    std::string reason;
+    ir::walk_statements(launch_.body, [&](const Stmt &s) {
+      const auto *store = s.as<ir::Store>();
+      if (store && store->storage->space != Space::Tile &&
+          producer_needs_.count(store->storage.get()))
+        reason = "the loads need " + store->storage->name + ", which the kernel stores";
+      return true;
+    });
+    for (const auto &[tile, placement] : form_.accumulators) {
+      if (producer_needs_.count(tile) != 0) reason = "the loads need the products " + tile->name;
+    }
+    return reason;
+  }
+
+  Stmt run() { return options_.producer_warps > 0 ? with_roles() : with_groups(); }
+
+ private:
+  using Tiles = std::set<const StorageNode *>;
+  const ir::Launch &launch_;
+  const PipelineOptions &options_;
+  const PipelineForm &form_;
+  Tiles producer_needs_, consumer_needs_;
+
+  // --- who needs what ---
+
+  /// The storages that the statements `own` read, those that the stores to these read, and so on;
+  /// what bounds and conditions read is needed by all.
+  Tiles needs(const std::function<bool(const Stmt &)> &own) const {
+    Tiles needed;
+    const auto read = [&](const StoragePtr &storage) { needed.insert(storage.get()); };
+    std::size_t before = 0;
+    do {
+      before = needed.size();
+      ir::walk_statements(launch_.body, [&](const Stmt &s) {
+        const auto *store = s.as<ir::Store>();
+        const bool is_leaf = store || s.as<ir::Mma>() || s.as<ir::Check>();
+        const bool wanted = store && store->storage->space == Space::Tile &&
+                            form_.operand(store->storage) == nullptr &&
+                            needed.count(store->storage.get()) != 0;
+        if (!is_leaf || own(s) || wanted) for_each_read(s, read);
+        return true;
+      });
+    } while (needed.size() != before);
+    return needed;
+  }
+
+  static bool in(const Tiles &needed, const Stmt &s) {
+    const auto *store = s.as<ir::Store>();
+    return store && store->storage->space == Space::Tile && needed.count(store->storage.get()) != 0;
+  }
+
+  // --- statements ---
+
+  std::vector<VarPtr> padded(std::vector<VarPtr> axes) const {
+    for (VarPtr &axis : axes) axis = form_.padded.at(axis.get()).var;
+    return axes;
+  }
+  Expr padded(const Expr &e) const {
+    std::vector<VarPtr> from;
+    std::vector<Expr> to;
+    for (const VarPtr &variable : free_variables(e)) {
+      const auto found = form_.padded.find(variable.get());
+      if (found == form_.padded.end()) continue;
+      from.push_back(variable);
+      to.push_back(make_variable(found->second.var));
+    }
+    return from.empty() ? e : substitute(e, from, to);
+  }
+
+  Stmt copy(const PipelinedOperand &operand, const Expr &slot, const ir::BarrierPtr &full) const {
+    std::vector<Expr> guards, indices{slot};
+    for (const Expr &guard : operand.guards) guards.push_back(padded(guard));
+    for (const Expr &index : operand.load->indices) indices.push_back(padded(index));
+    std::vector<VarPtr> axes = padded(operand.load->axes);
+    Expr value = padded(operand.value);
+    const bool multicast = operand.shared_dimension >= 0;
+    if (multicast) {
+      // This block's part.
+      const VarPtr whole =
+          form_.padded.at(operand.axis(static_cast<std::size_t>(operand.shared_dimension)).get())
+              .var;
+      std::replace(axes.begin(), axes.end(), whole, operand.part.var);
+      const Expr at = make_variable(launch_.cluster.var) * operand.part.maximum +
+                      make_variable(operand.part.var);
+      for (auto *list : {&guards, &indices})
+        for (Expr &e : *list) e = substitute(e, {whole}, {at});
+      value = substitute(value, {whole}, {at});
+    }
+    const bool bulk = operand.engine == ir::CopyEngine::Bulk;
+    return ir::make<ir::Copy>(operand.engine, std::move(axes), std::move(guards), operand.buffers,
+                              std::move(indices), value,
+                              operand.engine == ir::CopyEngine::Async ? options_.copy_bytes : 0,
+                              bulk ? ir::BarrierSlot{full, slot} : ir::BarrierSlot{}, multicast);
+  }
+
+  Stmt product(const ir::Mma &mma, const Expr &slot, bool asynchronous) const {
+    const auto operand = [&](const ir::TileOperand &tile) {
+      const PipelinedOperand *found = form_.operand(tile.tile);
+      return ir::TileOperand{found ? found->buffers : tile.tile, padded(tile.axes),
+                             found ? slot : Expr()};
+    };
+    return ir::make<ir::Mma>(mma.batch, padded(mma.m), padded(mma.n), padded(mma.k),
+                             operand(mma.accumulator), operand(mma.a), operand(mma.b), mma.atom,
+                             asynchronous);
+  }
+
+  /// A statement of those who multiply, other than a load or a product.
+  Stmt consumed(const Stmt &s) const {
+    const auto *store = s.as<ir::Store>();
+    if (store == nullptr) return s;
+    if (store->storage->space == Space::Tile) {
+      if (form_.accumulators.count(store->storage.get()) != 0) {
+        const bool constant = store->value.as<IntImm>() || store->value.as<FloatImm>();
+        const bool whole = std::all_of(store->axes.begin(), store->axes.end(), [&](const auto &a) {
+          return form_.padded.count(a.get()) != 0;
+        });
+        if (!constant || !whole) return s;
+        // The products are of whole tiles.
+        std::vector<Expr> indices;
+        for (const Expr &index : store->indices) indices.push_back(padded(index));
+        return ir::make<ir::Store>(padded(store->axes), store->guards, store->storage,
+                                   std::move(indices), store->combiner, store->value);
+      }
+      return consumer_needs_.count(store->storage.get()) != 0 ? s : Stmt();
+    }
+    return s;
+  }
+
+  ir::Placement place(const ir::Allocate &allocate) const {
+    const auto found = form_.accumulators.find(allocate.storage.get());
+    return found != form_.accumulators.end() ? found->second : ir::Placement{ir::Memory::Registers};
+  }
+
+  Stmt with_padded_axes(const Stmt &body) const {
+    std::vector<ir::AxisBinding> axes;
+    for (const ir::Mma *each : form_.products) {
+      for (const auto *role : {&each->m, &each->n, &each->k}) {
+        for (const VarPtr &axis : *role) {
+          const ir::AxisBinding &made = form_.padded.at(axis.get());
+          const bool known = std::any_of(axes.begin(), axes.end(), [&](const auto &binding) {
+            return binding.var == made.var;
+          });
+          if (!known && mentions(body, made.var)) axes.push_back(made);
+        }
+      }
+    }
+    for (const PipelinedOperand &operand : form_.operands) {
+      if (operand.part.var && mentions(body, operand.part.var)) axes.push_back(operand.part);
+    }
+    return axes.empty() ? body : ir::make<ir::Axes>(std::move(axes), body);
+  }
+
+  Stmt with_buffers(Stmt body) const {
+    for (auto it = form_.operands.rbegin(); it != form_.operands.rend(); ++it) {
+      std::vector<Expr> extents{make_int(int64, options_.stages)};
+      for (const std::int64_t extent : it->extents) extents.push_back(make_int(int64, extent));
+      body = ir::make<ir::Allocate>(it->buffers, std::move(extents), body, it->placement);
+    }
+    return body;
+  }
+
+  Expr step() const { return make_variable(form_.loop->var); }
+  Expr end() const { return form_.loop->min + form_.loop->extent; }
+
+  /// The loop's body for another step, with only what `leaf` leaves of it.
+  Stmt at_step(const Expr &at, const std::function<Stmt(const Stmt &)> &leaf) const {
+    const Stmt part = slice(form_.loop->body, leaf,
+                            [&](const ir::Allocate &allocate) { return place(allocate); });
+    return clone(prune(part), {form_.loop->var}, {at});
+  }
+
+  bool any_engine(ir::CopyEngine engine) const {
+    return std::any_of(form_.operands.begin(), form_.operands.end(),
+                       [&](const auto &operand) { return operand.engine == engine; });
+  }
+
+  // --- all warps do both ---
+
+  Stmt with_groups() const {
+    const int stages = options_.stages;
+    const Running fill("copied.slot"), use("used.slot");
+    const auto start = [](const Running &slot) { return slot.set(make_int(int32, 0)); };
+    const auto advance = [&](const Running &slot) { return slot.set((slot.value() + 1) % stages); };
+    const Stmt commit = ir::make<ir::Commit>(ir::Engine::Copies), sync = ir::make<ir::Sync>(false);
+    const auto drain = [](int pending) { return ir::make<ir::Drain>(ir::Engine::Copies, pending); };
+    const auto copies = [&](const Expr &at) {
+      return at_step(at, [&](const Stmt &s) -> Stmt {
+        if (const PipelinedOperand *operand = form_.loaded_by(s))
+          return copy(*operand, fill.value(), nullptr);
+        return in(producer_needs_, s) ? s : Stmt();
+      });
+    };
+    const auto leaf = [&](const Stmt &s) -> Stmt {
+      if (form_.loaded_by(s) != nullptr) return {};
+      if (const auto *mma = s.as<ir::Mma>()) return product(*mma, use.value(), false);
+      const auto &loads = form_.index_loads;
+      const bool ahead = std::find(loads.begin(), loads.end(), s.get()) != loads.end();
+      return !ahead && in(producer_needs_, s) ? s : consumed(s);
+    };
+    Stmt body =
+        slice(launch_.body, leaf, [&](const ir::Allocate &allocate) { return place(allocate); });
+    body = AtLoop(form_.loop->var, [&](const ir::For &loop) {
+      std::vector<Stmt> inside;
+      if (stages == 1) {
+        inside = {sync, copies(step()), commit, drain(0), sync, loop.body};
+        return ir::make_block({start(fill), start(use), with_body(loop, inside), sync});
+      }
+      const VarPtr ahead = ir::make_loop_variable("ahead");
+      const Expr first = make_variable(ahead) + loop.min;
+      const Stmt prologue = ir::make<ir::For>(
+          ahead, make_int(int64, 0), make_int(int64, stages - 1), ir::ForKind::Unrolled,
+          ir::make_block(
+              {ir::make<ir::If>(make_variable(ahead) < cast(int64, loop.extent), copies(first)),
+               commit, advance(fill)}));
+      const Expr next = step() + (stages - 1);
+      inside = {drain(stages - 2),
+                sync,
+                ir::make<ir::If>(next < cast(int64, end()), copies(next)),
+                commit,
+                advance(fill),
+                loop.body,
+                advance(use)};
+      return ir::make_block(
+          {start(fill), start(use), prologue, with_body(loop, inside), drain(0), sync});
+    })(body);
+    body = with_buffers(prune(with_padded_axes(fill.in(use.in(body)))));
+    return ir::make<ir::Launch>(launch_.name, launch_.grid, launch_.threads, body);
+  }
+
+  static Stmt with_body(const ir::For &loop, std::vector<Stmt> body) {
+    return ir::make<ir::For>(loop.var, loop.min, loop.extent, loop.loop_kind,
+                             ir::make_block(std::move(body)));
+  }
+
+  // --- producers and consumers ---
+
+  Stmt with_roles() const {
+    const int producer_threads = options_.producer_warps * kLanes,
+              warps = options_.consumer_warpgroups * kWarpsOfGroup;
+    const auto barrier = [&](const char *name, int arrivals) {
+      return std::make_shared<const ir::BarrierNode>(
+          ir::BarrierNode{name, options_.stages, arrivals});
+    };
+    // Copies by the threads are known by an arrival of each, cp.async by another once they landed.
+    const int kinds = any_engine(ir::CopyEngine::Async) + any_engine(ir::CopyEngine::Threads);
+    const ir::BarrierPtr full = barrier(
+                             "full", producer_threads * kinds + any_engine(ir::CopyEngine::Bulk)),
+                         empty = barrier("empty", options_.consumer_warpgroups * options_.cluster);
+    std::vector<ir::Role> roles;
+    roles.push_back({"producer", options_.producer_warps, 0, clone(prune(producer(full, empty)))});
+    roles.push_back({"consumer", warps, 0, clone(prune(consumer(full, empty)))});
+    set_registers(&roles);
+    Stmt body = with_buffers(
+        ir::make_block({ir::make<ir::Fence>(ir::FenceKind::Barriers),
+                        ir::make<ir::Sync>(clustered()), ir::make<ir::Roles>(std::move(roles)),
+                        // No block ends while others write its memory.
+                        clustered() ? ir::make<ir::Sync>(true) : Stmt()}));
+    body = ir::make<ir::Barriers>(full, ir::make<ir::Barriers>(empty, body));
+    return ir::make<ir::Launch>(launch_.name, launch_.grid, producer_threads + warps * kLanes, body,
+                                launch_.cluster);
+  }
+
+  bool clustered() const { return options_.cluster > 1; }
+  /// Of the bulk copies into one buffer of each operand.
+  std::int64_t bulk_bytes() const {
+    std::int64_t bytes = 0;
+    for (const PipelinedOperand &operand : form_.operands) {
+      if (operand.engine == ir::CopyEngine::Bulk)
+        bytes += ir::buffer_bytes(operand.extents, operand.tile->type.bytes());
+    }
+    return bytes;
+  }
+
+  /// Registers move between whole warpgroups only.
+  void set_registers(std::vector<ir::Role> *roles) const {
+    if (options_.producer_warps % kWarpsOfGroup != 0) return;
+    constexpr int kRegisters = 64 * 1024, kMost = 240, kStep = 8;
+    ir::Role &producer = roles->front(), &consumer = roles->back();
+    producer.registers = options_.producer_registers;
+    const int left =
+        (kRegisters - producer.registers * producer.warps * kLanes) / (consumer.warps * kLanes);
+    consumer.registers = std::min(kMost, left / kStep * kStep);
+  }
+
+  Stmt producer(const ir::BarrierPtr &full, const ir::BarrierPtr &empty) const {
+    const Position at("producer", options_.stages);
+    // Index tiles are loaded one step ahead into tiles of their own.
+    std::vector<const ir::Store *> index_loads;
+    std::vector<StoragePtr> now, next;
+    for (const ir::Store *load : form_.index_loads) {
+      if (producer_needs_.count(load->storage.get()) == 0) continue;
+      index_loads.push_back(load);
+      if (std::find(now.begin(), now.end(), load->storage) != now.end()) continue;
+      now.push_back(load->storage);
+      next.push_back(ir::make_storage(load->storage->name + ".next", load->storage->type,
+                                      load->storage->rank, Space::Tile));
+    }
+    const auto index_load = [&](const Stmt &s) {
+      return std::find(index_loads.begin(), index_loads.end(), s.get());
+    };
+    const auto ahead = [&](const Expr &step_ahead) {
+      const Stmt loads = at_step(step_ahead, [&](const Stmt &s) {
+        return index_load(s) != index_loads.end() ? with_storages(s, now, next) : Stmt();
+      });
+      return loads;
+    };
+    const PipelinedOperand *first = nullptr;
+    const auto leaf = [&](const Stmt &s) -> Stmt {
+      if (const PipelinedOperand *operand = form_.loaded_by(s)) {
+        const Stmt copied = copy(*operand, at.slot.value(), full);
+        if (std::exchange(first, first ? first : operand) != nullptr) return copied;
+        const ir::BarrierSlot here{full, at.slot.value()};
+        const Stmt expect = any_engine(ir::CopyEngine::Bulk)
+                                ? ir::make<ir::Arrive>(here, ir::Arrivals::Once, false,
+                                                       make_int(int64, bulk_bytes()))
+                                : Stmt();
+        return ir::make_block(
+            {ir::make<ir::Wait>(ir::BarrierSlot{empty, at.slot.value()}, 1 - at.phase.value()),
+             expect, copied});
+      }
+      if (const auto found = index_load(s); found != index_loads.end()) {
+        const Stmt taken = take(**found, now, next);
+        if (found + 1 != index_loads.end()) return taken;
+        const Stmt loads = ahead(step() + 1);
+        return ir::make_block({taken, ir::make<ir::If>(step() + 1 < cast(int64, end()), loads)});
+      }
+      return in(producer_needs_, s) ? s : Stmt();
+    };
+    Stmt body =
+        slice(launch_.body, leaf, [&](const ir::Allocate &allocate) { return place(allocate); });
+    body = AtLoop(form_.loop->var, [&](const ir::For &loop) {
+      std::vector<Stmt> inside{loop.body};
+      const ir::BarrierSlot here{full, at.slot.value()};
+      if (any_engine(ir::CopyEngine::Threads)) {
+        inside.push_back(ir::make<ir::Fence>(ir::FenceKind::Async));
+        inside.push_back(ir::make<ir::Arrive>(here, ir::Arrivals::Thread));
+      }
+      if (any_engine(ir::CopyEngine::Async))
+        inside.push_back(ir::make<ir::Arrive>(here, ir::Arrivals::Thread, true));
+      inside.push_back(at.advance());
+      const Stmt changed = with_body(loop, std::move(inside));
+      if (now.empty()) return changed;
+      Stmt both = ir::make_block(
+          {ir::make<ir::If>(cast(int64, loop.extent) > make_int(int64, 0), ahead(loop.min)),
+           changed});
+      for (std::size_t i = 0; i < now.size(); ++i)
+        both = ir::make<ir::Allocate>(next[i], extents_of(now[i]), both,
+                                      ir::Placement{ir::Memory::Registers});
+      return both;
+    })(body);
+    return with_padded_axes(at.in(ir::make_block({at.start(), body})));
+  }
+
+  /// `load`'s elements, taken from where they were loaded a step before.
+  static Stmt take(const ir::Store &load, const std::vector<StoragePtr> &now,
+                   const std::vector<StoragePtr> &next) {
+    const auto which =
+        static_cast<std::size_t>(std::find(now.begin(), now.end(), load.storage) - now.begin());
+    return ir::make<ir::Store>(load.axes, load.guards, load.storage, load.indices, Combiner::Assign,
+                               make_load(next[which], load.indices));
+  }
+
+  std::vector<Expr> extents_of(const StoragePtr &tile) const {
+    std::vector<Expr> extents;
+    ir::walk_statements(launch_.body, [&](const Stmt &s) {
+      const auto *allocate = s.as<ir::Allocate>();
+      if (allocate && allocate->storage == tile) extents = allocate->extents;
+      return true;
+    });
+    return extents;
+  }
+
+  Stmt consumer(const ir::BarrierPtr &full, const ir::BarrierPtr &empty) const {
+    const Position at("consumer", options_.stages);
+    const Running previous("consumer.previous");
+    const auto leaf = [&](const Stmt &s) -> Stmt {
+      if (form_.loaded_by(s) != nullptr) return {};
+      const auto *mma = s.as<ir::Mma>();
+      if (mma == nullptr) return consumed(s);
+      std::vector<Stmt> list;
+      if (mma == form_.products.front()) {
+        list.push_back(
+            ir::make<ir::Wait>(ir::BarrierSlot{full, at.slot.value()}, at.phase.value()));
+        // Bulk copies are of the async proxy themselves, and producers fence their own stores.
+        if (any_engine(ir::CopyEngine::Async))
+          list.push_back(ir::make<ir::Fence>(ir::FenceKind::Async));
+      }
+      list.push_back(product(*mma, at.slot.value(), true));
+      if (mma == form_.products.back()) list.push_back(ir::make<ir::Commit>(ir::Engine::Matrix));
+      return ir::make_block(std::move(list));
+    };
+    Stmt body =
+        slice(launch_.body, leaf, [&](const ir::Allocate &allocate) { return place(allocate); });
+    body = AtLoop(form_.loop->var, [&](const ir::For &loop) {
+      const auto release = [&](const Running &slot) {
+        return ir::make<ir::Arrive>(ir::BarrierSlot{empty, slot.value()}, ir::Arrivals::Warpgroup,
+                                    false, Expr(), clustered());
+      };
+      const auto drain = [](int pending) {
+        return ir::make<ir::Drain>(ir::Engine::Matrix, pending);
+      };
+      // The only buffer cannot be kept while the next step is waited for.
+      if (options_.stages == 1)
+        return with_body(loop, {loop.body, drain(0), release(at.slot), at.advance()});
+      const Stmt changed =
+          with_body(loop, {loop.body, drain(1),
+                           ir::make<ir::If>(step() > cast(int64, loop.min), release(previous)),
+                           previous.set(at.slot.value()), at.advance()});
+      return ir::make_block(
+          {changed, drain(0),
+           ir::make<ir::If>(cast(int64, loop.extent) > make_int(int64, 0), release(previous))});
+    })(body);
+    body = ir::make_block({at.start(), body});
+    return with_padded_axes(at.in(options_.stages == 1 ? body : previous.in(body)));
+  }
+};
+
+/// Blocks that are neighbours along the first dimension of the grid become clusters. What lies
+/// outside of the grid neither loads nor stores what depends on that dimension.
+class InsideOnly final : public ir::Mutator {
+ public:
+  InsideOnly(Dependence depends, Expr inside)
+      : depends_(std::move(depends)), inside_(std::move(inside)) {}
+
+ protected:
+  using Mutator::visit;
+  Stmt visit(const ir::Store &node, const Stmt &self) override {
+    bool memory = node.storage->space != Space::Tile;
+    for_each_read(self,
+                  [&](const StoragePtr &read) { memory = memory || read->space != Space::Tile; });
+    if (!memory || !depends_(node)) return self;
+    std::vector<Expr> guards{inside_};
+    guards.insert(guards.end(), node.guards.begin(), node.guards.end());
+    return ir::make<ir::Store>(node.axes, std::move(guards), node.storage, node.indices,
+                               node.combiner, node.value, node.atomic, node.vector_bytes);
+  }
+
+ private:
+  Dependence depends_;
+  Expr inside_;
+};
+
+Stmt make_clusters(const ir::Launch &launch, int blocks) {
+  const VarPtr first = launch.grid[0].var, rank = ir::make_loop_variable("rank"),
+               cluster = ir::make_loop_variable(first->name + ".cluster"),
+               point = ir::make_let_variable(first->name, int64);
+  const Expr extent = cast(int64, launch.grid[0].extent);
+  InsideOnly inside(Dependence(launch.body, first), make_variable(first) < extent);
+  Stmt body = clone(inside(launch.body), {first}, {make_variable(point)});
+  body = ir::make<ir::Let>(point, make_variable(cluster) * blocks + make_variable(rank), body);
+  std::vector<ir::GridAxis> grid = launch.grid;
+  grid[0] = {cluster, (extent + (blocks - 1)) / blocks};
+  return ir::make<ir::Launch>(launch.name, std::move(grid), launch.threads, body,
+                              ir::GridAxis{rank, make_int(int64, blocks)});
+}
+
+/// The same kernel by `blocks` blocks, of which each makes every so many-th point of the grid.
+Stmt make_persistent(const ir::Launch &launch, std::int64_t blocks) {
+  const VarPtr block = ir::make_loop_variable("block"), turn = ir::make_loop_variable("turn"),
+               point = ir::make_let_variable("point", int64);
+  Expr points = make_int(int64, 1);
+  for (const ir::GridAxis &axis : launch.grid)
+    points = points * max(cast(int64, axis.extent), make_int(int64, 0));
+  std::vector<VarPtr> from, lets;
+  std::vector<Expr> to, values;
+  Expr rest = make_variable(point);
+  for (std::size_t d = launch.grid.size(); d-- > 0;) {
+    const Expr extent = cast(int64, launch.grid[d].extent);
+    from.push_back(launch.grid[d].var);
+    lets.push_back(ir::make_let_variable(launch.grid[d].var->name, int64));
+    to.push_back(make_variable(lets.back()));
+    values.push_back(d == 0 ? rest : rest % extent);
+    rest = rest / extent;
+  }
+  Stmt body = clone(launch.body, from, to);
+  for (std::size_t i = 0; i < lets.size(); ++i) body = ir::make<ir::Let>(lets[i], values[i], body);
+  body = ir::make<ir::Let>(point, make_variable(block) + make_variable(turn) * blocks, body);
+  const Expr turns = (points - make_variable(block) + (blocks - 1)) / blocks;
+  body = ir::make<ir::For>(turn, make_int(int64, 0), turns, ir::ForKind::Serial, body);
+  return ir::make<ir::Launch>(launch.name,
+                              std::vector<ir::GridAxis>{{block, make_int(int64, blocks)}},
+                              launch.threads, body, launch.cluster);
+}
+
+}  // namespace
+
+PipelineResult pipeline(const Stmt &launch, const PipelineOptions &options) {
+  Stmt source = launch;
+  const bool grid = !launch.as<ir::Launch>()->grid.empty();
+  if (options.cluster > 1 && grid)
+    source = make_clusters(*launch.as<ir::Launch>(), options.cluster);
+  if (options.persistent_blocks > 0 && grid)
+    source = make_persistent(*source.as<ir::Launch>(), options.persistent_blocks);
+  const ir::Launch &kernel = *source.as<ir::Launch>();
+  PipelineForm form;
+  std::string reason = find_pipeline(kernel, options, &form);
+  if (!reason.empty()) return {launch, std::move(reason)};
+  Pipeliner pipeliner(kernel, options, form);
+  reason = pipeliner.separate();
+  if (!reason.empty()) return {launch, std::move(reason)};
+  return {pipeliner.run(), ""};
+}
+
+}  // namespace pit::lower

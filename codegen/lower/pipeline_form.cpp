@@ -1,0 +1,469 @@
+#include "pipeline_form.h"
+
+#include <algorithm>
+#include <cstdlib>
+#include <optional>
+#include <set>
+
+#include "codegen/ir/mutator.h"
+#include "dependence.h"
+#include "slice.h"
+
+namespace pit::lower {
+namespace {
+
+using ir::Coordinates;
+using ir::Layout;
+using ir::Stmt;
+
+constexpr int kLanes = 32, kWarpsOfGroup = 4;
+
+/// Leaves the recognition.
+struct NotOfTheForm {
+  std::string reason;
+};
+[[noreturn]] void refuse(std::string reason) { throw NotOfTheForm{std::move(reason)}; }
+void require(bool condition, const std::string &reason) {
+  if (!condition) refuse(reason);
+}
+
+bool holds_mma(const Stmt &s) {
+  bool found = false;
+  ir::walk_statements(s, [&](const Stmt &part) {
+    found = found || part.as<ir::Mma>();
+    return !found;
+  });
+  return found;
+}
+
+/// e is a sum in which `axis` is one term, once.
+bool is_unit_term(const Expr &e, const VarPtr &axis) {
+  if (const auto *variable = e.as<Variable>()) return variable->var == axis;
+  const auto *binary = e.as<Binary>();
+  if (binary == nullptr) return false;
+  const bool left = uses(binary->a, axis), right = uses(binary->b, axis);
+  if (left && right) return false;
+  if (binary->op == BinaryOp::Add) return is_unit_term(left ? binary->a : binary->b, axis);
+  return binary->op == BinaryOp::Sub && left && is_unit_term(binary->a, axis);
+}
+
+bool is_zero_constant(const Expr &e) {
+  const auto *real = e.as<FloatImm>();
+  const auto *integer = e.as<IntImm>();
+  return (real && real->value == 0) || (integer && integer->value == 0);
+}
+
+class Finder {
+ public:
+  Finder(const ir::Launch &launch, const PipelineOptions &options, PipelineForm *form)
+      : launch_(launch), options_(options), form_(*form) {}
+
+  void find() {
+    check_options();
+    ir::walk_statements(launch_.body, [&](const Stmt &s) {
+      require(s->kind < ir::StmtKind::Barriers, "the kernel is of the staged level already");
+      if (const auto *axes = s.as<ir::Axes>()) {
+        for (const ir::AxisBinding &axis : axes->axes) form_.axes[axis.var.get()] = axis;
+      } else if (const auto *allocate = s.as<ir::Allocate>()) {
+        allocations_[allocate->storage.get()] = allocate;
+      }
+      return true;
+    });
+    find_loop();
+    look_into_loop();
+    for (const ir::Mma *product : form_.products) {
+      for (const auto *role : {&product->m, &product->n, &product->k}) {
+        for (const VarPtr &axis : *role) pad(axis);
+      }
+      require(product->batch.empty(), "a matrix multiplication has batch axes");
+      find_accumulator(*product);
+      add_operand(product->a, product->k);
+      add_operand(product->b, product->k);
+    }
+    check_loads();
+    if (launch_.cluster.var) share_operands();
+    std::int64_t bytes = 0;
+    for (const PipelinedOperand &operand : form_.operands)
+      bytes += ir::buffer_bytes(operand.extents, operand.tile->type.bytes()) * options_.stages;
+    constexpr std::int64_t kBarriers = 1024;
+    require(bytes + kBarriers <= options_.shared_bytes,
+            std::to_string(options_.stages) + " stages need " + std::to_string(bytes) +
+                " bytes of shared memory, and the device has " +
+                std::to_string(options_.shared_bytes));
+  }
+
+ private:
+  const ir::Launch &launch_;
+  const PipelineOptions &options_;
+  PipelineForm &form_;
+  std::map<const StorageNode *, const ir::Allocate *> allocations_;
+  std::set<const StorageNode *> in_loop_;  // allocated there
+  std::map<const StorageNode *, std::vector<const ir::Store *>> loop_stores_;
+
+  bool specialised() const { return options_.producer_warps > 0; }
+  int multiplying_warps() const {
+    return specialised() ? options_.consumer_warpgroups * kWarpsOfGroup
+                         : static_cast<int>(launch_.threads / kLanes);
+  }
+
+  void check_options() const {
+    require(options_.stages >= 1, "a pipeline has at least one stage");
+    require(options_.cluster == 1 || (options_.bulk && specialised()),
+            "a cluster shares bulk copies of producer warps, of which there are none");
+    require(!launch_.cluster.var || options_.cluster > 1, "the kernel has clusters");
+    if (specialised()) {
+      require(options_.consumer_warpgroups >= 1, "no warpgroup multiplies");
+      require((options_.producer_warps + multiplying_warps()) * kLanes <= 1024,
+              "producers and consumers are more than the 1024 threads of a block");
+    } else {
+      require(launch_.threads % kLanes == 0, "the block has no whole warps");
+    }
+  }
+
+  void find_loop() {
+    std::vector<const ir::For *> loops;
+    ir::walk_statements(launch_.body, [&](const Stmt &s) {
+      const auto *loop = s.as<ir::For>();
+      if (loop == nullptr || !holds_mma(loop->body)) return true;
+      bool inner = false;
+      ir::walk_statements(loop->body, [&](const Stmt &part) {
+        inner = inner || (part.as<ir::For>() && holds_mma(part));
+        return !inner;
+      });
+      if (!inner) loops.push_back(loop);
+      return inner;
+    });
+    require(!loops.empty(), "no loop holds a matrix multiplication");
+    require(loops.size() == 1, "several loops hold matrix multiplications");
+    form_.loop = loops.front();
+    require(form_.loop->loop_kind == ir::ForKind::Serial,
+            "the loop " + form_.loop->var->name + " is not serial");
+    int outside = 0;
+    ir::walk_statements(launch_.body, [&](const Stmt &s) {
+      if (s.get() == form_.loop) return false;
+      outside += s.as<ir::Mma>() != nullptr;
+      return true;
+    });
+    require(outside == 0, "a matrix multiplication is outside of the loop");
+  }
+
+  void look_into_loop() {
+    const std::string name = form_.loop->var->name;
+    ir::walk_statements(form_.loop->body, [&](const Stmt &s) {
+      if (const auto *allocate = s.as<ir::Allocate>()) {
+        in_loop_.insert(allocate->storage.get());
+      } else if (const auto *product = s.as<ir::Mma>()) {
+        form_.products.push_back(product);
+      } else if (const auto *store = s.as<ir::Store>()) {
+        require(store->storage->space == Space::Tile,
+                "the loop over " + name + " also stores to " + store->storage->name);
+        loop_stores_[store->storage.get()].push_back(store);
+      } else {
+        require(s.as<ir::Block>() || s.as<ir::Axes>() || s.as<ir::Let>(),
+                "the loop over " + name + " holds more than loads and matrix multiplications");
+      }
+      return true;
+    });
+  }
+
+  void pad(const VarPtr &axis) {
+    if (form_.padded.count(axis.get()) != 0) return;
+    const ir::AxisBinding &binding = form_.axes.at(axis.get());
+    std::int64_t size = binding.maximum;
+    if (size == 0) is_const_int(binding.extent, &size);
+    require(size > 0, "the axis " + axis->name + " has no bound that is known when compiling");
+    form_.padded[axis.get()] = {ir::make_axis_variable(axis->name), make_int(int64, size), size};
+  }
+  std::int64_t size_of(const VarPtr &axis) const { return form_.padded.at(axis.get()).maximum; }
+
+  /// The constant extents of a tile, which are those of its axes.
+  Coordinates extents_of(const ir::TileOperand &operand) const {
+    const auto found = allocations_.find(operand.tile.get());
+    require(found != allocations_.end(), operand.tile->name + " is not made in the kernel");
+    Coordinates extents;
+    for (std::size_t d = 0; d < operand.axes.size(); ++d) {
+      std::int64_t extent = 0;
+      require(
+          is_const_int(found->second->extents[d], &extent) && extent == size_of(operand.axes[d]),
+          "dimension " + std::to_string(d) + " of " + operand.tile->name +
+              " is not as long as the axis " + operand.axes[d]->name);
+      extents.push_back(extent);
+    }
+    return extents;
+  }
+
+  void find_accumulator(const ir::Mma &product) {
+    const ir::TileOperand &accumulator = product.accumulator;
+    const StorageNode *tile = accumulator.tile.get();
+    require(in_loop_.count(tile) == 0, "the accumulator " + tile->name + " is made in the loop");
+    std::vector<VarPtr> wanted = product.m;
+    wanted.insert(wanted.end(), product.n.begin(), product.n.end());
+    require(accumulator.axes == wanted && !product.m.empty() && !product.n.empty(),
+            "the accumulator " + tile->name + " does not hold rows, then columns");
+    const Coordinates extents = extents_of(accumulator);
+    const auto rows = static_cast<int>(product.m.size());
+    std::optional<Layout> best;
+    std::int64_t best_shape = 0;
+    std::string error;
+    const int warps = multiplying_warps(), together = specialised() ? kWarpsOfGroup : 1;
+    for (int warps_m = together; warps_m <= warps; warps_m += together) {
+      if (warps % warps_m != 0) continue;
+      const Layout layout =
+          Layout::fragment(Layout::Kind::Accumulator, rows, warps_m, warps / warps_m, together);
+      const std::string why = ir::layout_error(layout, extents, tile->type.bytes());
+      if (!why.empty()) {
+        error = why;
+        continue;
+      }
+      std::int64_t m = 1, n = 1;
+      for (std::size_t d = 0; d < extents.size(); ++d) (d < product.m.size() ? m : n) *= extents[d];
+      // Warpgroups share the columns' operand; warps want a square part.
+      const std::int64_t shape =
+          specialised() ? layout.warps_n : std::abs(m / layout.warps_m - n / layout.warps_n);
+      if (!best || shape < best_shape) {
+        best = layout;
+        best_shape = shape;
+      }
+    }
+    require(best.has_value(), "the accumulator " + tile->name + " does not fit " +
+                                  std::to_string(warps) + " warps: " + error);
+    form_.accumulators[tile] = {ir::Memory::Registers, false, *best};
+    bool filled = false;
+    ir::walk_statements(launch_.body, [&](const Stmt &s) {
+      const auto *store = s.as<ir::Store>();
+      if (store && store->storage.get() == tile) {
+        require(filled || store->value.as<IntImm>() || store->value.as<FloatImm>(),
+                "the accumulator " + tile->name + " does not start from a constant");
+        filled = true;
+      }
+      return true;
+    });
+    require(filled, "the accumulator " + tile->name + " does not start from a constant");
+  }
+
+  void add_operand(const ir::TileOperand &operand, const std::vector<VarPtr> &k) {
+    if (form_.operand(operand.tile) != nullptr) return;
+    const std::string name = operand.tile->name;
+    const auto stores = loop_stores_.find(operand.tile.get());
+    require(in_loop_.count(operand.tile.get()) != 0 && stores != loop_stores_.end(),
+            "the operand " + name + " is not loaded in the loop");
+    require(stores->second.size() == 1, "the operand " + name + " is stored more than once");
+    PipelinedOperand made;
+    made.tile = operand.tile;
+    made.load = stores->second.front();
+    made.extents = extents_of(operand);
+    find_load(operand, &made);
+    const int contiguous = contiguous_dimension(made);
+    const bool lines = contiguous >= 0;
+    made.engine = lines && options_.copy_bytes > 0 && guarded_in_lines(made, contiguous)
+                      ? ir::CopyEngine::Async
+                      : ir::CopyEngine::Threads;
+    if (options_.bulk && specialised() && is_box(made, contiguous))
+      made.engine = ir::CopyEngine::Bulk;
+    const auto dimension = lines ? contiguous : static_cast<int>(made.extents.size()) - 1;
+    const std::int64_t bytes =
+        made.extents[static_cast<std::size_t>(dimension)] * operand.tile->type.bytes();
+    const int swizzle = bytes % 128 == 0 ? 128 : bytes % 64 == 0 ? 64 : 32;
+    made.placement = {ir::Memory::Shared, true, Layout::swizzled(swizzle, dimension)};
+    const std::string error =
+        ir::layout_error(made.placement.layout, made.extents, operand.tile->type.bytes());
+    require(error.empty(), "the operand " + name + " has no layout in shared memory: " + error);
+    const VarPtr &along = operand.axes[static_cast<std::size_t>(dimension)];
+    require(!specialised() || operand.tile->type.bytes() <= 2 ||
+                std::find(k.begin(), k.end(), along) != k.end(),
+            "the operand " + name + " of 4-byte elements is not contiguous along k");
+    require(operand.tile->type.bytes() == 2 || operand.tile->type.bytes() == 4,
+            "the operand " + name + " is not of 2- or 4-byte elements");
+    made.buffers = ir::make_storage(name, operand.tile->type, operand.tile->rank + 1, Space::Tile);
+    form_.operands.push_back(std::move(made));
+  }
+
+  void find_load(const ir::TileOperand &operand, PipelinedOperand *made) const {
+    const ir::Store &load = *made->load;
+    const std::string name = operand.tile->name;
+    require(load.combiner == Combiner::Assign, "the operand " + name + " is reduced in the loop");
+    require(load.axes.size() == operand.axes.size(), "the operand " + name + " is loaded in parts");
+    for (std::size_t d = 0; d < operand.axes.size(); ++d) {
+      const auto *index = load.indices[d].as<Variable>();
+      require(index && index->var == operand.axes[d],
+              "the operand " + name + " is loaded along other axes than it is multiplied along");
+    }
+    for (const VarPtr &axis : operand.axes) {
+      const ir::AxisBinding &binding = form_.axes.at(axis.get());
+      std::int64_t extent = 0;
+      if (!is_const_int(binding.extent, &extent) || extent != size_of(axis))
+        made->guards.push_back(make_variable(axis) < cast(int64, binding.extent));
+    }
+    made->guards.insert(made->guards.end(), load.guards.begin(), load.guards.end());
+    made->value = load.value;
+    while (const auto *choice = made->value.as<Select>()) {
+      const bool when_true = is_zero_constant(choice->false_value);
+      require(when_true || is_zero_constant(choice->true_value),
+              "the operand " + name + " is a choice of two loads");
+      made->guards.push_back(when_true ? choice->condition : !choice->condition);
+      made->value = when_true ? choice->true_value : choice->false_value;
+    }
+    const auto *element = made->value.as<Load>();
+    require(element && element->storage->space != Space::Tile,
+            "the operand " + name + " is computed, not loaded");
+  }
+
+  /// The dimension of the tile whose elements are beside each other in memory, or -1.
+  static int contiguous_dimension(const PipelinedOperand &operand) {
+    const auto *element = operand.value.as<Load>();
+    if (element->indices.empty()) return -1;
+    const auto strides = element->storage->declared_strides;
+    if (!strides.empty() && strides.back() != 1 && strides.back() != -1) return -1;
+    for (std::size_t d = 0; d < operand.extents.size(); ++d) {
+      const VarPtr &axis = operand.axis(d);
+      bool elsewhere = false;
+      for (std::size_t i = 0; i + 1 < element->indices.size(); ++i)
+        elsewhere |= uses(element->indices[i], axis);
+      bool alone = true;
+      for (const VarPtr &other : operand.load->axes)
+        alone &= other == axis || !uses(element->indices.back(), other);
+      if (!elsewhere && alone && is_unit_term(element->indices.back(), axis))
+        return static_cast<int>(d);
+    }
+    return -1;
+  }
+
+  /// Every guard holds for all of a line of the contiguous dimension, or for its beginning.
+  static bool guarded_in_lines(const PipelinedOperand &operand, int contiguous) {
+    const VarPtr &along = operand.axis(static_cast<std::size_t>(contiguous));
+    return std::all_of(operand.guards.begin(), operand.guards.end(), [&](const Expr &guard) {
+      if (!uses(guard, along)) return true;
+      const auto *less = guard.as<Binary>();
+      const auto *variable = less && less->op == BinaryOp::Lt ? less->a.as<Variable>() : nullptr;
+      return variable && variable->var == along && !uses(less->b, along);
+    });
+  }
+
+  /// Everything else that the loop stores, and that nothing that is loaded is stored.
+  void check_loads() {
+    std::set<const StorageNode *> stored;
+    ir::walk_statements(launch_.body, [&](const Stmt &s) {
+      const auto *store = s.as<ir::Store>();
+      if (store && store->storage->space != Space::Tile) stored.insert(store->storage.get());
+      if (store && in_loop(*store) && form_.operand(store->storage) == nullptr) {
+        require(form_.accumulators.count(store->storage.get()) == 0,
+                "the loop also stores to the accumulator " + store->storage->name);
+        require(in_loop_.count(store->storage.get()) != 0,
+                "the loop carries the tile " + store->storage->name + " from step to step");
+        form_.index_loads.push_back(store);
+      }
+      return true;
+    });
+    for (const PipelinedOperand &operand : form_.operands) {
+      const StoragePtr &source = operand.value.as<Load>()->storage;
+      require(stored.count(source.get()) == 0,
+              "the kernel stores to " + source->name + ", which it loads");
+    }
+    for (const auto &[tile, allocate] : allocations_) {
+      for (const Expr &extent : allocate->extents) {
+        std::int64_t n = 0;
+        require(is_const_int(extent, &n),
+                "the tile " + tile->name + " has extents that are not known when compiling");
+      }
+    }
+  }
+  /// The load is of a box of its source, of which guards cut off the end of dimensions or all.
+  static bool is_box(const PipelinedOperand &operand, int contiguous) {
+    const auto *element = operand.value.as<Load>();
+    const auto &axes = operand.load->axes;
+    for (const Expr &index : element->indices) {
+      const auto used = std::count_if(axes.begin(), axes.end(),
+                                      [&](const VarPtr &axis) { return uses(index, axis); });
+      if (used > 1) return false;
+    }
+    for (const VarPtr &axis : axes) {
+      int found = 0;
+      for (const Expr &index : element->indices) {
+        if (uses(index, axis)) found += is_unit_term(index, axis) ? 1 : 2;
+      }
+      if (found != 1) return false;
+    }
+    for (const Expr &guard : operand.guards) {
+      const auto *less = guard.as<Binary>();
+      const auto *variable = less && less->op == BinaryOp::Lt ? less->a.as<Variable>() : nullptr;
+      for (const VarPtr &axis : axes) {
+        if (!uses(guard, axis)) continue;
+        if (variable == nullptr || variable->var != axis || uses(less->b, axis)) return false;
+      }
+    }
+    return contiguous >= 0;
+  }
+
+  /// Blocks of a cluster take the same steps; operands that are the same in all are shared.
+  void share_operands() {
+    const Dependence differs(launch_.body, launch_.cluster.var);
+    ir::walk_statements(launch_.body, [&](const Stmt &s) {
+      if (const auto *loop = s.as<ir::For>()) {
+        require(!holds_mma(loop->body) || !(differs(loop->min) || differs(loop->extent)),
+                "the loop " + loop->var->name + " takes other steps in each block of a cluster");
+      } else if (const auto *branch = s.as<ir::If>()) {
+        require(!holds_mma(s) || !differs(branch->condition),
+                "a condition differs between the blocks of a cluster");
+      } else if (const auto *let = s.as<ir::Let>(); let && differs(let->value)) {
+        // The point may lie outside of the grid.
+        bool reads = false;
+        walk(let->value, [&](const Expr &e) { return !(reads = reads || e.as<Load>()); });
+        require(!reads, "the value of " + let->var->name +
+                            " is read from memory for each block of a cluster");
+      }
+      return true;
+    });
+    bool any = false;
+    for (PipelinedOperand &operand : form_.operands) {
+      if (operand.engine == ir::CopyEngine::Bulk && !differs(*operand.load)) any |= share(&operand);
+    }
+    require(any, "no operand is the same in the blocks of a cluster");
+  }
+  /// Divides the copies of an operand among the blocks, in whole repetitions of the swizzle.
+  bool share(PipelinedOperand *operand) const {
+    constexpr int kRowsOfSwizzle = 8;
+    for (std::size_t d = 0; d < operand->extents.size(); ++d) {
+      const std::int64_t extent = operand->extents[d];
+      if (static_cast<int>(d) == operand->placement.layout.dimension ||
+          extent % (kRowsOfSwizzle * options_.cluster) != 0)
+        continue;
+      const std::int64_t size = extent / options_.cluster;
+      operand->shared_dimension = static_cast<int>(d);
+      operand->part = {ir::make_axis_variable(operand->axis(d)->name + ".part"),
+                       make_int(int64, size), size};
+      return true;
+    }
+    return false;
+  }
+
+  bool in_loop(const ir::Store &store) const {
+    const auto found = loop_stores_.find(store.storage.get());
+    return found != loop_stores_.end() &&
+           std::find(found->second.begin(), found->second.end(), &store) != found->second.end();
+  }
+};
+
+}  // namespace
+
+const PipelinedOperand *PipelineForm::operand(const StoragePtr &tile) const {
+  for (const PipelinedOperand &each : operands)
+    if (each.tile == tile) return &each;
+  return nullptr;
+}
+const PipelinedOperand *PipelineForm::loaded_by(const Stmt &s) const {
+  for (const PipelinedOperand &each : operands)
+    if (each.load == s.get()) return &each;
+  return nullptr;
+}
+
+std::string find_pipeline(const ir::Launch &launch, const PipelineOptions &options,
+                          PipelineForm *form) {
+  try {
+    Finder(launch, options, form).find();
+  } catch (const NotOfTheForm &error) {
+    return error.reason;
+  }
+  return "";
+}
+
+}  // namespace pit::lower
