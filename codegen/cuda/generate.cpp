@@ -262,6 +262,11 @@ GeneratedModules generate(const ir::Module &module, const Device &device,
   result.host->setTargetTriple(llvm::Triple(llvm::sys::getProcessTriple()));
   result.device = std::make_unique<llvm::Module>(module.name + ".cuda", *result.context);
   result.device->setTargetTriple(llvm::Triple("nvptx64-nvidia-cuda"));
+  constexpr unsigned kGlobal = 1;
+  auto *number = llvm::Type::getInt64Ty(*result.context);
+  new llvm::GlobalVariable(*result.device, number, false, llvm::GlobalValue::ExternalLinkage,
+                           llvm::ConstantInt::get(number, 0), PIT_CUDA_IMAGE_VARIABLE, nullptr,
+                           llvm::GlobalValue::NotThreadLocal, kGlobal, true);
   Launcher(module, device, variant, result).emit_module();
   return result;
 }

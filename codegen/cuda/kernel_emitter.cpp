@@ -304,11 +304,6 @@ void KernelEmitter::report(const ir::Check &s) {
       for (std::size_t i = 0; i < values.size(); ++i)
         b.CreateStore(values[i], field(record, offsetof(pit_device_status, values) + 8 * i));
       llvm::GlobalVariable *image = llvm_.getNamedGlobal(PIT_CUDA_IMAGE_VARIABLE);
-      if (!image) {
-        image = new llvm::GlobalVariable(
-            llvm_, b.getInt64Ty(), false, llvm::GlobalValue::ExternalLinkage, b.getInt64(0),
-            PIT_CUDA_IMAGE_VARIABLE, nullptr, llvm::GlobalValue::NotThreadLocal, kGlobal, true);
-      }
       b.CreateStore(b.CreateLoad(b.getInt64Ty(), image, true),
                     field(record, offsetof(pit_device_status, image)));
     });

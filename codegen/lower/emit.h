@@ -217,6 +217,8 @@ class Emitter {
                              Scope *scope);
   static std::int64_t common_divisor(const std::vector<Expr> &exprs, const VarPtr &v,
                                      std::int64_t micro);
+  static std::int64_t aligned_step(const std::vector<Expr> &exprs, const VarPtr &v,
+                                   std::int64_t micro, const Expr &min);
   static void check_covers(const Expr &value, std::int64_t micro, const Scope &scope,
                            const std::function<void()> &fail);
   static Expr below_dropped(const Expr &key);

@@ -57,7 +57,7 @@ std::int64_t Emitter::candidates_in_strip(const IndexPlan &index) const {
   for (const GroupVar &g : index.group) {
     std::int64_t blocks = 1;  // that the predicates tell apart
     for (const Expr &p : index.predicates)
-      blocks = std::max(blocks, g.micro / common_divisor({p}, g.var, g.micro));
+      blocks = std::max(blocks, g.micro / aligned_step({p}, g.var, g.micro, g.range.min));
     times(blocks);
   }
   for (const ReductionDim &dim : index.covered) {
@@ -66,7 +66,7 @@ std::int64_t Emitter::candidates_in_strip(const IndexPlan &index) const {
   }
   if (index.axis_parts.size() > 1) step = 1;
   for (const Expr &p : index.predicates)
-    step = std::gcd(step, common_divisor({p}, index.axis, index.micro));
+    step = std::gcd(step, aligned_step({p}, index.axis, index.micro, index.axis_range.min));
   const std::int64_t positions = std::clamp(kIterations / rows, kShortest, kLongest);
   return std::max<std::int64_t>(positions / (index.micro / step), 1);
 }
@@ -150,15 +150,15 @@ std::vector<Emitter::Factor> Emitter::factors_of(const IndexPlan &index) {
     std::vector<VarPtr> lanes;
     if (!index.exact) return lanes;
     for (const GroupVar &g : index.group) {
-      if (g.micro > 1 && uses(p, g.var) && common_divisor({p}, g.var, g.micro) < g.micro)
+      if (g.micro > 1 && uses(p, g.var) && aligned_step({p}, g.var, g.micro, g.range.min) < g.micro)
         lanes.push_back(g.var);
     }
     for (const ReductionDim &dim : index.covered) {
       if (uses(p, dim.var)) lanes.push_back(dim.var);
     }
     for (const VarPtr &part : index.axis_parts) {
-      const bool whole =
-          index.axis_parts.size() == 1 && common_divisor({p}, part, index.micro) == index.micro;
+      const bool whole = index.axis_parts.size() == 1 &&
+                         aligned_step({p}, part, index.micro, index.axis_range.min) == index.micro;
       if (index.micro > 1 && uses(p, part) && !whole) lanes.push_back(index.axis);
     }
     return lanes;
@@ -222,9 +222,6 @@ Stmt Emitter::emit_factor(const IndexPlan &index, const Factor &tested, const Sc
     order.push_back(axes.back().var);
     return make_variable(order.back());
   };
-  auto step_of = [&](const VarPtr &v, std::int64_t micro) {
-    return common_divisor(tested, v, micro);
-  };
   for (std::size_t i = 0; i < index.group.size(); ++i) {
     const GroupVar &g = index.group[i];
     if (g.micro == 1) continue;
@@ -232,7 +229,7 @@ Stmt Emitter::emit_factor(const IndexPlan &index, const Factor &tested, const Sc
     for (const Expr &p : tested) used |= uses(p, g.var);
     if (!used) continue;
     // The factor sees the variable only in blocks of `step`.
-    const std::int64_t step = step_of(g.var, g.micro);
+    const std::int64_t step = aligned_step(tested, g.var, g.micro, g.range.min);
     const Expr first = scope.to[i];
     const Expr valid = min(constant(g.micro), g.range.min + g.range.extent - first);
     const Expr lane =
@@ -256,7 +253,9 @@ Stmt Emitter::emit_factor(const IndexPlan &index, const Factor &tested, const Sc
                strip.maximum);
   Expr axis = j;
   const std::int64_t step =
-      index.micro > 1 && index.axis_parts.size() == 1 ? step_of(index.axis, index.micro) : 1;
+      index.micro > 1 && index.axis_parts.size() == 1
+          ? aligned_step(tested, index.axis, index.micro, index.axis_range.min)
+          : 1;
   if (index.micro > 1 && step == 1) {
     return emit_factor_by_position(index, tested, scope, axes, order, low, strip, marks, at,
                                    partial);
@@ -469,6 +468,14 @@ std::int64_t Emitter::common_divisor(const std::vector<Expr> &exprs, const VarPt
   };
   for (const Expr &e : exprs) visit(visit, e);
   return step;
+}
+
+/// The blocks of micro-tiles, which start at `min` and are `micro` long, inside which the
+/// expressions do not tell values of v apart.
+std::int64_t Emitter::aligned_step(const std::vector<Expr> &exprs, const VarPtr &v,
+                                   std::int64_t micro, const Expr &min) {
+  std::int64_t start = 0;
+  return is_const_int(min, &start) ? std::gcd(common_divisor(exprs, v, micro), start) : 1;
 }
 
 /// `value` runs over whole multiples of `micro` in the scope's axes.

@@ -308,6 +308,22 @@ TEST_CASE("components of a Tuple that exchange their values") {
        data_of({}, {"Y"})});
 }
 
+TEST_CASE("micro-tiles that start between the steps of a predicate") {
+  Var i("i"), o("o");
+  TensorParam A(float32, 2, "A"), key(int32, 1, "key");
+  RDom r(0, A.extent(1), "r");
+  r.where(key(i / 4) % 2 == 0);
+  Func F("F"), Y("Y");
+  F(i) += A(i, r);
+  // F is needed from 3 on: micro-tiles of 4 hold values of two i / 4.
+  Y(o) = select(o + 3 < A.extent(0), F(min(o + 3, A.extent(0) - 1)), 0.f) + 0.f * f32(key(o));
+  check_agreement({Pipeline({Y}, {}, "between"),
+                   {"", "F.update(0).pit_tile(t, axis=r, micro={i:4, r:1}, dense={r:2})\n",
+                    "F.update(0).pit_tile(t, axis=r, group=i / 4)\n",
+                    "F.update(0).pit_tile(t, axis=r, group=i / 8)\n"},
+                   data_of({"Y"}, {})});
+}
+
 TEST_CASE("two Funcs of one name are two Funcs, with checks of their own") {
   Var x("x"), y("y");
   TensorParam X(float32, 1, "X"), key(int32, 1, "key");

@@ -69,13 +69,19 @@ const std::vector<Case> kCases = {
      [](Scene &s) { s.f(s.a, s.b, 1.0, s.out); }},
     {"element type",
      {"argument 1 'A': wrong element type; expected float32; got float64"},
-     [](Scene &s) { s.f(Buffer<double>({4, 5}), s.b, 1.f, s.out); }},
+     [](Scene &s) {
+       s.f(Buffer<double>({4, 5}), s.b, 1.f, s.out);
+     }},
     {"element type of as many bytes",
      {"argument 2 'B': wrong element type; expected float32; got int32"},
-     [](Scene &s) { s.f(s.a, Buffer<int>({5, 6}), 1.f, s.out); }},
+     [](Scene &s) {
+       s.f(s.a, Buffer<int>({5, 6}), 1.f, s.out);
+     }},
     {"element type of the output",
      {"argument 4 'Out': wrong element type; expected float32; got bfloat16"},
-     [](Scene &s) { s.f(s.a, s.b, 1.f, Buffer<bfloat16_t>({4, 6})); }},
+     [](Scene &s) {
+       s.f(s.a, s.b, 1.f, Buffer<bfloat16_t>({4, 6}));
+     }},
     {"vectors of elements",
      {"argument 1 'A': wrong element type", "DLPack type code 2 of 32 bits and 4 lanes"},
      [](Scene &s) {
@@ -162,16 +168,22 @@ const std::vector<Case> kCases = {
      }},
     {"a reduction longer than an input",
      {"C.update(0) reads input 'B'", "dimension 0", "4", "3"},
-     [](Scene &s) { s.f(s.a, Buffer<float>({4, 6}), 1.f, s.out); }},
+     [](Scene &s) {
+       s.f(s.a, Buffer<float>({4, 6}), 1.f, s.out);
+     }},
     {"an output wider than an input",
      {"C.update(0) reads input 'B'", "dimension 1"},
-     [](Scene &s) { s.f(s.a, Buffer<float>({5, 5}), 1.f, s.out); }},
+     [](Scene &s) {
+       s.f(s.a, Buffer<float>({5, 5}), 1.f, s.out);
+     }},
     {"an output higher than an input",
      {"reads input 'A'", "dimension 0", "goes from 0 to 2"},
      [](Scene &s) { s.f(s.a.sliced(0, 0, 3), s.b, 1.f, s.out); }},
     {"an empty input that is needed",
      {"reads input 'A'", "dimension 0"},
-     [](Scene &s) { s.f(Buffer<float>({0, 5}), s.b, 1.f, s.out); }},
+     [](Scene &s) {
+       s.f(Buffer<float>({0, 5}), s.b, 1.f, s.out);
+     }},
     {"an output over an input",
      {"argument 4 'Out': overlaps argument 1 'A'; expected memory of its own; got shared memory"},
      [](Scene &s) { s.f(s.out.sliced(1, 0, 5), s.b, 1.f, s.out); }},
@@ -183,7 +195,9 @@ const std::vector<Case> kCases = {
      }},
     {"an output whose elements are one",
      {"argument 4 'Out': elements of an output overlap", "strides (0, 1) for extents (4, 6)"},
-     [](Scene &s) { s.f(s.a, s.b, 1.f, Buffer<float>({1, 6}).broadcast(0, 4)); }},
+     [](Scene &s) {
+       s.f(s.a, s.b, 1.f, Buffer<float>({1, 6}).broadcast(0, 4));
+     }},
 };
 
 void check_case(const Case &c, Scene &scene) {
@@ -308,21 +322,59 @@ TEST_CASE("errors: an operator for a CPU that this is not") {
   }
 }
 
-TEST_CASE("errors: a target without a back end, at the line that asks for it") {
+TEST_CASE("errors: operators for CUDA take tensors on one CUDA device") {
   Var i("i");
+  TensorParam A(float32, 1, "A");
   Func F("F");
-  F(i) = 1;
-  std::string message;
-  unsigned line = 0;
-  try {
-    line = static_cast<unsigned>(__LINE__) + 1;
-    (void)Pipeline({F}).compile(Target("x86-64-linux-cuda-sm_90a"));
-  } catch (const CompileError &error) {
-    message = error.what();
-  }
-  CAPTURE(message);
-  CHECK(message.find("call_errors.cpp:" + std::to_string(line)) != std::string::npos);
-  CHECK(message.find("no CUDA back end; use a host target") != std::string::npos);
+  F(i) = A(i) + 1.f;
+  const Callable f = Pipeline({F}, {}, "plus").compile("x86-64-linux-cuda-sm_80");
+  const Buffer<float> in({3}), out({3});
+  const auto message = [&](const DLTensor &a, const DLTensor &b) -> std::string {
+    try {
+      f(a, b);
+    } catch (const RuntimeError &error) {
+      return error.what();
+    }
+    return "";
+  };
+  const auto on_device = [](const Buffer<float> &b, int device, std::uint64_t offset) {
+    DLTensor t = b.dl_tensor();
+    t.device = {kDLCUDA, device};
+    t.byte_offset = offset;
+    return t;
+  };
+  CHECK(message(in.dl_tensor(), out.dl_tensor())
+            .find("operator plus: argument 1 'A': not in the memory of a CUDA device") == 0);
+  CHECK(message(on_device(in, 0, 0), out.dl_tensor())
+            .find("argument 2 'F': not in the memory of a CUDA device") != std::string::npos);
+  CHECK(message(on_device(in, 0, 0), on_device(out, 1, 0))
+            .find("argument 2 'F': on another device than argument 1") != std::string::npos);
+  CHECK(message(on_device(in, 0, 2), on_device(out, 0, 0))
+            .find("argument 1 'A': misaligned; expected elements at multiples of their size") !=
+        std::string::npos);
+  CHECK_THROWS_WITH_AS(
+      Pipeline({F}, {}, "plus").compile().on(nullptr),
+      doctest::Contains("operator plus: it runs on the host, where there are no streams"),
+      CompileError);
+}
+
+TEST_CASE("errors: no CUDA driver is a message that says so") {
+  // Read when the driver is first asked for, which no other test of this program does.
+  ::setenv("PIT_CUDA_DRIVER", "/nowhere/libcuda.so.1", 1);
+  CHECK_THROWS_WITH_AS(Buffer<float>({3}).to_cuda(), doctest::Contains("/nowhere/libcuda.so.1"),
+                       RuntimeError);
+  CHECK_THROWS_WITH_AS(pit::check(), doctest::Contains("/nowhere/libcuda.so.1"), RuntimeError);
+  Var i("i");
+  TensorParam A(float32, 1, "A");
+  Func F("F");
+  F(i) = A(i) + 1.f;
+  Buffer<float> in({3}), out({3});
+  out.fill(kPoison);
+  DLTensor a = in.dl_tensor(), b = out.dl_tensor();
+  a.device = b.device = {kDLCUDA, 0};
+  CHECK_THROWS_WITH_AS(Pipeline({F}, {}, "plus").compile("x86-64-linux-cuda-sm_80")(a, b),
+                       doctest::Contains("operator plus"), RuntimeError);
+  CHECK(out(2) == kPoison);
 }
 
 }  // namespace
