@@ -82,9 +82,8 @@ class CallArgument {
   CallArgument(const DLTensor *tensor)                                         // NOLINT
       : tensor_(tensor != nullptr ? *tensor : DLTensor{}), is_tensor_(true) {}
   template <class T>
-  requires(std::is_arithmetic_v<T> || std::same_as<T, float16_t> || std::same_as<T, bfloat16_t>)
-      CallArgument(T scalar)
-      : type_(type_of<T>()) {  // NOLINT
+    requires(std::is_arithmetic_v<T> || std::same_as<T, float16_t> || std::same_as<T, bfloat16_t>)
+  CallArgument(T scalar) : type_(type_of<T>()) {  // NOLINT
     std::memcpy(scalar_, &scalar, sizeof(T));
   }
 
@@ -136,8 +135,8 @@ class Callable {
   const CompiledOperator &compiled() const;
 
   template <class... Arguments>
-  requires(std::convertible_to<const Arguments &, CallArgument> &&...) void operator()(
-      const Arguments &...arguments) const {
+    requires(std::convertible_to<const Arguments &, CallArgument> && ...)
+  void operator()(const Arguments &...arguments) const {
     const CallArgument list[sizeof...(Arguments) + 1] = {CallArgument(arguments)...,
                                                          CallArgument(0)};
     call({list, sizeof...(Arguments)});
@@ -145,9 +144,8 @@ class Callable {
 
   /// The same call, measured.
   template <class... Arguments>
-  requires(std::convertible_to<const Arguments &, CallArgument> &&...) RunStatistics
-      measured(const Arguments &...arguments)
-  const {
+    requires(std::convertible_to<const Arguments &, CallArgument> && ...)
+  RunStatistics measured(const Arguments &...arguments) const {
     RunStatistics statistics;
     const CallArgument list[sizeof...(Arguments) + 1] = {CallArgument(arguments)...,
                                                          CallArgument(0)};

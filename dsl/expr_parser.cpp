@@ -35,10 +35,8 @@ struct Infix {
   BinaryFunction function;
 };
 // Longer operators first, so that "<<" is not read as "<".
-#define PIT_INFIX(op, precedence)                                        \
-  {                                                                      \
-#op, precedence, [](const Expr &a, const Expr &b) { return a op b; } \
-  }
+#define PIT_INFIX(op, precedence) \
+  {#op, precedence, [](const Expr &a, const Expr &b) { return a op b; }}
 constexpr Infix kInfix[] = {PIT_INFIX(||, 1), PIT_INFIX(&&, 2), PIT_INFIX(==, 6), PIT_INFIX(!=, 6),
                             PIT_INFIX(<=, 7), PIT_INFIX(>=, 7), PIT_INFIX(<<, 8), PIT_INFIX(>>, 8),
                             PIT_INFIX(|, 3),  PIT_INFIX(^, 4),  PIT_INFIX(&, 5),  PIT_INFIX(<, 7),

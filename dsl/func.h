@@ -100,9 +100,8 @@ class Tuple {
   Tuple(std::initializer_list<Expr> values) : values_(values) {}
   explicit Tuple(std::vector<Expr> values) : values_(std::move(values)) {}
   template <class... E>
-  requires(sizeof...(E) >= 2 &&
-           (std::is_convertible_v<E, Expr> && ...)) explicit Tuple(const E &...values)
-      : values_{Expr(values)...} {}
+    requires(sizeof...(E) >= 2 && (std::is_convertible_v<E, Expr> && ...))
+  explicit Tuple(const E &...values) : values_{Expr(values)...} {}
   const Expr &operator[](std::size_t i) const;  ///< CompileError when there is no such component
   std::size_t size() const { return values_.size(); }
   const std::vector<Expr> &values() const { return values_; }

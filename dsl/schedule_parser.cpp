@@ -332,7 +332,7 @@ class LineParser {
     const int n = static_cast<int>(size);
     if (n >= low && n <= high) return;
     const std::string wanted = high == kAnyNumber ? "at least " + std::to_string(low)
-                               : low == high      ? std::to_string(low)
+                               : low == high ? std::to_string(low)
                                              : std::to_string(low) + " to " + std::to_string(high);
     fail(to_string(d_.kind) + " takes " + wanted + " " + what + ", not " + std::to_string(n));
   }

@@ -63,8 +63,9 @@ struct BufferTraits<Buffer<T, Rank>> {
 
 /// A scalar that converts to T without narrowing, as T{scalar} does.
 template <class A, class T>
-concept ConvertsExactly = std::is_same_v<A, T> ||
-    (std::is_arithmetic_v<A> &&std::is_arithmetic_v<T> &&requires(const A &a) { T{a}; });
+concept ConvertsExactly =
+    std::is_same_v<A, T> ||
+    (std::is_arithmetic_v<A> && std::is_arithmetic_v<T> && requires(const A &a) { T{a}; });
 
 template <class Descriptor, class A>
 constexpr bool kind_matches =

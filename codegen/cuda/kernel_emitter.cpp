@@ -176,8 +176,7 @@ void KernelEmitter::emit(const ir::Stmt &s) {
   };
   Body else_body;
   if (branch->else_body.defined()) else_body = [&] { side(branch->else_body); };
-  when(
-      value(branch->condition), [&] { side(branch->then_body); }, else_body);
+  when(value(branch->condition), [&] { side(branch->then_body); }, else_body);
   hazards_ = after;
 }
 

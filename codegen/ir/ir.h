@@ -45,16 +45,17 @@ class Stmt {
 
 // Adding a statement = a row here, a struct below, and a case in printer, parser, verifier,
 // interpreter, back ends.
-#define PIT_STATEMENTS(X)                                                                       \
-  X(Block)                                                                                      \
-  X(For)                                                                                        \
-  X(Axes)                                                                                       \
-  X(Let)                                                                                        \
-  X(If)                                                                                         \
-  X(Allocate)                                                                                   \
-  X(Store)                                                                                      \
-  X(Mma) X(Check) X(IndexPlace) X(IndexSort) X(Prefix) X(Stage) X(Launch) X(Barriers) X(Arrive) \
-      X(Wait) X(Copy) X(Commit) X(Drain) X(Sync) X(Fence) X(Roles)
+#define PIT_STATEMENTS(X)                                                                        \
+  X(Block)                                                                                       \
+  X(For)                                                                                         \
+  X(Axes)                                                                                        \
+  X(Let)                                                                                         \
+  X(If)                                                                                          \
+  X(Allocate)                                                                                    \
+  X(Store)                                                                                       \
+  X(Mma)                                                                                         \
+  X(Check) X(IndexPlace) X(IndexSort) X(Prefix) X(Stage) X(Launch) X(Barriers) X(Arrive) X(Wait) \
+      X(Copy) X(Commit) X(Drain) X(Sync) X(Fence) X(Roles)
 
 enum class StmtKind : std::uint8_t {
 #define PIT_ENUM(name) name,

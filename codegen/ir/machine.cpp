@@ -166,8 +166,7 @@ void Machine::run_roles(Agent *parent, const std::vector<Role> &roles,
       --*running;
     });
   }
-  await(
-      parent, [running] { return *running == 0; }, [] { return "the end of its roles"; });
+  await(parent, [running] { return *running == 0; }, [] { return "the end of its roles"; });
 }
 
 void Machine::require_nothing_under_way(const Agent &agent) const {

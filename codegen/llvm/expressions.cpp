@@ -211,8 +211,7 @@ llvm::Value *FunctionEmitter::compute(const Binary &e) {
       return is_and ? b.CreateAnd(a, value(e.b)) : b.CreateOr(a, value(e.b));
     const auto second = [&] { return value(e.b); };
     if (is_and) return either(a, b.getInt1Ty(), second, [&]() -> Value * { return b.getFalse(); });
-    return either(
-        a, b.getInt1Ty(), [&]() -> Value * { return b.getTrue(); }, second);
+    return either(a, b.getInt1Ty(), [&]() -> Value * { return b.getTrue(); }, second);
   }
   Value *x = value(e.a), *y = value(e.b);
   const bool is_float = type.is_float(), is_signed = type.is_int();

@@ -130,8 +130,7 @@ void FunctionEmitter::emit(const ir::Stmt &s) {
       const auto *node = s.as<ir::If>();
       Body else_body;
       if (node->else_body.defined()) else_body = [this, node] { emit(node->else_body); };
-      return when(
-          value(node->condition), [&] { emit(node->then_body); }, else_body);
+      return when(value(node->condition), [&] { emit(node->then_body); }, else_body);
     }
     case ir::StmtKind::For:
       return emit(*s.as<ir::For>());

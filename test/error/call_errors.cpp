@@ -69,19 +69,13 @@ const std::vector<Case> kCases = {
      [](Scene &s) { s.f(s.a, s.b, 1.0, s.out); }},
     {"element type",
      {"argument 1 'A': wrong element type; expected float32; got float64"},
-     [](Scene &s) {
-       s.f(Buffer<double>({4, 5}), s.b, 1.f, s.out);
-     }},
+     [](Scene &s) { s.f(Buffer<double>({4, 5}), s.b, 1.f, s.out); }},
     {"element type of as many bytes",
      {"argument 2 'B': wrong element type; expected float32; got int32"},
-     [](Scene &s) {
-       s.f(s.a, Buffer<int>({5, 6}), 1.f, s.out);
-     }},
+     [](Scene &s) { s.f(s.a, Buffer<int>({5, 6}), 1.f, s.out); }},
     {"element type of the output",
      {"argument 4 'Out': wrong element type; expected float32; got bfloat16"},
-     [](Scene &s) {
-       s.f(s.a, s.b, 1.f, Buffer<bfloat16_t>({4, 6}));
-     }},
+     [](Scene &s) { s.f(s.a, s.b, 1.f, Buffer<bfloat16_t>({4, 6})); }},
     {"vectors of elements",
      {"argument 1 'A': wrong element type", "DLPack type code 2 of 32 bits and 4 lanes"},
      [](Scene &s) {
@@ -168,22 +162,16 @@ const std::vector<Case> kCases = {
      }},
     {"a reduction longer than an input",
      {"C.update(0) reads input 'B'", "dimension 0", "4", "3"},
-     [](Scene &s) {
-       s.f(s.a, Buffer<float>({4, 6}), 1.f, s.out);
-     }},
+     [](Scene &s) { s.f(s.a, Buffer<float>({4, 6}), 1.f, s.out); }},
     {"an output wider than an input",
      {"C.update(0) reads input 'B'", "dimension 1"},
-     [](Scene &s) {
-       s.f(s.a, Buffer<float>({5, 5}), 1.f, s.out);
-     }},
+     [](Scene &s) { s.f(s.a, Buffer<float>({5, 5}), 1.f, s.out); }},
     {"an output higher than an input",
      {"reads input 'A'", "dimension 0", "goes from 0 to 2"},
      [](Scene &s) { s.f(s.a.sliced(0, 0, 3), s.b, 1.f, s.out); }},
     {"an empty input that is needed",
      {"reads input 'A'", "dimension 0"},
-     [](Scene &s) {
-       s.f(Buffer<float>({0, 5}), s.b, 1.f, s.out);
-     }},
+     [](Scene &s) { s.f(Buffer<float>({0, 5}), s.b, 1.f, s.out); }},
     {"an output over an input",
      {"argument 4 'Out': overlaps argument 1 'A'; expected memory of its own; got shared memory"},
      [](Scene &s) { s.f(s.out.sliced(1, 0, 5), s.b, 1.f, s.out); }},
@@ -195,9 +183,7 @@ const std::vector<Case> kCases = {
      }},
     {"an output whose elements are one",
      {"argument 4 'Out': elements of an output overlap", "strides (0, 1) for extents (4, 6)"},
-     [](Scene &s) {
-       s.f(s.a, s.b, 1.f, Buffer<float>({1, 6}).broadcast(0, 4));
-     }},
+     [](Scene &s) { s.f(s.a, s.b, 1.f, Buffer<float>({1, 6}).broadcast(0, 4)); }},
 };
 
 void check_case(const Case &c, Scene &scene) {

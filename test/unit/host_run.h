@@ -159,7 +159,7 @@ inline void check_against_interpreter(const ir::Module &module, std::vector<Test
   for (const std::string &target : tested_targets()) {
     INFO("target ", target);
     const emit::HostFunction function(module, machine_of(Target(target)),
-                                     variant_for(inputs, outputs));
+                                      variant_for(inputs, outputs));
     std::vector<TestTensor> found = outputs;
     const HostRun run = call(function, module, inputs, scalars, found);
     REQUIRE(run.status == PIT_OK);

@@ -82,7 +82,8 @@ TEST_CASE("an element whose guards never hold keeps the caller's bytes") {
     std::vector<TestTensor> inputs{random_tensor(float32, {4, 9}, 1, 1), TestTensor(int32, {4})};
     for (int n = 0; n < 4; ++n) inputs[1].set(n, n == 1 ? -2000000000 : 3 - n);
     std::vector<TestTensor> outputs{TestTensor(float32, {4}).fill(100)};
-    const emit::HostFunction function(module, machine_of(Target(target)), row_major_variant(module));
+    const emit::HostFunction function(module, machine_of(Target(target)),
+                                      row_major_variant(module));
     REQUIRE(call(function, module, inputs, {}, outputs).status == PIT_OK);
     CHECK(outputs[0].get(3) == 108);
     CHECK(outputs[0].get(2) == 100);
@@ -143,7 +144,7 @@ TEST_CASE("parallel loops nest, capture what they use and have tiles of their ow
     check_against_interpreter(module, inputs, {1.5}, outputs);
     // Without threads the loops are serial.
     const emit::HostFunction serial(module, machine_of(Target("x86-64-linux-no_threads")),
-                                   row_major_variant(module));
+                                    row_major_variant(module));
     std::vector<TestTensor> found{TestTensor(float32, {13, 700})};
     CHECK(call(serial, module, inputs, {1.5}, found).status == PIT_OK);
     CHECK(found[0].bytes == outputs[0].bytes);
@@ -195,7 +196,8 @@ TEST_CASE("a failed check reports its first values, and later stages do nothing"
                   make<Stage>("check", StageKind::Check, check),
                   make<Stage>("write", StageKind::Compute, write)});
   for (const std::string &target : tested_targets()) {
-    const emit::HostFunction function(module, machine_of(Target(target)), row_major_variant(module));
+    const emit::HostFunction function(module, machine_of(Target(target)),
+                                      row_major_variant(module));
     std::vector<TestTensor> inputs{TestTensor(int32, {100}).fill(3)},
         outputs{TestTensor(int32, {7})};
     CHECK(call(function, module, inputs, {}, outputs).status == PIT_OK);
@@ -255,7 +257,8 @@ TEST_CASE("a check that fails leaves its loops at once, and memory is given back
                                           make<Store>(Vars{}, Exprs{}, y, Exprs{number(0)},
                                                       Combiner::Assign, make_int(int32, 1)))});
     const std::string target = tested_targets().back();
-    const emit::HostFunction function(module, machine_of(Target(target)), row_major_variant(module));
+    const emit::HostFunction function(module, machine_of(Target(target)),
+                                      row_major_variant(module));
     std::vector<TestTensor> inputs{TestTensor(int32, {100})}, outputs{TestTensor(int32, {1})};
     const HostRun run = call(function, module, inputs, {}, outputs);
     CHECK(run.status == PIT_ERROR_DATA);
