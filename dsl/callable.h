@@ -172,6 +172,15 @@ class Callable {
   void *stream_ = nullptr;
 };
 
+/// A CUDA device that the driver offers.
+struct CudaDevice {
+  int number = 0;
+  std::string name;  ///< "NVIDIA H100 80GB HBM3"
+  Target target;     ///< the one whose code suits it best
+};
+/// None where there is no driver. A device older than sm_80 is not among them.
+std::vector<CudaDevice> cuda_devices();
+
 /// Waits for a stream of a CUDA device. RuntimeError with the first failure that operators have met
 /// on it since the last check.
 void check(void *stream = nullptr, int device = 0);

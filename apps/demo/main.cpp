@@ -60,6 +60,15 @@ std::vector<std::string> names_of(const std::vector<Case> &cases) {
   return names;
 }
 
+// By what they are called in the table.
+std::vector<std::pair<std::string, Target>> chosen_targets(const Options &options) {
+  if (options.target) return {{options.target->to_string(), *options.target}};
+  std::vector<std::pair<std::string, Target>> targets{{"host", Target()}};
+  if (const auto devices = cuda_devices(); !devices.empty())
+    targets.emplace_back("cuda", devices.front().target);
+  return targets;
+}
+
 // Says what is wrong; returns whether all is right.
 bool judge(const Measurement &m) {
   if (!m.sparse_error.wrong.empty()) {
@@ -104,7 +113,8 @@ int run(const Options &options) {
     return 0;
   }
   int threads = use_cores(options.threads);
-  if (options.target.has("no_threads")) threads = 1;
+  const std::vector<std::pair<std::string, Target>> targets = chosen_targets(options);
+  if (targets.front().second.has("no_threads")) threads = 1;
 
   // Opened first: that a file cannot be written should not show after a minute of work.
   const bool json_to_stdout = options.json == "-";
@@ -116,9 +126,12 @@ int run(const Options &options) {
   }
 
   std::ostream &out = json_to_stdout ? std::cerr : std::cout;
-  out << "target " << options.target.to_string() << ", threads " << threads << ", seed "
-      << options.data.seed << "\n\n";
-  Table table(out, names_of(cases));
+  for (const auto &[name, target] : targets)
+    out << (targets.size() > 1 ? name + ": " : "") << "target " << target.to_string() << '\n';
+  out << "threads " << threads << ", seed " << options.data.seed << "\n\n";
+  std::vector<std::string> target_names;
+  for (const auto &[name, target] : targets) target_names.push_back(name);
+  Table table(out, names_of(cases), target_names);
   table.header();
 
   program::Progress progress("pit_demo");
@@ -128,11 +141,14 @@ int run(const Options &options) {
     progress.start(c.name);
     progress.step("making data");
     const Problem problem = c.make(options.data);
-    measurements.push_back(measure(c.name, problem, options.target,
-                                   [&](const std::string &what) { progress.step(what); }));
-    progress.clear();
-    table.row(measurements.back());
-    right = judge(measurements.back()) && right;
+    for (const auto &[name, target] : targets) {
+      measurements.push_back(
+          measure(c.name, problem, target, [&](const std::string &what) { progress.step(what); }));
+      measurements.back().target = name;
+      progress.clear();
+      table.row(measurements.back());
+      right = judge(measurements.back()) && right;
+    }
   }
   summarise(out, measurements);
 

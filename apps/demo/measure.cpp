@@ -13,14 +13,21 @@ namespace pit::demo {
 
 namespace {
 
-/// A compiled schedule with its arguments and the times of its runs.
+/// A compiled schedule with its arguments, where its target wants them, and the times of its runs.
 class Subject {
  public:
   Subject(const Pipeline &pipeline, const Problem &problem, const Target &target)
       : callable_(pipeline.compile(target)), output_(problem.type, problem.extents) {
+    if (target.is_cuda()) output_ = output_.to_cuda();
+    inputs_.reserve(callable_.signature().size());  // arguments refer to them
     for (const Argument &argument : callable_.signature()) {
-      const bool input = argument.kind == Argument::Kind::InputTensor;
-      arguments_.emplace_back(input ? problem.inputs.at(argument.name) : output_);
+      if (argument.kind != Argument::Kind::InputTensor) {
+        arguments_.emplace_back(output_);
+        continue;
+      }
+      const AnyBuffer &input = problem.inputs.at(argument.name);
+      inputs_.push_back(target.is_cuda() ? input.to_cuda() : input);
+      arguments_.emplace_back(inputs_.back());
     }
   }
 
@@ -28,6 +35,7 @@ class Subject {
   RunStatistics run(bool timed) {
     RunStatistics statistics;
     callable_.call(arguments_, &statistics);
+    if (!output_.is_on_host()) check(nullptr, output_.device().device_id);
     if (timed) {
       index_.push_back(statistics.index_us);
       run_.push_back(statistics.compute_us);
@@ -39,11 +47,12 @@ class Subject {
   Times times() const {
     return {program::median(index_), program::median(run_), program::median(total_)};
   }
-  const AnyBuffer &output() const { return output_; }
+  AnyBuffer output() const { return output_.is_on_host() ? output_ : output_.to_host(); }
 
  private:
   Callable callable_;
   AnyBuffer output_;
+  std::vector<AnyBuffer> inputs_;
   std::vector<CallArgument> arguments_;
   std::vector<double> index_, run_, total_;
 };

@@ -20,6 +20,7 @@ struct Deviation {
 
 struct Measurement {
   std::string name;
+  std::string target;        ///< "host", "cuda" or what was asked for
   std::string about;         ///< see Problem
   int runs = 0;              ///< of each schedule
   double interruptions = 0;  ///< a second of the runs: how often other programs took a core away

@@ -44,7 +44,8 @@ options:
   --text FILE      the text of the feed-forward cases (default: apps/demo/text.txt)
   --json FILE      also write the results as a JSON array, one row a line; - writes them to standard output
                    and everything else to standard error
-  --target TARGET  what to compile for (default: host, this machine)
+  --target TARGET  what to compile for (default: host, this machine's CPU, and beside it the first CUDA device
+                   if there is one)
   --threads N      run on N cores (default: all)
   --seed N         of the made-up data (default: 1)
   --help           print this

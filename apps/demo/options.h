@@ -1,6 +1,7 @@
 // The command line of the demonstration.
 #pragma once
 
+#include <optional>
 #include <string>
 
 #include "cases.h"
@@ -11,7 +12,8 @@ struct Options {
   bool help = false, list = false;
   std::string cases = "*";  ///< a pattern of case names
   std::string json;         ///< a path, "-" for standard output, or empty
-  Target target;
+  std::optional<Target>
+      target;       ///< none: this machine's CPU, and its first CUDA device if there is one
   int threads = 0;  ///< 0: all that there are
   DataOptions data;
 };

@@ -34,7 +34,8 @@ std::string padded(const std::string &text, int width) {
 void write_row(std::ostream &out, const Measurement &m, int threads, bool pit) {
   const Times &times = pit ? m.sparse : m.dense;
   program::JsonObject row;
-  row.add("case", m.name).add("system", pit ? "pit" : "dense").add("threads", threads);
+  row.add("case", m.name).add("system", pit ? "pit" : "dense").add("target", m.target);
+  row.add("threads", threads);
   row.add("density", pit ? m.density : 1).add("fill", pit ? m.fill : m.dense_fill);
   row.add("index_us", times.index).add("run_us", times.run).add("total_us", times.total);
   if (pit) {
@@ -48,12 +49,19 @@ void write_row(std::ostream &out, const Measurement &m, int threads, bool pit) {
 
 }  // namespace
 
-Table::Table(std::ostream &out, const std::vector<std::string> &names) : out_(out), name_width_(4) {
+Table::Table(std::ostream &out, const std::vector<std::string> &names,
+             const std::vector<std::string> &targets)
+    : out_(out), name_width_(4) {
   for (const std::string &name : names) name_width_ = std::max(name_width_, name.size());
+  if (targets.size() < 2) return;
+  target_width_ = 8;
+  for (const std::string &target : targets)
+    target_width_ = std::max(target_width_, target.size() + 2);
 }
 
 void Table::header() {
   out_ << "case" << std::string(name_width_ - 4, ' ');
+  if (target_width_ > 0) out_ << padded("target", static_cast<int>(target_width_));
   for (const auto &[title, width] : kColumns) out_ << padded(title, width);
   out_ << '\n';
 }
@@ -66,6 +74,7 @@ void Table::row(const Measurement &m) {
       format("%.2fx", m.speed_up()),     format("%.1e", m.sparse_error.relative)};
   static_assert(std::tuple_size_v<decltype(cells)> == kColumns.size());
   out_ << m.name << std::string(name_width_ - std::min(name_width_, m.name.size()), ' ');
+  if (target_width_ > 0) out_ << padded(m.target, static_cast<int>(target_width_));
   for (std::size_t i = 0; i < cells.size(); ++i) out_ << padded(cells[i], kColumns[i].width);
   out_ << '\n' << std::flush;
 }

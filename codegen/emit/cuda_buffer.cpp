@@ -49,6 +49,20 @@ AnyBuffer AnyBuffer::to_host() const {
   return to;
 }
 
+std::vector<CudaDevice> cuda_devices() {
+  std::vector<CudaDevice> devices;
+  const std::int32_t count = pit_cuda_device_count();
+  for (std::int32_t number = 0; number < count; ++number) {
+    pit_cuda_device device;
+    require(pit_cuda_get_device(number, &device));
+    if (device.architecture < 80) continue;
+    devices.push_back({number, device.name,
+                       Target(device.architecture == 90 ? "x86-64-linux-cuda-sm_90a"
+                                                        : "x86-64-linux-cuda-sm_80")});
+  }
+  return devices;
+}
+
 void check(void *stream, int device) { require(pit_check(stream, device)); }
 
 }  // namespace pit

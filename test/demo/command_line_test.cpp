@@ -53,6 +53,7 @@ TEST_CASE("what is wrong on the command line is named") {
 TEST_CASE("a measurement is two rows of JSON") {
   Measurement m;
   m.name = "case";
+  m.target = "host";
   m.density = 0.25;
   m.fill = 0.5;
   m.dense_fill = 0.125;
@@ -62,17 +63,18 @@ TEST_CASE("a measurement is two rows of JSON") {
   m.dense_error.relative = std::nan("");
   std::ostringstream json;
   write_json(json, {m}, 3);
-  CHECK(
-      json.str() ==
-      "[\n"
-      "{\"case\": \"case\", \"system\": \"pit\", \"threads\": 3, \"density\": 0.25, \"fill\": 0.5, "
-      "\"index_us\": 1, \"run_us\": 2, \"total_us\": 4, \"vs\": \"dense\", \"ratio\": 2.5, "
-      "\"rel_err\": 1e-07},\n"
-      "{\"case\": \"case\", \"system\": \"dense\", \"threads\": 3, \"density\": 1, \"fill\": "
-      "0.125, "
-      "\"index_us\": 0, \"run_us\": 9, \"total_us\": 10, \"vs\": null, \"ratio\": null, "
-      "\"rel_err\": null}\n"
-      "]\n");
+  CHECK(json.str() ==
+        "[\n"
+        "{\"case\": \"case\", \"system\": \"pit\", \"target\": \"host\", \"threads\": 3, "
+        "\"density\": 0.25, \"fill\": 0.5, "
+        "\"index_us\": 1, \"run_us\": 2, \"total_us\": 4, \"vs\": \"dense\", \"ratio\": 2.5, "
+        "\"rel_err\": 1e-07},\n"
+        "{\"case\": \"case\", \"system\": \"dense\", \"target\": \"host\", \"threads\": 3, "
+        "\"density\": 1, \"fill\": "
+        "0.125, "
+        "\"index_us\": 0, \"run_us\": 9, \"total_us\": 10, \"vs\": null, \"ratio\": null, "
+        "\"rel_err\": null}\n"
+        "]\n");
 }
 
 TEST_CASE("the columns of the table stay under their titles") {
@@ -81,7 +83,7 @@ TEST_CASE("the columns of the table stay under their titles") {
   m.dense.total = 123456;
   m.sparse.total = 100;
   std::ostringstream out;
-  Table table(out, {"a", "longer"});
+  Table table(out, {"a", "longer"}, {"host"});
   table.header();
   table.row(m);
   const std::string text = out.str();
@@ -89,4 +91,23 @@ TEST_CASE("the columns of the table stay under their titles") {
   CHECK(first != std::string::npos);
   CHECK(text.size() == 2 * (first + 1));
   CHECK(text.substr(0, 6) == "case  ");
+  CHECK(text.find("target") == std::string::npos);
+}
+
+TEST_CASE("with two targets each row says which one it is of") {
+  Measurement m;
+  m.name = "a";
+  std::ostringstream out;
+  Table table(out, {"a"}, {"host", "cuda"});
+  table.header();
+  for (const char *target : {"host", "cuda"}) {
+    m.target = target;
+    table.row(m);
+  }
+  const std::string text = out.str();
+  const std::size_t first = text.find('\n');
+  CHECK(text.size() == 3 * (first + 1));
+  CHECK(text.find("  target") < first);
+  CHECK(text.find("    host") == text.find("  target") + first + 1);
+  CHECK(text.find("    cuda") == text.find("  target") + 2 * (first + 1));
 }
