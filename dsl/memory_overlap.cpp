@@ -106,7 +106,7 @@ bool memory_overlaps(const DLTensor &a, const DLTensor &b) {
     for (int d = t->ndim; d-- > 0;) {
       if (t->shape[d] == 1) continue;
       const std::int64_t stride = (t->strides != nullptr ? t->strides[d] : compact) * bytes(*t);
-      compact *= t->shape[d];
+      if (t->strides == nullptr) compact *= t->shape[d];
       if (stride != 0) search.add(stride < 0 ? -stride : stride, t->shape[d] - 1);
     }
   }

@@ -170,16 +170,31 @@ class Launcher final : public code::EntryEmitter {
     }
     const auto number = static_cast<std::uint32_t>(result_.kernels.size());
     result_.kernels.push_back(kernel_name(s));
-    Value *points = arguments.points;
-    if (placement.in_workspace.empty())
+    const bool shares = inner_parallel_loop(s) != nullptr;
+    if (placement.in_workspace.empty() && !shares) {
+      Value *points = arguments.points;
       return start(s, placement, std::move(arguments), number, points);
-    // Each block has a part of its own: no more blocks than run at once.
+    }
     llvm::Type *pointer = b.getPtrTy(), *i32 = b.getInt32Ty(), *word = b.getInt64Ty();
     Value *resident = b.CreateCall(
         runtime("pit_cuda_resident_blocks", word, {pointer, pointer, i32, i32, word, i32}),
         {call_, image_, b.getInt32(number), b.getInt32(static_cast<std::uint32_t>(s.threads)),
          i64(placement.shared_bytes), b.getInt32(0)});
-    Value *blocks = b.CreateBinaryIntrinsic(llvm::Intrinsic::smin, points, resident);
+    if (shares) {
+      // Enough blocks to fill the device twice, however few points there are.
+      Value *points = b.CreateBinaryIntrinsic(llvm::Intrinsic::smax, arguments.points, i64(1));
+      arguments.parts = b.CreateUDiv(
+          b.CreateAdd(b.CreateMul(resident, i64(2)), b.CreateSub(points, i64(1))), points);
+      arguments.parts =
+          b.CreateBinaryIntrinsic(llvm::Intrinsic::smax, arguments.parts, i64(1), {}, "parts");
+      arguments.points = b.CreateMul(arguments.points, arguments.parts);
+    }
+    if (placement.in_workspace.empty()) {
+      Value *points = arguments.points;
+      return start(s, placement, std::move(arguments), number, points);
+    }
+    // Each block has a part of the workspace: no more blocks than run at once.
+    Value *blocks = b.CreateBinaryIntrinsic(llvm::Intrinsic::smin, arguments.points, resident);
     arguments.workspace_bytes = bytes;
     arguments.workspace = workspace(multiply_sizes(bytes, blocks));
     Value *memory = arguments.workspace;

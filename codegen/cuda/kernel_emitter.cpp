@@ -28,6 +28,25 @@ KernelEmitter::KernelEmitter(llvm::Module &module, const Device &device,
   env_.in_parallel = true;
 }
 
+const ir::For *inner_parallel_loop(const ir::Launch &launch) {
+  ir::Stmt s = launch.body;
+  while (s.defined()) {
+    if (const auto *let = s.as<ir::Let>()) {
+      s = let->body;
+    } else if (const auto *axes = s.as<ir::Axes>()) {
+      s = axes->body;
+    } else if (const auto *branch = s.as<ir::If>(); branch && !branch->else_body.defined()) {
+      s = branch->then_body;
+    } else {
+      const auto *loop = s.as<ir::For>();
+      const bool parallel = loop && (loop->loop_kind == ir::ForKind::Parallel ||
+                                     loop->loop_kind == ir::ForKind::GpuBlock);
+      return parallel ? loop : nullptr;
+    }
+  }
+  return nullptr;
+}
+
 // --- the kernel ---
 
 std::vector<llvm::Value *> KernelEmitter::emit_kernel(const ir::Launch &launch,
@@ -39,14 +58,15 @@ std::vector<llvm::Value *> KernelEmitter::emit_kernel(const ir::Launch &launch,
   env_ = std::move(arguments_.environment);
   env_.in_parallel = true;
   threads_ = launch.threads;
+  shared_loop_ = arguments_.parts ? inner_parallel_loop(launch) : nullptr;
   // Every value that is no constant becomes a parameter.
   std::vector<Value **> places = code::values_of(&env_);
   const auto visit = [&](Value *&v) {
     if (v && !llvm::isa<llvm::Constant>(v)) places.push_back(&v);
   };
   for (Value *&v : arguments_.extents) visit(v);
-  for (Value **v : {&arguments_.points, &arguments_.status, &arguments_.workspace,
-                    &arguments_.workspace_bytes}) {
+  for (Value **v : {&arguments_.points, &arguments_.parts, &arguments_.status,
+                    &arguments_.workspace, &arguments_.workspace_bytes}) {
     visit(*v);
   }
   for (Value *&v : arguments_.offsets) visit(v);
@@ -121,6 +141,10 @@ void KernelEmitter::for_each_point(const ir::Launch &launch) {
   loop(block, arguments_.points, blocks, "point", code::LoopStyle::NotVectorized,
        [&](Value *point) {
          Value *rest = point;
+         if (arguments_.parts) {
+           part_ = b.CreateURem(point, arguments_.parts, "part");
+           rest = b.CreateUDiv(point, arguments_.parts);
+         }
          for (std::size_t d = launch.grid.size(); d-- > 0;) {
            Value *extent = arguments_.extents[d];
            env_.variables[launch.grid[d].var.get()] = d == 0 ? rest : b.CreateURem(rest, extent);
@@ -205,11 +229,13 @@ void KernelEmitter::emit(const ir::For &s) {
   // The body is emitted for what is pending before the loop; nothing more is at its end.
   const Hazards before = hazards_;
   Value *min = index(s.min);
-  loop(index(s.extent), s.var->name, code::LoopStyle::NotVectorized, [&](Value *i) {
-    env_.variables[s.var.get()] = b.CreateNSWAdd(min, i, s.var->name);
-    emit(s.body);
-    if (!hazards_.none()) barrier();
-  });
+  const bool shared = &s == shared_loop_;
+  loop(shared ? part_ : i64(0), index(s.extent), shared ? arguments_.parts : i64(1), s.var->name,
+       code::LoopStyle::NotVectorized, [&](Value *i) {
+         env_.variables[s.var.get()] = b.CreateNSWAdd(min, i, s.var->name);
+         emit(s.body);
+         if (!hazards_.none()) barrier();
+       });
   hazards_ = before;
 }
 

@@ -22,14 +22,22 @@ namespace pit::cuda {
 /// the kernel's caller; parameters of the kernel take the places of those that are no constants.
 struct KernelArguments {
   code::Environment environment;
-  std::vector<llvm::Value *> extents;               ///< of the grid
-  llvm::Value *points = nullptr;                    ///< of the grid
+  std::vector<llvm::Value *> extents;  ///< of the grid
+  llvm::Value *points = nullptr;       ///< of the grid, times the parts
+  /// So many blocks share out the iterations of inner_parallel_loop(launch) at each point; null:
+  /// one.
+  llvm::Value *parts = nullptr;
   llvm::Value *status = nullptr;                    ///< two pit_device_status
   llvm::Value *workspace = nullptr;                 ///< null: none
   llvm::Value *workspace_bytes = nullptr;           ///< of a block
   std::vector<llvm::Value *> offsets;               ///< in it, of placement.in_workspace
   std::unordered_set<const StorageNode *> written;  ///< tensors that are not only read
 };
+
+/// The parallel loop inside a kernel that the host cannot count, and around which nothing is done
+/// but to compute: several blocks may run the kernel for one point, each some of the loop's
+/// iterations. Null when there is none.
+const ir::For *inner_parallel_loop(const ir::Launch &launch);
 
 class KernelEmitter final : public code::FunctionEmitter {
  public:
@@ -86,7 +94,9 @@ class KernelEmitter final : public code::FunctionEmitter {
   KernelArguments arguments_;
   std::int64_t threads_ = 0;
   llvm::Value *thread_ = nullptr, *lane_ = nullptr, *warp_ = nullptr;  // i64
-  bool in_thread_ = false;  ///< inside a thread loop: statements are one thread's
+  const ir::For *shared_loop_ = nullptr;  ///< whose iterations blocks share out
+  llvm::Value *part_ = nullptr;           ///< the block's share of them
+  bool in_thread_ = false;                ///< inside a thread loop: statements are one thread's
   Hazards hazards_;
   bool shared_memory_used_ = false;  ///< by an Allocate before
   llvm::GlobalVariable *shared_ = nullptr, *scratch_ = nullptr;
