@@ -22,7 +22,9 @@ endforeach()
 install(FILES ${PIT_DLPACK_INCLUDE_DIR}/dlpack/dlpack.h DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/dlpack)
 install(FILES ${PROJECT_SOURCE_DIR}/apps/demo/text.txt DESTINATION apps/demo)
 install(FILES ${PROJECT_SOURCE_DIR}/LICENSE ${CMAKE_CURRENT_LIST_DIR}/pack/README.md DESTINATION .)
-install(PROGRAMS ${CMAKE_CURRENT_LIST_DIR}/pack/run-tests ${CMAKE_CURRENT_LIST_DIR}/pack/run-bench DESTINATION .)
+foreach(script run-tests run-gpu-tests run-bench)
+  install(PROGRAMS ${CMAKE_CURRENT_LIST_DIR}/pack/${script} DESTINATION .)
+endforeach()
 
 # What Debian says of the licences of the libraries inside.
 foreach(package llvm-22-dev libtbb12 libstdc++6 libgomp1 zlib1g libzstd1)

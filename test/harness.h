@@ -59,10 +59,14 @@ inline CallArgument scalar_argument(Type type, double value) {
 }
 
 /// What compiled code is made for where a test does not say it: this machine's CPU, or what
-/// PIT_TEST_TARGET names, e.g. a CUDA target on a machine that has such a device.
+/// PIT_TEST_TARGET names: a target, or "cuda", the first CUDA device.
 inline Target target_under_test() {
-  const char *named = std::getenv("PIT_TEST_TARGET");
-  return named != nullptr && *named != 0 ? Target(named) : Target();
+  const char *variable = std::getenv("PIT_TEST_TARGET");
+  const std::string named = variable != nullptr ? variable : "";
+  if (named != "cuda") return named.empty() ? Target() : Target(named);
+  const std::vector<CudaDevice> devices = cuda_devices();
+  if (devices.empty()) throw RuntimeError("PIT_TEST_TARGET=cuda, but there is no CUDA device");
+  return devices.front().target;
 }
 
 /// A pipeline made ready once for an engine, to run on problems of any size.
