@@ -36,7 +36,7 @@ void KernelEmitter::share_out(const std::vector<VarPtr> &axes, Value *first, Val
     extents.push_back(sized(not_negative(env_.axes.at(axis.get()).extent)));
     total = b.CreateNSWMul(total, extents.back());
   }
-  loop(sized(first), total, sized(step), "share", code::LoopStyle::NotVectorized, [&](Value *i) {
+  loop(sized(first), total, sized(step), "share", code::LoopStyle::Batched, [&](Value *i) {
     Value *rest = i;
     for (std::size_t d = axes.size(); d-- > 0;) {
       Value *at = d == 0 ? rest : b.CreateURem(rest, extents[d]);

@@ -24,7 +24,9 @@ constexpr unsigned kGlobal = 1, kShared = 3;  // address spaces
 
 KernelEmitter::KernelEmitter(llvm::Module &module, const Device &device,
                              std::vector<std::string> *messages)
-    : FunctionEmitter(module, {true, true}, "__nv_"), device_(device), messages_(*messages) {
+    : FunctionEmitter(module, {true, true}, "__nv_", code::LoopStyle::Batched),
+      device_(device),
+      messages_(*messages) {
   env_.in_parallel = true;
 }
 

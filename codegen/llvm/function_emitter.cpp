@@ -20,13 +20,16 @@ llvm::MDNode *loop_metadata(llvm::LLVMContext &context, LoopStyle style) {
   };
   add("llvm.loop.mustprogress");
   if (style == LoopStyle::Unrolled) add("llvm.loop.unroll.enable");
-  if (style == LoopStyle::NotVectorized) {
-    list.push_back(
-        llvm::MDNode::get(context, {llvm::MDString::get(context, "llvm.loop.vectorize.width"),
-                                    llvm::ConstantAsMetadata::get(llvm::ConstantInt::get(
-                                        llvm::Type::getInt32Ty(context), 1))}));
-    add("llvm.loop.unroll.disable");
-  }
+  const auto set = [&](const char *name, std::uint32_t value) {
+    list.push_back(llvm::MDNode::get(context, {llvm::MDString::get(context, name),
+                                               llvm::ConstantAsMetadata::get(llvm::ConstantInt::get(
+                                                   llvm::Type::getInt32Ty(context), value))}));
+  };
+  constexpr std::uint32_t kBatch = 8;
+  if (style == LoopStyle::NotVectorized || style == LoopStyle::Batched)
+    set("llvm.loop.vectorize.width", 1);
+  if (style == LoopStyle::NotVectorized) add("llvm.loop.unroll.disable");
+  if (style == LoopStyle::Batched) set("llvm.loop.unroll.count", kBatch);
   llvm::MDNode *node = llvm::MDNode::getDistinct(context, list);
   node->replaceOperandWith(0, node);
   return node;
@@ -38,12 +41,14 @@ llvm::MDNode *loop_metadata(llvm::LLVMContext &context, LoopStyle style) {
 
 }  // namespace
 
-FunctionEmitter::FunctionEmitter(llvm::Module &module, FloatUnit floats, std::string library_prefix)
+FunctionEmitter::FunctionEmitter(llvm::Module &module, FloatUnit floats, std::string library_prefix,
+                                 LoopStyle innermost)
     : context_(module.getContext()),
       llvm_(module),
       b(module.getContext()),
       floats_(floats),
-      library_prefix_(std::move(library_prefix)) {
+      library_prefix_(std::move(library_prefix)),
+      innermost_(innermost) {
   llvm::FastMathFlags flags;
   flags.setAllowContract(true);
   b.setFastMathFlags(flags);

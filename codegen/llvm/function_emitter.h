@@ -46,14 +46,16 @@ struct Environment {
 /// The values in it that are not constants.
 std::vector<llvm::Value **> values_of(Environment *environment);
 
-enum class LoopStyle { Plain, Unrolled, NotVectorized };
+/// Batched: not vectorised, but several iterations at a time, so that their loads wait together.
+enum class LoopStyle { Plain, Unrolled, NotVectorized, Batched };
 
 class FunctionEmitter {
  public:
   using Body = std::function<void()>;
 
-  /// `library_prefix`: see emit_function.
-  FunctionEmitter(llvm::Module &module, FloatUnit floats, std::string library_prefix);
+  /// `library_prefix`: see emit_function. `innermost`: of the innermost loops of tile statements.
+  FunctionEmitter(llvm::Module &module, FloatUnit floats, std::string library_prefix,
+                  LoopStyle innermost = LoopStyle::Plain);
   virtual ~FunctionEmitter() = default;
   FunctionEmitter(const FunctionEmitter &) = delete;
   FunctionEmitter &operator=(const FunctionEmitter &) = delete;
@@ -150,6 +152,7 @@ class FunctionEmitter {
   llvm::Value *divide(const Binary &e, llvm::Value *a, llvm::Value *b);
 
   const std::string library_prefix_;
+  const LoopStyle innermost_;
   std::vector<std::unordered_map<const ExprNode *, llvm::Value *>> memo_;
 };
 

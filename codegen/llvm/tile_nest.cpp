@@ -165,7 +165,7 @@ void TileNest::level(std::size_t depth) {
 
 void TileNest::iterate(std::size_t depth) {
   const VarPtr &axis = order_[depth];
-  const LoopStyle style = depth + 1 == order_.size() ? LoopStyle::Plain : LoopStyle::NotVectorized;
+  const LoopStyle style = depth + 1 == order_.size() ? g_.innermost_ : LoopStyle::NotVectorized;
   g_.loop(g_.env_.axes.at(axis.get()).extent, axis->name, style, [&](Value *i) {
     g_.env_.variables[axis.get()] = i;
     level(depth + 1);
