@@ -49,6 +49,8 @@ void KernelEmitter::share_out(const std::vector<VarPtr> &axes, Value *first, Val
 
 void KernelEmitter::emit(const ir::Store &s) {
   if (in_thread_) return FunctionEmitter::emit(s);
+  FragmentElement axes;
+  if (const Fragment *fragment = fragment_of(s, &axes)) return store_fragments(s, *fragment, axes);
   Hazards::Accesses own;
   own.add(ir::make<ir::Store>(s));
   order(std::move(own));
@@ -85,6 +87,7 @@ void KernelEmitter::emit(const ir::Store &s) {
 }
 
 void KernelEmitter::emit(const ir::Mma &s) {
+  if (staged_) return emit_wgmma(s);
   // As the definition says: the store that this makes is shared out.
   FunctionEmitter::emit(s);
 }
@@ -194,7 +197,8 @@ llvm::Value *KernelEmitter::scratch(Value *slot) {
                                         llvm::UndefValue::get(type), "pit_scratch", nullptr,
                                         llvm::GlobalValue::NotThreadLocal, kShared);
   }
-  return b.CreateInBoundsGEP(b.getInt64Ty(), scratch_, slot);
+  // Roles have parts of their own.
+  return b.CreateInBoundsGEP(b.getInt64Ty(), scratch_, b.CreateAdd(slot, i64(first_warp_)));
 }
 
 // destination[i + 1] = the sum of max(source[j], 0), j <= i: a warp at a time by shuffles, the

@@ -61,6 +61,12 @@ std::vector<llvm::Value *> KernelEmitter::emit_kernel(const ir::Launch &launch,
   env_.in_parallel = true;
   threads_ = launch.threads;
   shared_loop_ = arguments_.parts ? inner_parallel_loop(launch) : nullptr;
+  ir::walk_statements(launch.body, [&](const ir::Stmt &s) {
+    staged_ = staged_ || s->kind >= ir::StmtKind::Barriers;
+    if (const auto *store = s.as<ir::Store>(); store && store->storage->space != Space::Tile)
+      ordered_.insert(store->storage.get());
+    return true;
+  });
   // Every value that is no constant becomes a parameter.
   std::vector<Value **> places = code::values_of(&env_);
   const auto visit = [&](Value *&v) {
@@ -86,6 +92,8 @@ std::vector<llvm::Value *> KernelEmitter::emit_kernel(const ir::Launch &launch,
                                           llvm::Function::ExternalLinkage, name, llvm_);
   function->setCallingConv(llvm::CallingConv::PTX_Kernel);
   function->addFnAttr("nvvm.maxntid", std::to_string(threads_));
+  // Without it ptxas leaves the roles' numbers of registers out of account.
+  if (staged_) function->addFnAttr("nvvm.minctasm", "1");
   function->setDoesNotThrow();
   b.SetInsertPoint(llvm::BasicBlock::Create(context_, "entry", function));
   std::vector<Value *> received;
@@ -160,7 +168,12 @@ void KernelEmitter::for_each_point(const ir::Launch &launch) {
 // --- order ---
 
 void KernelEmitter::barrier() {
-  b.CreateIntrinsic(llvm::Intrinsic::nvvm_barrier_cta_sync_aligned_all, {}, {b.getInt32(0)});
+  if (role_ == 0) {
+    b.CreateIntrinsic(llvm::Intrinsic::nvvm_barrier_cta_sync_aligned_all, {}, {b.getInt32(0)});
+  } else {
+    b.CreateIntrinsic(llvm::Intrinsic::nvvm_barrier_cta_sync_aligned_count, {},
+                      {b.getInt32(role_), b.getInt32(static_cast<std::uint32_t>(threads_))});
+  }
   hazards_.barrier();
 }
 
@@ -169,7 +182,11 @@ bool KernelEmitter::is_local(const StoragePtr &s) const {
 }
 
 Hazards::Accesses KernelEmitter::without_local(Hazards::Accesses accesses) const {
-  const auto local = [](const StorageNode *s) { return s->space == Space::Tile && s->rank == 0; };
+  const auto local = [&](const StorageNode *s) {
+    // Barriers of the program order what is shared between the threads of the staged level.
+    if (staged_) return !ordered_.contains(s);
+    return s->space == Space::Tile && s->rank == 0;
+  };
   std::erase_if(accesses.reads, local);
   std::erase_if(accesses.writes, local);
   return accesses;
@@ -185,6 +202,7 @@ void KernelEmitter::order(Hazards::Accesses next) {
 
 void KernelEmitter::emit(const ir::Stmt &s) {
   if (!s.defined() || in_thread_) return FunctionEmitter::emit(s);
+  if (emit_staged(s)) return;
   if (s.as<ir::Let>() || s.as<ir::Axes>() || s.as<ir::Allocate>() || s.as<ir::If>()) {
     Hazards::Accesses own;
     ir::walk_expressions(s, [&](const Expr &e) { own.add(e); });
@@ -228,9 +246,26 @@ void KernelEmitter::emit(const ir::For &s) {
   own.add(s.min);
   own.add(s.extent);
   order(std::move(own));
+  Value *min = index(s.min);
+  if (staged_) {
+    // Barriers only where the threads of a role share something: not for what the loop leaves
+    // alone.
+    Hazards::Accesses body;
+    body.add(s.body);
+    body = without_local(std::move(body));
+    if (hazards_.need_barrier(body)) barrier();
+    Hazards after = std::exchange(hazards_, {});
+    loop(index(s.extent), s.var->name, code::LoopStyle::NotVectorized, [&](Value *i) {
+      env_.variables[s.var.get()] = b.CreateNSWAdd(min, i, s.var->name);
+      emit(s.body);
+      if (hazards_.need_barrier(body)) barrier();
+    });
+    after.add(body);
+    hazards_ = after;
+    return;
+  }
   // The body is emitted for what is pending before the loop; nothing more is at its end.
   const Hazards before = hazards_;
-  Value *min = index(s.min);
   const bool shared = &s == shared_loop_;
   loop(shared ? part_ : i64(0), index(s.extent), shared ? arguments_.parts : i64(1), s.var->name,
        code::LoopStyle::NotVectorized, [&](Value *i) {
@@ -242,6 +277,10 @@ void KernelEmitter::emit(const ir::For &s) {
 }
 
 void KernelEmitter::emit(const ir::Allocate &s) {
+  if (s.placement.layout.is_fragment()) {
+    allocate_fragment(s);
+    return emit(s.body);
+  }
   std::vector<Value *> extents;
   for (const Expr &e : s.extents) extents.push_back(not_negative(index(e)));
   code::StorageValue v = compact(s.storage->type, std::move(extents));
@@ -266,14 +305,17 @@ void KernelEmitter::emit(const ir::Allocate &s) {
       // The memory was another tile's.
       if (shared_memory_used_ && !hazards_.none()) barrier();
       shared_memory_used_ = true;
-      if (!shared_) {
-        shared_ =
-            new llvm::GlobalVariable(llvm_, llvm::ArrayType::get(b.getInt8Ty(), 0), false,
-                                     llvm::GlobalValue::ExternalLinkage, nullptr, "pit_shared",
-                                     nullptr, llvm::GlobalValue::NotThreadLocal, kShared);
-        shared_->setAlignment(llvm::Align(1024));
+      v.base = field(shared_memory(), static_cast<std::size_t>(entry.offset));
+      if (s.placement.memory == ir::Memory::Shared) {
+        SharedTile &tile = tiles_[s.storage.get()] = {s.placement.layout, {}, entry.offset};
+        for (const Expr &e : s.extents) is_const_int(e, &tile.extents.emplace_back());
+        if (s.placement.buffered) tile.extents.erase(tile.extents.begin());
+      } else if (staged_) {
+        // A role's threads hold it together.
+        ordered_.insert(s.storage.get());
       }
-      v.base = field(shared_, static_cast<std::size_t>(entry.offset));
+      break;
+    case Place::Fragment:
       break;
     case Place::Workspace: {
       const auto at =
@@ -285,6 +327,16 @@ void KernelEmitter::emit(const ir::Allocate &s) {
   }
   env_.storages[s.storage.get()] = v;
   emit(s.body);
+}
+
+llvm::GlobalVariable *KernelEmitter::shared_memory() {
+  if (!shared_) {
+    shared_ = new llvm::GlobalVariable(llvm_, llvm::ArrayType::get(b.getInt8Ty(), 0), false,
+                                       llvm::GlobalValue::ExternalLinkage, nullptr, "pit_shared",
+                                       nullptr, llvm::GlobalValue::NotThreadLocal, kShared);
+    shared_->setAlignment(llvm::Align(kSwizzleAlignment));
+  }
+  return shared_;
 }
 
 void KernelEmitter::describe_access(llvm::Instruction *access, const StorageNode *s) {

@@ -6,11 +6,16 @@
 // each has its own.
 //   kernel_emitter.cpp  the kernel, loops, memory     block_statements.cpp  statements that are
 //   shared out
+//
+// In a kernel of the staged level the threads are those of the role that executes a statement:
+//   staged_statements.cpp  roles, barriers, groups    copies.cpp  copies into shared tiles
+//   fragments.cpp          tiles in registers, matrix instructions
 #pragma once
 
 #include <string>
 #include <vector>
 
+#include "codegen/ir/staged.h"
 #include "codegen/llvm/function_emitter.h"
 #include "device.h"
 #include "hazards.h"
@@ -58,6 +63,7 @@ class KernelEmitter final : public code::FunctionEmitter {
   void emit(const ir::Mma &s) override;
   void emit(const ir::Prefix &s) override;
   void describe_access(llvm::Instruction *access, const StorageNode *s) override;
+  llvm::Value *load_element(const Load &e) override;
 
   // kernel_emitter.cpp
   void return_after_failure();
@@ -67,6 +73,7 @@ class KernelEmitter final : public code::FunctionEmitter {
   /// A barrier if `next` needs one; then `next` is pending.
   void order(Hazards::Accesses next);
   bool is_local(const StoragePtr &s) const;
+  llvm::GlobalVariable *shared_memory();
   void report(const ir::Check &s);
 
   // block_statements.cpp
@@ -88,6 +95,65 @@ class KernelEmitter final : public code::FunctionEmitter {
   /// A place of 8 bytes in shared memory for what warps tell each other.
   llvm::Value *scratch(llvm::Value *slot);
 
+  // staged_statements.cpp
+  /// True when `s` was a statement of the staged level.
+  bool emit_staged(const ir::Stmt &s);
+  void emit(const ir::Barriers &s);
+  void emit(const ir::Arrive &s);
+  void emit(const ir::Wait &s);
+  void emit(const ir::Drain &s);
+  void emit(const ir::Fence &s);
+  void emit(const ir::Roles &s);
+  void emit_role(const ir::Role &role, unsigned number, std::int64_t first_warp);
+  /// Inline PTX that nothing may be moved across.
+  llvm::Value *assembly(const std::string &text, const std::string &constraints,
+                        const std::vector<llvm::Value *> &operands = {},
+                        llvm::Type *result = nullptr);
+  llvm::Value *barrier_address(const ir::BarrierSlot &at);
+
+  // copies.cpp
+  void emit(const ir::Copy &s);
+  /// What one copy of `bytes` contiguous bytes of a buffer needs to know.
+  struct Line {
+    const ir::Copy *copy;
+    VarPtr along;                ///< the axis of the contiguous dimension
+    std::vector<VarPtr> others;  ///< the axes of the rows, outermost first
+    std::int64_t elements;       ///< that are copied together
+    std::vector<Expr> guards;    ///< that do not read `along`
+    std::vector<Expr> bounds;    ///< along < bound
+  };
+  llvm::Value *whole_lines(const Line &line);
+  void copy_line(const Line &line, llvm::Value *destination);
+  void copy_line_by_thread(const Line &line, llvm::Value *destination);
+  llvm::Value *holds(const std::vector<Expr> &guards, std::size_t first = 0);
+
+  // fragments.cpp
+  /// A tile in the registers of a role's threads.
+  struct Fragment {
+    ir::Layout layout;
+    ir::Coordinates extents;
+    llvm::AllocaInst *elements;  ///< of this thread, an array
+    int count;
+  };
+  /// The iteration of a statement over a fragment: its axes, and the thread's element.
+  struct FragmentElement {
+    VarPtr row, column;
+    int number = -1;
+  };
+  void allocate_fragment(const ir::Allocate &s);
+  /// The fragments that s reads and writes; their axes. Null: none.
+  const Fragment *fragment_of(const ir::Store &s, FragmentElement *axes);
+  void store_fragments(const ir::Store &s, const Fragment &fragment, const FragmentElement &axes);
+  void fragment_row(const ir::Store &s, const Fragment &fragment, FragmentElement element,
+                    int first);
+  void store_element(const ir::Store &s);
+  void store_row_wide(const ir::Store &s, const FragmentElement &axes, int first, int columns,
+                      llvm::Value *address);
+  void emit_wgmma(const ir::Mma &s);
+  llvm::Value *fragment_element(const Fragment &fragment, int number);
+  /// Ties the registers of all fragments to `text`: what reads them stays behind it.
+  void after_fragments(const std::string &text);
+
   const Device &device_;
   std::vector<std::string> &messages_;
   const Placement *placement_ = nullptr;
@@ -100,6 +166,22 @@ class KernelEmitter final : public code::FunctionEmitter {
   Hazards hazards_;
   bool shared_memory_used_ = false;  ///< by an Allocate before
   llvm::GlobalVariable *shared_ = nullptr, *scratch_ = nullptr;
+  // Of the staged level.
+  bool staged_ = false;
+  unsigned role_ = 0;            ///< number of its hardware barrier; 0: the block
+  std::int64_t first_warp_ = 0;  ///< of the role
+  std::unordered_set<const StorageNode *> ordered_;  ///< accesses to these wait for each other
+  struct SharedTile {
+    ir::Layout layout;
+    ir::Coordinates extents;  ///< of one buffer
+    std::int64_t offset;
+  };
+  std::unordered_map<const StorageNode *, SharedTile> tiles_;
+  std::unordered_map<const StorageNode *, Fragment> fragments_;
+  FragmentElement element_;
+  /// Whether the thread has stored itself what an asynchronous copy would have, since it last
+  /// arrived behind its copies.
+  llvm::AllocaInst *stored_ = nullptr;
 };
 
 }  // namespace pit::cuda

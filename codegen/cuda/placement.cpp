@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <optional>
 
+#include "dsl/error.h"
+
 namespace pit::cuda {
 namespace {
 
@@ -37,6 +39,22 @@ class Placer {
       place(branch->else_body, in_thread);
     } else if (const auto *allocate = s.as<ir::Allocate>()) {
       this->allocate(*allocate, in_thread);
+    } else if (const auto *barriers = s.as<ir::Barriers>()) {
+      constexpr std::int64_t kBarrierBytes = 8;
+      const std::int64_t before = used_;
+      to_.barriers[barriers->barrier.get()] = used_;
+      take(barriers->barrier->slots * kBarrierBytes);
+      place(barriers->body, in_thread);
+      used_ = before;
+    } else if (const auto *roles = s.as<ir::Roles>()) {
+      // What lives at the same time in different roles has different places.
+      const std::int64_t before = used_;
+      for (const ir::Role &role : roles->roles) {
+        most_ = used_;
+        place(role.body, in_thread);
+        used_ = most_;
+      }
+      used_ = before;
     }
   }
 
@@ -44,12 +62,18 @@ class Placer {
   void allocate(const ir::Allocate &s, bool in_thread) {
     const std::int64_t before = used_;
     const std::optional<std::int64_t> bytes = constant_bytes(s);
-    if (in_thread || s.storage->rank == 0) {
+    if (s.placement.layout.is_fragment()) {
+      to_.entries[&s] = {Place::Fragment};
+    } else if (in_thread || s.storage->rank == 0) {
       to_.entries[&s] = {Place::Local};
+    } else if (s.placement.memory == ir::Memory::Shared) {
+      internal_check(bytes.has_value(), "a shared tile has a size that is not known");
+      take(-used_ & (kSwizzleAlignment - 1));
+      to_.entries[&s] = {Place::Shared, used_};
+      take(*bytes);
     } else if (bytes && used_ + aligned(*bytes) <= limit_) {
       to_.entries[&s] = {Place::Shared, used_};
-      used_ += aligned(*bytes);
-      to_.shared_bytes = std::max(to_.shared_bytes, used_);
+      take(*bytes);
     } else {
       to_.entries[&s] = {Place::Workspace};
       to_.in_workspace.push_back(&s);
@@ -58,9 +82,15 @@ class Placer {
     used_ = before;
   }
 
+  void take(std::int64_t bytes) {
+    used_ += aligned(bytes);
+    most_ = std::max(most_, used_);
+    to_.shared_bytes = std::max(to_.shared_bytes, used_);
+  }
+
   Placement &to_;
   const std::int64_t limit_;
-  std::int64_t used_ = 0;
+  std::int64_t used_ = 0, most_ = 0;  // the latter since the role began
 };
 
 }  // namespace

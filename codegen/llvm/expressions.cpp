@@ -91,7 +91,7 @@ llvm::Value *FunctionEmitter::compute(const Expr &e) {
       return storage(e.as<Extent>()->storage)
           .extents.at(static_cast<std::size_t>(e.as<Extent>()->dimension));
     case ExprKind::Load:
-      return load(e.as<Load>()->storage, address(e.as<Load>()->storage, e.as<Load>()->indices));
+      return load_element(*e.as<Load>());
     case ExprKind::Unary:
       return compute(*e.as<Unary>());
     case ExprKind::Binary:

@@ -91,6 +91,8 @@ class FunctionEmitter {
   StorageValue &storage(const StoragePtr &s);
   llvm::Value *address(const StoragePtr &s, const std::vector<Expr> &indices);
   llvm::Value *load(const StoragePtr &s, llvm::Value *address);
+  /// The element that an expression reads.
+  virtual llvm::Value *load_element(const Load &e);
   void store(const StoragePtr &s, llvm::Value *address, llvm::Value *v);
   void update_atomically(const ir::Store &s, llvm::Value *address, llvm::Value *v);
   /// Tells LLVM what is known of a load or store of the storage.

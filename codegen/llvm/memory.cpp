@@ -61,6 +61,10 @@ llvm::Value *FunctionEmitter::load(const StoragePtr &s, llvm::Value *address) {
   return from_memory(b, floats_, v.type, access);
 }
 
+llvm::Value *FunctionEmitter::load_element(const Load &e) {
+  return load(e.storage, address(e.storage, e.indices));
+}
+
 void FunctionEmitter::store(const StoragePtr &s, llvm::Value *address, llvm::Value *v) {
   const StorageValue &to = storage(s);
   auto *access =

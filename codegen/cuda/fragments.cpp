@@ -1,0 +1,367 @@
+// Tiles that layouts distribute over the registers of a role's threads: matrix instructions that
+// accumulate in them, and statements over their elements.
+//
+// A fragment is an array of each thread, and every index into it is a constant: LLVM then makes
+// registers of it.
+#include <llvm/IR/IntrinsicsNVPTX.h>
+
+#include <algorithm>
+#include <array>
+
+#include "codegen/llvm/access.h"
+#include "dsl/error.h"
+#include "kernel_emitter.h"
+#include "wgmma.h"
+
+namespace pit::cuda {
+
+namespace {
+
+using llvm::Value;
+
+constexpr int kLanes = 32, kWarpsOfGroup = 4, kRowsOfWarp = 16, kBeside = 2, kUnitColumns = 8;
+
+std::int64_t own_columns(const ir::Layout &layout, const ir::Coordinates &extents) {
+  return extents[1] / layout.warps_n;
+}
+std::int64_t repetitions(const ir::Layout &layout, const ir::Coordinates &extents) {
+  return extents[0] / (kRowsOfWarp * layout.warps_m);
+}
+
+bool is_constant(const Expr &e) { return e.as<FloatImm>() || e.as<IntImm>(); }
+
+}  // namespace
+
+void KernelEmitter::allocate_fragment(const ir::Allocate &s) {
+  Fragment f{s.placement.layout, {}, nullptr, 0};
+  for (const Expr &e : s.extents) is_const_int(e, &f.extents.emplace_back());
+  internal_check(f.layout.kind == ir::Layout::Kind::Accumulator && f.extents.size() == 2 &&
+                     s.storage->type == float32 && !s.placement.buffered,
+                 "the fragment " + s.storage->name + " is no matrix of float32 accumulators");
+  f.count = ir::elements_per_thread(f.layout, f.extents);
+  f.elements = local(llvm::ArrayType::get(b.getFloatTy(), static_cast<std::uint64_t>(f.count)),
+                     s.storage->name.c_str());
+  fragments_[s.storage.get()] = f;
+}
+
+llvm::Value *KernelEmitter::fragment_element(const Fragment &fragment, int number) {
+  return b.CreateConstInBoundsGEP2_32(fragment.elements->getAllocatedType(), fragment.elements, 0,
+                                      static_cast<unsigned>(number));
+}
+
+void KernelEmitter::after_fragments(const std::string &text) {
+  std::vector<Value *> places, values;
+  for (const auto &[storage, fragment] : fragments_) {
+    for (int i = 0; i < fragment.count; ++i) places.push_back(fragment_element(fragment, i));
+  }
+  // More operands than an instruction of PTX takes: they are tied in parts, behind `text`.
+  assembly(text, "");
+  constexpr std::size_t kMost = 128;
+  for (std::size_t first = 0; first < places.size(); first += kMost) {
+    const std::size_t count = std::min(kMost, places.size() - first);
+    values.clear();
+    for (std::size_t i = 0; i < count; ++i)
+      values.push_back(b.CreateLoad(b.getFloatTy(), places[first + i]));
+    const std::vector<llvm::Type *> types(count, b.getFloatTy());
+    llvm::Type *type = count == 1 ? b.getFloatTy() : llvm::StructType::get(context_, types);
+    Value *tied = assembly("", tied_registers(static_cast<std::int64_t>(count)), values, type);
+    for (std::size_t i = 0; i < count; ++i) {
+      b.CreateStore(count == 1 ? tied : b.CreateExtractValue(tied, static_cast<unsigned>(i)),
+                    places[first + i]);
+    }
+  }
+}
+
+// --- statements over the elements ---
+
+const KernelEmitter::Fragment *KernelEmitter::fragment_of(const ir::Store &s,
+                                                          FragmentElement *axes) {
+  if (fragments_.empty()) return nullptr;
+  const Fragment *found = nullptr;
+  const auto visit = [&](const StorageNode *storage, const std::vector<Expr> &indices) {
+    const auto it = fragments_.find(storage);
+    if (it == fragments_.end()) return;
+    const auto *row = indices[0].as<Variable>(), *column = indices[1].as<Variable>();
+    const bool first = found == nullptr;
+    internal_check(row && column, "an index of a fragment is no axis");
+    if (first) {
+      found = &it->second;
+      *axes = {row->var, column->var, -1};
+    }
+    internal_check(row->var == axes->row && column->var == axes->column &&
+                       it->second.layout == found->layout && it->second.extents == found->extents,
+                   "fragments of different layouts meet in one statement");
+  };
+  visit(s.storage.get(), s.indices);
+  const auto visit_loads = [&](const Expr &e) {
+    walk(e, [&](const Expr &part) {
+      if (const auto *load = part.as<Load>()) visit(load->storage.get(), load->indices);
+      return true;
+    });
+  };
+  for (const Expr &e : s.guards) visit_loads(e);
+  for (const Expr &e : s.indices) visit_loads(e);
+  visit_loads(s.value);
+  if (!found) return nullptr;
+  const auto listed = [&](const VarPtr &v) { return std::ranges::find(s.axes, v) != s.axes.end(); };
+  internal_check(s.axes.size() == 2 && listed(axes->row) && listed(axes->column),
+                 "a statement over the fragment " + s.storage->name + " has other axes");
+  return found;
+}
+
+llvm::Value *KernelEmitter::load_element(const Load &e) {
+  const auto it = fragments_.find(e.storage.get());
+  if (it == fragments_.end()) return FunctionEmitter::load_element(e);
+  internal_check(element_.number >= 0, "a fragment is read outside of its statements");
+  return b.CreateLoad(b.getFloatTy(), fragment_element(it->second, element_.number));
+}
+
+void KernelEmitter::store_fragments(const ir::Store &s, const Fragment &fragment,
+                                    const FragmentElement &axes) {
+  internal_check(s.storage->space != Space::Tile || fragments_.contains(s.storage.get()),
+                 "the elements of a fragment are stored to the tile " + s.storage->name);
+  Hazards::Accesses own;
+  own.add(ir::make<ir::Store>(s));
+  order(std::move(own));
+  const ir::Layout &layout = fragment.layout;
+  const std::int64_t columns = own_columns(layout, fragment.extents),
+                     blocks = repetitions(layout, fragment.extents),
+                     rows_of_group = kRowsOfWarp * layout.together;
+  // Numbers that LLVM takes for new ones, so that it keeps nothing of them from one statement to
+  // the next: the sums leave no registers for that.
+  const auto forgotten = [&](Value *v) {
+    return assembly("mov.b64 $0, $1;", "=l,l", {v}, b.getInt64Ty());
+  };
+  Value *warp = forgotten(warp_), *lane = forgotten(lane_);
+  Value *warp_m = b.CreateURem(warp, i64(layout.warps_m)),
+        *warp_n = b.CreateUDiv(warp, i64(layout.warps_m));
+  Value *group = b.CreateUDiv(warp_m, i64(layout.together)),
+        *member = b.CreateURem(warp_m, i64(layout.together));
+  Value *first_row =
+      b.CreateAdd(b.CreateMul(group, i64(blocks * rows_of_group)),
+                  b.CreateAdd(b.CreateMul(member, i64(kRowsOfWarp)), b.CreateLShr(lane, i64(2))));
+  Value *first_column = b.CreateAdd(b.CreateMul(warp_n, i64(columns)),
+                                    b.CreateMul(b.CreateAnd(lane, i64(3)), i64(kBeside)));
+  for (std::int64_t block = 0; block < blocks; ++block) {
+    for (int half = 0; half < 2; ++half) {
+      const Memo memo(*this, true);
+      Value *row = b.CreateAdd(first_row, i64(block * rows_of_group + half * kUnitColumns));
+      env_.variables[axes.row.get()] = row;
+      env_.variables[axes.column.get()] = forgotten(first_column);
+      const int first = static_cast<int>(block * columns / 2) + half * kBeside;
+      Value *extent = env_.axes.at(axes.row.get()).extent;
+      const auto *rows = llvm::dyn_cast<llvm::ConstantInt>(extent);
+      if (rows && rows->getSExtValue() == fragment.extents[0])
+        fragment_row(s, fragment, axes, first);
+      else
+        when(b.CreateICmpSLT(row, extent), [&] { fragment_row(s, fragment, axes, first); });
+    }
+  }
+  // A start of sums is not made again where they end, while matrix instructions are under way.
+  if (is_constant(s.value)) after_fragments("");
+}
+
+// One row's elements of a thread: numbers first, first + 1, first + 4, first + 5, ...
+void KernelEmitter::fragment_row(const ir::Store &s, const Fragment &fragment,
+                                 FragmentElement element, int first) {
+  const auto columns = static_cast<int>(own_columns(fragment.layout, fragment.extents));
+  Value *first_column = env_.variables.at(element.column.get());
+  Value *extent = env_.axes.at(element.column.get()).extent;
+  const auto each = [&](bool checked) {
+    for (int unit = 0; unit < columns / kUnitColumns; ++unit) {
+      for (int beside = 0; beside < kBeside; ++beside) {
+        const Memo memo(*this, true);
+        Value *column = b.CreateAdd(first_column, i64(unit * kUnitColumns + beside));
+        env_.variables[element.column.get()] = column;
+        element_ = element;
+        element_.number = first + unit * 2 * kBeside + beside;
+        if (!checked) {
+          store_element(s);
+        } else {
+          when(b.CreateICmpSLT(column, extent), [&] { store_element(s); });
+        }
+      }
+    }
+    element_ = {};
+    env_.variables[element.column.get()] = first_column;
+  };
+  Value *whole = b.CreateICmpEQ(extent, i64(fragment.extents[1]));
+  const auto *known = llvm::dyn_cast<llvm::ConstantInt>(whole);
+  const int bytes = s.storage->type.bytes();
+  const bool memory = s.storage->space != Space::Tile;
+  const bool wide = memory && bytes == 2 && s.combiner == Combiner::Assign && s.guards.empty() &&
+                    columns % (4 * kUnitColumns) == 0 &&
+                    code::movement(s.indices, element.column, storage(s.storage).unit_dimension) ==
+                        code::Movement::Unit;
+  if (!wide) {
+    if (known) return each(known->isZero());
+    return when(whole, [&] { each(false); }, [&] { each(true); });
+  }
+  // Four lanes of a row exchange their elements, so that each has eight beside each other.
+  Value *at = nullptr;
+  {
+    const Memo memo(*this, true);
+    Value *quad = b.CreateMul(b.CreateAnd(lane_, i64(3)), i64(kUnitColumns - kBeside));
+    env_.variables[element.column.get()] = b.CreateAdd(first_column, quad);
+    at = address(s.storage, s.indices);
+    env_.variables[element.column.get()] = first_column;
+  }
+  constexpr std::int64_t kWide = 16;
+  Value *aligned =
+      b.CreateICmpEQ(b.CreateAnd(b.CreatePtrToInt(at, b.getInt64Ty()), i64(kWide - 1)), i64(0));
+  when(
+      b.CreateAnd(whole, aligned), [&] { store_row_wide(s, element, first, columns, at); },
+      [&] { each(true); });
+}
+
+void KernelEmitter::store_element(const ir::Store &s) {
+  const Body store_it = [&] {
+    Value *v = value(s.value);
+    const auto fragment = fragments_.find(s.storage.get());
+    if (fragment != fragments_.end()) {
+      Value *place = fragment_element(fragment->second, element_.number);
+      if (s.combiner != Combiner::Assign)
+        v = combine(s.combiner, float32, b.CreateLoad(b.getFloatTy(), place), v, true);
+      b.CreateStore(v, place);
+      return;
+    }
+    Value *at = address(s.storage, s.indices);
+    if (s.atomic) return update_atomically(s, at, v);
+    if (s.combiner != Combiner::Assign)
+      v = combine(s.combiner, s.storage->type, load(s.storage, at), v, true);
+    store(s.storage, at, v);
+  };
+  const std::function<void(std::size_t)> guarded = [&](std::size_t i) {
+    if (i == s.guards.size()) return store_it();
+    when(value(s.guards[i]), [&] { guarded(i + 1); });
+  };
+  guarded(0);
+}
+
+// `at`: the address of this lane's first eight elements. Lane q of four has elements 2q and 2q + 1
+// of each unit of eight; behind the exchange it has unit q of each four.
+void KernelEmitter::store_row_wide(const ir::Store &s, const FragmentElement &axes, int first,
+                                   int columns, Value *at) {
+  Value *first_column = env_.variables.at(axes.column.get());
+  llvm::Type *i32 = b.getInt32Ty(), *i16 = b.getInt16Ty();
+  Value *lane = b.CreateTrunc(lane_, i32);
+  // The row is all four lanes' or none's.
+  Value *members = b.CreateShl(b.getInt32(15), b.CreateAnd(lane, b.getInt32(28)));
+  Value *odd = b.CreateICmpNE(b.CreateAnd(lane, b.getInt32(1)), b.getInt32(0)),
+        *upper = b.CreateICmpNE(b.CreateAnd(lane, b.getInt32(2)), b.getInt32(0));
+  // The lanes whose number differs by `mask` exchange x of one and y of the other.
+  const auto exchange = [&](Value *which, Value *&x, Value *&y, std::uint32_t mask) {
+    Value *moved =
+        b.CreateIntrinsic(llvm::Intrinsic::nvvm_shfl_sync_bfly_i32, {},
+                          {members, b.CreateSelect(which, x, y), b.getInt32(mask), b.getInt32(31)});
+    Value *new_x = b.CreateSelect(which, moved, x);
+    y = b.CreateSelect(which, y, moved);
+    x = new_x;
+  };
+  for (int part = 0; part < columns / (4 * kUnitColumns); ++part) {
+    std::array<Value *, 4> words{};
+    for (int unit = 0; unit < 4; ++unit) {
+      Value *pair = nullptr;
+      for (int beside = 0; beside < kBeside; ++beside) {
+        const Memo memo(*this, true);
+        const int number = part * 4 + unit;
+        env_.variables[axes.column.get()] =
+            b.CreateAdd(first_column, i64(number * kUnitColumns + beside));
+        element_ = axes;
+        element_.number = first + number * 2 * kBeside + beside;
+        Value *bits =
+            b.CreateBitCast(code::to_memory(b, floats_, s.storage->type, value(s.value)), i16);
+        Value *word = b.CreateZExt(bits, i32);
+        pair = beside == 0 ? word : b.CreateOr(pair, b.CreateShl(word, 16));
+      }
+      words[static_cast<std::size_t>(unit)] = pair;
+    }
+    exchange(odd, words[0], words[1], 1);
+    exchange(odd, words[2], words[3], 1);
+    exchange(upper, words[0], words[2], 2);
+    exchange(upper, words[1], words[3], 2);
+    Value *together = llvm::PoisonValue::get(llvm::FixedVectorType::get(i32, 4));
+    for (std::uint64_t i = 0; i < 4; ++i) together = b.CreateInsertElement(together, words[i], i);
+    constexpr std::int64_t kBytes = 2;
+    Value *place = b.CreateInBoundsGEP(b.getInt8Ty(), at, i64(part * 4 * kUnitColumns * kBytes));
+    auto *access = b.CreateAlignedStore(together, place, llvm::Align(16));
+    describe_access(access, s.storage.get());
+  }
+  element_ = {};
+  env_.variables[axes.column.get()] = first_column;
+}
+
+// --- matrix instructions ---
+
+void KernelEmitter::emit_wgmma(const ir::Mma &s) {
+  const auto fragment_it = fragments_.find(s.accumulator.tile.get());
+  const auto a_it = tiles_.find(s.a.tile.get()), b_it = tiles_.find(s.b.tile.get());
+  const Type type = s.a.tile->type;
+  internal_check(s.asynchronous && fragment_it != fragments_.end() && a_it != tiles_.end() &&
+                     b_it != tiles_.end() && s.batch.empty() && s.m.size() == 1 &&
+                     s.n.size() == 1 && s.k.size() == 1 && s.b.tile->type == type &&
+                     (type == bfloat16 || type == float16),
+                 "a matrix multiplication is not one of wgmma's");
+  const Fragment &fragment = fragment_it->second;
+  const auto operand = [&](const SharedTile &tile, const ir::TileOperand &o) {
+    return WgmmaOperand{tile.layout, tile.extents, o.axes[0] == s.k[0] ? 0 : 1};
+  };
+  const WgmmaOperand left = operand(a_it->second, s.a), right = operand(b_it->second, s.b);
+  const ir::Layout &layout = fragment.layout;
+  const std::int64_t columns = own_columns(layout, fragment.extents),
+                     blocks = repetitions(layout, fragment.extents),
+                     depth = left.extents[static_cast<std::size_t>(left.k)];
+  llvm::Type *i32 = b.getInt32Ty(), *word = b.getInt64Ty();
+  const auto number = [&](std::int64_t n) { return b.getInt32(static_cast<std::uint32_t>(n)); };
+  // In units of 16 bytes, which are a descriptor's.
+  const auto start = [&](const SharedTile &tile, const ir::TileOperand &o) {
+    const std::int64_t bytes = ir::buffer_bytes(tile.extents, static_cast<int>(kWgmmaElementBytes));
+    Value *base = b.CreateAdd(b.CreatePtrToInt(shared_memory(), i32), number(tile.offset));
+    Value *slot = b.CreateMul(b.CreateTrunc(index(o.slot), i32), number(bytes / 16));
+    return b.CreateAdd(b.CreateLShr(base, number(4)), slot);
+  };
+  // The same in all threads of the warp: the instruction takes them from uniform registers.
+  Value *warp = b.CreateIntrinsic(
+      llvm::Intrinsic::nvvm_shfl_sync_idx_i32, {},
+      {b.getInt32(0xffffffffU), b.CreateTrunc(warp_, i32), b.getInt32(0), b.getInt32(31)});
+  Value *group = b.CreateUDiv(b.CreateURem(warp, number(layout.warps_m)), number(kWarpsOfGroup));
+  Value *warp_n = b.CreateUDiv(warp, number(layout.warps_m));
+  const std::int64_t group_offset = left.offset(blocks * kWgmmaRows, 0),
+                     column_offset = layout.warps_n > 1 ? right.offset(columns, 0) : 0;
+  internal_check(group_offset >= 0 && column_offset >= 0,
+                 "the part of a warpgroup starts inside of a line");
+  Value *a_start =
+      b.CreateAdd(start(a_it->second, s.a), b.CreateMul(group, number(group_offset / 16)));
+  Value *b_start =
+      b.CreateAdd(start(b_it->second, s.b), b.CreateMul(warp_n, number(column_offset / 16)));
+  const auto descriptor = [&](const WgmmaOperand &o, Value *from, std::int64_t offset) {
+    internal_check(offset >= 0, "a matrix instruction starts inside of a line");
+    Value *at = b.CreateAdd(b.CreateZExt(from, word), i64(offset / 16));
+    return b.CreateOr(at, b.getInt64(o.descriptor()));
+  };
+  assembly("wgmma.fence.sync.aligned;", "");
+  for (std::int64_t block = 0; block < blocks; ++block) {
+    for (std::int64_t column = 0; column < columns; column += kWgmmaColumns) {
+      const std::int64_t wide = std::min(kWgmmaColumns, columns - column), count = wide / 2;
+      const int first = static_cast<int>((block * columns + column) / 2);
+      const std::string text = wgmma_text(wide, type, !left.k_major(), !right.k_major());
+      const std::vector<llvm::Type *> types(static_cast<std::size_t>(count), b.getFloatTy());
+      llvm::Type *result = llvm::StructType::get(context_, types);
+      for (std::int64_t k = 0; k < depth / kWgmmaDepth; ++k) {
+        std::vector<Value *> operands;
+        for (int i = 0; i < count; ++i) {
+          operands.push_back(b.CreateLoad(b.getFloatTy(), fragment_element(fragment, first + i)));
+        }
+        operands.push_back(descriptor(left, a_start, left.offset(block * kWgmmaRows, k)));
+        operands.push_back(descriptor(right, b_start, right.offset(column, k)));
+        Value *sums = assembly(text, wgmma_constraints(count), operands, result);
+        for (int i = 0; i < count; ++i) {
+          b.CreateStore(b.CreateExtractValue(sums, static_cast<unsigned>(i)),
+                        fragment_element(fragment, first + i));
+        }
+      }
+    }
+  }
+}
+
+}  // namespace pit::cuda

@@ -1,0 +1,41 @@
+// The matrix instructions of warpgroups: descriptors of their operands in shared memory, and their
+// PTX.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "codegen/ir/layout.h"
+#include "dsl/type.h"
+
+namespace pit::cuda {
+
+/// An operand of wgmma: a tile of two dimensions with a swizzled layout, of which one is k.
+struct WgmmaOperand {
+  ir::Layout layout;
+  ir::Coordinates extents;
+  int k;  ///< its dimension
+
+  /// k is contiguous; otherwise the instruction transposes.
+  bool k_major() const { return layout.dimension == k; }
+  std::int64_t rows() const { return extents[static_cast<std::size_t>(1 - layout.dimension)]; }
+  /// The descriptor of a matrix that starts at address 0.
+  std::uint64_t descriptor() const;
+  /// The bytes from the tile's start to row (or column) `at`, and step `k16` of 16 along k; -1
+  /// where no descriptor can start.
+  std::int64_t offset(std::int64_t at, std::int64_t k16) const;
+};
+
+/// Elements of an operand are of 2 bytes.
+inline constexpr std::int64_t kWgmmaElementBytes = 2;
+inline constexpr std::int64_t kWgmmaRows = 64, kWgmmaDepth = 16, kWgmmaColumns = 256;
+
+/// "wgmma.mma_async.sync.aligned.m64n<columns>k16..." of accumulators $0, $1, ... which are its
+/// results and are tied to inputs, the descriptors following. `type`: float16 or bfloat16.
+std::string wgmma_text(std::int64_t columns, Type type, bool a_transposed, bool b_transposed);
+/// The constraints of that and of `accumulators` registers.
+std::string wgmma_constraints(std::int64_t accumulators);
+/// "=f,=f,...,0,1,...": of so many registers that are results and inputs.
+std::string tied_registers(std::int64_t count);
+
+}  // namespace pit::cuda

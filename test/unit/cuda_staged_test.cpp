@@ -1,0 +1,162 @@
+// Kernels of the staged level for sm_90a, as far as they show without a device; with one that
+// PIT_TEST_TARGET names, their results.
+#include <doctest/doctest.h>
+
+#include <array>
+#include <cstdio>
+#include <filesystem>
+#include <fstream>
+#include <random>
+#include <string>
+
+#include <unistd.h>
+
+#include <llvm/IR/Module.h>
+
+#include "codegen/cuda/generate.h"
+#include "codegen/cuda/ptx.h"
+#include "codegen/emit/operator.h"
+#include "codegen/ir/mutator.h"
+#include "codegen/lower/pipeline.h"
+#include "test/harness.h"
+#include "test/programs.h"
+
+namespace pit::test {
+namespace {
+
+const char *const kTarget = "x86-64-linux-cuda-sm_90a";
+
+/// Every kernel that can be pipelined is; *count says how many.
+ir::Module pipelined(const Pipeline &pipeline, int *count) {
+  class AtLaunch final : public ir::Mutator {
+   public:
+    int count = 0;
+
+   protected:
+    using Mutator::visit;
+    ir::Stmt visit(const ir::Launch &, const ir::Stmt &self) override {
+      const lower::PipelineOptions options{
+          .stages = 4, .producer_warps = 4, .consumer_warpgroups = 2};
+      lower::PipelineResult result = lower::pipeline(self, options);
+      count += result.reason.empty() ? 1 : 0;
+      return result.launch;
+    }
+  } pass;
+  ir::Module module = lower::lower(pipeline, Target(kTarget));
+  module.body = pass(module.body);
+  *count = pass.count;
+  return module;
+}
+
+/// Y[rows[i], n] = X[rows[i], :] W of the rows that `keep` marks.
+Pipeline gathered_rows() {
+  Var i("i"), n("n"), tile("tile");
+  TensorParam X(bfloat16, 2, "X"), W(bfloat16, 2, "W"), keep(uint8, 1, "keep");
+  RDom k(0, X.extent(1), "k");
+  RVar ko("ko"), ki("ki");
+  Func C("C"), Y("Y");
+  C(i, n) += f32(X(i, k)) * f32(W(k, n));
+  Y(i, n) = bf16(C(i, n));
+  Y.where(keep(i) != 0);
+  Y.pit_tile(tile, {.axis = i, .dense = {{i, 128}, {n, 256}}});
+  C.compute_at(Y, tile);
+  C.update().split(k, ko, ki, 64).software_pipeline(ko, 4).warp_specialize({});
+  return Pipeline({Y}, {}, "gathered_rows");
+}
+
+/// `most_spilled`: bytes that a kernel may store to local memory.
+void check_ptx(const Pipeline &pipeline, int most_spilled) {
+  int count = 0;
+  const ir::Module module = pipelined(pipeline, &count);
+  CHECK(count == 1);
+  const cuda::Device device = cuda::device_of(Target(kTarget));
+  cuda::GeneratedModules generated =
+      cuda::generate(module, device, code::row_major_variant(module));
+  const std::string ptx = cuda::make_ptx(*generated.device, device);
+  for (const char *part :
+       {"wgmma.mma_async.sync.aligned.m64n256k16.f32.bf16.bf16", "cp.async.cg.shared.global",
+        "mbarrier.try_wait.parity", "cp.async.mbarrier.arrive.noinc", "setmaxnreg.dec",
+        "setmaxnreg.inc", "fence.proxy.async", "st.global.v4"}) {
+    CHECK_MESSAGE(ptx.find(part) != std::string::npos, part);
+  }
+  const std::string ptxas = "/usr/local/cuda/bin/ptxas";
+  if (!std::filesystem::exists(ptxas)) return;
+  const auto file = std::filesystem::temp_directory_path() /
+                    ("pit_staged_" + module.name + std::to_string(getpid()) + ".ptx");
+  std::ofstream(file) << ptx;
+  const std::string command =
+      ptxas + " -v -arch=sm_90a " + file.string() + " -o " + file.string() + ".cubin 2>&1";
+  std::string said;
+  FILE *run = popen(command.c_str(), "r");
+  REQUIRE(run != nullptr);
+  std::array<char, 4096> part{};
+  while (fgets(part.data(), static_cast<int>(part.size()), run)) said += part.data();
+  CHECK(pclose(run) == 0);
+  CAPTURE(said);
+  // Warnings of instructions that are serialised and of registers that roles do not get.
+  CHECK(said.find("(C75") == std::string::npos);
+  for (std::size_t at = said.find(" bytes spill stores"); at != std::string::npos;
+       at = said.find(" bytes spill stores", at + 1)) {
+    CHECK(std::stoi(said.substr(said.rfind(' ', at - 1) + 1)) <= most_spilled);
+  }
+  std::filesystem::remove(file);
+  std::filesystem::remove(file.string() + ".cubin");
+}
+
+/// On the device that PIT_TEST_TARGET names, if any.
+void check_results(const Pipeline &pipeline, const Problem &problem) {
+  const Target target = target_under_test();
+  if (!target.is_cuda() || !target.has("sm_90a")) return;
+  int count = 0;
+  const ir::Module module = pipelined(pipeline, &count);
+  const Callable callable(
+      emit::make_operator({pipeline.name(), pipeline.signature(), false, true}, module, target));
+  const std::map<std::string, AnyBuffer> expected = poisoned_outputs(pipeline, problem),
+                                         got = poisoned_outputs(pipeline, problem);
+  std::map<std::string, AnyBuffer> bounds, there;
+  Reference(pipeline, problem.inputs, problem.scalars).run(expected, &bounds);
+  std::vector<CallArgument> arguments;
+  for (const Argument &a : pipeline.signature()) {
+    const AnyBuffer &here =
+        a.kind == Argument::Kind::InputTensor ? problem.inputs.at(a.name) : got.at(a.name);
+    arguments.emplace_back(there.emplace(a.name, here.to_cuda()).first->second);
+  }
+  callable.call(arguments);
+  pit::check();
+  for (const auto &[name, buffer] : got) buffer.copy_from(there.at(name).to_host());
+  const Comparison result = compare(got, expected, bounds, true, 0);
+  CHECK_MESSAGE(result.different == 0, result.first);
+}
+
+TEST_CASE("cuda staged - a sparse matrix by a dense one uses the tensor cores") {
+  check_ptx(build_spmm(true), 0);
+  std::mt19937 generator(1);
+  // Whole tiles, ragged ones, and rows that start at no multiple of 16 bytes.
+  for (const auto &[m, n, k] :
+       {std::array<std::int64_t, 3>{256, 512, 320}, {200, 264, 130}, {130, 77, 65}, {1, 1, 1}}) {
+    Problem problem;
+    problem.inputs.emplace("A", random_values(bfloat16, {m, k}, generator, true, 0.99));
+    problem.inputs.emplace("B", random_values(bfloat16, {k, n}, generator, true));
+    problem.inputs.emplace("bias", random_values(float32, {n}, generator, true));
+    problem.outputs.emplace("Out", Shape{m, n});
+    check_results(build_spmm(true), problem);
+  }
+}
+
+TEST_CASE("cuda staged - gathered rows are multiplied and stored where they belong") {
+  // Both its rows' numbers and their addresses are wanted beside the sums.
+  check_ptx(gathered_rows(), 96);
+  std::mt19937 generator(2);
+  for (const auto &[m, n, k] :
+       {std::array<std::int64_t, 3>{500, 512, 256}, {300, 72, 40}, {300, 77, 65}}) {
+    Problem problem;
+    problem.inputs.emplace("X", random_values(bfloat16, {m, k}, generator, true));
+    problem.inputs.emplace("W", random_values(bfloat16, {k, n}, generator, true));
+    problem.inputs.emplace("keep", random_values(uint8, {m}, generator, true, 0.5));
+    problem.outputs.emplace("Y", Shape{m, n});
+    check_results(gathered_rows(), problem);
+  }
+}
+
+}  // namespace
+}  // namespace pit::test
