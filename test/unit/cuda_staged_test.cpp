@@ -144,7 +144,8 @@ TEST_CASE("cuda staged - a sparse matrix by a dense one uses the tensor cores") 
 }
 
 TEST_CASE("cuda staged - gathered rows are multiplied and stored where they belong") {
-  // Both its rows' numbers and their addresses are wanted beside the sums.
+  // A defect that this holds where it is: the kernel spills 76 bytes, for a reason not yet found.
+  // No kernel of tiles should spill.
   check_ptx(gathered_rows(), 96);
   std::mt19937 generator(2);
   for (const auto &[m, n, k] :
