@@ -9,6 +9,7 @@
 #include <cstddef>
 
 #include "codegen/ir/mutator.h"
+#include "codegen/llvm/entry_emitter.h"
 #include "dsl/error.h"
 #include "kernel_emitter.h"
 #include "runtime/pit_cuda.h"

@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "codegen/ir/ir.h"
-#include "codegen/llvm/entry_emitter.h"
+#include "codegen/llvm/entry.h"
 #include "device.h"
 
 namespace llvm {

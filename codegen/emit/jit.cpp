@@ -16,8 +16,10 @@
 
 #include "codegen/cuda/generate.h"
 #include "codegen/cuda/ptx.h"
+#include "codegen/host/kernel_code.h"
 #include "codegen/lower/dump.h"
 #include "dsl/error.h"
+#include "listing.h"
 #include "optimise.h"
 
 namespace pit::emit {
@@ -211,11 +213,7 @@ HostFunction::HostFunction(const ir::Module &module, const host::Machine &machin
       lower::write_dump(module.name + ".llvm.ll", llvm_text(*again.module));
     if (lower::dump_wanted("asm")) {
       std::string text = assembly_of(*again.module, machine);
-      for (const host::Kernel &kernel : again.kernels) {
-        const host::KernelModule code = host::generate_kernel(kernel, machine);
-        optimise(*code.module, machine);
-        text += assembly_of(*code.module, machine);
-      }
+      for (const host::Kernel &kernel : again.kernels) text += assembly_of(kernel, machine);
       lower::write_dump(module.name + ".s", text);
     }
   }

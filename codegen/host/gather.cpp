@@ -2,6 +2,8 @@
 
 #include <llvm/IR/IRBuilder.h>
 
+#include "kernel_code.h"
+
 namespace pit::host {
 
 namespace {

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "kernel.h"
+#include "machine.h"
 
 namespace pit::host {
 

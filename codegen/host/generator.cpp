@@ -6,6 +6,7 @@
 
 #include "codegen/ir/mutator.h"
 #include "codegen/llvm/conversions.h"
+#include "kernel_code.h"
 #include "runtime/pit_runtime.h"
 
 namespace pit::host {

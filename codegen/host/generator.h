@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "codegen/ir/ir.h"
+#include "codegen/llvm/entry_emitter.h"
 #include "generate.h"
 #include "machine.h"
 #include "mma_plan.h"

@@ -126,16 +126,7 @@ void Generator::parallel(const ir::For &s) {
 
 void Generator::emit(const ir::For &s) {
   if (is_parallel(s.loop_kind) && machine_.threads) return parallel(s);
-  const auto run = [&] {
-    Value *min = index(s.min);
-    const LoopStyle style =
-        s.loop_kind == ir::ForKind::Unrolled ? LoopStyle::Unrolled : LoopStyle::Plain;
-    loop(index(s.extent), s.var->name, style, [&](Value *i) {
-      env_.variables[s.var.get()] = b.CreateNSWAdd(min, i, s.var->name);
-      emit(s.body);
-    });
-  };
-  with_reservations(s.body, [&] { only_checks(s.body) ? until_failure(run) : run(); });
+  with_reservations(s.body, [&] { EntryEmitter::emit(s); });
 }
 
 }  // namespace pit::host

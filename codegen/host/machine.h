@@ -4,7 +4,7 @@
 #include <cstdint>
 #include <string>
 
-#include "codegen/llvm/conversions.h"
+#include "codegen/llvm/float_unit.h"
 #include "dsl/target.h"
 
 namespace pit::host {

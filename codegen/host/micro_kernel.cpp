@@ -9,6 +9,7 @@
 #include <bit>
 
 #include "codegen/llvm/conversions.h"
+#include "kernel_code.h"
 
 namespace pit::host {
 

@@ -3,6 +3,7 @@
 
 #include "atoms.h"
 #include "kernel.h"
+#include "machine.h"
 
 namespace pit::host {
 

@@ -500,19 +500,7 @@ class MmaEmitter {
 void Generator::emit(const ir::Mma &s) {
   if (const auto plan = mma_plans_.find(&s); plan != mma_plans_.end())
     return MmaEmitter(*this, s, plan->second).emit();
-  // As the definition says, with the loops of a Store.
-  const Type type = s.accumulator.tile->type;
-  const auto element = [&](const ir::TileOperand &operand) {
-    std::vector<Expr> indices;
-    for (const VarPtr &v : operand.axes) indices.push_back(make_variable(v));
-    return cast(type, make_load(operand.tile, indices));
-  };
-  std::vector<VarPtr> axes = s.batch;
-  for (const auto *list : {&s.m, &s.n, &s.k}) axes.insert(axes.end(), list->begin(), list->end());
-  std::vector<Expr> indices;
-  for (const VarPtr &v : s.accumulator.axes) indices.push_back(make_variable(v));
-  emit(ir::make<ir::Store>(axes, std::vector<Expr>{}, s.accumulator.tile, indices, Combiner::Sum,
-                           element(s.a) * element(s.b)));
+  EntryEmitter::emit(s);
 }
 
 }  // namespace pit::host

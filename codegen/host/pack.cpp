@@ -4,6 +4,7 @@
 #include <llvm/IR/Intrinsics.h>
 
 #include "codegen/llvm/conversions.h"
+#include "kernel_code.h"
 
 namespace pit::host {
 

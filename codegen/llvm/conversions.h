@@ -8,14 +8,9 @@
 #include <llvm/IR/IRBuilder.h>
 
 #include "dsl/type.h"
+#include "float_unit.h"
 
 namespace pit::code {
-
-/// Conversions that the target has instructions for; the others are done on the bits.
-struct FloatUnit {
-  bool half = false;    ///< between float16 and float
-  bool bfloat = false;  ///< between bfloat16 and float
-};
 
 llvm::Type *register_type(llvm::LLVMContext &context, Type type);
 llvm::Type *memory_type(llvm::LLVMContext &context, Type type);

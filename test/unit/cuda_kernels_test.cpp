@@ -1,22 +1,14 @@
 // What becomes of pipelines for CUDA, as far as it shows without a device.
 #include <doctest/doctest.h>
 
-#include <array>
-#include <cstdio>
-#include <cstdlib>
 #include <filesystem>
-#include <fstream>
 #include <string>
 
-#include <unistd.h>
-
-#include <llvm/IR/Module.h>
-
-#include "codegen/cuda/generate.h"
-#include "codegen/cuda/ptx.h"
+#include "codegen/emit/listing.h"
 #include "codegen/lower/lower.h"
 #include "dsl/error.h"
 #include "test/programs.h"
+#include "test/ptxas.h"
 
 namespace pit::test {
 namespace {
@@ -24,37 +16,11 @@ namespace {
 std::string ptx_of(const Pipeline &pipeline, const std::string &target) {
   const cuda::Device device = cuda::device_of(Target(target));
   const ir::Module module = lower::lower(pipeline, Target(target));
-  cuda::GeneratedModules generated =
-      cuda::generate(module, device, code::row_major_variant(module));
-  std::string ptx = cuda::make_ptx(*generated.device, device);
-  for (const std::string &kernel : generated.kernels)
-    CHECK_MESSAGE(ptx.find(".entry " + kernel + "(") != std::string::npos, kernel);
-  CHECK(!generated.kernels.empty());
-  return ptx;
-}
-
-/// The assembler of the CUDA Toolkit, "" where there is none.
-std::string assembler() {
-  for (const char *place : {"/usr/local/cuda/bin/ptxas", "/usr/bin/ptxas"}) {
-    if (std::filesystem::exists(place)) return place;
-  }
-  return "";
-}
-
-/// What ptxas says of the text; `*status` its exit status.
-std::string assembled(const std::string &ptx, const std::string &architecture, int *status) {
-  const std::string file = std::filesystem::temp_directory_path() /
-                           ("pit-kernels-" + std::to_string(::getpid()) + ".ptx");
-  std::ofstream(file) << ptx;
-  const std::string command =
-      assembler() + " -arch=" + architecture + " -v -o /dev/null " + file + " 2>&1";
-  std::string said;
-  FILE *pipe = ::popen(command.c_str(), "r");
-  std::array<char, 256> part{};
-  while (std::fgets(part.data(), part.size(), pipe) != nullptr) said += part.data();
-  *status = ::pclose(pipe);
-  std::filesystem::remove(file);
-  return said;
+  const emit::Ptx ptx = emit::ptx_of(module, device);
+  for (const std::string &kernel : ptx.kernels)
+    CHECK_MESSAGE(ptx.text.find(".entry " + kernel + "(") != std::string::npos, kernel);
+  CHECK(!ptx.kernels.empty());
+  return ptx.text;
 }
 
 TEST_CASE("cuda kernels - the eight programs, with and without schedules, are PTX that assembles") {
@@ -65,11 +31,10 @@ TEST_CASE("cuda kernels - the eight programs, with and without schedules, are PT
       CAPTURE(target);
       const std::string ptx = ptx_of(program.build(scheduled), "x86-64-linux-cuda-" + target);
       CHECK(ptx.find(".target " + target) != std::string::npos);
-      if (assembler().empty()) continue;
-      int status = 1;
-      const std::string said = assembled(ptx, target, &status);
-      CHECK_MESSAGE(status == 0, said);
-      CHECK_MESSAGE(said.find("warning") == std::string::npos, said);
+      const auto cubin = assembled(ptx, target);
+      if (!cubin) continue;
+      CHECK_MESSAGE(cubin->status == 0, cubin->said);
+      CHECK_MESSAGE(cubin->said.find("warning") == std::string::npos, cubin->said);
     }
   }
 }

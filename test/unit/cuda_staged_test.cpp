@@ -3,23 +3,16 @@
 #include <doctest/doctest.h>
 
 #include <array>
-#include <cstdio>
-#include <filesystem>
-#include <fstream>
 #include <random>
 #include <string>
 
-#include <unistd.h>
-
-#include <llvm/IR/Module.h>
-
-#include "codegen/cuda/generate.h"
-#include "codegen/cuda/ptx.h"
+#include "codegen/emit/listing.h"
 #include "codegen/emit/operator.h"
 #include "codegen/ir/mutator.h"
 #include "codegen/lower/pipeline.h"
 #include "test/harness.h"
 #include "test/programs.h"
+#include "test/ptxas.h"
 
 namespace pit::test {
 namespace {
@@ -70,37 +63,20 @@ void check_ptx(const Pipeline &pipeline, int most_spilled) {
   const ir::Module module = pipelined(pipeline, &count);
   CHECK(count == 1);
   const cuda::Device device = cuda::device_of(Target(kTarget));
-  cuda::GeneratedModules generated =
-      cuda::generate(module, device, code::row_major_variant(module));
-  const std::string ptx = cuda::make_ptx(*generated.device, device);
+  const std::string ptx = emit::ptx_of(module, device).text;
   for (const char *part :
        {"wgmma.mma_async.sync.aligned.m64n256k16.f32.bf16.bf16", "cp.async.cg.shared.global",
         "mbarrier.try_wait.parity", "cp.async.mbarrier.arrive.noinc", "setmaxnreg.dec",
         "setmaxnreg.inc", "fence.proxy.async", "st.global.v4"}) {
     CHECK_MESSAGE(ptx.find(part) != std::string::npos, part);
   }
-  const std::string ptxas = "/usr/local/cuda/bin/ptxas";
-  if (!std::filesystem::exists(ptxas)) return;
-  const auto file = std::filesystem::temp_directory_path() /
-                    ("pit_staged_" + module.name + std::to_string(getpid()) + ".ptx");
-  std::ofstream(file) << ptx;
-  const std::string command =
-      ptxas + " -v -arch=sm_90a " + file.string() + " -o " + file.string() + ".cubin 2>&1";
-  std::string said;
-  FILE *run = popen(command.c_str(), "r");
-  REQUIRE(run != nullptr);
-  std::array<char, 4096> part{};
-  while (fgets(part.data(), static_cast<int>(part.size()), run)) said += part.data();
-  CHECK(pclose(run) == 0);
-  CAPTURE(said);
+  const auto cubin = assembled(ptx, "sm_90a");
+  if (!cubin) return;
+  CAPTURE(cubin->said);
+  CHECK(cubin->status == 0);
   // Warnings of instructions that are serialised and of registers that roles do not get.
-  CHECK(said.find("(C75") == std::string::npos);
-  for (std::size_t at = said.find(" bytes spill stores"); at != std::string::npos;
-       at = said.find(" bytes spill stores", at + 1)) {
-    CHECK(std::stoi(said.substr(said.rfind(' ', at - 1) + 1)) <= most_spilled);
-  }
-  std::filesystem::remove(file);
-  std::filesystem::remove(file.string() + ".cubin");
+  CHECK(cubin->said.find("(C75") == std::string::npos);
+  CHECK(cubin->spilled() <= most_spilled);
 }
 
 /// On the device that PIT_TEST_TARGET names, if any.

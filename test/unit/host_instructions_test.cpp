@@ -1,7 +1,5 @@
 // What generated code is made of: instructions that the target has, and nothing printed on the way.
 #include <fcntl.h>
-#include <llvm/IR/LLVMContext.h>
-#include <llvm/IR/Module.h>
 #include <pit/pit.h>
 #include <unistd.h>
 
@@ -10,7 +8,7 @@
 #include <regex>
 #include <sstream>
 
-#include "codegen/emit/optimise.h"
+#include "codegen/emit/listing.h"
 #include "codegen/host/micro_kernel.h"
 #include "codegen/lower/lower.h"
 #include "host_run.h"
@@ -19,20 +17,8 @@
 namespace pit::host {
 namespace {
 
-std::string assembly(const Kernel &kernel, const Machine &machine) {
-  const KernelModule code = generate_kernel(kernel, machine);
-  emit::optimise(*code.module, machine);
-  return emit::assembly_of(*code.module, machine);
-}
-
 std::string assembly(const Pipeline &pipeline, const std::string &target) {
-  const ir::Module module = lower::lower(pipeline, Target(target));
-  const Machine machine = machine_of(Target(target));
-  GeneratedModule generated = generate(module, machine, row_major_variant(module));
-  emit::optimise(*generated.module, machine);
-  std::string text = emit::assembly_of(*generated.module, machine);
-  for (const Kernel &kernel : generated.kernels) text += assembly(kernel, machine);
-  return text;
+  return emit::assembly_of(lower::lower(pipeline, Target(target)), machine_of(Target(target)));
 }
 
 // The first line that matches, or "".
@@ -75,7 +61,8 @@ TEST_CASE("sums of an atom stay in registers") {
     }
     CAPTURE(atom.name);
     const bool offset = atom.kind == AtomKind::DotInt8;
-    const std::string text = assembly(rows_kernel(machine, atom, offset, atom.type), machine);
+    const std::string text =
+        emit::assembly_of(rows_kernel(machine, atom, offset, atom.type), machine);
     const std::string &name = instructions.at(atom.kind);
     // One for each vector of sums, in blocks of all rows and of 8, 4, 2 and 1.
     int rows = atom.rows;

@@ -1,4 +1,4 @@
-#include "kernel.h"
+#include "kernel_code.h"
 
 #include <llvm/IR/DerivedTypes.h>
 
