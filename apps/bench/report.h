@@ -7,6 +7,9 @@
 
 namespace pit::bench {
 
+/// Whether there is a target about the case, of those for a CUDA device or for the host.
+bool has_target(const std::string &case_name, bool device);
+
 /// A line for every target that the rows say something about: met or not, and the figure.
 std::string targets_text(const Results &results);
 
