@@ -11,6 +11,7 @@
 #include <optional>
 #include <random>
 
+#include "apps/bench/cuda/case.h"
 #include "apps/bench/cuda/driver.h"
 #include "apps/bench/cuda/run.h"
 #include "apps/program/command_line.h"

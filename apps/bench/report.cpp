@@ -214,6 +214,12 @@ How rows are measured:
 
 }  // namespace
 
+std::vector<std::string> target_cases(bool device) {
+  std::vector<std::string> patterns;
+  for (const Goal &goal : goals(device)) patterns.emplace_back(goal.cases);
+  return patterns;
+}
+
 bool has_target(const std::string &case_name, bool device) {
   const std::span<const Goal> all = goals(device);
   return std::any_of(all.begin(), all.end(),

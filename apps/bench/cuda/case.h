@@ -50,6 +50,7 @@ struct Case {
 
 /// All cases, in the order in which they are shown. Needs no device.
 std::vector<Case> all_cases();
+std::vector<std::string> case_names();
 
 // The groups that all_cases consists of.
 void add_gather_cases(std::vector<Case> &cases);

@@ -73,9 +73,13 @@ const void *Pool::typed_numbers(std::int64_t place) const {
   return static_cast<const char *>(typed_.data()) + place % kPeriod * type_.bytes();
 }
 
-BlockMatrix::BlockMatrix(const Pool &pool, std::int64_t rows, std::int64_t columns,
+BlockMatrix::BlockMatrix(std::shared_ptr<const Pool> pool, std::int64_t rows, std::int64_t columns,
                          const Pattern &pattern, Random &random)
-    : pool_(&pool), rows_(rows), columns_(columns), start_(pool.start(random)), pattern_(pattern) {
+    : pool_(std::move(pool)),
+      rows_(rows),
+      columns_(columns),
+      start_(pool_->start(random)),
+      pattern_(pattern) {
   std::int64_t left = rows / pattern.rows * (columns / pattern.columns);
   auto zeros = static_cast<std::int64_t>(std::llround(pattern.zeros * static_cast<double>(left)));
   keep_.resize(static_cast<std::size_t>(left));
@@ -164,8 +168,8 @@ BlockMatrix::Compressed BlockMatrix::blocks(const Device &device) const {
 
 double Rounding::allowed(double value, double magnitude) const {
   const double sum = std::sqrt(static_cast<double>(length)) * 0x1p-23 + product;
-  // To the nearest, and half as much again for a value that lies between the two.
-  const double store = output == bfloat16 ? 1.5 * 0x1p-9 : 0x1p-23;
+  // Half the distance of two numbers, and a bit for the value between them that is rounded.
+  const double store = output == bfloat16 ? 0x1.1p-8 : 0x1p-23;
   return sum * magnitude + store * std::fabs(value);
 }
 

@@ -4,6 +4,7 @@
 #include <pit/pit.h>
 
 #include <functional>
+#include <memory>
 #include <vector>
 
 #include "apps/bench/matrix.h"
@@ -47,8 +48,8 @@ class Pool {
 class BlockMatrix {
  public:
   /// `pattern` as for random_matrix. rows and columns are multiples of its blocks'.
-  BlockMatrix(const Pool &pool, std::int64_t rows, std::int64_t columns, const Pattern &pattern,
-              Random &random);
+  BlockMatrix(std::shared_ptr<const Pool> pool, std::int64_t rows, std::int64_t columns,
+              const Pattern &pattern, Random &random);
 
   std::int64_t rows() const { return rows_; }
   std::int64_t columns() const { return columns_; }
@@ -74,7 +75,7 @@ class BlockMatrix {
   Compressed blocks(const Device &device) const;
 
  private:
-  const Pool *pool_;
+  std::shared_ptr<const Pool> pool_;
   std::int64_t rows_, columns_, start_;
   Pattern pattern_;
   std::vector<std::uint8_t> keep_;  // of every block

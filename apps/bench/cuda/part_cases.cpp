@@ -21,7 +21,7 @@ Problem index_problem(const Micro &micro, const Device &device, const Settings &
   Random random(settings.seed);
   const auto pool = std::make_shared<const Pool>(device, bfloat16, random);
   const auto matrix = std::make_shared<const BlockMatrix>(
-      *pool, size, size, Pattern{micro.rows, micro.columns, kZeros}, random);
+      pool, size, size, Pattern{micro.rows, micro.columns, kZeros}, random);
   const AnyBuffer a = matrix->upload(device);  // larger than the cache: one data set is enough
   Problem problem{.type = bfloat16, .micro = micro.text(), .sparsity = kZeros, .fill = 1};
   problem.expected = [=, rows = random](int) mutable {
@@ -79,10 +79,10 @@ Problem launch_problem(const Device &device, const Settings &settings) {
   constexpr std::int64_t kSize = 512;
   constexpr int kCalls = 50;
   Random random(settings.seed);
-  const Pool pool(device, bfloat16, random);
+  const auto pool = std::make_shared<const Pool>(device, bfloat16, random);
   const BlockMatrix matrix(pool, kSize, kSize, {128, 1, 0.9}, random);
   const Inputs inputs{{"A", matrix.upload(device)},
-                      {"B", pool.tensor(pool.start(random), {kSize, kSize})}};
+                      {"B", pool->tensor(pool->start(random), {kSize, kSize})}};
   const auto compiled =
       std::make_shared<const Operator>(sparse_product(bfloat16, {128, 1}), device, settings,
                                        std::vector<Inputs>{inputs}, bfloat16, Shape{kSize, kSize});

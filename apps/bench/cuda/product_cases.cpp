@@ -35,7 +35,7 @@ Factors random_factors(const Device &device, Type type, std::int64_t size, const
   const int sets = sets_past_cache(3 * size * size * type.bytes());
   for (int i = 0; i < sets; ++i) {
     factors.a.push_back(
-        factors.matrices.emplace_back(*factors.pool, size, size, pattern, random).upload(device));
+        factors.matrices.emplace_back(factors.pool, size, size, pattern, random).upload(device));
     factors.b_starts.push_back(factors.pool->start(random));
     factors.b.push_back(factors.pool->tensor(factors.b_starts.back(), {size, size}));
   }

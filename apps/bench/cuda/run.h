@@ -11,9 +11,6 @@
 
 namespace pit::bench::cuda {
 
-/// The names of all cases. Needs no device.
-std::vector<std::string> case_names();
-
 /// Measures the cases named in `chosen`; the table goes to `out` as it grows. Appends to `wrong` as
 /// measure does.
 Results measure_all(const Device &device, const std::vector<std::string> &chosen,
