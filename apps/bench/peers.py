@@ -7,7 +7,8 @@ FILE is what `pit_bench --target cuda --json FILE` wrote; rows have the same mem
 beside the others. Only cases that FILE has are timed. Where there is no PyTorch, or no CUDA device, nothing is changed.
 
 Times are medians of replays of CUDA graphs, or of eager calls where a system waits for the host, on random data of the
-same distribution. A peer's conversion of formats is its index time. What a system cannot run has a row that says so.
+same distribution, in turn on several sets of them where one would stay in the cache. A peer's conversion of formats is its
+index time. What a system cannot run has a row that says so.
 
 Exit status: 0 rows were appended, 1 something failed, 2 the command line is wrong, 77 there is no PyTorch or no device.
 """
@@ -17,15 +18,11 @@ import json
 import sys
 
 
-def row_text(row):
-    return json.dumps(row)
-
-
 def write(path, results):
     """As the benchmark writes it: one row a line."""
     with open(path, 'w') as out:
-        out.write('{"machine": [\n' + ',\n'.join(row_text(r) for r in results['machine']) + '\n],\n"rows": [\n' +
-                  ',\n'.join(row_text(r) for r in results['rows']) + '\n]}\n')
+        out.write('{"machine": [\n' + ',\n'.join(json.dumps(r) for r in results['machine']) + '\n],\n"rows": [\n' +
+                  ',\n'.join(json.dumps(r) for r in results['rows']) + '\n]}\n')
 
 
 def new_row(like, system):
@@ -39,8 +36,8 @@ def new_row(like, system):
 class Bench:
     """Times functions on the device and appends their rows."""
 
-    def __init__(self, torch, results, cases):
-        self.torch, self.results, self.cases = torch, results, cases
+    def __init__(self, torch, results):
+        self.torch, self.results = torch, results
         self.device = torch.device('cuda')
         self.failed = 0
 
@@ -59,12 +56,18 @@ class Bench:
             torch.cuda.synchronize()
             return run
 
-    def times(self, run, rounds=15):
+    def times(self, runs, rounds=15):
+        """Microseconds of one of `runs`, which do the same on data of their own."""
         torch = self.torch
-        for _ in range(3):
-            run()
+
+        def all_of_them():
+            for run in runs:
+                run()
+
+        for _ in range(2):
+            all_of_them()
         torch.cuda.synchronize()
-        replay = self.recorded(run)
+        replay = self.recorded(all_of_them)
         microseconds = []
         for _ in range(rounds):
             begin, end = torch.cuda.Event(True), torch.cuda.Event(True)
@@ -73,20 +76,21 @@ class Bench:
             replay()
             end.record()
             end.synchronize()
-            microseconds.append(1000 * begin.elapsed_time(end))
+            microseconds.append(1000 * begin.elapsed_time(end) / len(runs))
         return sorted(microseconds)
 
-    def measure(self, like, system, make):
-        """`make` returns what is timed, and what converts its data beforehand or None."""
+    def measure(self, like, system, make, sets=1):
+        """`make` returns what is timed on new data, and what converts them beforehand or None."""
         torch = self.torch
         row = new_row(like, system)
         torch.cuda.empty_cache()
         torch.cuda.reset_peak_memory_stats()
         try:
-            run, convert = make()
+            made = [make() for _ in range(sets)]
             held = torch.cuda.memory_allocated()
-            total = self.times(run)
-            index = self.times(convert)[len(total) // 2] if convert else 0
+            total = self.times([run for run, _ in made])
+            conversions = [convert for _, convert in made if convert]
+            index = self.times(conversions)[len(total) // 2] if conversions else 0
             median = total[len(total) // 2]
             row.update(index_us=index, run_us=median, total_us=median + index, best_us=total[0] + index,
                        workspace_bytes=torch.cuda.max_memory_allocated() - held, rounds=len(total))
@@ -112,7 +116,7 @@ def gather(bench, like):
         index = torch.randperm(total, device=bench.device)[:rows].sort().values
         return lambda: y.index_copy_(0, index, x.index_select(0, index) @ w), None
 
-    bench.measure(like, 'PyTorch, index_select + matmul + index_copy', make)
+    bench.measure(like, 'PyTorch, index_select + matmul + index_copy', make, sets=2)
 
 
 def spmm(bench, like):
@@ -132,7 +136,7 @@ def spmm(bench, like):
         blocks = a.to_sparse_bsr((rows, columns))
         return (lambda: bsr_dense_addmm(zero, blocks, b, beta=0, out=out)), (lambda: a.to_sparse_bsr((rows, columns)))
 
-    bench.measure(like, 'PyTorch BSR (Triton)', make)
+    bench.measure(like, 'PyTorch BSR (Triton)', make, sets=3)
 
 
 # Tokens, experts, slots, channels, hidden channels, SwiGLU or ReLU.
@@ -210,7 +214,7 @@ def main():
         print('peers.py: there is no CUDA device here: nothing to append', file=sys.stderr)
         return 77
 
-    bench = Bench(torch, results, arguments.case)
+    bench = Bench(torch, results)
     groups = {'gather': gather, 'spmm': spmm, 'moe': moe, 'index': index}
     seen = set()
     for like in list(rows):
