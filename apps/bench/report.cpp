@@ -208,7 +208,9 @@ How rows are measured:
   float64 arithmetic, elements that nothing may be written to among them; *error* is the largest difference / the largest magnitude.
 - *workspace* is the most memory that an operation had beside its inputs and outputs: of cuBLAS what it was given.
 - "cuBLAS" is `cublasGemmEx`; on *packed rows* it has only the rows that count, which nobody gathers or scatters. In the cases
-  `moe/` it multiplies packed rows expert by expert, with neither activation nor sum: less than the layer.
+  `moe/` it multiplies packed rows expert by expert, with neither activation nor sum: less than the layer. It may round sums of
+  parts to bfloat16 before it adds them, which is allowed for.
+- "copy of half of the matrix" moves as many bytes as reading all of it.
 - All matrices are row-major. `gather/`: *pit* finds the rows that a mask marks, *pit, rows given* is given their list.
 )";
 

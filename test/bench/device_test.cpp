@@ -144,6 +144,8 @@ TEST_CASE("what rounding may do to a sum grows with its length and its terms") {
   CHECK(sum.allowed(0, 100) == doctest::Approx(64 * 0x1p-23 * 100));
   const cuda::Rounding stored{.length = 4096, .output = pit::bfloat16};
   CHECK(stored.allowed(256, 0) == doctest::Approx(1.0625));
+  const cuda::Rounding parts{.length = 4096, .output = pit::bfloat16, .parts = true};
+  CHECK(parts.allowed(0, 64) == doctest::Approx(64 * 64 * 0x1p-23 + 4 * 0x1.1p-8));
   const Expected expected = cuda::expected_sum(
       2, 3, [](std::int64_t m, std::int64_t k) { return static_cast<double>(m + k); },
       [](std::int64_t k, std::int64_t n) { return static_cast<double>(n - k); },

@@ -20,6 +20,7 @@ struct Subject {
   std::function<void(int set)> enqueue{};
   /// What a round counts in place of the time of `enqueue`: microseconds.
   std::function<double()> sample_us{};
+  int kernels = 0;  ///< launches of what `sample_us` times; those of `enqueue` are counted
   /// Computes data set 0 again and says how long that took to build sparse indices or convert
   /// formats, in microseconds; none: there is no such part.
   std::function<double()> index_us{};

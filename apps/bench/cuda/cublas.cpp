@@ -13,17 +13,14 @@ constexpr int kNoTranspose = 0;                     // CUBLAS_OP_N
 constexpr int kFloat32 = 0, kBfloat16 = 14;         // cudaDataType
 constexpr int kSumFloat32 = 68, kSumFastTf32 = 77;  // cublasComputeType_t
 constexpr int kDefaultAlgorithm = -1;               // CUBLAS_GEMM_DEFAULT
-constexpr int kOnDevice = 1;                        // CUBLAS_POINTER_MODE_DEVICE
 #define PIT_BENCH_CUBLAS(X)                                                                    \
   X(create, "cublasCreate_v2", (void **))                                                      \
   X(get_version, "cublasGetVersion_v2", (void *, int *))                                       \
   X(set_stream, "cublasSetStream_v2", (void *, void *))                                        \
   X(set_workspace, "cublasSetWorkspace_v2", (void *, void *, std::size_t))                     \
-  X(set_pointer_mode, "cublasSetPointerMode_v2", (void *, int))                                \
   X(gemm, "cublasGemmEx",                                                                      \
     (void *, int, int, int, int, int, const void *, const void *, int, int, const void *, int, \
-     int, const void *, void *, int, int, int, int))                                           \
-  X(asum, "cublasSasum_v2_64", (void *, std::int64_t, const float *, std::int64_t, float *))
+     int, const void *, void *, int, int, int, int))
 
 // The library recommends so much for this architecture.
 constexpr std::int64_t kWorkspace = 32 << 20;
@@ -70,15 +67,6 @@ class Opened final : public CuBlas {
                           a.data(), type, k, &zero, c.data(), type, n,
                           tf32 ? kSumFastTf32 : kSumFloat32, kDefaultAlgorithm),
             "cublasGemmEx");
-  }
-  void sum_magnitudes(const void *memory, std::int64_t count,
-                      const AnyBuffer &result) const override {
-    constexpr int kOnHost = 0;
-    require(library_.set_pointer_mode(handle_, kOnDevice), "cublasSetPointerMode");
-    const int status = library_.asum(handle_, count, static_cast<const float *>(memory), 1,
-                                     static_cast<float *>(result.data()));
-    require(library_.set_pointer_mode(handle_, kOnHost), "cublasSetPointerMode");
-    require(status, "cublasSasum");
   }
   std::int64_t workspace_bytes() const override { return kWorkspace; }
   std::string version() const override {

@@ -170,7 +170,9 @@ double Rounding::allowed(double value, double magnitude) const {
   const double sum = std::sqrt(static_cast<double>(length)) * 0x1p-23 + product;
   // Half the distance of two numbers, and a bit for the value between them that is rounded.
   const double store = output == bfloat16 ? 0x1.1p-8 : 0x1p-23;
-  return sum * magnitude + store * std::fabs(value);
+  // A random sum of the terms is about as large as their magnitudes / the root of their number.
+  const double part = parts ? 4 * store * magnitude / std::sqrt(static_cast<double>(length)) : 0;
+  return sum * magnitude + part + store * std::fabs(value);
 }
 
 Expected expected_sum(std::int64_t row, std::int64_t column,

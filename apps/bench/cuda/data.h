@@ -92,6 +92,8 @@ struct Rounding {
   Type output{};
   /// Of each product, relative to it, where the factors are rounded first.
   double product = 0;
+  /// Sums of parts are rounded to the output's type before they are added.
+  bool parts = false;
 
   /// Of a sum whose terms have the magnitudes `magnitude` together.
   double allowed(double value, double magnitude) const;

@@ -62,15 +62,16 @@ Gather random_gather(const Device &device, const Sizes &sizes, const Pool &pool,
   return made;
 }
 
-// Of row `row` of the product of the packed rows, at `place` of an output.
+// Of row `row` of the product of the packed rows, at row `place` of an output. `parts`: see
+// Rounding.
 Expected expected_element(const Pool &pool, const Sizes &sizes, const Gather &data,
-                          std::int64_t row, std::int64_t column, std::int64_t place) {
+                          std::int64_t row, std::int64_t column, std::int64_t place, bool parts) {
   const std::int64_t i = data.rows[static_cast<std::size_t>(row)];
   Expected expected = expected_sum(
       i, column,
       [&](std::int64_t r, std::int64_t k) { return *pool.numbers(data.x_start + r * sizes.k + k); },
       [&](std::int64_t k, std::int64_t n) { return *pool.numbers(data.w_start + k * sizes.n + n); },
-      {.length = sizes.k, .output = bfloat16});
+      {.length = sizes.k, .output = bfloat16, .parts = parts});
   expected.at = {place, column};
   return expected;
 }
@@ -101,7 +102,7 @@ Problem gather_problem(Sizes sizes, const Device &device, const Settings &settin
     std::vector<Expected> expected;
     for (const auto &[row, column] : samples) {
       const std::int64_t place = chosen.rows[static_cast<std::size_t>(row)];
-      expected.push_back(expected_element(*pool, sizes, chosen, row, column, place));
+      expected.push_back(expected_element(*pool, sizes, chosen, row, column, place, false));
       const bool next_is_kept = std::binary_search(chosen.rows.begin(), chosen.rows.end(),
                                                    static_cast<std::int32_t>(place + 1));
       if (place + 1 < sizes.all && !next_is_kept)
@@ -126,7 +127,7 @@ Problem gather_problem(Sizes sizes, const Device &device, const Settings &settin
     const Gather &chosen = (*data)[static_cast<std::size_t>(set)];
     std::vector<Expected> expected;
     for (const auto &[row, column] : samples)
-      expected.push_back(expected_element(*pool, sizes, chosen, row, column, row));
+      expected.push_back(expected_element(*pool, sizes, chosen, row, column, row, true));
     return expected;
   };
   problem.subjects.push_back(std::move(cublas));

@@ -22,12 +22,10 @@ class CuBlas {
 
   virtual ~CuBlas() = default;
   /// Enqueues C = A B of compact row-major matrices of one type, bfloat16 or float32, summed in
-  /// float32. tf32: factors in float32 are rounded to that format, which the tensor cores multiply.
+  /// float32, but sums of parts may be rounded to bfloat16 before they are added. tf32: factors in
+  /// float32 are rounded to that format, which the tensor cores multiply.
   virtual void multiply(const AnyBuffer &a, const AnyBuffer &b, const AnyBuffer &c,
                         bool tf32 = false) const = 0;
-  /// Enqueues the sum of magnitudes of `count` float32 numbers at `memory`, to `result`.
-  virtual void sum_magnitudes(const void *memory, std::int64_t count,
-                              const AnyBuffer &result) const = 0;
   /// What it was given to work in.
   virtual std::int64_t workspace_bytes() const = 0;
   virtual std::string version() const = 0;

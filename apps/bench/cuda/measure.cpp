@@ -66,7 +66,12 @@ class Bench {
     using Clock = std::chrono::steady_clock;
     const Clock::time_point start = Clock::now();
     const auto spent = [&] { return std::chrono::duration<double>(Clock::now() - start).count(); };
-    while (rounds_ < budget.fewest || (rounds_ < budget.most && spent() < budget.seconds)) {
+    const auto more = [&] {
+      // Of operations that last seconds, few rounds say enough.
+      if (rounds_ >= kFewestLong && spent() > kLong) return false;
+      return rounds_ < budget.fewest || (rounds_ < budget.most && spent() < budget.seconds);
+    };
+    while (more()) {
       std::vector<Course *> turn;
       for (std::size_t i = 0; i < courses_.size(); ++i) {
         Course &course = courses_[(i + static_cast<std::size_t>(rounds_)) % courses_.size()];
@@ -110,6 +115,8 @@ class Bench {
   std::vector<std::string> &wrong_;
   std::vector<Course> courses_;
   int rounds_ = 0;
+  static constexpr int kFewestLong = 2;
+  static constexpr double kLong = 4;  // seconds
 
   // A failure is the end of this subject, not of the others.
   template <class Work>
@@ -200,8 +207,10 @@ class Bench {
     const Subject &subject = *course.subject;
     if (!subject.index_us) return;
     constexpr int kCalls = 5;
+    constexpr double kLongCall = 1e5;  // microseconds: one is exact enough
+    const bool few = !course.total.empty() && least(course.total) > kLongCall;
     std::vector<double> times;
-    for (int i = 0; i < kCalls; ++i) {
+    for (int i = 0; i < (few ? 1 : kCalls); ++i) {
       // Enqueued behind a replay, the stages do not wait for the host.
       if (subject.enqueue) course.graph.replay();
       times.push_back(subject.index_us());
@@ -228,6 +237,7 @@ class Bench {
     row.index_us = course.index;
     row.run_us = *row.total_us - course.index;
     if (subject.workspace_bytes) row.workspace_bytes = subject.workspace_bytes();
+    if (subject.kernels > 0) row.kernels = subject.kernels;
     if (subject.enqueue) row.kernels = static_cast<double>(course.graph.kernels()) / problem_.sets;
     if (!(course.error < 0)) row.rel_err = course.error;
     return row;

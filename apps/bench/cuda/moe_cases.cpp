@@ -196,7 +196,7 @@ Subject products_subject(const Device &device, const Layer &layer,
           [&](std::int64_t f, std::int64_t d) {
             return static_cast<double>(*pool->numbers(start + f * layer.channels + d));
           },
-          {.length = layer.hidden, .output = bfloat16}));
+          {.length = layer.hidden, .output = bfloat16, .parts = true}));
     }
     return expected;
   };

@@ -42,11 +42,14 @@ Factors random_factors(const Device &device, Type type, std::int64_t size, const
   return factors;
 }
 
-std::function<std::vector<Expected>(int)> expected_product(const Factors &factors, double rounded,
-                                                           Random &random) {
+// `rounding`: its length and output are those of the factors.
+std::function<std::vector<Expected>(int)> expected_product(const Factors &factors, Random &random,
+                                                           Rounding rounding = {}) {
   const std::int64_t size = factors.matrices.front().rows();
   const auto samples = sampled(size, size, random);
-  return [=, type = factors.pool->type()](int set) {
+  rounding.length = size;
+  rounding.output = factors.pool->type();
+  return [=](int set) {
     const auto i = static_cast<std::size_t>(set);
     const std::int64_t start = factors.b_starts[i];
     std::vector<Expected> expected;
@@ -56,7 +59,7 @@ std::function<std::vector<Expected>(int)> expected_product(const Factors &factor
           [&](std::int64_t k, std::int64_t n) {
             return static_cast<double>(*factors.pool->numbers(start + k * size + n));
           },
-          {.length = size, .output = type, .product = rounded}));
+          rounding));
     }
     return expected;
   };
@@ -68,6 +71,12 @@ Subject operator_subject(const std::string &system, const Pipeline &pipeline,
   return pit_subject(system,
                      std::make_shared<const Operator>(pipeline, device, settings, factors.inputs(),
                                                       factors.pool->type(), Shape{size, size}));
+}
+
+Subject cublas_product(const Factors &factors, const Device &device, Random &random) {
+  Subject subject = cublas_subject(device, "cuBLAS", factors.a, factors.b);
+  subject.expected = expected_product(factors, random, {.parts = true});
+  return subject;
 }
 
 // cuSPARSE on factors that were converted beforehand: elements in float32, or blocks.
@@ -139,11 +148,11 @@ Problem dense_problem(Type type, std::int64_t size, const Device &device,
   const Factors factors =
       random_factors(device, type, settings.small ? size / 32 : size, {}, random);
   Problem problem{.type = type, .sets = static_cast<int>(factors.a.size())};
-  problem.expected = expected_product(factors, 0, random);
+  problem.expected = expected_product(factors, random);
   problem.subjects.push_back(
       operator_subject("pit", dense_product(type), factors, device, settings));
   problem.subjects.front().versus = {{"cuBLAS"}};
-  problem.subjects.push_back(cublas_subject(device, "cuBLAS", factors.a, factors.b));
+  problem.subjects.push_back(cublas_product(factors, device, random));
   return problem;
 }
 
@@ -166,7 +175,7 @@ Problem sparse_problem(const Sparse &sparse, const Device &device, const Setting
                   .sparsity = sparse.zeros,
                   .fill = first.fill(sparse.found.rows, sparse.found.columns),
                   .sets = static_cast<int>(factors.a.size())};
-  problem.expected = expected_product(factors, 0, random);
+  problem.expected = expected_product(factors, random);
   problem.subjects.push_back(operator_subject("pit", sparse_product(sparse.type, sparse.found),
                                               factors, device, settings));
   problem.subjects.front().versus = {{"cuBLAS"},         {"cuBLAS tf32"},  {"cuSPARSE CSR, f32"},
@@ -174,10 +183,10 @@ Problem sparse_problem(const Sparse &sparse, const Device &device, const Setting
                                      {"pit dense", true}};
   problem.subjects.push_back(
       operator_subject("pit dense", dense_product(sparse.type), factors, device, settings));
-  problem.subjects.push_back(cublas_subject(device, "cuBLAS", factors.a, factors.b));
+  problem.subjects.push_back(cublas_product(factors, device, random));
   if (sparse.type == float32) {
     Subject rounded = cublas_subject(device, "cuBLAS tf32", factors.a, factors.b, true);
-    rounded.expected = expected_product(factors, 0x1p-10, random);
+    rounded.expected = expected_product(factors, random, {.product = 0x1p-10});
     problem.subjects.push_back(std::move(rounded));
   }
   // Compressed rows of elements are for few of them.
