@@ -9,7 +9,7 @@
 #include "codegen/emit/listing.h"
 #include "codegen/emit/operator.h"
 #include "codegen/ir/mutator.h"
-#include "codegen/lower/pipeline.h"
+#include "codegen/lower/lower.h"
 #include "test/harness.h"
 #include "test/programs.h"
 #include "test/ptxas.h"
@@ -19,25 +19,14 @@ namespace {
 
 const char *const kTarget = "x86-64-linux-cuda-sm_90a";
 
-/// Every kernel that can be pipelined is; *count says how many.
-ir::Module pipelined(const Pipeline &pipeline, int *count) {
-  class AtLaunch final : public ir::Mutator {
-   public:
-    int count = 0;
-
-   protected:
-    using Mutator::visit;
-    ir::Stmt visit(const ir::Launch &, const ir::Stmt &self) override {
-      const lower::PipelineOptions options{
-          .stages = 4, .producer_warps = 4, .consumer_warpgroups = 2};
-      lower::PipelineResult result = lower::pipeline(self, options);
-      count += result.reason.empty() ? 1 : 0;
-      return result.launch;
-    }
-  } pass;
+/// *count says how many kernels are of the staged level.
+ir::Module lowered(const Pipeline &pipeline, int *count) {
   ir::Module module = lower::lower(pipeline, Target(kTarget));
-  module.body = pass(module.body);
-  *count = pass.count;
+  *count = 0;
+  ir::walk_statements(module.body, [&](const ir::Stmt &s) {
+    *count += s.as<ir::Roles>() ? 1 : 0;
+    return true;
+  });
   return module;
 }
 
@@ -60,7 +49,7 @@ Pipeline gathered_rows() {
 /// `most_spilled`: bytes that a kernel may store to local memory.
 void check_ptx(const Pipeline &pipeline, int most_spilled) {
   int count = 0;
-  const ir::Module module = pipelined(pipeline, &count);
+  const ir::Module module = lowered(pipeline, &count);
   CHECK(count == 1);
   const cuda::Device device = cuda::device_of(Target(kTarget));
   const std::string ptx = emit::ptx_of(module, device).text;
@@ -84,7 +73,7 @@ void check_results(const Pipeline &pipeline, const Problem &problem) {
   const Target target = target_under_test();
   if (!target.is_cuda() || !target.has("sm_90a")) return;
   int count = 0;
-  const ir::Module module = pipelined(pipeline, &count);
+  const ir::Module module = lowered(pipeline, &count);
   const Callable callable(
       emit::make_operator({pipeline.name(), pipeline.signature(), false, true}, module, target));
   const std::map<std::string, AnyBuffer> expected = poisoned_outputs(pipeline, problem),
