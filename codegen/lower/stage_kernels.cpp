@@ -9,6 +9,7 @@
 #include "codegen/ir/mutator.h"
 #include "dsl/error.h"
 #include "matrix_units.h"
+#include "merge_axes.h"
 #include "pipeline.h"
 #include "share_loop.h"
 
@@ -62,7 +63,9 @@ class Pass final : public ir::Mutator {
       explain(products, launch, "by threads: the target has no matrix instructions that are used");
       return self;
     }
-    const Attempt chosen = choose(share_parallel_loop(launch, unit_->blocks), products);
+    const Stmt merged = merge_axes(self);
+    const Attempt chosen =
+        choose(share_parallel_loop(*merged.as<ir::Launch>(), unit_->blocks), products);
     const PipelineOptions &options = chosen.options;
     if (!chosen.done()) {
       explain(products, launch, "by threads: " + chosen.result.reason);
