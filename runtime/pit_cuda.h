@@ -19,7 +19,7 @@
 #ifndef PIT_CUDA_H
 #define PIT_CUDA_H
 
-#include "pit_runtime.h"
+#include "pit_call.h"
 
 #ifdef __cplusplus
 extern "C" {
