@@ -119,9 +119,9 @@ class Compiler {
     std::size_t bytes = 0;
     if (pit_cuda_assemble(ptx.c_str(), device.architecture, device.specific ? 1 : 0, &data,
                           &bytes) != PIT_OK) {
-      throw CompileError("pipeline " + module_.name + ": target " + target_.to_string() + ": " +
-                             pit_last_error(),
-                         std::source_location::current());
+      throw CompileError(
+          "pipeline " + module_.name + ": target " + target_.to_string() + ": " + pit_last_error(),
+          std::source_location::current());
     }
     std::string cubin(static_cast<const char *>(data), bytes);
     std::free(data);  // NOLINT: the runtime is C
