@@ -3,10 +3,16 @@ include(GNUInstallDirs)
 include(CMakePackageConfigHelpers)
 
 set(package_folder ${CMAKE_INSTALL_LIBDIR}/cmake/pit)
+# Operators need the runtime alone: it has an export set of its own.
+install(TARGETS pit_runtime pit_dlpack EXPORT pitRuntimeTargets ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR})
+install(EXPORT pitRuntimeTargets NAMESPACE pit:: DESTINATION ${package_folder})
 if(PIT_SHARED)
-  install(TARGETS pit pit_shared pit_dlpack EXPORT pitTargets LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR})
+  install(TARGETS pit pit_shared pit_generator EXPORT pitTargets
+          LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR} ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR})
 else()
-  install(TARGETS pit ${pit_layers} pit_llvm pit_llvm_headers pit_dlpack
+  set(compiler_layers ${pit_layers})
+  list(REMOVE_ITEM compiler_layers pit_runtime)
+  install(TARGETS pit pit_generator ${compiler_layers} pit_llvm pit_llvm_headers
           EXPORT pitTargets ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR})
 endif()
 install(EXPORT pitTargets NAMESPACE pit:: DESTINATION ${package_folder})
@@ -15,7 +21,10 @@ configure_package_config_file(${CMAKE_CURRENT_LIST_DIR}/pitConfig.cmake.in ${PRO
                               INSTALL_DESTINATION ${package_folder} NO_SET_AND_CHECK_MACRO)
 write_basic_package_version_file(${PROJECT_BINARY_DIR}/pitConfigVersion.cmake COMPATIBILITY SameMinorVersion)
 install(FILES ${PROJECT_BINARY_DIR}/pitConfig.cmake ${PROJECT_BINARY_DIR}/pitConfigVersion.cmake
+              ${CMAKE_CURRENT_LIST_DIR}/PitGenerators.cmake
         DESTINATION ${package_folder})
+configure_file(${CMAKE_CURRENT_LIST_DIR}/pit-runtime.pc.in ${PROJECT_BINARY_DIR}/pit-runtime.pc @ONLY)
+install(FILES ${PROJECT_BINARY_DIR}/pit-runtime.pc DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig)
 
 # dsl/ becomes include/pit/, so what its headers include as "dsl/..." is "pit/..." there.
 install(DIRECTORY ${PROJECT_SOURCE_DIR}/dsl/ DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/pit FILES_MATCHING PATTERN "*.h")

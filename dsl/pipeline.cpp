@@ -200,8 +200,13 @@ class Inputs {
 
 Pipeline::Pipeline(std::initializer_list<Func> outputs, std::initializer_list<SparseIndex> indices,
                    std::string name, std::source_location where)
+    : Pipeline(std::vector<Func>(outputs), std::vector<SparseIndex>(indices), std::move(name),
+               where) {}
+
+Pipeline::Pipeline(const std::vector<Func> &outputs, const std::vector<SparseIndex> &indices,
+                   std::string name, std::source_location where)
     : name_(std::move(name)) {
-  if (outputs.size() == 0) throw CompileError("a Pipeline needs at least one output Func", where);
+  if (outputs.empty()) throw CompileError("a Pipeline needs at least one output Func", where);
   if (!name_.empty()) check_name("Pipeline", name_, where);
   for (const Func &output : outputs) {
     if (!output.defined()) {

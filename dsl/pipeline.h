@@ -48,6 +48,7 @@ enum class Emit : std::uint8_t {
   LlvmIr,         ///< PREFIX.TARGET.ll: of the host's function, or of the kernels
   TileIr,         ///< PREFIX.TARGET.pit
   Schedule,       ///< PREFIX.schedule: see Schedule::parse
+  Html,           ///< PREFIX.html: schedule, explanations and tile IR to look at
   Explanation     ///< PREFIX.TARGET.txt: explain()
 };
 
@@ -59,6 +60,8 @@ class Pipeline {
   /// coordinates int32[capacity] (element coordinates on the axis) and count int32[1] each.
   Pipeline(std::initializer_list<Func> outputs, std::initializer_list<SparseIndex> indices = {},
            std::string name = "", std::source_location where = std::source_location::current());
+  Pipeline(const std::vector<Func> &outputs, const std::vector<SparseIndex> &indices,
+           std::string name, std::source_location where = std::source_location::current());
 
   const std::string &name() const { return name_; }  ///< default: the first output's name
   const std::vector<FuncPtr> &outputs() const { return outputs_; }

@@ -38,6 +38,13 @@ int specialty(const Target &target) {
   return features + (target.has("sm_90a") ? 2 : 0);
 }
 
+std::string escaped(const std::string &text) {
+  std::string html;
+  for (const char c : text)
+    html += c == '<' ? "&lt;" : c == '>' ? "&gt;" : c == '&' ? "&amp;" : std::string(1, c);
+  return html;
+}
+
 class Library {
  public:
   Library(const Pipeline &pipeline, const std::filesystem::path &prefix,
@@ -113,6 +120,8 @@ class Library {
         for (const Object &object : objects())
           write(object.name.substr(name_.size()), object.bytes);
         return;
+      case Emit::Html:
+        return write(".html", html());
       case Emit::Schedule:
         return write(".schedule", pipeline_.schedule().to_string());
       default:
@@ -128,6 +137,29 @@ class Library {
     if (file == Emit::Explanation) write(part + ".txt", pipeline_.explain(targets_[i]));
     if (file == Emit::Ptx && !code.ptx.empty()) write(part + ".ptx", code.ptx);
     if (file == Emit::Cubin && !code.cubin.empty()) write(part + ".cubin", code.cubin);
+  }
+
+  std::string html() const {
+    std::string text =
+        "<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><title>" + name_ +
+        "</title>\n<style>body{font-family:sans-serif;margin:2em}"
+        "pre{background:#f6f8fa;padding:1em;overflow-x:auto}"
+        "summary{cursor:pointer;font-weight:bold;margin:.5em 0}</style></head><body>\n<h1>" +
+        name_ + "</h1>\n";
+    const auto part = [&](const std::string &title, const std::string &body, bool open) {
+      text += std::string("<details") + (open ? " open" : "") + "><summary>" + escaped(title) +
+              "</summary><pre>" + escaped(body) + "</pre></details>\n";
+    };
+    part("C header", emit::c_header(description_.op()), false);
+    part("Schedule", pipeline_.schedule().to_string(), true);
+    for (std::size_t i = 0; i < targets_.size(); ++i) {
+      text += "<h2>" + targets_[i].to_string() + "</h2>\n";
+      part("What was decided", pipeline_.explain(targets_[i]), true);
+      part("Tile IR", ir::print(modules_[i]), false);
+      part("LLVM IR", codes_[i].llvm, false);
+      if (!codes_[i].ptx.empty()) part("PTX", codes_[i].ptx, false);
+    }
+    return text + "</body></html>\n";
   }
 
   std::string archive() const {
