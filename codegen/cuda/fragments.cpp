@@ -110,6 +110,7 @@ const KernelEmitter::Fragment *KernelEmitter::fragment_of(const ir::Store &s,
 }
 
 llvm::Value *KernelEmitter::load_element(const Load &e) {
+  if (const auto it = wide_.find(&e); it != wide_.end()) return it->second;
   const auto it = fragments_.find(e.storage.get());
   if (it == fragments_.end()) return FunctionEmitter::load_element(e);
   internal_check(element_.number >= 0, "a fragment is read outside of its statements");

@@ -5,8 +5,8 @@
 
 namespace pit::lower {
 
-/// `kernel` with neighbouring axes of the rows, the columns or the sums of its products made one, as
-/// matrix instructions have one of each:
+/// `kernel` with neighbouring axes of the rows, the columns or the sums of its products made one,
+/// as matrix instructions have one of each:
 ///   before   axes j < 8, i < 32       load j, i, c: %b[j, i, c] = B(%at[j] + i, c)
 ///   after    axes j < 8, ji < 256     load ji, c: %b[ji, c] = B(%at[ji / 32] + ji % 32, c)
 /// The tiles of the products lose the dimension, and every statement over their elements goes over
