@@ -250,17 +250,17 @@ void KernelEmitter::emit(const ir::For &s) {
   if (staged_) {
     // Barriers only where the threads of a role share something: not for what the loop leaves
     // alone.
-    Hazards::Accesses body;
-    body.add(s.body);
-    body = without_local(std::move(body));
-    if (hazards_.need_barrier(body)) barrier();
+    Hazards::Accesses all;
+    all.add(s.body);
+    if (hazards_.need_barrier(without_local(all))) barrier();
     Hazards after = std::exchange(hazards_, {});
     loop(index(s.extent), s.var->name, code::LoopStyle::NotVectorized, [&](Value *i) {
       env_.variables[s.var.get()] = b.CreateNSWAdd(min, i, s.var->name);
       emit(s.body);
-      if (hazards_.need_barrier(body)) barrier();
+      // Tiles that the body makes are known now: the next iteration has their places.
+      if (hazards_.need_barrier(without_local(all))) barrier();
     });
-    after.add(body);
+    after.add(without_local(all));
     hazards_ = after;
     return;
   }
