@@ -110,6 +110,9 @@ const KernelEmitter::Fragment *KernelEmitter::fragment_of(const ir::Store &s,
 }
 
 llvm::Value *KernelEmitter::load_element(const Load &e) {
+  if (const auto known = row_values_.find(&e); known != row_values_.end()) return known->second;
+  if (const auto tile = lane_tiles_.find(e.storage.get()); tile != lane_tiles_.end())
+    return look_up(tile->second, e.storage->type, e.indices[0]);
   const auto it = fragments_.find(e.storage.get());
   if (it == fragments_.end()) return FunctionEmitter::load_element(e);
   internal_check(element_.number >= 0, "a fragment is read outside of its statements");
@@ -148,6 +151,9 @@ void KernelEmitter::store_fragments(const ir::Store &s, const Fragment &fragment
       Value *row = b.CreateAdd(first_row, i64(block * rows_of_group + half * kUnitColumns));
       env_.variables[axes.row.get()] = row;
       env_.variables[axes.column.get()] = forgotten(first_column);
+      look_up_all(s.guards);
+      look_up_all(s.indices);
+      look_up_all({s.value});
       const int first = static_cast<int>(block * columns / 2) + half * kBeside;
       Value *extent = env_.axes.at(axes.row.get()).extent;
       const auto *rows = llvm::dyn_cast<llvm::ConstantInt>(extent);
@@ -155,6 +161,7 @@ void KernelEmitter::store_fragments(const ir::Store &s, const Fragment &fragment
         fragment_row(s, fragment, axes, first);
       else
         when(b.CreateICmpSLT(row, extent), [&] { fragment_row(s, fragment, axes, first); });
+      row_values_.clear();
     }
   }
   // A start of sums is not made again where they end, while matrix instructions are under way.

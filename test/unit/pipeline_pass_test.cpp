@@ -100,7 +100,7 @@ TEST_CASE("pipeline - gathered rows, ragged in every extent, one to four stages"
 }
 
 TEST_CASE("pipeline - a persistent kernel goes on with its slots from point to point") {
-  for (const int blocks : {1, 3}) {
+  for (const int blocks : {-1, 1, 3}) {
     for (const auto &[kept, n, k] : {std::array{70, 37, 45}, {70, 37, 16}, {70, 37, 0}}) {
       GatheredRows data(kept, n, k);
       check_agrees(ir::kGatheredRows, data.inputs(), data.c,
