@@ -404,7 +404,7 @@ void KernelEmitter::prepare_copy(const ir::Copy &s, const ir::For &loop,
     for (std::int64_t p = 0; p < made.passes; ++p) {
       const Memo here(*this, true);
       set_line(line, b.CreateAdd(made.first_row, number(p * made.rows_between)), made.chunk);
-      look_up_line(line);
+      look_up_all(made.steady);
       Value *ok = b.CreateZExt(holds(made.steady), b.getInt32Ty());
       made.kept = b.CreateOr(made.kept, b.CreateShl(ok, number(p)));
       row_values_.clear();

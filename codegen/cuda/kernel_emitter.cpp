@@ -284,10 +284,12 @@ void KernelEmitter::emit(const ir::For &s) {
     if (hazards_.need_barrier(body)) barrier();
     Hazards after = std::exchange(hazards_, {});
     prepare_copies(s);
+    prepare_products(s);
     loop(index(s.extent), s.var->name, code::LoopStyle::NotVectorized, [&](Value *i) {
       env_.variables[s.var.get()] = b.CreateNSWAdd(min, i, s.var->name);
       emit(s.body);
       advance_copies(s);
+      start_products(s);
       if (hazards_.need_barrier(body)) barrier();
     });
     after.add(body);

@@ -198,13 +198,20 @@ class KernelEmitter final : public code::FunctionEmitter {
   void allocate_fragment(const ir::Allocate &s);
   /// The fragments that s reads and writes; their axes. Null: none.
   const Fragment *fragment_of(const ir::Store &s, FragmentElement *axes);
-  void store_fragments(const ir::Store &s, const Fragment &fragment, const FragmentElement &axes);
+  bool reads_fragment(const Expr &e) const;
+  void store_fragments(const ir::Store &statement, const Fragment &fragment,
+                       const FragmentElement &axes);
   void fragment_row(const ir::Store &s, const Fragment &fragment, FragmentElement element,
                     int first);
   void store_element(const ir::Store &s);
   void store_row_wide(const ir::Store &s, const FragmentElement &axes, int first, int columns,
                       llvm::Value *address);
   void emit_wgmma(const ir::Mma &s);
+  /// Where the operands of this warpgroup's first instruction start in shared memory (i32).
+  std::pair<llvm::Value *, llvm::Value *> first_operands(const ir::Mma &s);
+  /// Before a loop, and at the end of its body.
+  void prepare_products(const ir::For &loop);
+  void start_products(const ir::For &loop);
   llvm::Value *fragment_element(const Fragment &fragment, int number);
   /// Ties the registers of all fragments to `text`: what reads them stays behind it.
   void after_fragments(const std::string &text);
@@ -253,7 +260,10 @@ class KernelEmitter final : public code::FunctionEmitter {
   } lane_part_;  ///< of the store to a lane tile that is emitted: its axis, 32 elements of it
   std::unordered_map<const Load *, llvm::Value *> row_values_;
   std::unordered_map<const ir::Copy *, LineCopy> line_copies_;  ///< of the loops around
-  std::int64_t cluster_ = 1;                                    ///< blocks
+  std::unordered_map<const ir::Mma *, std::pair<llvm::AllocaInst *, llvm::AllocaInst *>>
+      product_starts_;                   ///< running values of the loops around
+  llvm::Value *uniform_warp_ = nullptr;  ///< i32, known to be the same in all lanes
+  std::int64_t cluster_ = 1;             ///< blocks
   std::int64_t bulk_bytes_ = 0;  ///< of bulk copies that the last Arrive expects and that follow
   /// Whether the thread has stored itself what an asynchronous copy would have, since it last
   /// arrived behind its copies.

@@ -1,6 +1,8 @@
 // Small tiles of numbers that every warp of a role keeps for itself: element e is in lane e % 32,
 // register e / 32. A warp stores and looks up without waiting for the others.
+#include <llvm/Analysis/ValueTracking.h>
 #include <llvm/IR/IntrinsicsNVPTX.h>
+#include <llvm/Support/KnownBits.h>
 
 #include <algorithm>
 
@@ -60,8 +62,10 @@ llvm::Value *KernelEmitter::look_up(const LaneTile &tile, Type type, const Expr 
     return typed(b.CreateLoad(b.getInt32Ty(), tile.elements[lane_part_.part]));
   Value *at = b.CreateTrunc(index(index_expression), b.getInt32Ty());
   Value *part = b.CreateLShr(at, 5);
+  const llvm::KnownBits known = llvm::computeKnownBits(part, llvm_.getDataLayout());
   Value *found = nullptr;
   for (std::size_t i = 0; i < tile.elements.size(); ++i) {
+    if (known.isConstant() && known.getConstant() != i) continue;
     Value *here =
         b.CreateIntrinsic(llvm::Intrinsic::nvvm_shfl_sync_idx_i32, {},
                           {b.getInt32(0xffffffffU), b.CreateLoad(b.getInt32Ty(), tile.elements[i]),

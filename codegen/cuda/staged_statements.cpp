@@ -189,6 +189,10 @@ void KernelEmitter::emit_role(const ir::Role &role, unsigned number, std::int64_
   role_ = number;
   first_warp_ = first_warp;
   hazards_ = {};
+  // Instructions of a warpgroup take it from uniform registers.
+  uniform_warp_ = b.CreateIntrinsic(llvm::Intrinsic::nvvm_shfl_sync_idx_i32, {},
+                                    {b.getInt32(0xffffffffU), b.CreateTrunc(warp_, b.getInt32Ty()),
+                                     b.getInt32(0), b.getInt32(31)});
   stored_ = local(b.getInt1Ty(), "stored");
   b.CreateStore(b.getFalse(), stored_);
   emit(role.body);

@@ -473,6 +473,8 @@ class Finder {
   void share_operands() {
     const Dependence differs(launch_.body, launch_.cluster.var);
     ir::walk_statements(launch_.body, [&](const Stmt &s) {
+      // A block that starts behind another's report would leave that one alone.
+      require(!s.as<ir::Check>(), "the kernel checks data, and blocks of a cluster cannot");
       if (const auto *loop = s.as<ir::For>()) {
         require(!holds_mma(loop->body) || !(differs(loop->min) || differs(loop->extent)),
                 "the loop " + loop->var->name + " takes other steps in each block of a cluster");
