@@ -84,6 +84,31 @@ class Instead final : public ir::Mutator {
   Stmt to_;
 };
 
+/// What is left of parallel loops around products is one block's.
+class Serial final : public ir::Mutator {
+ protected:
+  using Mutator::visit;
+  Stmt visit(const ir::For &loop, const Stmt &self) override {
+    const Stmt body = mutate(loop.body);
+    const bool parallel =
+        loop.loop_kind == ir::ForKind::Parallel || loop.loop_kind == ir::ForKind::GpuBlock;
+    const auto kind =
+        parallel && mentions_product(loop.body) ? ir::ForKind::Serial : loop.loop_kind;
+    if (kind == loop.loop_kind && body.same_as(loop.body)) return self;
+    return ir::make<ir::For>(loop.var, loop.min, loop.extent, kind, body);
+  }
+
+ private:
+  static bool mentions_product(const Stmt &s) {
+    bool found = false;
+    ir::walk_statements(s, [&](const Stmt &part) {
+      found = found || part.as<ir::Mma>();
+      return !found;
+    });
+    return found;
+  }
+};
+
 /// Rows become pairs (or more) of neighbours, of which each block of a cluster makes one.
 Stmt make_clusters(const ir::Launch &launch, int blocks) {
   const ir::For *loop = parallel_loop(launch);
@@ -315,7 +340,7 @@ Stmt distribute(const ir::Launch &launch, const PipelineOptions &options) {
   // What is counted in memory has no grid.
   if ((options.persistent_blocks != 0 && points) || parallel_loop(launch))
     result = Persistent(*result.as<ir::Launch>(), options).run();
-  return result;
+  return Serial()(result);
 }
 
 }  // namespace pit::lower
