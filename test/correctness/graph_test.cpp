@@ -130,7 +130,8 @@ TEST_CASE("graph - a failure of one replay is reported, and the next replay is r
   pit::check(stream);
   const AnyBuffer got = there.at("Y").to_host();
   for (std::int64_t p = 0; p < 100; p += 9) {
-    for (std::int64_t j = 0; j < 8; ++j) CHECK(got.number(Shape{p, j}) == 2 * x.number(Shape{p, j}));
+    for (std::int64_t j = 0; j < 8; ++j)
+      CHECK(got.number(Shape{p, j}) == 2 * x.number(Shape{p, j}));
   }
 }
 
