@@ -214,13 +214,26 @@ static int allow(pit_call *call, pit_kernel *kernel, int32_t threads, int64_t sh
   return cluster <= 8 || allow_large_clusters(call, kernel);
 }
 
-static void set_cluster(CUlaunchConfig *config, CUlaunchAttribute *attribute, int32_t cluster) {
-  if (cluster <= 1) return;
-  attribute->id = CU_LAUNCH_ATTRIBUTE_CLUSTER_DIMENSION;
-  attribute->value.cluster.x = (uint32_t)cluster;
-  attribute->value.cluster.y = attribute->value.cluster.z = 1;
-  config->attributes = attribute;
-  config->attribute_count = 1;
+/* `attribute` must live as long as the configuration that is returned. */
+static CUlaunchConfig launch_config(int64_t blocks, int32_t threads, int64_t shared_bytes,
+                                    int32_t cluster, CUstream stream,
+                                    CUlaunchAttribute *attribute) {
+  CUlaunchConfig config = {.grid_x = (uint32_t)blocks,
+                           .grid_y = 1,
+                           .grid_z = 1,
+                           .block_x = (uint32_t)threads,
+                           .block_y = 1,
+                           .block_z = 1,
+                           .shared_bytes = (uint32_t)shared_bytes,
+                           .stream = stream};
+  if (cluster > 1) {
+    attribute->id = CU_LAUNCH_ATTRIBUTE_CLUSTER_DIMENSION;
+    attribute->value.cluster.x = (uint32_t)cluster;
+    attribute->value.cluster.y = attribute->value.cluster.z = 1;
+    config.attributes = attribute;
+    config.attribute_count = 1;
+  }
+  return config;
 }
 
 void pit_cuda_launch(pit_call *call, pit_cuda_image *image, int32_t kernel, int64_t blocks,
@@ -237,15 +250,8 @@ void pit_cuda_launch(pit_call *call, pit_cuda_image *image, int32_t kernel, int6
   }
   if (!allow(call, k, threads, shared_bytes, cluster)) return;
   CUlaunchAttribute attribute;
-  CUlaunchConfig config = {.grid_x = (uint32_t)blocks,
-                           .grid_y = 1,
-                           .grid_z = 1,
-                           .block_x = (uint32_t)threads,
-                           .block_y = 1,
-                           .block_z = 1,
-                           .shared_bytes = (uint32_t)shared_bytes,
-                           .stream = call->stream};
-  set_cluster(&config, &attribute, cluster);
+  const CUlaunchConfig config =
+      launch_config(blocks, threads, shared_bytes, cluster, call->stream, &attribute);
   const CUresult error = pit_opened_driver()->launch(&config, k->function, arguments, NULL);
   if (error == CUDA_SUCCESS) return;
   char what[512];
@@ -272,14 +278,8 @@ static CUresult count_resident(const pit_call *call, const pit_kernel *kernel, i
   CUresult error;
   if (cluster > 1) {
     CUlaunchAttribute attribute;
-    CUlaunchConfig config = {.grid_x = (uint32_t)cluster,
-                             .grid_y = 1,
-                             .grid_z = 1,
-                             .block_x = (uint32_t)threads,
-                             .block_y = 1,
-                             .block_z = 1,
-                             .shared_bytes = (uint32_t)shared_bytes};
-    set_cluster(&config, &attribute, cluster);
+    const CUlaunchConfig config =
+        launch_config(cluster, threads, shared_bytes, cluster, NULL, &attribute);
     error = d->most_active_clusters(&count, kernel->function, &config);
     *blocks = (int64_t)count * cluster;
   } else {

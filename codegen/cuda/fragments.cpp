@@ -128,11 +128,6 @@ void KernelEmitter::store_fragments(const ir::Store &s, const Fragment &fragment
   const std::int64_t columns = own_columns(layout, fragment.extents),
                      blocks = repetitions(layout, fragment.extents),
                      rows_of_group = kRowsOfWarp * layout.together;
-  // Numbers that LLVM takes for new ones, so that it keeps nothing of them from one statement to
-  // the next: the sums leave no registers for that.
-  const auto forgotten = [&](Value *v) {
-    return assembly("mov.b64 $0, $1;", "=l,l", {v}, b.getInt64Ty());
-  };
   Value *warp = forgotten(warp_), *lane = forgotten(lane_);
   Value *warp_m = b.CreateURem(warp, i64(layout.warps_m)),
         *warp_n = b.CreateUDiv(warp, i64(layout.warps_m));
@@ -162,6 +157,10 @@ void KernelEmitter::store_fragments(const ir::Store &s, const Fragment &fragment
   if (is_constant(s.value)) after_fragments("");
 }
 
+llvm::Value *KernelEmitter::forgotten(Value *v) {
+  return assembly("mov.b64 $0, $1;", "=l,l", {v}, b.getInt64Ty());
+}
+
 // One row's elements of a thread: numbers first, first + 1, first + 4, first + 5, ...
 void KernelEmitter::fragment_row(const ir::Store &s, const Fragment &fragment,
                                  FragmentElement element, int first) {
@@ -169,10 +168,12 @@ void KernelEmitter::fragment_row(const ir::Store &s, const Fragment &fragment,
   Value *first_column = env_.variables.at(element.column.get());
   Value *extent = env_.axes.at(element.column.get()).extent;
   const auto each = [&](bool checked) {
+    // Else the columns of all elements are kept, because both ways of storing them need them.
+    Value *from = forgotten(first_column);
     for (int unit = 0; unit < columns / kUnitColumns; ++unit) {
       for (int beside = 0; beside < kBeside; ++beside) {
         const Memo memo(*this, true);
-        Value *column = b.CreateAdd(first_column, i64(unit * kUnitColumns + beside));
+        Value *column = b.CreateAdd(from, i64(unit * kUnitColumns + beside));
         env_.variables[element.column.get()] = column;
         element_ = element;
         element_.number = first + unit * 2 * kBeside + beside;

@@ -134,6 +134,9 @@ class KernelEmitter final : public code::FunctionEmitter {
   llvm::Value *assembly(const std::string &text, const std::string &constraints,
                         const std::vector<llvm::Value *> &operands = {},
                         llvm::Type *result = nullptr);
+  /// A number that LLVM takes for a new one, so that it keeps nothing of it from one statement to
+  /// the next: sums in fragments leave no registers for that.
+  llvm::Value *forgotten(llvm::Value *v);
   llvm::Value *barrier_address(const ir::BarrierSlot &at);
 
   // copies.cpp

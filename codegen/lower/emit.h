@@ -167,7 +167,7 @@ class Emitter {
                  Combiner combiner, const Expr &value, const std::vector<Expr> &args,
                  const Scope &scope, const std::vector<VarPtr> &reduced,
                  const std::vector<Expr> &guards);
-  void choose_sum(const PlannedStage &stage, const PlannedDefinition &def, const ir::Store &store);
+  void choose_sum(const PlannedStage &stage, const PlannedDefinition &def, const ir::Stmt &sum);
   static std::vector<VarPtr> axes_used(const std::vector<Expr> &values,
                                        const std::vector<Expr> &args,
                                        const std::vector<Expr> &guards,

@@ -1,58 +1,19 @@
-// Legality of definitions: PIT axes, separable accesses, annihilation, races, overlap.
-
+// Which axes are PIT axes, with the proof; races; outputs that overlap inputs.
 #include <doctest/doctest.h>
 
 #include <algorithm>
 #include <functional>
-#include <limits>
 #include <string>
 #include <vector>
 
-#include "dsl/analysis/annihilation.h"
+#include "analysis.h"
 #include "dsl/analysis/overlap.h"
-#include "dsl/analysis/pit_axes.h"
 #include "dsl/analysis/races.h"
-#include "dsl/analysis/separable.h"
 #include "dsl/func.h"
 #include "dsl/pipeline.h"
 
-using namespace pit;
-
+namespace pit::test {
 namespace {
-
-// The Funcs and parameters of an example live as long as what was built from them is looked at.
-struct Operator {
-  Func func;
-  int update;  // -1: the pure definition
-
-  int definition() const { return update + 1; }
-  const DefinitionData &data() const {
-    return func.func()->definitions.at(static_cast<std::size_t>(definition()));
-  }
-};
-
-std::string names_of_pit_axes(const Operator &op) {
-  std::string names;
-  for (const AxisReport &report : pit_axes(Definition(op.func.func(), op.definition()))) {
-    CHECK(report.is_pit == report.reason.empty());
-    CHECK(report.is_pit == !report.proof.empty());
-    if (report.is_pit)
-      names += (names.empty() ? "" : " ") + report.axis->name + (report.needs_combine ? "*" : "");
-  }
-  return names;
-}
-
-AxisReport report_of(const Operator &op, const std::string &axis) {
-  for (const AxisReport &report : pit_axes(Definition(op.func.func(), op.definition()))) {
-    if (report.axis->name == axis) return report;
-  }
-  FAIL("no axis " << axis);
-  return {};
-}
-
-bool contains(const std::string &text, const std::string &part) {
-  return text.find(part) != std::string::npos;
-}
 
 Operator matmul() {
   Var m("m"), n("n");
@@ -60,16 +21,6 @@ Operator matmul() {
   RDom k(0, A.extent(1), "k");
   Func C("C");
   C(m, n) += A(m, k) * B(k, n);
-  return {C, 0};
-}
-
-Operator sparse_matmul() {
-  Var m("m"), n("n");
-  TensorParam A(bfloat16, 2, "A"), B(bfloat16, 2, "B");
-  RDom k(0, A.extent(1), "k");
-  k.where(A(m, k) != 0);
-  Func C("C");
-  C(m, n) += f32(A(m, k)) * f32(B(k, n));
   return {C, 0};
 }
 
@@ -171,8 +122,6 @@ Operator top_k_update() {
   const auto *call = route.func()->definitions[0].values[0].as<Call>();
   return {Func(call->owner), 0};
 }
-
-}  // namespace
 
 TEST_CASE("axes of the operators that the paper classifies, and of the programs") {
   struct Case {
@@ -397,253 +346,6 @@ TEST_CASE("other axes of a definition that one axis makes illegal stay legal") {
   CHECK(names_of_pit_axes({G, 0}) == "r");
 }
 
-TEST_CASE("access that is affine only in runs limits the micro extent") {
-  Var x("x");
-  TensorParam A(float32, 1, "A"), idx(int32, 1, "idx");
-  Param<int> width("width");
-  struct Case {
-    Expr index;
-    std::int64_t period;
-  };
-  const std::vector<Case> cases = {{x, 0},
-                                   {3 * x - 5, 0},
-                                   {i32(x), 0},
-                                   {x * width, 0},
-                                   {x % 7, 7},
-                                   {x / 64, 64},
-                                   {x % 8 + x / 8, 8},
-                                   {(x + 4) / 8, 4},
-                                   {(x + 3) / 8, 1},
-                                   {2 * x / 8, 4},
-                                   {2 * x / 3, 1},
-                                   {4 * x / 2, 0},
-                                   {x * x, 1},
-                                   {idx(x), 1},
-                                   {idx(x / 64), 64},
-                                   {idx(x / 64) + x, 64},
-                                   {(x / 4) / 4, 16},
-                                   {(x % 64) / 8, 8},
-                                   {(x % 64) % 8, 8},
-                                   {x / width, 1},
-                                   {8 * (x / 8) + x % 8, 0},
-                                   {max(x / 32, 3), 32},
-                                   {-x / 4, 1},
-                                   {i64(cast(uint8, x)), 1}};
-  for (const Case &c : cases) {
-    CAPTURE(to_string(c.index));
-    Func F("F");
-    F(x) = A(c.index);
-    for (std::int64_t micro : {1, 2, 4, 7, 8, 16, 32, 64}) {
-      CAPTURE(micro);
-      const AxisReport report = pit_axis(*F.func(), 0, {.axis = x.node(), .micro = micro});
-      const bool legal = micro == 1 || c.period == 0 || c.period % micro == 0;
-      CHECK(report.is_pit == legal);
-      if (report.is_pit) CHECK(report.period == c.period);
-      if (!report.is_pit)
-        CHECK(contains(report.reason,
-                       "not affine in x within a micro-tile of " + std::to_string(micro)));
-    }
-  }
-}
-
-TEST_CASE("micro-tiles begin at the minimum of a domain, and so do the runs that they must fit") {
-  Var x("x");
-  TensorParam A(float32, 1, "A"), begin(int32, 1, "begin");
-  struct Case {
-    Expr min;
-    std::int64_t period;
-  };
-  for (const Case &c : {Case{0, 8}, Case{16, 8}, Case{4, 4}, Case{3, 1}, Case{begin(0), 1}}) {
-    CAPTURE(to_string(c.min));
-    RDom r(c.min, 100, "r");
-    Func F("F");
-    F(x) += A(r % 8 + x);
-    CHECK(report_of({F, 0}, "r").period == c.period);
-    CHECK(report_of({F, 0}, "x").period == 0);
-  }
-}
-
-TEST_CASE("the group decides what a gathered index may read") {
-  Var t("t"), s("s"), f("f");
-  TensorParam X(float32, 2, "X"), W(float32, 3, "W"), expert(int32, 2, "expert");
-  RDom c(0, X.extent(1), "c");
-  Func Y("Y");
-  Y(t, s, f) += X(t, c) * W(expert(t, s), c, f);
-  const FuncNode &node = *Y.func();
-
-  // By default nothing ties s to t.
-  CHECK_FALSE(pit_axis(node, 1, {.axis = t.node()}).is_pit);
-  CHECK(pit_axis(node, 1, {.axis = t.node(), .group = Expr(s)}).is_pit);
-  // The fused axis reads both; its group is the key.
-  Var ts("ts");
-  AxisChoice by_expert{
-      .axis = ts.node(), .fused_from = {t.node(), s.node()}, .group = expert(t, s)};
-  const AxisReport report = pit_axis(node, 1, by_expert);
-  CHECK(report.is_pit);
-  CHECK(report.axis == ts.node());
-  CHECK(report.kind == AxisKind::Free);
-  CHECK_FALSE(report.needs_combine);
-  // A key that partitions a reduction splits an accumulator.
-  TensorParam key(int32, 1, "key");
-  CHECK(pit_axis(node, 1, {.axis = c.x.node(), .group = key(c)}).needs_combine);
-  CHECK_FALSE(pit_axis(node, 1, {.axis = c.x.node(), .group = Expr(t)}).needs_combine);
-}
-
-TEST_CASE("sums of an index: what is divisible leaves a division, remainders become divisions") {
-  Var x("x"), i("i");
-  Param<int> n("n");
-  struct Case {
-    Expr a, b;
-  };
-  const std::vector<Case> equal_cases = {{(8 * x + i) / 8, x + i / 8},
-                                         {(8 * x + 3) / 8, x},
-                                         {(x + 8) / 8, x / 8 + 1},
-                                         {x % 8 + 8 * (x / 8), x},
-                                         {(8 * x + i) % 8, i % 8},
-                                         {(x / 2) / 3, x / 6},
-                                         {(x / 2 + 1) / 3, (x + 2) / 6},
-                                         {x - (x - i), i},
-                                         {2 * (x + i) - 2 * i, 2 * x},
-                                         {(x % 64) / 8, x / 8 - 8 * (x / 64)},
-                                         {x * n - n * x, 0},
-                                         {i32(x) + 1, i64(x) + 1},
-                                         {(-3 * x + 5) / 3, 1 - x},
-                                         {(x - 1) / 4 * 0 + i, i}};
-  for (const Case &c : equal_cases) {
-    CAPTURE(to_string(c.a));
-    CAPTURE(to_string(c.b));
-    const LinearIndex difference = linear_index(i64(c.a) - i64(c.b));
-    CHECK(difference.terms.empty());
-    CHECK(difference.constant == 0);
-  }
-  // Numbers that leave int64 are not computed with.
-  const Expr big = make_int(int64, std::int64_t{1} << 62);
-  CHECK(linear_index(x * big * big).terms.size() == 1);
-  CHECK(linear_index(x * big + x * big).terms.size() == 1);
-}
-
-TEST_CASE("the form of an index on an axis: slope, data, what it cannot be separated from") {
-  Var x("x"), y("y"), z("z");
-  TensorParam idx(int32, 2, "idx"), A(float32, 2, "A");
-  Param<int> n("n");
-
-  AxisForm form = axis_form(3 * x + y * n + 7, {x.node()});
-  CHECK(form.depends);
-  CHECK(form.period == 0);
-  CHECK(is_const_int(form.slope, &form.period));
-  CHECK(form.period == 3);
-  CHECK(form.joint.empty());
-
-  form = axis_form(x * n + y, {x.node()});
-  CHECK(equal(form.slope, i64(n)));
-  CHECK(form.joint.empty());
-
-  form = axis_form(x % 8 + y, {x.node()});
-  CHECK(form.period == 8);
-  CHECK(is_one(form.slope));
-
-  form = axis_form(idx(x, y) + z, {x.node()});
-  CHECK(form.data);
-  CHECK(form.period == 1);
-  CHECK_FALSE(form.slope.defined());
-  CHECK((form.joint == std::vector<VarPtr>{y.node()}));
-
-  form = axis_form((x + z) * y, {x.node()});
-  CHECK_FALSE(form.data);
-  CHECK(equal(form.slope, Expr(y)));
-  CHECK((form.joint == std::vector<VarPtr>{y.node()}));
-
-  form = axis_form(idx(x, y) + z, {x.node(), y.node()});
-  CHECK(form.joint.empty());
-  CHECK(form.data);
-
-  CHECK_FALSE(axis_form(x - x + y, {x.node()}).depends);
-  CHECK_FALSE(axis_form(idx(y, y), {x.node()}).depends);
-}
-
-TEST_CASE("contributions outside the predicate: which are nothing by themselves") {
-  Var m("m"), n("n");
-  TensorParam A(bfloat16, 2, "A"), B(bfloat16, 2, "B"), F32(float32, 2, "F32"),
-      mask(uint8, 2, "mask"), flag(boolean, 1, "flag"), I(int32, 2, "I"), U(uint32, 2, "U");
-  Param<float> scale("scale");
-  RDom k(0, A.extent(1), "k");
-  const Expr a = A(m, k), b = B(k, n), product = f32(a) * f32(b);
-  struct Case {
-    std::string name;
-    bool nothing;
-    Combiner combiner;
-    std::vector<Expr> values, predicates;
-  };
-  const auto sum = Combiner::Sum;
-  const std::vector<Case> cases = {
-      {"nothing fails", true, sum, {product}, {}},
-      {"a factor is zero", true, sum, {product}, {a != 0}},
-      {"the other factor", true, sum, {product}, {b != 0}},
-      {"written the other way round", true, sum, {product}, {0 != a}},
-      {"not equal, as a negation", true, sum, {product}, {!(a == 0)}},
-      {"either factor may be zero", true, sum, {product}, {a != 0, b != 0}},
-      {"a conjunction in one predicate", true, sum, {product}, {a != 0 && b != 0}},
-      {"one conjunct says nothing", false, sum, {product}, {a != 0, mask(m, k) != 0}},
-      {"a disjunction fails as a whole", true, sum, {product}, {a != 0 || mask(m, k) != 0}},
-      {"seen through a widening cast", true, sum, {product}, {f32(a) != 0}},
-      {"a narrowing cast may lose the value",
-       false,
-       sum,
-       {F32(m, k) * f32(b)},
-       {bf16(F32(m, k)) != 0}},
-      {"through an integer's conversion",
-       true,
-       sum,
-       {i32(mask(m, k)) * I(k, n)},
-       {i32(mask(m, k)) != 0}},
-      {"scaled, negated, in a sum", true, sum, {scale * (-f32(a) * f32(b) + f32(a) / 3)}, {a != 0}},
-      {"another tensor's value", false, sum, {product}, {mask(m, k) != 0}},
-      {"another element of the tensor", false, sum, {product}, {A(m, k + 1) != 0}},
-      {"another value than zero", false, sum, {product}, {a != 1}},
-      {"an addend", false, sum, {f32(a) + f32(b)}, {a != 0}},
-      {"exp of zero is one", false, sum, {exp(f32(a)) * f32(b)}, {a != 0}},
-      {"a function that is zero at zero", true, sum, {tanh(f32(a)) * silu(f32(a))}, {a != 0}},
-      {"division by an unknown", false, sum, {f32(a) / f32(b)}, {a != 0}},
-      {"both values of a Tuple", true, sum, {product, f32(a) * F32(k, n)}, {a != 0}},
-      {"one value of a Tuple", false, sum, {product, F32(k, n)}, {a != 0}},
-      {"a count", false, sum, {make_int(int32, 1)}, {a != 0}},
-      {"a flag", true, sum, {select(flag(k), f32(b), 0.f)}, {flag(k)}},
-      {"the predicate itself in a select", true, sum, {select(m < k, f32(b), 0.f)}, {m < k}},
-      {"an unsigned value above zero", true, sum, {f32(U(m, k)) * f32(b)}, {U(m, k) > 0u}},
-      {"a rectified integer", true, sum, {max(I(m, k), 0) * I(k, n)}, {I(m, k) > 0}},
-      {"a rectified integer against one", true, sum, {max(I(m, k), 0) * I(k, n)}, {I(m, k) >= 1}},
-      {"a negative integer", false, sum, {I(m, k) * I(k, n)}, {I(m, k) > 0}},
-      {"an order on floats lets NaN through",
-       false,
-       sum,
-       {max(F32(m, k), 0) * f32(b)},
-       {F32(m, k) > 0}},
-      {"product of ones", true, Combiner::Product, {select(a != 0, f32(b), 1.f)}, {a != 0}},
-      {"product of zeros", false, Combiner::Product, {product}, {a != 0}},
-      {"maximum of nothing",
-       true,
-       Combiner::Max,
-       {select(a != 0, f32(b), -std::numeric_limits<float>::infinity())},
-       {a != 0}},
-      {"maximum of zeros", false, Combiner::Max, {product}, {a != 0}},
-      {"a disjunction of false", true, Combiner::Or, {flag(k)}, {flag(k)}},
-      {"a store writes zeros too", false, Combiner::Assign, {product}, {a != 0}},
-      {"a softmax counts a zero score", false, Combiner::Softmax, {product, f32(b)}, {a != 0}},
-      {"the zero of either sign", true, sum, {f32(a) * -f32(b)}, {a != 0}},
-  };
-  for (const Case &c : cases) {
-    CAPTURE(c.name);
-    DefinitionData definition;
-    definition.combiner = c.combiner;
-    definition.values = c.values;
-    CHECK(annihilates(definition, c.predicates) == c.nothing);
-  }
-  CHECK(annihilates(sparse_matmul().data(), sparse_matmul().data().predicates) ==
-        false);  // other tensors
-  const Operator op = sparse_matmul();
-  CHECK(annihilates(op.data(), op.data().predicates));
-}
-
 TEST_CASE("which iterations can write one element") {
   Var x("x"), y("y");
   TensorParam idx(int32, 1, "idx");
@@ -755,3 +457,6 @@ TEST_CASE("outputs that may overwrite an input: read once, at the coordinates th
     CHECK_FALSE(elementwise_same_coordinates(Pipeline({Out, Third}), A.storage(), Third.func()));
   }
 }
+
+}  // namespace
+}  // namespace pit::test

@@ -1,0 +1,161 @@
+#include "stage_kernels.h"
+
+#include <algorithm>
+#include <map>
+#include <optional>
+#include <set>
+#include <string>
+
+#include "codegen/ir/mutator.h"
+#include "dsl/error.h"
+#include "matrix_units.h"
+#include "merge_axes.h"
+#include "pipeline.h"
+#include "share_loop.h"
+
+namespace pit::lower {
+namespace {
+
+using ir::Stmt;
+
+// Where the schedule says nothing: as libraries choose for tiles of these sizes.
+constexpr int kStages = 4, kProducerWarps = 4;
+constexpr std::int64_t kRowsOfTwoWarpgroups = 128;
+
+/// The products of a kernel, and what schedules say of them.
+struct Products {
+  bool any = false;
+  std::int64_t rows = 0;  ///< of the largest tile, where that is known
+  std::vector<const SumChoice *> choices;
+};
+
+struct Attempt {
+  PipelineOptions options;
+  PipelineResult result;
+  bool done() const { return result.reason.empty(); }
+};
+
+/// With as many stages as there is room for, where not exactly `options.stages` are wanted.
+Attempt attempt(const Stmt &launch, PipelineOptions options, bool exactly) {
+  PipelineResult result = pipeline(launch, options);
+  while (!exactly && result.wanted_bytes > 0 && options.stages > 1) {
+    --options.stages;
+    result = pipeline(launch, options);
+  }
+  return {options, result};
+}
+
+std::string count(int n, const std::string &what) {
+  return std::to_string(n) + " " + what + (n == 1 ? "" : "s");
+}
+
+class Pass final : public ir::Mutator {
+ public:
+  Pass(const ProductChoices &choices, const Target &target, std::vector<Explanation> *explanation)
+      : choices_(choices), unit_(matrix_unit_of(target)), explanation_(explanation) {}
+
+ protected:
+  using Mutator::visit;
+  Stmt visit(const ir::Launch &launch, const Stmt &self) override {
+    const Products products = products_of(launch.body);
+    if (!products.any) return self;
+    if (unit_ == nullptr) {
+      explain(products, launch, "by threads: the target has no matrix instructions that are used");
+      return self;
+    }
+    const Stmt merged = merge_axes(self);
+    const Attempt chosen =
+        choose(share_parallel_loop(*merged.as<ir::Launch>(), unit_->blocks), products);
+    const PipelineOptions &options = chosen.options;
+    if (!chosen.done()) {
+      explain(products, launch, "by threads: " + chosen.result.reason);
+      return self;
+    }
+    explain(products, launch,
+            std::string("by ") + unit_->name + ": " + count(options.stages, "stage") + ", " +
+                count(options.producer_warps, "producer warp") + ", " +
+                count(options.consumer_warpgroups, "consumer warpgroup"));
+    return chosen.result.launch;
+  }
+
+ private:
+  const ProductChoices &choices_;
+  const MatrixUnit *unit_;
+  std::vector<Explanation> *explanation_;
+
+  Products products_of(const Stmt &body) const {
+    Products products;
+    std::map<const VarNode *, std::int64_t> bounds;
+    ir::walk_statements(body, [&](const Stmt &s) {
+      if (const auto *axes = s.as<ir::Axes>()) {
+        for (const ir::AxisBinding &axis : axes->axes) bounds[axis.var.get()] = axis.maximum;
+      }
+      const auto *mma = s.as<ir::Mma>();
+      if (mma == nullptr) return true;
+      products.any = true;
+      std::int64_t rows = 1;
+      for (const VarPtr &axis : mma->m) rows *= bounds[axis.get()];
+      products.rows = std::max(products.rows, rows);
+      if (const auto choice = choices_.find(mma->a.tile); choice != choices_.end())
+        products.choices.push_back(&choice->second);
+      return true;
+    });
+    return products;
+  }
+
+  /// Says it once of each definition whose products the kernel holds.
+  void explain(const Products &products, const ir::Launch &launch, const std::string &text) const {
+    if (explanation_ == nullptr) return;
+    std::set<std::string> said;
+    for (const SumChoice *choice : products.choices) {
+      if (said.insert(choice->definition).second)
+        explanation_->push_back(
+            {choice->definition, "kernel", launch.name + " multiplies " + text});
+    }
+  }
+
+  Attempt choose(const Stmt &launch, const Products &products) const {
+    const SumChoice *pipelined = nullptr, *specialised = nullptr;
+    for (const SumChoice *choice : products.choices) {
+      if (pipelined == nullptr && choice->stages > 0) pipelined = choice;
+      if (specialised == nullptr && choice->producer_warps > 0) specialised = choice;
+    }
+    PipelineOptions options;
+    options.unit = unit_;
+    options.shared_bytes = unit_->shared_bytes;
+    options.stages = pipelined ? pipelined->stages : kStages;
+    options.producer_warps = specialised ? specialised->producer_warps : kProducerWarps;
+    std::vector<int> consumers{1, 2, 3};
+    if (products.rows >= kRowsOfTwoWarpgroups) consumers = {2, 1, 3};
+    if (specialised) consumers = {specialised->consumer_warpgroups};
+    std::optional<Attempt> first;
+    for (const int number : consumers) {
+      options.consumer_warpgroups = number;
+      const Attempt tried = attempt(launch, options, pipelined != nullptr);
+      if (tried.done()) return tried;
+      if (!first) first = tried;
+    }
+    if (pipelined && first->result.wanted_bytes > 0) refuse(*pipelined, launch, *first);
+    return *first;
+  }
+
+  [[noreturn]] static void refuse(const SumChoice &choice, const Stmt &launch,
+                                  const Attempt &wanted) {
+    const Attempt fewer = attempt(launch, wanted.options, false);
+    throw CompileError(choice.definition + ".software_pipeline: " + wanted.result.reason + "; " +
+                           (fewer.done() ? "ask for at most " + std::to_string(fewer.options.stages)
+                                         : std::string("make its tiles smaller")),
+                       choice.pipelined_at);
+  }
+};
+
+}  // namespace
+
+ir::Module stage_kernels(const ir::Module &module, const ProductChoices &choices,
+                         const Target &target, std::vector<Explanation> *explanation) {
+  ir::Module result = module;
+  result.body = Pass(choices, target, explanation)(module.body);
+  return result;
+}
+
+}  // namespace pit::lower
