@@ -64,6 +64,7 @@ std::vector<llvm::Value *> KernelEmitter::emit_kernel(const ir::Launch &launch,
   shared_loop_ = arguments_.parts ? inner_parallel_loop(launch) : nullptr;
   ir::walk_statements(launch.body, [&](const ir::Stmt &s) {
     staged_ = staged_ || s->kind >= ir::StmtKind::Barriers;
+    sums_ = sums_ || s.as<ir::SumBefore>();
     if (const auto *store = s.as<ir::Store>(); store && store->storage->space != Space::Tile)
       ordered_.insert(store->storage.get());
     return true;
@@ -101,6 +102,8 @@ std::vector<llvm::Value *> KernelEmitter::emit_kernel(const ir::Launch &launch,
   function->addFnAttr("nvvm.maxntid", std::to_string(threads_));
   // Without it ptxas leaves the roles' numbers of registers out of account.
   if (staged_) function->addFnAttr("nvvm.minctasm", "1");
+  // Blocks that wait for others, or for memory, want more blocks beside them than registers.
+  if (sums_) function->addFnAttr("nvvm.minctasm", "4");
   function->setDoesNotThrow();
   constexpr std::uint64_t kMapBytes = 128, kMapAlignment = 64;
   for (unsigned i = 0; i < given.size(); ++i) {

@@ -121,6 +121,8 @@ class KernelEmitter final : public code::FunctionEmitter {
   llvm::Type *word_of(const Columns &columns);
   std::vector<llvm::Value *> load_columns(const Columns &columns, llvm::Value *row,
                                           llvm::Value *first);
+  llvm::Value *bits_of(const Columns &columns, llvm::Value *loaded);
+  llvm::Value *marks_of_bits(const Columns &columns, llvm::Value *bits);
   llvm::Value *marks_in(const Columns &columns, const std::vector<llvm::Value *> &loaded,
                         llvm::Value *row, llvm::Value *first);
   llvm::Value *is_aligned(const Columns &columns, llvm::Value *row, llvm::Value *next,
@@ -264,6 +266,7 @@ class KernelEmitter final : public code::FunctionEmitter {
   llvm::Value *part_ = nullptr;           ///< the block's share of them
   /// Loads whose values are at hand, because wider ones have brought them.
   std::unordered_map<const Load *, llvm::Value *> wide_;
+  bool sums_ = false;       ///< over parts
   bool in_thread_ = false;  ///< inside a thread loop: statements are one thread's
   Hazards hazards_;
   bool shared_memory_used_ = false;  ///< by an Allocate before
