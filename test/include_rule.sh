@@ -27,6 +27,7 @@ check_files() {
     if (folder == "codegen/emit")
       return "codegen/emit codegen/host codegen/cuda codegen/llvm codegen/select codegen/lower codegen/ir dsl runtime " \
              "c c++ posix boost dlpack llvm cuda"
+    if (folder == "codegen/generator") return "dsl c c++"
     if (folder == "runtime")        return "runtime c posix dlpack"
     if (folder == "apps/bench")     return "apps/bench apps/program pit c c++ posix tbb dnnl eigen"
     if (folder ~ /^apps\//)         return folder " apps/program pit c c++ posix"
@@ -42,7 +43,7 @@ check_files() {
   }
 
   function kind_of(header) {
-    if (header ~ /^pit\//) return "pit"
+    if (header ~ /^pit\// || header ~ /^lesson_[a-z]+\.h/) return "pit"
     if (header ~ /^(dsl|runtime|codegen|apps|test|docs)\//) return folder_of(header)
     if (header ~ /^(llvm|llvm-c)\//) return "llvm"
     if (header ~ /^(tbb|oneapi)\//) return "tbb"
@@ -163,6 +164,9 @@ bad|codegen/select/a.cpp|#include "codegen/emit/jit.h"
 good|codegen/host/a.cpp|#include <llvm/IR/Module.h>
 good|codegen/host/a.cpp|#include <tbb/parallel_for.h>
 good|codegen/host/a.cpp|#include "runtime/pit_runtime.h"
+good|codegen/generator/a.cpp|#include "dsl/generator.h"
+bad|codegen/generator/a.cpp|#include "codegen/emit/objects.h"
+good|docs/lessons/a.c|#include <lesson_scale.h>
 bad|codegen/host/a.cpp|#include "codegen/cuda/ptx.h"
 bad|codegen/host/a.cpp|#include <cuda.h>
 bad|codegen/host/a.cpp|#include <mma.h>
