@@ -9,9 +9,13 @@ if(NOT CMAKE_SCRIPT_MODE_FILE)
 
   function(pit_discover_tests target prefix)
     set(tests ${CMAKE_CURRENT_BINARY_DIR}/${target}_tests.cmake)
+    set(timeout 300)  # seconds
+    if(PIT_SANITIZE)
+      set(timeout 1200)
+    endif()
     add_custom_command(TARGET ${target} POST_BUILD VERBATIM BYPRODUCTS ${tests}
       COMMAND ${CMAKE_COMMAND} -Dprogram=$<TARGET_FILE:${target}> -Dprefix=${prefix} -Dtests=${tests}
-              -P ${pit_discover_tests_script})
+              -Dtimeout=${timeout} -P ${pit_discover_tests_script})
     set(include ${CMAKE_CURRENT_BINARY_DIR}/${target}_include.cmake)
     file(WRITE ${include} "if(EXISTS [==[${tests}]==])\n  include([==[${tests}]==])\nelse()\n"
                           "  add_test(${prefix}/not_built ${target}_is_not_built)\nendif()\n")
@@ -48,7 +52,7 @@ foreach(name IN LISTS names)
   string(REPLACE "<backslash>" "/" name "${name}")
   string(REPLACE "]==]" "] == ]" name "${name}")
   string(APPEND script "add_test([==[${prefix}/${name}]==] [==[${program}]==] [==[--test-case=${filter}]==])\n"
-    "set_tests_properties([==[${prefix}/${name}]==] PROPERTIES TIMEOUT 300 LABELS ${prefix}"
+    "set_tests_properties([==[${prefix}/${name}]==] PROPERTIES TIMEOUT ${timeout} LABELS ${prefix}"
     # A filter that selects nothing must not pass.
     " FAIL_REGULAR_EXPRESSION \"test cases: +0 \")\n")
 endforeach()
