@@ -5,8 +5,8 @@
 struct Spmm {
   pit::Input<pit::bfloat16_t, 2> A, B;
   pit::Input<float, 1> bias;
-  pit::Parameter<int> micro{32, "rows of a micro-tile of A", pit::range(1, 256)};
-  pit::Parameter<int> rows{128, "rows of a tile of Out", pit::range(16, 256)};
+  pit::Parameter<int> rows{128, "rows of a tile of Out and of a micro-tile of A",
+                           pit::range(1, 256)};
   pit::Parameter<int> columns{256, "columns of a tile of Out", pit::range(16, 512)};
   pit::Output<pit::bfloat16_t, 2> Out;
 
@@ -19,7 +19,7 @@ struct Spmm {
 
   void schedule() {
     pit::SparseIndex live =
-        C.update().index({.axis = k, .micro = {{m, micro}, {k, 1}}}).named("live");
+        C.update().index({.axis = k, .micro = {{m, rows}, {k, 1}}}).named("live");
     live.store_values(A);
     Out.tile(m, n, mo, no, mi, ni, rows, columns).gpu_blocks(mo, no).persistent();
     C.compute_at(Out, no);
@@ -34,4 +34,4 @@ struct Spmm {
   pit::RDom k{0, 1, "k"};
   pit::Func C{"C"};
 };
-PIT_GENERATOR(Spmm, "spmm", A, B, bias, micro, rows, columns, Out)
+PIT_GENERATOR(Spmm, "spmm", A, B, bias, rows, columns, Out)
