@@ -36,38 +36,13 @@ void KernelEmitter::share_out(const std::vector<VarPtr> &axes, Value *first, Val
     extents.push_back(sized(not_negative(env_.axes.at(axis.get()).extent)));
     total = b.CreateNSWMul(total, extents.back());
   }
-  const auto give = [&](std::size_t d, Value *at) {
-    env_.variables[axes[d].get()] = b.CreateZExt(at, b.getInt64Ty(), axes[d]->name);
-  };
-  const auto divide = [&](Value *rest, std::size_t count) {
-    for (std::size_t d = count; d-- > 0;) {
-      give(d, d == 0 ? rest : b.CreateURem(rest, extents[d]));
+  loop(sized(first), total, sized(step), "share", code::LoopStyle::Batched, [&](Value *i) {
+    Value *rest = i;
+    for (std::size_t d = axes.size(); d-- > 0;) {
+      Value *at = d == 0 ? rest : b.CreateURem(rest, extents[d]);
       if (d > 0) rest = b.CreateUDiv(rest, extents[d]);
+      env_.variables[axes[d].get()] = b.CreateZExt(at, b.getInt64Ty(), axes[d]->name);
     }
-  };
-  if (axes.size() < 2 || llvm::isa<llvm::ConstantInt>(extents.back())) {
-    loop(sized(first), total, sized(step), "share", code::LoopStyle::Batched, [&](Value *i) {
-      divide(i, axes.size());
-      body();
-    });
-    return;
-  }
-  // Going on by a step needs no division.
-  const std::size_t last = axes.size() - 1;
-  Value *extent = b.CreateBinaryIntrinsic(llvm::Intrinsic::umax, extents.back(),
-                                          llvm::ConstantInt::get(type, 1));
-  llvm::AllocaInst *inner = local(type, "inner"), *outer = local(type, "outer");
-  b.CreateStore(b.CreateURem(sized(first), extent), inner);
-  b.CreateStore(b.CreateUDiv(sized(first), extent), outer);
-  Value *inner_step = b.CreateURem(sized(step), extent),
-        *outer_step = b.CreateUDiv(sized(step), extent);
-  loop(sized(first), total, sized(step), "share", code::LoopStyle::Batched, [&](Value *) {
-    Value *in = b.CreateLoad(type, inner), *out = b.CreateLoad(type, outer);
-    Value *next = b.CreateAdd(in, inner_step), *wraps = b.CreateICmpUGE(next, extent);
-    b.CreateStore(b.CreateSelect(wraps, b.CreateSub(next, extent), next), inner);
-    b.CreateStore(b.CreateAdd(b.CreateAdd(out, outer_step), b.CreateZExt(wraps, type)), outer);
-    give(last, in);
-    divide(out, last);
     body();
   });
 }
@@ -108,75 +83,8 @@ void KernelEmitter::emit(const ir::Store &s) {
   }
   if (one_element && !reduced.empty() && bound > 0 && bound <= threads_ / 8)
     return reduce_by_warps(s, kept, reduced);
-  if (reduced.empty() && copy_lines(s, kept)) return;
   share_out(kept, thread_, i64(threads_),
             [&] { code::TileNest(*this, reduced, s.guards).store(s); });
-}
-
-// A tile's elements go to memory by 16 bytes, where they lie side by side.
-bool KernelEmitter::copy_lines(const ir::Store &s, std::vector<VarPtr> axes) {
-  constexpr std::int64_t kAccessBytes = 16;
-  const auto *load = s.value.as<Load>();
-  const Type type = s.storage->type;
-  const VarPtr along = axes.back();
-  const std::int64_t width = kAccessBytes / type.bytes();
-  const code::AxisValue axis = env_.axes.at(along.get());
-  const bool fits =
-      !staged_ && s.combiner == Combiner::Assign && load && load->storage->type == type &&
-      load->storage->space == Space::Tile && s.storage->space != Space::Tile && width > 1 &&
-      axis.bound >= width &&
-      code::movement(s.indices, along, storage(s.storage).unit_dimension) == code::Movement::Unit &&
-      std::ranges::none_of(s.guards, [&](const Expr &guard) { return uses(guard, along); });
-  if (!fits) return false;
-  const VarPtr line = ir::make_axis_variable(along->name + ".line");
-  env_.axes[line.get()] = {
-      b.CreateUDiv(b.CreateNSWAdd(not_negative(axis.extent), i64(width - 1)), i64(width)),
-      (axis.bound + width - 1) / width};
-  axes.back() = line;
-  llvm::Type *element = code::memory_type(context_, type);
-  const auto element_at = [&](Value *i) {
-    const Memo memo(*this, true);
-    env_.variables[along.get()] = i;
-    auto *access = b.CreateAlignedLoad(element, address(load->storage, load->indices),
-                                       llvm::Align(static_cast<std::uint64_t>(type.bytes())));
-    describe_access(access, load->storage.get());
-    return access;
-  };
-  const auto place_at = [&](Value *i) {
-    const Memo memo(*this, true);
-    env_.variables[along.get()] = i;
-    return address(s.storage, s.indices);
-  };
-  share_out(axes, thread_, i64(threads_), [&] {
-    Value *first = b.CreateNSWMul(env_.variables.at(line.get()), i64(width));
-    env_.variables[along.get()] = first;
-    code::TileNest(*this, {}, s.guards).run([&] {
-      Value *end = b.CreateNSWAdd(first, i64(width)), *place = place_at(first);
-      Value *aligned = b.CreateICmpEQ(
-          b.CreateAnd(b.CreatePtrToInt(place, b.getInt64Ty()), i64(kAccessBytes - 1)), i64(0));
-      const auto whole = [&] {
-        Value *values = llvm::PoisonValue::get(
-            llvm::FixedVectorType::get(element, static_cast<unsigned>(width)));
-        for (std::int64_t k = 0; k < width; ++k) {
-          values = b.CreateInsertElement(values, element_at(b.CreateNSWAdd(first, i64(k))),
-                                         static_cast<std::uint64_t>(k));
-        }
-        auto *access = b.CreateAlignedStore(values, place, llvm::Align(kAccessBytes));
-        describe_access(access, s.storage.get());
-      };
-      const auto by_elements = [&] {
-        loop(first, b.CreateBinaryIntrinsic(llvm::Intrinsic::smin, end, axis.extent), i64(1),
-             "element", code::LoopStyle::NotVectorized, [&](Value *i) {
-               auto *access =
-                   b.CreateAlignedStore(element_at(i), place_at(i),
-                                        llvm::Align(static_cast<std::uint64_t>(type.bytes())));
-               describe_access(access, s.storage.get());
-             });
-      };
-      when(b.CreateAnd(b.CreateICmpSLE(end, axis.extent), aligned), whole, by_elements);
-    });
-  });
-  return true;
 }
 
 void KernelEmitter::emit(const ir::Mma &s) {

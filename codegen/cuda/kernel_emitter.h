@@ -83,8 +83,6 @@ class KernelEmitter final : public code::FunctionEmitter {
   /// the last axis varies fastest.
   void share_out(const std::vector<VarPtr> &axes, llvm::Value *first, llvm::Value *step,
                  const Body &body);
-  /// Whether `s`, over these axes, was a copy of a tile into lines of memory.
-  bool copy_lines(const ir::Store &s, std::vector<VarPtr> axes);
   void reduce_by_block(const ir::Store &s);
   void reduce_by_warps(const ir::Store &s, const std::vector<VarPtr> &kept,
                        const std::vector<VarPtr> &reduced);
