@@ -11,7 +11,6 @@
 #include "matrix_units.h"
 #include "merge_axes.h"
 #include "pipeline.h"
-#include "share_loop.h"
 
 namespace pit::lower {
 namespace {
@@ -51,8 +50,12 @@ std::string count(int n, const std::string &what) {
 
 class Pass final : public ir::Mutator {
  public:
-  Pass(const ProductChoices &choices, const Target &target, std::vector<Explanation> *explanation)
-      : choices_(choices), unit_(matrix_unit_of(target)), explanation_(explanation) {}
+  Pass(const ProductChoices &choices, const KernelChoices &kernels, const Target &target,
+       std::vector<Explanation> *explanation)
+      : choices_(choices),
+        kernels_(kernels),
+        unit_(matrix_unit_of(target)),
+        explanation_(explanation) {}
 
  protected:
   using Mutator::visit;
@@ -64,8 +67,7 @@ class Pass final : public ir::Mutator {
       return self;
     }
     const Stmt merged = merge_axes(self);
-    const Attempt chosen =
-        choose(share_parallel_loop(*merged.as<ir::Launch>(), unit_->blocks), products);
+    const Attempt chosen = choose(merged, products, kernel_of(launch.body));
     const PipelineOptions &options = chosen.options;
     if (!chosen.done()) {
       explain(products, launch, "by threads: " + chosen.result.reason);
@@ -74,12 +76,14 @@ class Pass final : public ir::Mutator {
     explain(products, launch,
             std::string("by ") + unit_->name + ": " + count(options.stages, "stage") + ", " +
                 count(options.producer_warps, "producer warp") + ", " +
-                count(options.consumer_warpgroups, "consumer warpgroup"));
+                count(options.consumer_warpgroups, "consumer warpgroup") +
+                (options.cluster > 1 ? ", clusters of " + std::to_string(options.cluster) : ""));
     return chosen.result.launch;
   }
 
  private:
   const ProductChoices &choices_;
+  const KernelChoices &kernels_;
   const MatrixUnit *unit_;
   std::vector<Explanation> *explanation_;
 
@@ -103,6 +107,20 @@ class Pass final : public ir::Mutator {
     return products;
   }
 
+  /// What schedules say of the definitions that the kernel stores.
+  KernelChoice kernel_of(const Stmt &body) const {
+    KernelChoice choice;
+    ir::walk_statements(body, [&](const Stmt &s) {
+      const auto *store = s.as<ir::Store>();
+      const auto found = store ? kernels_.find(store->storage) : kernels_.end();
+      if (found == kernels_.end()) return true;
+      if (found->second.cluster > 1) choice.cluster = found->second.cluster;
+      if (found->second.tile_rows) choice.tile_rows = found->second.tile_rows;
+      return true;
+    });
+    return choice;
+  }
+
   /// Says it once of each definition whose products the kernel holds.
   void explain(const Products &products, const ir::Launch &launch, const std::string &text) const {
     if (explanation_ == nullptr) return;
@@ -114,7 +132,7 @@ class Pass final : public ir::Mutator {
     }
   }
 
-  Attempt choose(const Stmt &launch, const Products &products) const {
+  Attempt choose(const Stmt &launch, const Products &products, const KernelChoice &kernel) const {
     const SumChoice *pipelined = nullptr, *specialised = nullptr;
     for (const SumChoice *choice : products.choices) {
       if (pipelined == nullptr && choice->stages > 0) pipelined = choice;
@@ -123,17 +141,29 @@ class Pass final : public ir::Mutator {
     PipelineOptions options;
     options.unit = unit_;
     options.shared_bytes = unit_->shared_bytes;
+    // Blocks go on from tile to tile: what is loaded next is then under way while results are
+    // stored.
+    options.persistent_blocks = -1;
+    options.bulk = unit_->asynchronous;
+    options.cluster = unit_->asynchronous ? kernel.cluster : 1;
+    if (kernel.tile_rows) options.tile_rows = *kernel.tile_rows;
     options.stages = pipelined ? pipelined->stages : kStages;
     options.producer_warps = specialised ? specialised->producer_warps : kProducerWarps;
     std::vector<int> consumers{1, 2, 3};
     if (products.rows >= kRowsOfTwoWarpgroups) consumers = {2, 1, 3};
     if (specialised) consumers = {specialised->consumer_warpgroups};
     std::optional<Attempt> first;
-    for (const int number : consumers) {
-      options.consumer_warpgroups = number;
-      const Attempt tried = attempt(launch, options, pipelined != nullptr);
-      if (tried.done()) return tried;
-      if (!first) first = tried;
+    // Without clusters where nothing is shared in one.
+    for (const int blocks : {options.cluster, 1}) {
+      options.cluster = blocks;
+      for (const int number : consumers) {
+        options.consumer_warpgroups = number;
+        const Attempt tried = attempt(launch, options, pipelined != nullptr);
+        if (tried.done()) return tried;
+        if (!first) first = tried;
+      }
+      if (blocks == 1) break;
+      first.reset();
     }
     if (pipelined && first->result.wanted_bytes > 0) refuse(*pipelined, launch, *first);
     return *first;
@@ -152,9 +182,10 @@ class Pass final : public ir::Mutator {
 }  // namespace
 
 ir::Module stage_kernels(const ir::Module &module, const ProductChoices &choices,
-                         const Target &target, std::vector<Explanation> *explanation) {
+                         const KernelChoices &kernels, const Target &target,
+                         std::vector<Explanation> *explanation) {
   ir::Module result = module;
-  result.body = Pass(choices, target, explanation)(module.body);
+  result.body = Pass(choices, kernels, target, explanation)(module.body);
   return result;
 }
 
