@@ -99,9 +99,13 @@ void KernelEmitter::emit(const ir::Copy &s) {
     loop(thread, number(lines), number(threads_), "line", code::LoopStyle::NotVectorized,
          [&](Value *at) { copy(at, false); });
   };
+  // In roles, whose barriers wait for the copies. A Sync orders what threads stored themselves.
+  const auto note_stored = [&] {
+    if (stored_) b.CreateStore(b.getTrue(), stored_);
+  };
   Value *possible = async ? whole_lines(line) : b.getFalse();
   if (const auto *known = llvm::dyn_cast<llvm::ConstantInt>(possible); known && known->isZero()) {
-    if (async) b.CreateStore(b.getTrue(), stored_);
+    if (async) note_stored();
     return by_threads();
   }
   const Body asynchronous = [&] {
@@ -114,7 +118,7 @@ void KernelEmitter::emit(const ir::Copy &s) {
     }
   };
   when(possible, asynchronous, [&] {
-    b.CreateStore(b.getTrue(), stored_);
+    note_stored();
     by_threads();
   });
 }

@@ -9,15 +9,19 @@
 //
 // In a kernel of the staged level the threads are those of the role that executes a statement:
 //   staged_statements.cpp  roles, barriers, groups    copies.cpp  copies into shared tiles
-//   fragments.cpp          tiles in registers, matrix instructions
+//   fragments.cpp          tiles in registers, matrix instructions of warpgroups
+//   mma_sync.cpp           matrix instructions of warps
+//   multiply_add.cpp       multiplications by the threads
 #pragma once
 
 #include <string>
 #include <vector>
 
+#include "codegen/ir/atoms.h"
 #include "codegen/ir/staged.h"
 #include "codegen/llvm/function_emitter.h"
 #include "device.h"
+#include "fragment_shape.h"
 #include "hazards.h"
 #include "placement.h"
 
@@ -111,6 +115,13 @@ class KernelEmitter final : public code::FunctionEmitter {
                         llvm::Type *result = nullptr);
   llvm::Value *barrier_address(const ir::BarrierSlot &at);
 
+  /// A tile in shared memory.
+  struct SharedTile {
+    ir::Layout layout;
+    ir::Coordinates extents;  ///< of one buffer
+    std::int64_t offset;
+  };
+
   // copies.cpp
   void emit(const ir::Copy &s);
   /// What one copy of `bytes` contiguous bytes of a buffer needs to know.
@@ -134,6 +145,7 @@ class KernelEmitter final : public code::FunctionEmitter {
     ir::Coordinates extents;
     llvm::AllocaInst *elements;  ///< of this thread, an array
     int count;
+    Type type;
   };
   /// The iteration of a statement over a fragment: its axes, and the thread's element.
   struct FragmentElement {
@@ -144,12 +156,41 @@ class KernelEmitter final : public code::FunctionEmitter {
   /// The fragments that s reads and writes; their axes. Null: none.
   const Fragment *fragment_of(const ir::Store &s, FragmentElement *axes);
   void store_fragments(const ir::Store &s, const Fragment &fragment, const FragmentElement &axes);
-  void fragment_row(const ir::Store &s, const Fragment &fragment, FragmentElement element,
-                    int first);
+  void fragment_row(const ir::Store &s, const Fragment &fragment, const FragmentShape &shape,
+                    FragmentElement element, std::size_t number_of_row);
+  void store_row_vectors(const ir::Store &s, const FragmentShape &shape,
+                         const FragmentElement &axes, std::size_t row, llvm::Value *at);
   void store_element(const ir::Store &s);
   void store_row_wide(const ir::Store &s, const FragmentElement &axes, int first, int columns,
                       llvm::Value *address);
   void emit_wgmma(const ir::Mma &s);
+
+  // mma_sync.cpp
+  /// An operand of a multiplication by the threads or their warps, in one buffer of a shared tile
+  /// of two dimensions, of which one is k and the other is divided among warps.
+  struct SharedOperand {
+    const SharedTile *tile;
+    llvm::Value *start;  ///< of the buffer, from the start of shared memory; i32
+    int bytes;           ///< of an element
+    int k;               ///< the dimension
+    std::int64_t depth;  ///< extent of k
+    bool k_contiguous() const { return tile->layout.dimension == k; }
+  };
+  SharedOperand shared_operand(const ir::Mma &s, const ir::TileOperand &operand);
+  /// The address of byte `byte + more_bytes` of stored row `row + more_rows`: those of the
+  /// dimension that is contiguous.
+  llvm::Value *shared_address(const SharedOperand &o, llvm::Value *row, std::int64_t more_rows,
+                              llvm::Value *byte, std::int64_t more_bytes);
+  /// The numbers of this warp among those of the accumulators' rows and of their columns; i32.
+  std::pair<llvm::Value *, llvm::Value *> warp_place(const ir::Layout &layout);
+  void emit_mma_sync(const ir::Mma &s, const ir::Atom &atom);
+  /// Of all that the warp multiplies in step `step` of k: the registers of each instruction.
+  std::vector<std::vector<llvm::Value *>> load_matrices(const SharedOperand &o, bool left,
+                                                        llvm::Value *warp, std::int64_t own,
+                                                        std::int64_t step);
+
+  // multiply_add.cpp
+  void emit_multiply_add(const ir::Mma &s);
   llvm::Value *fragment_element(const Fragment &fragment, int number);
   /// Ties the registers of all fragments to `text`: what reads them stays behind it.
   void after_fragments(const std::string &text);
@@ -171,11 +212,6 @@ class KernelEmitter final : public code::FunctionEmitter {
   unsigned role_ = 0;            ///< number of its hardware barrier; 0: the block
   std::int64_t first_warp_ = 0;  ///< of the role
   std::unordered_set<const StorageNode *> ordered_;  ///< accesses to these wait for each other
-  struct SharedTile {
-    ir::Layout layout;
-    ir::Coordinates extents;  ///< of one buffer
-    std::int64_t offset;
-  };
   std::unordered_map<const StorageNode *, SharedTile> tiles_;
   std::unordered_map<const StorageNode *, Fragment> fragments_;
   FragmentElement element_;
