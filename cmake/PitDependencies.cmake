@@ -14,7 +14,7 @@ endif()
 message(STATUS "LLVM ${LLVM_PACKAGE_VERSION} in ${LLVM_DIR}")
 
 # The parts of LLVM that are used, where its libraries are linked statically.
-set(pit_llvm_components core orcjit native nvptxcodegen nvptxdesc nvptxinfo passes linker bitreader)
+set(pit_llvm_components core orcjit native nvptxcodegen nvptxdesc nvptxinfo passes linker bitreader object)
 
 # pit_llvm_headers: as system headers, so that their warnings are not ours.
 add_library(pit_llvm_headers INTERFACE)

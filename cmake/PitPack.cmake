@@ -21,6 +21,7 @@ endforeach()
 
 install(FILES ${PIT_DLPACK_INCLUDE_DIR}/dlpack/dlpack.h DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/dlpack)
 install(FILES ${PROJECT_SOURCE_DIR}/apps/demo/text.txt DESTINATION apps/demo)
+install(PROGRAMS ${PROJECT_SOURCE_DIR}/apps/bench/peers.py DESTINATION bin)
 install(FILES ${PROJECT_SOURCE_DIR}/LICENSE ${CMAKE_CURRENT_LIST_DIR}/pack/README.md DESTINATION .)
 foreach(script run-tests run-gpu-tests run-bench)
   install(PROGRAMS ${CMAKE_CURRENT_LIST_DIR}/pack/${script} DESTINATION .)

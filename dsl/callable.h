@@ -63,9 +63,9 @@ class CompiledOperator {
   const std::vector<Argument> &signature() const { return info_.signature; }
   const OperatorInfo &info() const { return info_; }
 
-  /// Runs with the tensors and the scalars of the signature, each in its order. The arguments
-  /// passed Callable's checks; strides may be null and byte_offset non-zero. `statistics` may be
-  /// null; run adds its own parts to it.
+  /// Checks the tensors as Callable says, and runs. Tensors and scalars come in the order of the
+  /// signature, as many as it has, scalars of its types; strides may be null and byte_offset
+  /// non-zero. `statistics` may be null; run adds its own parts to it.
   virtual void run(std::span<const DLTensor *const> tensors, std::span<const void *const> scalars,
                    const Place &place, RunStatistics *statistics) const = 0;
 
@@ -184,10 +184,5 @@ std::vector<CudaDevice> cuda_devices();
 /// Waits for a stream of a CUDA device. RuntimeError with the first failure that operators have met
 /// on it since the last check.
 void check(void *stream = nullptr, int device = 0);
-
-/// True when some byte belongs to an element of `a` and to an element of `b`. Exact unless
-/// strides are so irregular that the search is given up, or there is no memory as large as a tensor
-/// says; then it says true.
-bool memory_overlaps(const DLTensor &a, const DLTensor &b);
 
 }  // namespace pit

@@ -4,6 +4,7 @@
 #include <initializer_list>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -37,6 +38,19 @@ struct Argument {
 
 class Callable;
 
+/// What can be written of a compiled pipeline.
+enum class Emit : std::uint8_t {
+  StaticLibrary,  ///< PREFIX.a: code for all targets, chosen when it is called
+  CHeader,        ///< PREFIX.h: how C and C++ call it
+  Objects,        ///< PREFIX.*.o: the members of PREFIX.a
+  Ptx,            ///< PREFIX.TARGET.ptx, of CUDA targets
+  Cubin,          ///< PREFIX.TARGET.cubin, of CUDA targets, where nvJitLink is installed
+  LlvmIr,         ///< PREFIX.TARGET.ll: of the host's function, or of the kernels
+  TileIr,         ///< PREFIX.TARGET.pit
+  Schedule,       ///< PREFIX.schedule: see Schedule::parse
+  Explanation     ///< PREFIX.TARGET.txt: explain()
+};
+
 /// The outputs of an algorithm, with the schedule that the Funcs carry or one given by `with`. A
 /// value; copies share Funcs.
 class Pipeline {
@@ -69,6 +83,24 @@ class Pipeline {
   Callable compile(const Target &target = {}) const;
   Callable compile(const std::vector<std::string> &inputs, const Target &target = {},
                    std::source_location where = std::source_location::current()) const;
+
+  /// Writes an operator that needs no compiler: PREFIX.a and PREFIX.h. The last part of `prefix`
+  /// names the function, an identifier of C. `inputs` as in `compile`. A call runs the code of the
+  /// most special target that the CPU and the tensors' device can run. The same pipeline and
+  /// targets give the same bytes. Files appear whole or not at all.
+  ///
+  /// Errors: CompileError for no target or one named twice, for what cannot be compiled for a
+  /// target, and for a file that cannot be written. Defined in codegen/emit.
+  void compile_to_static_library(
+      const std::string &prefix, const std::vector<std::string> &inputs,
+      const std::vector<Target> &targets,
+      std::source_location where = std::source_location::current()) const;
+
+  /// The same for any of the files. Returns the paths that it wrote.
+  std::vector<std::string> compile_to(
+      const std::set<Emit> &files, const std::string &prefix,
+      const std::vector<std::string> &inputs, const std::vector<Target> &targets,
+      std::source_location where = std::source_location::current()) const;
 
  private:
   std::string name_;

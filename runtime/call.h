@@ -2,7 +2,7 @@
 #ifndef PIT_RUNTIME_CALL_H
 #define PIT_RUNTIME_CALL_H
 
-#include "pit_runtime.h"
+#include "pit_call.h"
 
 /* pit_report for a failure that belongs to an index: check is -1 and index_name tells which. */
 void pit_report_index(pit_call *call, const char *index_name, int32_t status, const int64_t *values,

@@ -6,6 +6,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "error.h"
+#include "pit_cuda.h"
+
 /* --- nvJitLink, of the CUDA Toolkit --- */
 
 enum { NVJITLINK_INPUT_PTX = 2 };
@@ -102,6 +105,18 @@ pit_cubin pit_compile_with_nvjitlink(const char *ptx, pit_architecture architect
   }
   if (handle) nvjitlink.destroy(&handle);
   return cubin;
+}
+
+int32_t pit_cuda_assemble(const char *ptx, int32_t architecture, int32_t specific, void **cubin,
+                          size_t *bytes) {
+  char log[4096];
+  const pit_cubin made =
+      pit_compile_with_nvjitlink(ptx, (pit_architecture){architecture, specific}, log, sizeof log);
+  *cubin = made.data;
+  *bytes = made.data ? made.bytes : 0;
+  if (made.data || !log[0]) return PIT_OK;
+  pit_set_error("%s", log);
+  return PIT_ERROR_CUDA;
 }
 
 /* --- the driver's linker, which unlike the loading of PTX gives the machine code --- */

@@ -2,7 +2,7 @@
 #ifndef PIT_RUNTIME_ERROR_H
 #define PIT_RUNTIME_ERROR_H
 
-#include "pit_runtime.h"
+#include "pit_call.h"
 
 /* Makes the text the thread's last error, cut to what fits (4 KB), and returns it. The arguments
  * may be the last error. */

@@ -19,7 +19,7 @@
 #ifndef PIT_CUDA_H
 #define PIT_CUDA_H
 
-#include "pit_runtime.h"
+#include "pit_call.h"
 
 #ifdef __cplusplus
 extern "C" {
@@ -141,6 +141,13 @@ void pit_cuda_tensor_map(pit_call *call, void *map, void *base, int32_t element_
  * them. No call of it may be under way and no graph with its kernels be used afterwards. The image
  * may be used again as a new one. */
 void pit_cuda_image_release(pit_cuda_image *image);
+
+/* --- for compilers --- */
+
+/* PTX to machine code of an architecture (90 = sm_90; specific: sm_90a) by nvJitLink, which needs
+ * no device. *cubin is null and *bytes 0 where there is no nvJitLink; else free() frees it. */
+int32_t pit_cuda_assemble(const char *ptx, int32_t architecture, int32_t specific, void **cubin,
+                          size_t *bytes);
 
 /* --- for users --- */
 

@@ -12,7 +12,7 @@
 #include <stdatomic.h>
 #include <unistd.h>
 
-#include "pit_runtime.h"
+#include "pit_call.h"
 
 enum { kMaxThreads = 1024, kSpins = 2000 };
 

@@ -55,16 +55,19 @@ int available_cores() {
   return CPU_COUNT(&cores);
 }
 
+std::vector<std::pair<std::string, std::string>> describe_host() {
+  return {{"processor", processor("model name") + ", family " + processor("cpu family") +
+                            ", model " + processor("model\t")},
+          {"features", Target().to_string()},
+          {"cores", std::to_string(available_cores())},
+          {"caches", caches()},
+          {"memory", memory()},
+          {"compiler", "GCC " __VERSION__},
+          {"LLVM", PIT_BENCH_LLVM_VERSION}};
+}
+
 std::vector<std::pair<std::string, std::string>> describe_machine() {
-  std::vector<std::pair<std::string, std::string>> machine{
-      {"processor", processor("model name") + ", family " + processor("cpu family") + ", model " +
-                        processor("model\t")},
-      {"features", Target().to_string()},
-      {"cores", std::to_string(available_cores())},
-      {"caches", caches()},
-      {"memory", memory()},
-      {"compiler", "GCC " __VERSION__},
-      {"LLVM", PIT_BENCH_LLVM_VERSION}};
+  std::vector<std::pair<std::string, std::string>> machine = describe_host();
   for (const auto &peer : peer_versions()) machine.push_back(peer);
   return machine;
 }

@@ -1,14 +1,19 @@
 // Times compiled operators beside libraries: see --help.
 #include <pit/pit.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <filesystem>
 #include <fstream>
 #include <iostream>
 #include <iterator>
+#include <optional>
 #include <random>
 
+#include "apps/bench/cuda/case.h"
+#include "apps/bench/cuda/driver.h"
+#include "apps/bench/cuda/run.h"
 #include "apps/program/command_line.h"
 #include "apps/program/progress.h"
 #include "case.h"
@@ -34,15 +39,26 @@ std::vector<Case> all_cases() {
 
 namespace {
 
-std::vector<Case> chosen_cases(const std::string &pattern) {
-  std::vector<Case> chosen;
-  std::string names;
-  for (const Case &c : all_cases()) {
-    if (program::matches(pattern, c.name)) chosen.push_back(c);
-    names += "\n  " + c.name;
+std::vector<std::string> case_names() {
+  std::vector<std::string> names;
+  for (const Case &c : all_cases()) names.push_back(c.name);
+  return names;
+}
+
+// Of the cases for the target.
+std::vector<std::string> chosen_names(const Options &options) {
+  const bool device = options.target.is_cuda();
+  std::vector<std::string> chosen;
+  std::string known;
+  for (const std::string &name : device ? cuda::case_names() : case_names()) {
+    if (program::matches(options.cases, name) && (!options.quick || has_target(name, device)))
+      chosen.push_back(name);
+    known += "\n  " + name;
   }
   if (chosen.empty()) {
-    throw program::UsageError("no case matches '" + pattern + "'; the cases are" + names);
+    throw program::UsageError("no case matches '" + options.cases + "'" +
+                              (options.quick ? " and has a target" : "") + "; the cases are" +
+                              known);
   }
   return chosen;
 }
@@ -108,8 +124,8 @@ void show(const Results &results) {
   table.rows(group);
 }
 
-Results measure_all(const std::vector<Case> &cases, const Options &options, std::ostream &out,
-                    std::vector<std::string> &wrong) {
+Results measure_all(const std::vector<std::string> &names, const Options &options,
+                    std::ostream &out, std::vector<std::string> &wrong) {
   const std::vector<int> threads = thread_counts(options);
   const Settings settings{.target = options.target,
                           .seed = options.seed ? *options.seed : std::random_device()(),
@@ -121,8 +137,10 @@ Results measure_all(const std::vector<Case> &cases, const Options &options, std:
   for (const auto &[what, value] : results.machine) out << what << ": " << value << '\n';
   out << '\n';
 
-  std::vector<std::string> names;
-  for (const Case &c : cases) names.push_back(c.name);
+  std::vector<Case> cases = all_cases();
+  std::erase_if(cases, [&](const Case &c) {
+    return std::find(names.begin(), names.end(), c.name) == names.end();
+  });
   Table table(out, names);
   table.header();
   program::Progress progress("pit_bench");
@@ -146,18 +164,21 @@ Results measure_all(const std::vector<Case> &cases, const Options &options, std:
 
 int run(const Options &options) {
   if (options.list) {
-    for (const Case &c : chosen_cases(options.cases)) std::cout << c.name << '\n';
+    for (const std::string &name : chosen_names(options)) std::cout << name << '\n';
     return 0;
   }
   ignore_environment();
-  std::vector<Case> cases;
-  if (options.from.empty()) cases = chosen_cases(options.cases);
+  std::vector<std::string> names;
+  if (options.from.empty()) names = chosen_names(options);
+  std::optional<cuda::Device> device;
+  if (options.from.empty() && options.target.is_cuda()) device.emplace();
   Output json(options.json), svg(options.svg), markdown(options.markdown);
   std::vector<std::string> wrong;
   Results results;
   if (options.from.empty()) {
     std::ostream &out = options.json == "-" ? std::cerr : std::cout;
-    results = measure_all(cases, options, out, wrong);
+    results = device ? cuda::measure_all(*device, names, options, out, wrong)
+                     : measure_all(names, options, out, wrong);
     if (!options.small) out << '\n' << targets_text(results);
   } else {
     results = read_results(options.from, options.cases);
@@ -181,8 +202,17 @@ int run(const Options &options) {
 int main(int count, char **arguments) {
   return pit::program::exit_status("pit_bench", [&] {
     const pit::bench::Options options = pit::bench::parse_options(count, arguments);
-    if (!options.help) return pit::bench::run(options);
-    std::cout << pit::bench::help_text();
-    return 0;
+    if (options.help) {
+      std::cout << pit::bench::help_text();
+      return 0;
+    }
+    try {
+      return pit::bench::run(options);
+    } catch (const pit::bench::cuda::NoDevice &error) {
+      // Not a failure: scripts that run everywhere leave it out.
+      constexpr int kSkipped = 77;
+      std::cerr << "pit_bench: " << error.what() << '\n';
+      return kSkipped;
+    }
   });
 }

@@ -6,7 +6,7 @@ namespace pit::bench {
 
 Options parse_options(int count, char **arguments) {
   Options options;
-  bool measures = false;
+  bool measures = false, has_seconds = false;
   program::CommandLine line(count, arguments);
   while (line.next()) {
     if (line.is("--json")) {
@@ -33,10 +33,13 @@ Options parse_options(int count, char **arguments) {
         options.seed = line.number(0U);
       } else if (line.is("--seconds")) {
         options.budget.seconds = line.number(0);
+        has_seconds = true;
       } else if (line.is("--target")) {
         options.target = line.target();
       } else if (line.is_flag("--small")) {
         options.small = true;
+      } else if (line.is_flag("--quick")) {
+        options.quick = true;
       } else {
         line.refuse();
       }
@@ -47,20 +50,23 @@ Options parse_options(int count, char **arguments) {
         "--from shows what was measured before: of the other options it "
         "takes --case, --svg and --markdown");
   }
-  if (options.small) options.budget = {.seconds = 0, .fewest = 2};
   if (options.target.is_cuda()) {
-    throw program::UsageError("--target: only CPUs are measured, not " +
-                              options.target.to_string());
+    if (options.threads > 0)
+      throw program::UsageError("--threads is about the host, not " + options.target.to_string());
+    if (!has_seconds) options.budget.seconds = 0.5;
+    options.budget.most = 500;
   }
+  if (options.quick && !has_seconds) options.budget.seconds /= 5;
+  if (options.small) options.budget = {.seconds = 0, .fewest = 2};
   return options;
 }
 
 std::string help_text() {
   return R"(usage: pit_bench [options]
 
-Times operators that pit compiles, and those libraries that are installed of OpenBLAS, oneDNN and Eigen, on
-the same random data, in turn, in one process. Sampled elements of every result are compared with float64
-arithmetic.
+Times operators that pit compiles, and those libraries that are installed of OpenBLAS, oneDNN and Eigen, or on
+a CUDA device of cuBLAS and cuSPARSE, on the same random data, in turn, in one process. Sampled elements of every
+result are compared with float64 arithmetic.
 
 options:
   --case PATTERN   only the cases whose names match; * stands for any characters, ? for one
@@ -69,10 +75,12 @@ options:
   --svg FILE       also draw the times of the sparse products over their sparsity
   --markdown FILE  also write a report: machine, targets and whether they are met, table
   --from FILE      measure nothing; show the results of FILE, which --json wrote
-  --target TARGET  what to compile for (default: host, this machine)
+  --target TARGET  what to compile for (default: host, this machine); cuda: the first CUDA device, which has cases
+                   of its own
   --threads N      run on N threads (default: first on one, then on two)
-  --seconds N      time every case for N seconds at least (default: 2)
+  --seconds N      time every case for N seconds at least (default: 2; on a CUDA device a half)
   --seed N         of the random data (default: another one each time, which is printed)
+  --quick          only the cases that have targets, for a fifth of the time
   --small          tiny sizes and few runs: shows that everything works, not how fast it is
   --help           print this
 
@@ -83,7 +91,8 @@ columns:
   error          largest difference from float64 arithmetic / its largest magnitude, over sampled elements
   speed-up       median over the rounds of: time of the other system / time of this one
 
-exit status: 0 all results are right, 1 a result is wrong or something failed, 2 the command line is wrong
+exit status: 0 all results are right, 1 a result is wrong or something failed, 2 the command line is wrong,
+77 there is no CUDA device for the target
 )";
 }
 

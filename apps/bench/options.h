@@ -17,10 +17,11 @@ struct Options {
   Target target;
   int threads = 0;  ///< 0: one and two
   std::optional<unsigned> seed;
-  bool small = false;
+  bool small = false, quick = false;
   Budget budget;
 };
 
+/// With a CUDA target the time of a case is shorter than on the host if no --seconds says it.
 /// program::UsageError for unknown options and values that do not fit.
 Options parse_options(int count, char **arguments);
 

@@ -26,9 +26,14 @@ std::string format(double value) {
 
 std::string power_of_ten(double milliseconds) {
   std::array<char, 32> text{};
-  const bool seconds = milliseconds >= 999;
-  std::snprintf(text.data(), text.size(), seconds ? "%g s" : "%g ms",
-                seconds ? milliseconds / 1000 : milliseconds);
+  const bool seconds = milliseconds >= 999, fractions = milliseconds < 0.999;
+  std::snprintf(text.data(), text.size(),
+                seconds     ? "%g s"
+                : fractions ? "%g us"
+                            : "%g ms",
+                seconds     ? milliseconds / 1000
+                : fractions ? milliseconds * 1000
+                            : milliseconds);
   return text.data();
 }
 
@@ -44,7 +49,7 @@ std::string escaped(const std::string &text) {
 using Curve = std::map<double, double>;
 
 struct Diagram {
-  std::string micro;
+  std::string micro, type;
   std::vector<std::pair<std::string, Curve>> curves;
 };
 
@@ -71,8 +76,7 @@ class Picture {
             "\" font-family=\"Helvetica, Arial, sans-serif\" font-size=\"13\" fill=\"#222\">\n"
             "<rect width=\"100%\" height=\"100%\" fill=\"white\"/>\n";
     write(kLeft, 28,
-          "Time of sparse x dense, " + type_ + ", on " + std::to_string(threads_) +
-              (threads_ == 1 ? " thread" : " threads") +
+          "Time of sparse x dense, " + place_ +
               ", over the share of zero micro-tiles; index and conversions included",
           "start", 16);
     for (int i = 0; i < count; ++i) {
@@ -91,7 +95,7 @@ class Picture {
 
  private:
   int threads_ = 0;
-  std::string type_, text_;
+  std::string place_, text_;
   std::vector<Diagram> diagrams_;
   std::vector<std::string> systems_;
   std::vector<double> sparsities_;
@@ -100,12 +104,20 @@ class Picture {
   static bool is_product(const Row &row) {
     return row.case_name.starts_with("spmm/") && row.total_us && row.sparsity;
   }
+  // Systems that multiply zeros, too: the reference is dashed.
+  static bool is_dense(const std::string &system) {
+    return system.find("BLAS") != std::string::npos || system.find("dense") != std::string::npos;
+  }
   static const char *colour(std::size_t system) { return kColours[system % kColours.size()]; }
 
   void add(const Row &row) {
-    type_ = row.type;
-    if (diagrams_.empty() || diagrams_.back().micro != row.micro)
-      diagrams_.push_back({row.micro, {}});
+    place_ = row.device.empty()
+                 ? "on " + std::to_string(threads_) + (threads_ == 1 ? " thread" : " threads")
+                 : row.device;
+    if (diagrams_.empty() || diagrams_.back().micro != row.micro ||
+        diagrams_.back().type != row.type) {
+      diagrams_.push_back({row.micro, row.type, {}});
+    }
     auto &curves = diagrams_.back().curves;
     auto curve = std::find_if(curves.begin(), curves.end(),
                               [&](const auto &c) { return c.first == row.system; });
@@ -158,7 +170,8 @@ class Picture {
   }
 
   void draw(const Diagram &diagram, double left, double top) {
-    write(left + kPlotWidth / 2, top - 10, "micro-tiles " + diagram.micro, "middle", 14);
+    write(left + kPlotWidth / 2, top - 10, "micro-tiles " + diagram.micro + ", " + diagram.type,
+          "middle", 14);
     for (double time = least_; time <= most_ * 1.01; time *= 10) {
       const double y = top + y_of(time);
       line(left, y, left + kPlotWidth, y, "#ccc", 1);
@@ -180,7 +193,8 @@ class Picture {
         points += format(left + x_of(sparsity)) + "," + format(top + y_of(time)) + " ";
       }
       text_ += "<polyline fill=\"none\" stroke=\"" + std::string(colour(number)) +
-               "\" stroke-width=\"" + (system == "pit" ? "3.2" : "1.8") + "\" points=\"" + points +
+               "\" stroke-width=\"" + (system == "pit" ? "3.2" : "1.8") +
+               (is_dense(system) ? "\" stroke-dasharray=\"6 4" : "") + "\" points=\"" + points +
                "\"/>\n";
       for (const auto &[sparsity, time] : curve) {
         mark(left + x_of(sparsity), top + y_of(time), number);

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <cstdio>
+#include <span>
 
 #include "apps/program/command_line.h"
 
@@ -20,7 +21,7 @@ struct Goal {
   double bound;        // least ratio, or most microseconds
 };
 
-constexpr Goal kGoals[] = {
+constexpr Goal kHostGoals[] = {
     {"dense float32 product, beside OpenBLAS", "dense/f32", "pit", "OpenBLAS", 0.85},
     {"dense bfloat16 product, beside oneDNN", "dense/bf16", "pit", "oneDNN", 0.8},
     {"64x1 micro-tiles, 95% zero, beside OpenBLAS on all elements", "spmm/64x1/f32/95%", "pit",
@@ -36,6 +37,58 @@ constexpr Goal kGoals[] = {
     {"calling an operator", "call/one-element", "pit", "", 0.5},
 };
 
+constexpr const char *kPacked = "cuBLAS, packed rows";
+constexpr Goal kDeviceGoals[] = {
+    {"gathered rows, beside cuBLAS on packed rows", "gather/4096of16384-*", "pit, rows given",
+     kPacked, 0.97},
+    {"gathered rows, beside cuBLAS on packed rows", "gather/16384of65536-*", "pit, rows given",
+     kPacked, 0.98},
+    {"gathered rows, beside cuBLAS on packed rows", "gather/8192of8192-*", "pit, rows given",
+     kPacked, 1},
+    {"gathered rows, beside cuBLAS on packed rows", "gather/3000of10000-*", "pit, rows given",
+     kPacked, 0.95},
+    {"gathered rows, beside cuBLAS on packed rows", "gather/4096of32768-*", "pit, rows given",
+     kPacked, 0.95},
+    {"product with zeros, index included", "spmm/128x1/bf16/90%", "pit", "", 58},
+    {"product with zeros, index included", "spmm/128x1/bf16/95%", "pit", "", 48},
+    {"product with zeros, index included", "spmm/128x1/bf16/99%", "pit", "", 38},
+    {"product with zeros, beside cuBLAS on all elements", "spmm/128x1/bf16/50%", "pit", "cuBLAS",
+     1},
+    {"product with zeros, index included", "spmm/128x128/bf16/90%", "pit", "", 55},
+    {"product with zeros, index included", "spmm/128x128/bf16/99%", "pit", "", 38},
+    {"product with zeros, index included", "spmm/64x64/bf16/90%", "pit", "", 80},
+    {"product with zeros, index included", "spmm/64x1/bf16/90%", "pit", "", 80},
+    {"product with zeros, index included", "spmm/32x1/bf16/95%", "pit", "", 70},
+    {"product with zeros, beside cuBLAS on all elements", "spmm/1x64/bf16/99%", "pit", "cuBLAS", 1},
+    {"product with zeros, beside cuBLAS on all elements", "spmm/32x1/f32/95%", "pit", "cuBLAS", 8},
+    {"layer of experts", "moe/switch-base-128", "pit", "", 560},
+    {"layer of experts", "moe/mixtral-8x7b", "pit", "", 9200},
+    {"layer of experts", "moe/qwen3-30b-a3b", "pit", "", 5000},
+    {"layer of experts", "moe/deepseek-v3", "pit", "", 20500},
+    {"index alone", "index/64x64/*", "pit index", "", 240},
+    {"index alone", "index/32x1/*", "pit index", "", 240},
+    {"index alone", "index/1x64/*", "pit index", "", 240},
+    {"index in order, beside one without", "index/*", "pit index", "pit index, unordered", 1 / 1.1},
+    {"all rows gathered, beside the dense schedule and the index", "gather/8192of8192-*", "pit",
+     "pit dense + index", 1 / 1.05},
+    {"nothing zero, beside the dense schedule and the index", "spmm-8192/128x1/bf16/0%", "pit",
+     "pit dense + index", 1 / 1.25},
+    {"dense product, beside cuBLAS", "dense/bf16/8192", "pit", "cuBLAS", 0.95},
+    {"compiling the sparse product again", "compile/spmm", "pit", "", 150000},
+    {"the host's time for a kernel", "launch/spmm", "pit, a kernel of a call", "", 5},
+    {"the host's time for a replay", "launch/spmm", "pit, a replay of a graph", "", 6},
+};
+
+std::span<const Goal> goals(bool device) {
+  if (device) return kDeviceGoals;
+  return kHostGoals;
+}
+
+bool is_device(const Results &results) {
+  return std::any_of(results.rows.begin(), results.rows.end(),
+                     [](const Row &row) { return !row.device.empty(); });
+}
+
 struct Verdict {
   std::string what, wanted, got;
   const Row *row;
@@ -44,14 +97,18 @@ struct Verdict {
 
 std::vector<Verdict> verdicts(const Results &results) {
   std::vector<Verdict> list;
-  for (const Goal &goal : kGoals) {
+  for (const Goal &goal : goals(is_device(results))) {
     const std::string versus = goal.versus;
+    std::string seen;
     for (const Row &row : results.rows) {
       if (!program::matches(goal.cases, row.case_name) || row.system != goal.system) continue;
       if (!versus.empty() && row.versus == versus && row.ratio) {
         list.push_back({goal.what, "at least " + three_digits(goal.bound) + "x",
                         three_digits(*row.ratio) + "x", &row, *row.ratio >= goal.bound});
-      } else if (versus.empty() && row.total_us) {
+      } else if (versus.empty() && row.total_us &&
+                 seen != row.case_name + std::to_string(row.threads)) {
+        // The same time stands in a row for each system that it is compared with.
+        seen = row.case_name + std::to_string(row.threads);
         list.push_back({goal.what, "at most " + duration(goal.bound), duration(*row.total_us), &row,
                         *row.total_us <= goal.bound});
       }
@@ -61,8 +118,11 @@ std::vector<Verdict> verdicts(const Results &results) {
 }
 
 std::string threads_text(int threads) {
+  if (threads == 0) return "on the device";
   return std::to_string(threads) + (threads == 1 ? " thread" : " threads");
 }
+
+std::string threads_cell(int threads) { return threads > 0 ? std::to_string(threads) : ""; }
 
 std::string cell(const std::optional<double> &value) { return value ? duration(*value) : ""; }
 
@@ -84,7 +144,7 @@ std::string rows_table(const std::vector<Row> &rows) {
       "|---|---|---|---|---|---|---|---|---|\n";
   for (std::size_t i = 0; i < rows.size(); ++i) {
     const Row &row = rows[i];
-    text += "| " + row.case_name + " | " + std::to_string(row.threads) + " | " + row.system + " | ";
+    text += "| " + row.case_name + " | " + threads_cell(row.threads) + " | " + row.system + " | ";
     if (!row.total_us) {
       text += row.note + " | | | | | |\n";
       continue;
@@ -108,7 +168,7 @@ std::string rows_table(const std::vector<Row> &rows) {
   return text;
 }
 
-constexpr const char *kHow = R"(# The host beside libraries
+constexpr const char *kHostHow = R"(# The host beside libraries
 
 Written by `./dev bench --json FILE --svg FILE --markdown FILE` from what it measured; do not edit. The same figures are in the
 JSON file, and `--from FILE` makes this page from it again.
@@ -128,7 +188,45 @@ How rows are measured:
   are row-major, none is packed or converted beforehand, unless the name of the system says so.
 )";
 
+constexpr const char *kDeviceHow = R"(# A CUDA device beside libraries
+
+Written by `./dev bench --target cuda --json FILE --svg FILE --markdown FILE` from what it measured; do not edit. The same
+figures are in the JSON file, and `--from FILE` makes this page from it again.
+
+How rows are measured:
+
+- All systems of a case run in one process on the same random data, which is drawn anew in each run of the program from the
+  seed below. There are as many data sets as exceed the cache of the device several times, up to four, and one where a set does.
+- A system's work on all data sets, one after the other, is recorded as a CUDA graph. In a round every system's graph is
+  replayed once between two events, one after the other, in an order that changes from round to round, while the host is ahead.
+  *best* and *median* are the times of a graph / the number of data sets, with everything that the operation does. A *speed-up*
+  is the median over the rounds of the other system's time in a round / this system's time in it.
+- *index* is the part of an operation that finds the sparsity: the median of its stages' times in calls that are not recorded.
+  In the cases `index/` it is what is timed. "cuSPARSE" multiplies matrices that were converted beforehand; "cuSPARSE
+  conversion" is what that takes.
+- Every system first computes into memory filled with NaN, and again by a replay in the end. Sampled elements are compared with
+  float64 arithmetic, elements that nothing may be written to among them; *error* is the largest difference / the largest magnitude.
+- *workspace* is the most memory that an operation had beside its inputs and outputs: of cuBLAS what it was given.
+- "cuBLAS" is `cublasGemmEx`; on *packed rows* it has only the rows that count, which nobody gathers or scatters. In the cases
+  `moe/` it multiplies packed rows expert by expert, with neither activation nor sum: less than the layer. It may round sums of
+  parts to bfloat16 before it adds them, which is allowed for.
+- "copy of half of the matrix" moves as many bytes as reading all of it.
+- All matrices are row-major. `gather/`: *pit* finds the rows that a mask marks, *pit, rows given* is given their list.
+)";
+
 }  // namespace
+
+std::vector<std::string> target_cases(bool device) {
+  std::vector<std::string> patterns;
+  for (const Goal &goal : goals(device)) patterns.emplace_back(goal.cases);
+  return patterns;
+}
+
+bool has_target(const std::string &case_name, bool device) {
+  const std::span<const Goal> all = goals(device);
+  return std::any_of(all.begin(), all.end(),
+                     [&](const Goal &goal) { return program::matches(goal.cases, case_name); });
+}
 
 std::string targets_text(const Results &results) {
   std::string text;
@@ -140,12 +238,13 @@ std::string targets_text(const Results &results) {
 }
 
 std::string report(const Results &results, const std::string &picture) {
-  std::string text = kHow;
+  const bool device = is_device(results);
+  std::string text = device ? kDeviceHow : kHostHow;
   text += "\n## Machine\n\n| | |\n|---|---|\n";
   for (const auto &[what, value] : results.machine) text += "| " + what + " | " + value + " |\n";
   text += "\n## Targets\n\n| | case | threads | wanted | measured | |\n|---|---|---|---|---|---|\n";
   for (const auto &[what, wanted, got, row, met] : verdicts(results)) {
-    text += "| " + what + " | " + row->case_name + " | " + std::to_string(row->threads) + " | " +
+    text += "| " + what + " | " + row->case_name + " | " + threads_cell(row->threads) + " | " +
             wanted + " | " + got + " | " + (met ? "met" : "**not met**") + " |\n";
   }
   if (!picture.empty()) {

@@ -22,6 +22,7 @@ void for_each_member(SomeRow &row, const Visit &visit) {
   visit("micro", row.micro);
   visit("system", row.system);
   visit("threads", row.threads);
+  visit("device", row.device);
   visit("sparsity", row.sparsity);
   visit("density", row.density);
   visit("fill", row.fill);
@@ -34,6 +35,7 @@ void for_each_member(SomeRow &row, const Visit &visit) {
   visit("ratio", row.ratio);
   visit("best_ratio", row.best_ratio);
   visit("workspace_bytes", row.workspace_bytes);
+  visit("kernels", row.kernels);
   visit("rel_err", row.rel_err);
   visit("rounds", row.rounds);
 }

@@ -12,7 +12,8 @@ namespace pit::bench {
 /// Times are in microseconds, of one operation.
 struct Row {
   std::string case_name{}, type{}, micro{}, system{};
-  int threads = 1;
+  int threads = 1;                   ///< of the host; 0: it runs on a device
+  std::string device{};              ///< "NVIDIA H100 80GB HBM3"; empty: the host
   std::optional<double> sparsity{};  ///< share of the micro-tiles that are zero
   std::optional<double> density{};   ///< 1 - sparsity
   std::optional<double> fill{};      ///< share of non-zeros in micro-tiles that are kept
@@ -28,6 +29,7 @@ struct Row {
   std::optional<double> ratio{};
   std::optional<double> best_ratio{};  ///< of the least times
   std::optional<double> workspace_bytes{};
+  std::optional<double> kernels{};  ///< launches of one operation on a device
   /// Largest difference from float64 arithmetic / its largest magnitude, over sampled elements.
   std::optional<double> rel_err{};
   int rounds = 0;

@@ -56,7 +56,8 @@ void Table::header() {
 void Table::rows(const std::vector<Row> &rows) {
   for (std::size_t i = 0; i < rows.size(); ++i) {
     const Row &row = rows[i];
-    out_ << left(row.case_name, name_width_) << right(std::to_string(row.threads), 9) << "  "
+    out_ << left(row.case_name, name_width_)
+         << right(row.threads > 0 ? std::to_string(row.threads) : "", 9) << "  "
          << left(row.system, kSystemWidth);
     if (!row.total_us) {
       out_ << "  " << row.note << '\n';

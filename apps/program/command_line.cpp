@@ -52,7 +52,9 @@ unsigned CommandLine::number(unsigned least) { return parsed(name_, value(), lea
 Target CommandLine::target() {
   const std::string text = value();
   try {
-    return Target(text);
+    if (text != "cuda") return Target(text);
+    const std::vector<CudaDevice> devices = cuda_devices();
+    return devices.empty() ? Target("x86-64-linux-cuda") : devices.front().target;
   } catch (const CompileError &error) {
     // Where in this program the target is made says nothing to its user.
     const std::string message = error.what(), line = std::to_string(error.where().line()) + ": ";

@@ -45,6 +45,7 @@ class CommandLine {
   /// The same for a whole number from `least` on.
   int number(int least);
   unsigned number(unsigned least);
+  /// "cuda" stands for the target of the first CUDA device, or without one for any.
   Target target();
 
  private:

@@ -59,6 +59,7 @@ void KernelEmitter::emit(const ir::Store &s) {
     if (is_local(s.storage)) return FunctionEmitter::emit(s);
     return when(b.CreateICmpEQ(thread_, i64(0)), [&] { FunctionEmitter::emit(s); });
   }
+  if (mark_columns(s)) return;
   // Updates of one element are one thread's, in their order.
   std::vector<VarPtr> kept, reduced;
   std::int64_t bound = 1;

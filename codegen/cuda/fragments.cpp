@@ -114,6 +114,7 @@ const KernelEmitter::Fragment *KernelEmitter::fragment_of(const ir::Store &s,
 }
 
 llvm::Value *KernelEmitter::load_element(const Load &e) {
+  if (const auto it = wide_.find(&e); it != wide_.end()) return it->second;
   const auto it = fragments_.find(e.storage.get());
   if (it == fragments_.end()) return FunctionEmitter::load_element(e);
   internal_check(element_.number >= 0, "a fragment is read outside of its statements");
@@ -129,11 +130,6 @@ void KernelEmitter::store_fragments(const ir::Store &s, const Fragment &fragment
   own.add(ir::make<ir::Store>(s));
   order(std::move(own));
   const FragmentShape shape(fragment.layout, fragment.extents);
-  // Numbers that LLVM takes for new ones, so that it keeps nothing of them from one statement to
-  // the next: the sums leave no registers for that.
-  const auto forgotten = [&](Value *v) {
-    return assembly("mov.b64 $0, $1;", "=l,l", {v}, b.getInt64Ty());
-  };
   Value *warp = forgotten(warp_), *lane = forgotten(lane_);
   Value *warp_m = b.CreateURem(warp, i64(fragment.layout.warps_m)),
         *warp_n = b.CreateUDiv(warp, i64(fragment.layout.warps_m));
@@ -162,6 +158,10 @@ void KernelEmitter::store_fragments(const ir::Store &s, const Fragment &fragment
   if (is_constant(s.value) && fragment.layout.together == kWarpsOfGroup) after_fragments("");
 }
 
+llvm::Value *KernelEmitter::forgotten(Value *v) {
+  return assembly("mov.b64 $0, $1;", "=l,l", {v}, b.getInt64Ty());
+}
+
 // One row's elements of a thread.
 void KernelEmitter::fragment_row(const ir::Store &s, const Fragment &fragment,
                                  const FragmentShape &shape, FragmentElement element,
@@ -171,10 +171,12 @@ void KernelEmitter::fragment_row(const ir::Store &s, const Fragment &fragment,
   Value *first_column = env_.variables.at(element.column.get());
   Value *extent = env_.axes.at(element.column.get()).extent;
   const auto each = [&](bool checked) {
+    // Else the columns of all elements are kept, because both ways of storing them need them.
+    Value *from = forgotten(first_column);
     for (std::size_t unit = 0; unit < shape.units.size(); ++unit) {
       for (int beside = 0; beside < shape.beside; ++beside) {
         const Memo memo(*this, true);
-        Value *column = b.CreateAdd(first_column, i64(shape.units[unit] + beside));
+        Value *column = b.CreateAdd(from, i64(shape.units[unit] + beside));
         env_.variables[element.column.get()] = column;
         element_ = element;
         element_.number = shape.number(number_of_row, unit) + beside;
@@ -198,7 +200,9 @@ void KernelEmitter::fragment_row(const ir::Store &s, const Fragment &fragment,
   const bool exchanged = bytes == 2 && fragment.layout.kind == ir::Layout::Kind::Accumulator &&
                          columns % (4 * kUnitColumns) == 0;
   const std::int64_t unit_bytes = bytes * shape.beside;
-  const bool vectors = shape.beside > 1 && unit_bytes <= kWidest;
+  // Sums of matrix instructions leave no registers for another way of storing them.
+  const bool vectors = fragment.layout.kind == ir::Layout::Kind::Blocked && shape.beside > 1 &&
+                       unit_bytes <= kWidest;
   if (!plain || (!exchanged && !vectors)) {
     if (known) return each(known->isZero());
     return when(whole, [&] { each(false); }, [&] { each(true); });

@@ -34,6 +34,12 @@ void Hazards::Accesses::add(const ir::Stmt &s) {
     } else if (const auto *prefix = part.as<ir::Prefix>()) {
       reads.insert(prefix->source.get());
       writes.insert(prefix->destination.get());
+    } else if (const auto *compact = part.as<ir::Compact>()) {
+      reads.insert(compact->marks.get());
+      writes.insert(compact->list.get());
+      writes.insert(compact->count.get());
+    } else if (const auto *sum = part.as<ir::SumBefore>()) {
+      writes.insert(sum->sum.get());
     }
     return true;
   });

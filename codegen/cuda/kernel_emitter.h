@@ -66,6 +66,8 @@ class KernelEmitter final : public code::FunctionEmitter {
   void emit(const ir::Check &s) override;
   void emit(const ir::Mma &s) override;
   void emit(const ir::Prefix &s) override;
+  void emit(const ir::Compact &s) override;
+  void emit(const ir::SumBefore &s) override;
   void describe_access(llvm::Instruction *access, const StorageNode *s) override;
   llvm::Value *load_element(const Load &e) override;
 
@@ -99,6 +101,27 @@ class KernelEmitter final : public code::FunctionEmitter {
   /// A place of 8 bytes in shared memory for what warps tell each other.
   llvm::Value *scratch(llvm::Value *slot);
 
+  // place.cpp
+  /// Of i32 values of a warp's lanes.
+  llvm::Value *sum_of_lanes_below(llvm::Value *v);
+
+  // columns.cpp
+  /// Whether `s` was marks of columns, emitted by wide loads.
+  bool mark_columns(const ir::Store &s);
+  struct Columns;
+  void go_to(const Columns &columns, llvm::Value *row, llvm::Value *column);
+  llvm::Type *word_of(const Columns &columns);
+  std::vector<llvm::Value *> load_columns(const Columns &columns, llvm::Value *row,
+                                          llvm::Value *first);
+  llvm::Value *marks_in(const Columns &columns, const std::vector<llvm::Value *> &loaded,
+                        llvm::Value *row, llvm::Value *first);
+  llvm::Value *is_aligned(const Columns &columns, llvm::Value *row, llvm::Value *next,
+                          llvm::Value *first);
+  void mark_wide_rows(const Columns &columns, std::int64_t groups);
+  void mark_columns(const Columns &columns, llvm::Value *group, llvm::Value *first_row,
+                    std::int64_t row_step);
+  void store_marks(const Columns &columns, llvm::Value *found, llvm::Value *first, bool alone);
+
   // staged_statements.cpp
   /// True when `s` was a statement of the staged level.
   bool emit_staged(const ir::Stmt &s);
@@ -113,6 +136,9 @@ class KernelEmitter final : public code::FunctionEmitter {
   llvm::Value *assembly(const std::string &text, const std::string &constraints,
                         const std::vector<llvm::Value *> &operands = {},
                         llvm::Type *result = nullptr);
+  /// A number that LLVM takes for a new one, so that it keeps nothing of it from one statement to
+  /// the next: sums in fragments leave no registers for that.
+  llvm::Value *forgotten(llvm::Value *v);
   llvm::Value *barrier_address(const ir::BarrierSlot &at);
 
   /// A tile in shared memory.
@@ -203,7 +229,9 @@ class KernelEmitter final : public code::FunctionEmitter {
   llvm::Value *thread_ = nullptr, *lane_ = nullptr, *warp_ = nullptr;  // i64
   const ir::For *shared_loop_ = nullptr;  ///< whose iterations blocks share out
   llvm::Value *part_ = nullptr;           ///< the block's share of them
-  bool in_thread_ = false;                ///< inside a thread loop: statements are one thread's
+  /// Loads whose values are at hand, because wider ones have brought them.
+  std::unordered_map<const Load *, llvm::Value *> wide_;
+  bool in_thread_ = false;  ///< inside a thread loop: statements are one thread's
   Hazards hazards_;
   bool shared_memory_used_ = false;  ///< by an Allocate before
   llvm::GlobalVariable *shared_ = nullptr, *scratch_ = nullptr;

@@ -237,7 +237,8 @@ CudaFunction::CudaFunction(const ir::Module &module, const cuda::Device &device,
   link(*generated.host, host::machine_of(Target("host")), {}, std::move(generated.entry),
        {{generated.image_symbol, &image_}}, &timer);
   for (const std::string &kernel : kernels_) kernel_names_.push_back(kernel.c_str());
-  for (const std::string &message : messages()) message_texts_.push_back(message.c_str());
+  for (const std::string &message : description().messages)
+    message_texts_.push_back(message.c_str());
   image_.name = name_.c_str();
   image_.ptx = ptx_.c_str();
   image_.architecture = device.architecture;

@@ -9,8 +9,8 @@
 #include "codegen/cuda/device.h"
 #include "codegen/host/generate.h"
 #include "codegen/lower/dump.h"
+#include "runtime/pit_call.h"
 #include "runtime/pit_cuda.h"
-#include "runtime/pit_runtime.h"
 
 namespace pit::emit {
 
@@ -23,10 +23,7 @@ class JitFunction {
   JitFunction &operator=(const JitFunction &) = delete;
 
   pit_function entry() const { return entry_; }
-  const std::vector<std::string> &messages() const { return description_.messages; }
-  const std::vector<std::pair<std::string, ir::StageKind>> &stages() const {
-    return description_.stages;
-  }
+  const code::Entry &description() const { return description_; }
 
  protected:
   JitFunction();

@@ -9,9 +9,10 @@
 #include "codegen/host/parallel.h"
 #include "codegen/ir/text.h"
 #include "codegen/lower/dump.h"
+#include "description.h"
 #include "dsl/error.h"
 #include "jit.h"
-#include "written_outputs.h"
+#include "runtime/operator.h"
 
 namespace pit::emit {
 
@@ -91,61 +92,26 @@ class Cache {
   std::map<std::string, std::list<Entry>::iterator> entries_;
 };
 
-std::string with_values(const std::string &message, const std::int64_t *values) {
-  std::string text;
-  for (std::size_t i = 0; i < message.size(); ++i) {
-    const bool value = message[i] == '{' && i + 2 < message.size() && message[i + 1] >= '0' &&
-                       message[i + 1] < '0' + PIT_MAX_VALUES && message[i + 2] == '}';
-    if (value) {
-      text += std::to_string(values[message[i + 1] - '0']);
-      i += 2;
-    } else {
-      text += message[i];
-    }
-  }
-  return text;
-}
-
-// The message of the check that failed, with its places for values; empty when it was no check.
-std::string check_message(const pit_call &call, const std::vector<std::string> &messages) {
-  const bool check = call.check >= 0 && static_cast<std::size_t>(call.check) < messages.size();
-  return check ? messages[static_cast<std::size_t>(call.check)] : "";
-}
-
-std::string message_of(const pit_call &call, const std::string &check) {
-  const std::string index =
-      call.index_name ? std::string("sparse index '") + call.index_name + "': " : "";
-  switch (call.status) {
-    case PIT_ERROR_CAPACITY:
-      return with_values(index + "{0} entries are needed and the capacity is {1}", call.values);
-    case PIT_ERROR_MEMORY:
-      return with_values("no memory for a workspace of {0} bytes", call.values);
-    default:
-      break;
-  }
-  if (!check.empty()) return with_values(check, call.values);
-  // To the sort -1 is no group: see ir::IndexSort.
-  const std::int64_t key = call.values[0];
-  const std::int64_t values[] = {key < 0 ? key + 1 : key, call.values[1], call.values[2]};
-  return with_values(index +
-                         "the key at position {1} is {0}, outside [0, {2}); exclude positions "
-                         "of no group by a predicate, e.g. where(key >= 0)",
-                     values);
-}
-
 class JitOperator final : public CompiledOperator {
  public:
-  JitOperator(OperatorInfo info, std::shared_ptr<const Code> code, std::size_t inputs,
-              std::string missing, WrittenOutputs written, std::vector<std::string> statistic_names)
+  JitOperator(OperatorInfo info, std::shared_ptr<const Code> code, const ir::Module &module,
+              const Target &target)
       : CompiledOperator(std::move(info)),
         code_(std::move(code)),
-        inputs_(inputs),
-        missing_feature_(std::move(missing)),
-        written_(std::move(written)),
-        statistic_names_(std::move(statistic_names)) {}
+        inputs_(module.inputs.size()),
+        missing_feature_(target.is_cuda() ? "" : host::missing_feature(target)),
+        description_(this->info()) {
+    const JitFunction &usual = code_->usual();
+    description_.add(target, module, usual.description(), usual.entry());
+  }
 
   void run(std::span<const DLTensor *const> tensors, std::span<const void *const> scalars,
            const Place &place, RunStatistics *statistics) const override {
+    const pit_operator &op = description_.op();
+    const std::int64_t start = statistics ? pit_nanoseconds() : 0;
+    if (pit_operator_check(&op, info().on_cuda, tensors.data()) != PIT_OK)
+      throw RuntimeError(pit_last_error());
+    if (statistics) statistics->check_us += static_cast<double>(pit_nanoseconds() - start) / 1000;
     if (!missing_feature_.empty()) {
       throw RuntimeError("operator " + name() + ": it was compiled for a CPU with " +
                          missing_feature_ +
@@ -153,7 +119,7 @@ class JitOperator final : public CompiledOperator {
     }
     std::shared_ptr<const JitFunction> other;
     const JitFunction *function = &code_->usual();
-    if (!is_row_major(tensors)) {
+    if (!pit_is_row_major(&op, tensors.data())) {
       other = code_->find(variant_of(tensors));
       function = other.get();
     }
@@ -163,14 +129,11 @@ class JitOperator final : public CompiledOperator {
     call.device = place.device;
     call.stream = place.stream;
     call.profile = statistics != nullptr;
-    if (!nothing_to_write(tensors) &&
-        function->entry()(&call, tensors.data(), scalars.data()) != PIT_OK) {
-      if (call.error) throw RuntimeError(call.error);
-      const std::string check = check_message(call, function->messages());
-      throw RuntimeError("operator " + name() + ": " + message_of(call, check) +
-                         written_.text(call, check));
+    if (pit_operator_run(&op, op.codes, function->entry(), &call, tensors.data(), scalars.data()) !=
+        PIT_OK) {
+      throw RuntimeError(pit_last_error());
     }
-    if (statistics) add_statistics(call, *function, statistics);
+    if (statistics) add_statistics(call, op.codes[0], statistics);
   }
 
  private:
@@ -182,13 +145,6 @@ class JitOperator final : public CompiledOperator {
       if (t.strides[d] == 1) return d;
     }
     return -1;
-  }
-
-  // No output has an element: whatever is read on the way there need not exist.
-  bool nothing_to_write(std::span<const DLTensor *const> tensors) const {
-    return std::ranges::all_of(tensors.subspan(inputs_), [](const DLTensor *t) {
-      return std::find(t->shape, t->shape + t->ndim, 0) != t->shape + t->ndim;
-    });
   }
 
   static const char *begin(const DLTensor &t) {
@@ -206,13 +162,6 @@ class JitOperator final : public CompiledOperator {
     return false;
   }
 
-  bool is_row_major(std::span<const DLTensor *const> tensors) const {
-    for (const DLTensor *t : tensors) {
-      if (unit_dimension(*t) != t->ndim - 1) return false;
-    }
-    return !overlap(tensors);
-  }
-
   code::Variant variant_of(std::span<const DLTensor *const> tensors) const {
     code::Variant variant;
     for (const DLTensor *t : tensors) variant.unit_dimension.push_back(unit_dimension(*t));
@@ -220,27 +169,17 @@ class JitOperator final : public CompiledOperator {
     return variant;
   }
 
-  void add_statistics(const pit_call &call, const JitFunction &function,
-                      RunStatistics *statistics) const {
-    for (std::size_t i = 0; i < function.stages().size() && i < PIT_MAX_STAGES; ++i) {
-      const auto &[stage, kind] = function.stages()[i];
+  static void add_statistics(const pit_call &call, const pit_code &code,
+                             RunStatistics *statistics) {
+    for (std::int32_t i = 0; i < code.stage_count && i < PIT_MAX_STAGES; ++i) {
       const double us = static_cast<double>(call.stage_nanoseconds[i]) / 1000;
-      statistics->stages.emplace_back(stage, us);
-      switch (kind) {
-        case ir::StageKind::Check:
-          statistics->check_us += us;
-          break;
-        case ir::StageKind::Index:
-          statistics->index_us += us;
-          break;
-        case ir::StageKind::Compute:
-          statistics->compute_us += us;
-          break;
-      }
+      statistics->stages.emplace_back(code.stages[i].name, us);
+      (code.stages[i].kind == PIT_STAGE_CHECK   ? statistics->check_us
+       : code.stages[i].kind == PIT_STAGE_INDEX ? statistics->index_us
+                                                : statistics->compute_us) += us;
     }
-    for (std::size_t i = 0; i < statistic_names_.size() && i < PIT_MAX_STAGES; ++i) {
-      statistics->statistics.emplace_back(statistic_names_[i], call.statistics[i]);
-    }
+    for (std::int32_t i = 0; i < code.statistic_count && i < PIT_MAX_STAGES; ++i)
+      statistics->statistics.emplace_back(code.statistics[i], call.statistics[i]);
     statistics->peak_workspace_bytes =
         std::max(statistics->peak_workspace_bytes, call.peak_workspace_bytes);
   }
@@ -248,8 +187,7 @@ class JitOperator final : public CompiledOperator {
   std::shared_ptr<const Code> code_;
   std::size_t inputs_;
   std::string missing_feature_;
-  WrittenOutputs written_;
-  std::vector<std::string> statistic_names_;
+  Description description_;
 };
 
 }  // namespace
@@ -257,9 +195,7 @@ class JitOperator final : public CompiledOperator {
 std::shared_ptr<const CompiledOperator> make_operator(OperatorInfo info, const ir::Module &module,
                                                       const Target &target) {
   return std::make_shared<const JitOperator>(
-      std::move(info), Cache::instance().find(module, target), module.inputs.size(),
-      target.is_cuda() ? "" : host::missing_feature(target), WrittenOutputs(module),
-      module.statistic_names);
+      std::move(info), Cache::instance().find(module, target), module, target);
 }
 
 }  // namespace pit::emit

@@ -48,13 +48,9 @@ WrittenOutputs::WrittenOutputs(const ir::Module &module) {
   if (module.outputs.size() > 1) of_memory_ = "; outputs may have been written before";
 }
 
-std::string WrittenOutputs::text(const pit_call &call, const std::string &message) const {
-  const auto find = [](const std::map<std::string, std::string> &texts, const std::string &key) {
-    const auto it = texts.find(key);
-    return it == texts.end() ? std::string() : it->second;
-  };
-  if (call.status == PIT_ERROR_MEMORY) return of_memory_;
-  return call.index_name ? find(of_index_, call.index_name) : find(of_check_, message);
+std::string WrittenOutputs::after_check(const std::string &message) const {
+  const auto it = of_check_.find(message);
+  return it == of_check_.end() ? "" : it->second;
 }
 
 }  // namespace pit::emit

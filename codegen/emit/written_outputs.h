@@ -5,7 +5,6 @@
 #include <string>
 
 #include "codegen/ir/ir.h"
-#include "runtime/pit_runtime.h"
 
 namespace pit::emit {
 
@@ -15,12 +14,15 @@ class WrittenOutputs {
  public:
   explicit WrittenOutputs(const ir::Module &module);
 
-  /// "; the output 'L' has been written before" for the report of a failed call whose message, with
-  /// its places for values, is `message`; empty when no output has been written.
-  std::string text(const pit_call &call, const std::string &message) const;
+  /// What to add to the message of a failure: "; the output 'L' has been written before", or
+  /// nothing when no output has been.
+  std::string after_check(const std::string &message) const;
+  /// By the index whose build fails.
+  const std::map<std::string, std::string> &after_indices() const { return of_index_; }
+  /// When there is no memory, anywhere.
+  const std::string &after_memory() const { return of_memory_; }
 
  private:
-  // What to say of a failure in a check with this message, in the build of this index, anywhere.
   std::map<std::string, std::string> of_check_, of_index_;
   std::string of_memory_;
 };

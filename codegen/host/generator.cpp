@@ -7,7 +7,7 @@
 #include "codegen/ir/mutator.h"
 #include "codegen/llvm/conversions.h"
 #include "kernel_code.h"
-#include "runtime/pit_runtime.h"
+#include "runtime/pit_call.h"
 
 namespace pit::host {
 

@@ -4,7 +4,7 @@
 
 #include "codegen/ir/mutator.h"
 #include "generator.h"
-#include "runtime/pit_runtime.h"
+#include "runtime/pit_call.h"
 
 namespace pit::host {
 

@@ -16,7 +16,7 @@ std::int64_t cache_bytes(int name, std::int64_t otherwise) {
 
 }  // namespace
 
-Machine machine_of(const Target &target) {
+Machine portable_machine_of(const Target &target) {
   Machine machine;
   machine.triple = "x86_64-unknown-linux-gnu";
   machine.threads = !target.has("no_threads");
@@ -36,6 +36,11 @@ Machine machine_of(const Target &target) {
     machine.features = "+sse3,+ssse3,+sse4.1";
   }
   machine.fma = machine.f16c = target.has("avx2");
+  return machine;
+}
+
+Machine machine_of(const Target &target) {
+  Machine machine = portable_machine_of(target);
   if (missing_feature(target).empty()) {
     machine.tune = llvm::sys::getHostCPUName().str();
     machine.first_cache_bytes = cache_bytes(_SC_LEVEL1_DCACHE_SIZE, machine.first_cache_bytes);

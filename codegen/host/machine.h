@@ -30,8 +30,10 @@ struct Machine {
   operator code::FloatUnit() const { return {f16c, false}; }  // NOLINT: a part of it
 };
 
-/// The machine of a host target. Code that runs on this machine is tuned for it: its caches and its
-/// scheduling.
+/// The machine of a host target, whatever machine this is.
+Machine portable_machine_of(const Target &target);
+
+/// The same; code that can run on this machine is tuned for it: its caches and its scheduling.
 Machine machine_of(const Target &target);
 
 /// The first feature of `target` that this machine's CPU lacks, or "".

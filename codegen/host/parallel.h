@@ -3,7 +3,7 @@
 
 #include <cstdint>
 
-#include "runtime/pit_runtime.h"
+#include "runtime/pit_call.h"
 
 namespace pit::host {
 

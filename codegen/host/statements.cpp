@@ -5,7 +5,7 @@
 #include "codegen/llvm/tile_nest.h"
 #include "dsl/error.h"
 #include "generator.h"
-#include "runtime/pit_runtime.h"
+#include "runtime/pit_call.h"
 
 namespace pit::host {
 

@@ -4,7 +4,7 @@
 #include "codegen/llvm/conversions.h"
 #include "dsl/error.h"
 #include "generator.h"
-#include "runtime/pit_runtime.h"
+#include "runtime/pit_call.h"
 
 namespace pit::host {
 

@@ -183,6 +183,14 @@ class Matcher {
     return same(a.destination, b.destination) && same(a.source, b.source) &&
            same_number(a.length, b.length);
   }
+  bool same(const Compact &a, const Compact &b) {
+    return same(a.list, b.list) && same(a.count, b.count) && same(a.marks, b.marks) &&
+           same_number(a.length, b.length);
+  }
+  bool same(const SumBefore &a, const SumBefore &b) {
+    return same(a.sum, b.sum) && same(a.progress, b.progress) && same_number(a.first, b.first) &&
+           same_number(a.part, b.part) && same_number(a.value, b.value);
+  }
   bool same(const Stage &a, const Stage &b) {
     return a.name == b.name && a.stage_kind == b.stage_kind && same(a.body, b.body);
   }

@@ -422,6 +422,42 @@ class Interpreter {
     }
   }
 
+  void run(const Compact &compact) {
+    Buffer &list = evaluator_.buffer(compact.list), &marks = evaluator_.buffer(compact.marks),
+           &count = evaluator_.buffer(compact.count);
+    const std::int64_t length = evaluator_(compact.length).i;
+    std::int64_t found = 0;
+    for (std::int64_t j = 0; j < length; ++j) {
+      if (marks.read(marks.at_element(j), evaluator_.iterations).i != 0)
+        list.write(list.at_element(found++), integer_value(j), evaluator_.iterations);
+    }
+    count.write(count.at_element(0), integer_value(found), evaluator_.iterations);
+  }
+
+  void run(const SumBefore &s) {
+    Buffer &progress = evaluator_.buffer(s.progress), &sum = evaluator_.buffer(s.sum);
+    const std::int64_t first = evaluator_(s.first).i, part = evaluator_(s.part).i,
+                       value = evaluator_(s.value).i;
+    const std::string who = "part " + std::to_string(part) + " of the sum " + s.sum->name;
+    if (value < 0) throw AccessError(who + " has a negative value");
+    const auto said = [&](std::int64_t p) {
+      const Place place = progress.at_element(p);
+      if (!progress.ever_written(place))
+        throw AccessError(progress.describe(place) + " is not zero before the launch");
+      return progress.peek(place).i;
+    };
+    if (said(part) != 0) throw AccessError(who + " is there twice");
+    std::int64_t before = 0;
+    if (part > first) {
+      const std::int64_t last = said(part - 1);
+      if ((last & 3) != 2) throw AccessError(who + " comes before the part that it waits for");
+      before = last / 4;
+    }
+    sum.write(sum.at_element(0), integer_value(before), evaluator_.iterations);
+    progress.write(progress.at_element(part), integer_value(4 * (before + value) + 2),
+                   evaluator_.iterations, true);
+  }
+
   void run(const Launch &launch) {
     const std::uint32_t execution = evaluator_.iterations.begin_loop();
     over_grid(launch, 0, execution, is_staged(launch.body));

@@ -48,7 +48,8 @@ class Stmt {
 // clang-format off
 #define PIT_STATEMENTS(X)                                                    \
   X(Block) X(For) X(Axes) X(Let) X(If) X(Allocate) X(Store) X(Mma) X(Check)  \
-  X(IndexPlace) X(IndexSort) X(Prefix) X(Stage) X(Launch)                    \
+  X(IndexPlace) X(IndexSort) X(Prefix) X(Compact) X(SumBefore)               \
+  X(Stage) X(Launch)                                                         \
   /* staged: see staged.h */                                                 \
   X(Barriers) X(Arrive) X(Wait) X(Copy) X(Commit) X(Drain) X(Sync) X(Fence)  \
   X(Roles)
@@ -324,6 +325,44 @@ struct Prefix final : StmtNode {
   Expr length;
   Prefix(StoragePtr d, StoragePtr s, Expr l)
       : StmtNode(kKind), destination(std::move(d)), source(std::move(s)), length(std::move(l)) {}
+};
+
+/// list[r] = the r-th of the numbers j, ascending, with 0 <= j < length and marks[j]; count = how
+/// many there are. Elements of `list` from count on are undefined. All are tiles: marks of bool and
+/// list of int32 have one dimension, count of int32 has none. The threads of a block do it
+/// together.
+struct Compact final : StmtNode {
+  static constexpr StmtKind kKind = StmtKind::Compact;
+  StoragePtr list, count, marks;
+  Expr length;
+  Compact(StoragePtr l, StoragePtr c, StoragePtr m, Expr n)
+      : StmtNode(kKind),
+        list(std::move(l)),
+        count(std::move(c)),
+        marks(std::move(m)),
+        length(std::move(n)) {}
+};
+
+/// sum = the values of the parts first, ..., part - 1. A part is one execution of the statement, by
+/// one point of a Launch (before there are Launches: by one iteration of the Parallel loops that
+/// will be its grid); it has `value`, not negative. Parts ascend with the points, and there is one
+/// for each number from `first` on, so that a point waits only for points before it, which a device
+/// starts earlier.
+/// `progress` (int64, an element for each part) is zero before the Launch, and then what parts tell
+/// each other: 0 before a part has said its value, 4 * value + 1 once it has,
+/// 4 * (sum + value) + 2 in the end. `sum` is an int64 tile of no dimension. Where the call has
+/// failed already the sum is anything.
+struct SumBefore final : StmtNode {
+  static constexpr StmtKind kKind = StmtKind::SumBefore;
+  StoragePtr sum, progress;
+  Expr first, part, value;
+  SumBefore(StoragePtr s, StoragePtr p, Expr f, Expr n, Expr v)
+      : StmtNode(kKind),
+        sum(std::move(s)),
+        progress(std::move(p)),
+        first(std::move(f)),
+        part(std::move(n)),
+        value(std::move(v)) {}
 };
 
 /// What a stage's time is counted as.

@@ -136,6 +136,19 @@ Stmt Mutator::visit(const Prefix &node, const Stmt &self) {
   return length.same_as(node.length) ? self : make<Prefix>(node.destination, node.source, length);
 }
 
+Stmt Mutator::visit(const Compact &node, const Stmt &self) {
+  Expr length = expr(node.length);
+  return length.same_as(node.length) ? self
+                                     : make<Compact>(node.list, node.count, node.marks, length);
+}
+
+Stmt Mutator::visit(const SumBefore &node, const Stmt &self) {
+  Expr first = expr(node.first), part = expr(node.part), value = expr(node.value);
+  if (first.same_as(node.first) && part.same_as(node.part) && value.same_as(node.value))
+    return self;
+  return make<SumBefore>(node.sum, node.progress, first, part, value);
+}
+
 Stmt Mutator::visit(const Stage &node, const Stmt &self) {
   Stmt body = mutate(node.body);
   return body.same_as(node.body) ? self : make<Stage>(node.name, node.stage_kind, body);
@@ -249,6 +262,8 @@ void walk_statements(const Stmt &s, const std::function<bool(const Stmt &)> &sta
     case StmtKind::IndexPlace:
     case StmtKind::IndexSort:
     case StmtKind::Prefix:
+    case StmtKind::Compact:
+    case StmtKind::SumBefore:
       break;
   }
 }
@@ -292,6 +307,12 @@ void walk_expressions(const Stmt &s, const std::function<void(const Expr &)> &ex
     one(sort->groups);
   } else if (const auto *prefix = s.as<Prefix>()) {
     one(prefix->length);
+  } else if (const auto *compact = s.as<Compact>()) {
+    one(compact->length);
+  } else if (const auto *sum = s.as<SumBefore>()) {
+    one(sum->first);
+    one(sum->part);
+    one(sum->value);
   } else if (const auto *mma = s.as<Mma>()) {
     for (const TileOperand *operand : {&mma->accumulator, &mma->a, &mma->b}) one(operand->slot);
   } else if (const auto *arrive = s.as<Arrive>()) {

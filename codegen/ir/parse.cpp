@@ -309,6 +309,8 @@ class Parser {
         {"index_place", &Parser::index_place},
         {"index_sort", &Parser::index_sort},
         {"prefix", &Parser::prefix},
+        {"compact", &Parser::compact},
+        {"sum_before", &Parser::sum_before},
         {"stage", &Parser::stage},
         {"launch", &Parser::launch},
         {"shared", &Parser::allocate<Space::Tile, Memory::Shared>},
@@ -554,6 +556,28 @@ class Parser {
     const StoragePtr source = existing();
     expect("count");
     return make<Prefix>(destination, source, number_expression());
+  }
+
+  Stmt compact() {
+    const StoragePtr list = existing();
+    expect(",");
+    const StoragePtr count = existing();
+    expect("=");
+    const StoragePtr marks = existing();
+    expect("count");
+    return make<Compact>(list, count, marks, number_expression());
+  }
+
+  Stmt sum_before() {
+    const StoragePtr sum = existing();
+    expect("=");
+    const Expr value = number_expression();
+    expect("part");
+    const Expr part = number_expression();
+    expect("from");
+    const Expr first = number_expression();
+    expect("progress");
+    return make<SumBefore>(sum, existing(), first, part, value);
   }
 
   Stmt stage() {

@@ -410,6 +410,17 @@ class Printer {
          text(prefix.length, int64));
   }
 
+  void print(const Compact &compact, bool) {
+    line("compact " + name(compact.list) + ", " + name(compact.count) + " = " +
+         name(compact.marks) + " count " + text(compact.length, int64));
+  }
+
+  void print(const SumBefore &sum, bool) {
+    line("sum_before " + name(sum.sum) + " = " + text(sum.value, int64) + " part " +
+         text(sum.part, int64) + " from " + text(sum.first, int64) + " progress " +
+         name(sum.progress));
+  }
+
   void print(const Stage &stage, bool) {
     line(std::string("stage ") + keyword(stage.stage_kind) + " " + word(stage.name) + " ");
     braces(stage.body);

@@ -556,6 +556,29 @@ class Verifier {
     require(prefix.source != prefix.destination, "a prefix sum overwrites what it reads");
   }
 
+  /// A tile of `rank` dimensions.
+  void verify_tile(const StoragePtr &s, Type type, int rank, bool written) const {
+    verify_array(s, type, written, true);
+    require(s->space == Space::Tile && s->rank == rank,
+            s->name + " is no tile of " + std::to_string(rank) + " dimensions");
+  }
+
+  void verify(const Compact &compact, bool) {
+    verify_integral(compact.length, {}, "the length ");
+    verify_tile(compact.marks, boolean, 1, false);
+    verify_tile(compact.list, int32, 1, true);
+    verify_tile(compact.count, int32, 0, true);
+  }
+
+  void verify(const SumBefore &sum, bool) {
+    for (const Expr *e : {&sum.first, &sum.part, &sum.value}) verify_integral(*e, {}, "a number ");
+    verify_tile(sum.sum, int64, 0, true);
+    verify_array(sum.progress, int64, false, true);
+    verify_write(sum.progress, {}, {}, true);
+    require(sum.progress->space == Space::Heap,
+            "the progress " + sum.progress->name + " of a sum is no memory of the module's own");
+  }
+
   void verify(const Stage &stage, bool outermost) {
     require(outermost,
             "the stage " + stage.name + " is not in the outermost blocks, lets and allocations");

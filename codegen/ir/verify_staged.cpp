@@ -6,12 +6,12 @@
 #include <unordered_map>
 
 #include "mutator.h"
+#include "shared_memory.h"
 
 namespace pit::ir {
 namespace {
 
 constexpr int kLanes = 32, kWarpsOfGroup = 4;
-constexpr std::int64_t kBarrierBytes = 8, kSwizzleAlignment = 1024;
 
 /// A rule is broken: leaves the walk.
 struct Broken {
@@ -319,31 +319,6 @@ class Rules {
   }
 
   // --- sums over the kernel ---
-
-  std::int64_t shared_bytes(const Stmt &s) const {
-    if (!s.defined()) return 0;
-    std::int64_t own = 0, inside = 0;
-    if (const auto *allocate = s.as<Allocate>()) {
-      if (allocate->placement.memory == Memory::Shared) {
-        own = allocate->storage->type.bytes();
-        std::int64_t n = 1;
-        for (const Expr &extent : allocate->extents) own *= is_const_int(extent, &n) ? n : 1;
-        if (allocate->placement.layout.kind == Layout::Kind::Swizzled)
-          own = (own + kSwizzleAlignment - 1) / kSwizzleAlignment * kSwizzleAlignment;
-      }
-    } else if (const auto *barriers = s.as<Barriers>()) {
-      own = barriers->barrier->slots * kBarrierBytes;
-    }
-    const bool together = s.as<Roles>() != nullptr;  // roles live at once, other parts in turn
-    bool first = true;
-    walk_statements(s, [&](const Stmt &part) {
-      if (std::exchange(first, false)) return true;
-      const std::int64_t bytes = shared_bytes(part);
-      inside = together ? inside + bytes : std::max(inside, bytes);
-      return false;
-    });
-    return own + inside;
-  }
 
   void check_memory() const {
     const std::int64_t bytes = shared_bytes(launch_.body);

@@ -53,6 +53,11 @@ Environment FunctionEmitter::captured(const std::vector<ir::Stmt> &statements,
       } else if (const auto *prefix = s.as<ir::Prefix>()) {
         use_storage(prefix->destination);
         use_storage(prefix->source);
+      } else if (const auto *compact = s.as<ir::Compact>()) {
+        for (const StoragePtr &p : {compact->list, compact->count, compact->marks}) use_storage(p);
+      } else if (const auto *sum = s.as<ir::SumBefore>()) {
+        use_storage(sum->sum);
+        use_storage(sum->progress);
       }
       return true;
     });

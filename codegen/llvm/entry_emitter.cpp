@@ -6,7 +6,7 @@
 
 #include "codegen/ir/mutator.h"
 #include "conversions.h"
-#include "runtime/pit_runtime.h"
+#include "runtime/pit_call.h"
 #include "tile_nest.h"
 
 namespace pit::code {

@@ -155,6 +155,10 @@ void FunctionEmitter::emit(const ir::Stmt &s) {
       return emit(*s.as<ir::IndexSort>());
     case ir::StmtKind::Prefix:
       return emit(*s.as<ir::Prefix>());
+    case ir::StmtKind::Compact:
+      return emit(*s.as<ir::Compact>());
+    case ir::StmtKind::SumBefore:
+      return emit(*s.as<ir::SumBefore>());
     case ir::StmtKind::Stage:
       return emit(*s.as<ir::Stage>());
     case ir::StmtKind::Launch:
@@ -210,6 +214,8 @@ void FunctionEmitter::emit(const ir::Mma &s) {
 void FunctionEmitter::emit(const ir::IndexPlace &) { refuse("index_place"); }
 void FunctionEmitter::emit(const ir::IndexSort &) { refuse("index_sort"); }
 void FunctionEmitter::emit(const ir::Prefix &) { refuse("prefix"); }
+void FunctionEmitter::emit(const ir::Compact &) { refuse("compact"); }
+void FunctionEmitter::emit(const ir::SumBefore &) { refuse("sum_before"); }
 void FunctionEmitter::emit(const ir::Stage &) { refuse("stage"); }
 void FunctionEmitter::emit(const ir::Launch &) { refuse("launch"); }
 

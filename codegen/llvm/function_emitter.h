@@ -75,6 +75,8 @@ class FunctionEmitter {
   virtual void emit(const ir::IndexPlace &s);
   virtual void emit(const ir::IndexSort &s);
   virtual void emit(const ir::Prefix &s);
+  virtual void emit(const ir::Compact &s);
+  virtual void emit(const ir::SumBefore &s);
   virtual void emit(const ir::Stage &s);
   virtual void emit(const ir::Launch &s);
 

@@ -15,6 +15,8 @@
 
 namespace pit::lower {
 
+struct KeptEntries;
+
 /// Emits the module of a plan. One object, one module.
 class Emitter {
  public:
@@ -165,7 +167,7 @@ class Emitter {
                  Combiner combiner, const Expr &value, const std::vector<Expr> &args,
                  const Scope &scope, const std::vector<VarPtr> &reduced,
                  const std::vector<Expr> &guards);
-  void choose_sum(const PlannedStage &stage, const PlannedDefinition &def, const ir::Store &store);
+  void choose_sum(const PlannedStage &stage, const PlannedDefinition &def, const ir::Stmt &sum);
   static std::vector<VarPtr> axes_used(const std::vector<Expr> &values,
                                        const std::vector<Expr> &args,
                                        const std::vector<Expr> &guards,
@@ -201,7 +203,25 @@ class Emitter {
     std::int64_t maximum = 0;  ///< of length; 0 = none
   };
   using Factor = std::vector<Expr>;  ///< conjuncts that are tested together
-  ir::Stmt emit_marks_of_strip(const IndexPlan &index, const Scope &scope, const Expr &start,
+  struct MarksTo {
+    StoragePtr marks;
+    Expr at;  ///< element of the strip's first mark
+    /// On a GPU, of an index that says which micro-tiles are full: what passes only in part.
+    StoragePtr partial{};
+  };
+  /// A strip that a block marks in tiles.
+  struct GpuStrip {
+    Expr number, first;  ///< in its group, and of its first candidate
+    StoragePtr marks, partial;
+    MarkStrip marked;
+  };
+  ir::Stmt emit_placed_marks(IndexPlan *index);
+  ir::Stmt for_strips(const IndexPlan &index, const Expr &extent, const Expr &length,
+                      ir::ForKind kind, const std::function<ir::Stmt(const GpuStrip &)> &body);
+  Expr strips_of(const IndexPlan &index, const Expr &length) const;
+  Expr flag(const Expr &condition) const;
+  Combiner either_mark() const;
+  ir::Stmt emit_marks_of_strip(const IndexPlan &index, const Scope &scope, const MarksTo &to,
                                const MarkStrip &strip);
   std::int64_t candidates_in_strip(const IndexPlan &index) const;
   static std::vector<Factor> factors_of(const IndexPlan &index);
@@ -225,7 +245,17 @@ class Emitter {
   ir::Stmt in_iterations_beyond_axis(const IndexPlan &index, Scope scope, const ir::Stmt &then);
   ir::Stmt emit_keys(IndexPlan *index, const StoragePtr &keys);
   static Expr stored_access(const IndexPlan &index);
+  /// What store_values keeps: the element at a position, and how many rows, at most `micro`.
+  struct StoredRows {
+    Expr access, rows;
+    std::int64_t micro;
+  };
+  static StoredRows stored_rows(const IndexPlan &index, const Scope &scope);
   ir::Stmt emit_values(IndexPlan *index);
+  ir::Stmt pack_values(const IndexPlan &index, const Scope &scope, const Expr &first,
+                       const KeptEntries &kept);
+  bool places_while_marking(const IndexPlan &index) const;
+  void allocate_values(const IndexPlan &index);
   ir::Stmt emit_marks_in_producer(PlannedStage *stage, const Scope &scope, const VarPtr &loop);
   ir::Stmt place_index(IndexPlan *index);
   ir::Stmt for_groups(const IndexPlan &index, Scope *scope, Expr *number,

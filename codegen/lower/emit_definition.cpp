@@ -11,6 +11,7 @@
 #include "interval.h"
 #include "job.h"
 #include "linear.h"
+#include "matrix_units.h"
 
 namespace pit::lower {
 
@@ -21,6 +22,8 @@ namespace {
 /// A reduction that no directive has tiled is cut into pieces of this many iterations inside a
 /// tile.
 constexpr std::int64_t kReductionStrip = 256;
+/// The same where operands go through shared memory to matrix instructions: 128 bytes of each.
+constexpr std::int64_t kStagedStrip = 64;
 constexpr std::int64_t kLargestLane = 512;
 
 Expr constant(std::int64_t c) { return make_int(int64, c); }
@@ -213,19 +216,18 @@ void Emitter::choose_lanes(Job &job) {
         dim.lane = true;
       } else if (!reduction_lane) {
         // Cut an untiled reduction into strips.
+        const std::int64_t size = matrix_unit_of(*plan_->target) ? kStagedStrip : kReductionStrip;
         Dim strip = dim;
         strip.name = ir::make_loop_variable(dim.name->name + ".strip");
         strip.var = strip.name;
-        strip.extent = (dim.extent + constant(kReductionStrip - 1)) / constant(kReductionStrip);
+        strip.extent = (dim.extent + constant(size - 1)) / constant(size);
         strip.maximum = 0;
         Dim lane = dim;
         lane.var = ir::make_axis_variable(dim.name->name);
-        lane.extent = min(constant(kReductionStrip),
-                          dim.extent - make_variable(strip.var) * constant(kReductionStrip));
-        lane.maximum = kReductionStrip;
+        lane.extent = min(constant(size), dim.extent - make_variable(strip.var) * constant(size));
+        lane.maximum = size;
         lane.lane = true;
-        const Expr value =
-            make_variable(strip.var) * constant(kReductionStrip) + make_variable(lane.var);
+        const Expr value = make_variable(strip.var) * constant(size) + make_variable(lane.var);
         for (Expr &to : job.scope.to) to = substitute(to, {dim.var}, {value});
         for (Expr &guard : job.nest.guards) guard = substitute(guard, {dim.var}, {value});
         inner.insert(inner.begin(), strip);

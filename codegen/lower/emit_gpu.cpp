@@ -126,6 +126,7 @@ bool Emitter::is_work_of_a_thread(const Stmt &body) {
       }
       little &= size > 0 && size <= kThreadTile;
     }
+    little &= !s.as<ir::Compact>() && !s.as<ir::SumBefore>();  // are blocks' work
     if (const auto *store = s.as<ir::Store>()) {
       for (const VarPtr &axis : store->axes) little &= inside.contains(axis.get());
     }

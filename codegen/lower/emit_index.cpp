@@ -72,6 +72,11 @@ void Emitter::need_index(IndexPlan *index) {
                                               index->coordinates, index->position, index->name());
     append(ir::make<ir::Stage>(index->name(), ir::StageKind::Index,
                                ir::make_block({emit_keys(index, keys), sort, count_kept(*index)})));
+  } else if (places_while_marking(*index)) {
+    if (index->values) allocate_values(*index);
+    append(ir::make<ir::Stage>(index->name(), ir::StageKind::Index,
+                               ir::make_block({emit_placed_marks(index), count_kept(*index)})));
+    return emit_room_checks(*index);
   } else {
     append(ir::make<ir::Stage>(index->name(), ir::StageKind::Index,
                                ir::make_block({emit_marks(index)})));
@@ -79,11 +84,21 @@ void Emitter::need_index(IndexPlan *index) {
   }
   emit_room_checks(*index);
   if (index->values) {
-    append_allocation(
-        index->values,
-        {entries_of(*index), constant(index->group.empty() ? 1 : index->group.back().micro)});
+    allocate_values(*index);
     append(ir::make<ir::Stage>(index->name(), ir::StageKind::Index, emit_values(index)));
   }
+}
+
+/// A GPU's blocks place what they mark, unless the host cannot count them or the producer of the
+/// operand marks.
+bool Emitter::places_while_marking(const IndexPlan &index) const {
+  return on_gpu() && index.kind == IndexKind::List && !index.data_dependent_range &&
+         !index.mark_stage;
+}
+
+void Emitter::allocate_values(const IndexPlan &index) {
+  append_allocation(index.values, {entries_of(index),
+                                   constant(index.group.empty() ? 1 : index.group.back().micro)});
 }
 
 /// An index is built from what is computed already.
@@ -146,7 +161,7 @@ void Emitter::allocate_index(IndexPlan *index) {
   append_allocation(index->coordinates, {index->capacity});
   if (index->full) append_allocation(index->full, {index->capacity});
   if (index->position) append_allocation(index->position, {candidates});
-  if (index->marks) append_allocation(index->marks, {candidates});
+  if (index->marks && !places_while_marking(*index)) append_allocation(index->marks, {candidates});
   if (index->marks && index->mark_stage) {
     const VarPtr j = ir::make_loop_variable("j");
     append(ir::make<ir::Stage>(
@@ -326,74 +341,43 @@ Expr Emitter::stored_access(const IndexPlan &index) {
 
 /// values[entry][lane] = the operand at the entry's coordinate, one strip of rows a group.
 Stmt Emitter::emit_values(IndexPlan *index) {
-  const StoragePtr &operand = index->node->stored_values;
   Scope scope;
   Expr number;
   return for_groups(*index, &scope, &number, [&]() -> Stmt {
-    const Expr access = stored_access(*index);
-    bool of_entry = true;  // the group's variable and the axis say which element
-    for (const VarPtr &v : access.defined() ? free_variables(access) : std::vector<VarPtr>{}) {
-      of_entry &= v == index->axis || (index->group.size() == 1 && v == index->group[0].var);
-    }
-    if (!access.defined() || !of_entry || index->kind != IndexKind::List || index->micro != 1 ||
-        index->group.size() > 1 || index->axis_parts.size() != 1) {
-      throw CompileError(
-          "index " + index->name() + ".store_values(" + operand->name +
-              "): the predicate must read " + operand->name +
-              " at one group variable and the axis, and the axis' micro extent must be 1",
-          index->node->where);
-    }
-    std::int64_t micro = 1;
-    Expr rows = constant(1);
-    if (!index->group.empty()) {
-      const GroupVar &g = index->group[0];
-      micro = g.micro;
-      rows = min(constant(micro), g.range.min + g.range.extent - scope.to[0]);
-    }
-    const Expr first = index_load(index->offsets, number),
-               count = index_load(index->counts, number);
-    auto pack = [&](const Expr &from, const Expr &entries, std::int64_t most) {
-      const VarPtr entry = ir::make_axis_variable("entry"), lane = ir::make_axis_variable("lane");
-      Scope inside = scope;
-      inside.axes = {{lane, rows, micro}, {entry, entries, most}};
-      if (!index->group.empty()) inside.to[0] = inside.to[0] + make_variable(lane);
-      const Expr e = from + make_variable(entry);
-      inside.from.push_back(index->axis);
-      inside.to.push_back(index_load(index->coordinates, e));
-      const Expr value = lower_expr(access, inside);
-      auto copy = [&](const std::vector<VarPtr> &axes, const StoragePtr &to, const Expr &row,
-                      const Expr &copied) {
-        return ir::make<ir::Store>(axes, std::vector<Expr>{}, to,
-                                   std::vector<Expr>{row, make_variable(lane)}, Combiner::Assign,
-                                   copied);
-      };
-      if (most == 0)
-        return ir::make<ir::Axes>(inside.axes, copy({lane, entry}, index->values, e, value));
-      // Through a tile, so that both sides are whole lines of memory.
-      const StoragePtr tile =
-          ir::make_storage(index->values->name + ".tile", index->values->type, 2, Space::Tile);
-      return ir::make<ir::Allocate>(
-          tile, std::vector<Expr>{constant(most), constant(micro)},
-          ir::make<ir::Axes>(inside.axes,
-                             ir::make_block({copy({lane, entry}, tile, make_variable(entry), value),
-                                             copy({entry, lane}, index->values, e,
-                                                  make_load(tile, {make_variable(entry),
-                                                                   make_variable(lane)}))})));
-    };
-    if (!on_gpu()) return pack(first, count, 0);
-    constexpr std::int64_t kTileBytes = 32768;
-    const std::int64_t most =
-        std::clamp<std::int64_t>(kTileBytes / (micro * operand->type.bytes()), 16, 256);
-    const VarPtr strip = ir::make_loop_variable("strip");
-    const Expr begin = make_variable(strip) * constant(most);
-    const Stmt body =
-        pack(first + begin, max(min(constant(most), count - begin), constant(0)), most);
-    // The host counts blocks for the longest list there may be.
-    const bool ragged = index->data_dependent_range;
-    const Expr longest = ragged ? count : index->length;
-    return ir::make<ir::For>(strip, constant(0), (longest + constant(most - 1)) / constant(most),
-                             ragged ? ir::ForKind::Serial : ir::ForKind::Parallel, body);
+    const StoredRows stored = stored_rows(*index, scope);
+    const VarPtr entry = ir::make_axis_variable("entry"), lane = ir::make_axis_variable("lane");
+    Scope inside = scope;
+    inside.axes = {{lane, stored.rows, stored.micro},
+                   {entry, index_load(index->counts, number), 0}};
+    if (!index->group.empty()) inside.to[0] = inside.to[0] + make_variable(lane);
+    const Expr e = index_load(index->offsets, number) + make_variable(entry);
+    inside.from.push_back(index->axis);
+    inside.to.push_back(index_load(index->coordinates, e));
+    return ir::make<ir::Axes>(
+        inside.axes, ir::make<ir::Store>(std::vector<VarPtr>{lane, entry}, std::vector<Expr>{},
+                                         index->values, std::vector<Expr>{e, make_variable(lane)},
+                                         Combiner::Assign, lower_expr(stored.access, inside)));
   });
+}
+
+/// What `store_values` keeps of a group.
+Emitter::StoredRows Emitter::stored_rows(const IndexPlan &index, const Scope &scope) {
+  const StoragePtr &operand = index.node->stored_values;
+  const Expr access = stored_access(index);
+  bool of_entry = true;  // the group's variable and the axis say which element
+  for (const VarPtr &v : access.defined() ? free_variables(access) : std::vector<VarPtr>{})
+    of_entry &= v == index.axis || (index.group.size() == 1 && v == index.group[0].var);
+  if (!access.defined() || !of_entry || index.kind != IndexKind::List || index.micro != 1 ||
+      index.group.size() > 1 || index.axis_parts.size() != 1) {
+    throw CompileError(
+        "index " + index.name() + ".store_values(" + operand->name + "): the predicate must read " +
+            operand->name +
+            " at one group variable and the axis, and the axis' micro extent must be 1",
+        index.node->where);
+  }
+  if (index.group.empty()) return {access, constant(1), 1};
+  const GroupVar &g = index.group[0];
+  return {access, min(constant(g.micro), g.range.min + g.range.extent - scope.to[0]), g.micro};
 }
 
 /// An index lists positions of its own Func's range: other Funcs that use it have that range.

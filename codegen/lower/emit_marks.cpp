@@ -8,6 +8,7 @@
 #include "emit.h"
 #include "interval.h"
 #include "linear.h"
+#include "statements.h"
 
 namespace pit::lower {
 
@@ -20,8 +21,8 @@ Expr constant(std::int64_t c) { return make_int(int64, c); }
 }  // namespace
 
 /// marks[g][j] bit 0: some iteration of micro-tile j passes. The operand is read once: rows
-/// outside, positions inside. On a GPU the candidates of a group are cut into strips, so that there
-/// are blocks enough and marks are made in a tile.
+/// outside, positions inside. On a GPU this is for candidates that are data: the host counts
+/// blocks, so each group is gone through by its block, and marks are made in a tile.
 Stmt Emitter::emit_marks(IndexPlan *index) {
   Scope scope;
   Expr number;
@@ -32,86 +33,74 @@ Stmt Emitter::emit_marks(IndexPlan *index) {
     const Expr length = index->data_dependent_range
                             ? (extent + constant(index->micro - 1)) / constant(index->micro)
                             : index->length;
-    if (!on_gpu()) return emit_marks_of_strip(*index, scope, start, {{}, extent, length, 0});
-    const std::int64_t candidates = candidates_in_strip(*index);
-    const VarPtr strip = ir::make_loop_variable("strip");
-    const Expr first = make_variable(strip) * constant(candidates),
-               base = first * constant(index->micro);
-    const Stmt body = emit_marks_of_strip(
-        *index, scope, start + first,
-        {base, max(min(constant(candidates * index->micro), extent - base), constant(0)),
-         min(constant(candidates), length - first), candidates});
-    // The host counts blocks, so strips of groups that differ are gone through by their block.
-    return ir::make<ir::For>(
-        strip, constant(0), (length + constant(candidates - 1)) / constant(candidates),
-        index->data_dependent_range ? ir::ForKind::Serial : ir::ForKind::Parallel, body);
+    if (!on_gpu()) {
+      return emit_marks_of_strip(*index, scope, {index->marks, start}, {{}, extent, length, 0});
+    }
+    return for_strips(*index, extent, length, ir::ForKind::Serial, [&](const GpuStrip &strip) {
+      const VarPtr j = ir::make_axis_variable("j");
+      const auto bit = [&](const StoragePtr &tile, int b) {
+        return select(make_load(tile, {make_variable(j)}), make_int(uint8, b), make_int(uint8, 0));
+      };
+      Expr mark = bit(strip.marks, 1);
+      if (strip.partial) mark = mark | bit(strip.partial, 2);
+      return ir::make_block(
+          {emit_marks_of_strip(*index, scope, {strip.marks, constant(0), strip.partial},
+                               strip.marked),
+           ir::make<ir::Axes>(
+               std::vector<ir::AxisBinding>{{j, strip.marked.length, strip.marked.maximum}},
+               ir::make<ir::Store>(std::vector<VarPtr>{j}, std::vector<Expr>{}, index->marks,
+                                   std::vector<Expr>{start + strip.first + make_variable(j)},
+                                   Combiner::Assign, mark))});
+    });
   });
 }
 
-/// A strip is a few hundred positions long, whole lines of memory, and has some ten thousand
-/// iterations to test.
-std::int64_t Emitter::candidates_in_strip(const IndexPlan &index) const {
-  constexpr std::int64_t kIterations = 32768, kShortest = 256, kLongest = 4096;
-  std::int64_t rows = 1, step = index.micro;
-  auto times = [&](std::int64_t n) { rows = std::min(rows * n, kIterations); };
-  for (const GroupVar &g : index.group) {
-    std::int64_t blocks = 1;  // that the predicates tell apart
-    for (const Expr &p : index.predicates)
-      blocks = std::max(blocks, g.micro / aligned_step({p}, g.var, g.micro, g.range.min));
-    times(blocks);
-  }
-  for (const ReductionDim &dim : index.covered) {
-    std::int64_t c = 0;
-    if (is_const_int(dim.extent, &c) && c > 0) times(c);
-  }
-  if (index.axis_parts.size() > 1) step = 1;
-  for (const Expr &p : index.predicates)
-    step = std::gcd(step, aligned_step({p}, index.axis, index.micro, index.axis_range.min));
-  const std::int64_t positions = std::clamp(kIterations / rows, kShortest, kLongest);
-  return std::max<std::int64_t>(positions / (index.micro / step), 1);
-}
-
-/// Marks from `start` on. A conjunction is marked factor by factor and the marks intersected, so
-/// that a factor only costs what it reads. Where the lists are seen, conjuncts that vary with one
-/// and the same variable inside a micro-tile are one factor: it must be one iteration that passes
-/// both. Elsewhere a tile that no iteration passes is only time, and mostly less than the exact
-/// test.
-Stmt Emitter::emit_marks_of_strip(const IndexPlan &index, const Scope &scope, const Expr &start,
+/// Marks from to.at on: bytes on the host, bools in a GPU's tiles. A conjunction is marked factor
+/// by factor and the marks intersected, so that a factor only costs what it reads. Where the lists
+/// are seen, conjuncts that vary with one and the same variable inside a micro-tile are one factor:
+/// it must be one iteration that passes both. Elsewhere a tile that no iteration passes is only
+/// time, and mostly less than the exact test.
+Stmt Emitter::emit_marks_of_strip(const IndexPlan &index, const Scope &scope, const MarksTo &to,
                                   const MarkStrip &strip) {
-  const Expr micro = constant(index.micro), none = make_int(uint8, 0);
-  const Space space = on_gpu() ? Space::Tile : Space::Heap;
+  const Expr micro = constant(index.micro), none = flag(make_int(boolean, 0));
   auto storage = [&](const char *what) {
-    return ir::make_storage(index.name() + what, uint8, 1, space);
+    return ir::make_storage(index.name() + what, none.type(), 1,
+                            on_gpu() ? Space::Tile : Space::Heap);
   };
-  auto whole = [&](const StoragePtr &to, const Expr &at,
+  auto whole = [&](const StoragePtr &target, const Expr &at,
                    const std::function<Expr(const Expr &)> &value) {
     const VarPtr j = ir::make_axis_variable("j");
     return ir::make<ir::Axes>(std::vector<ir::AxisBinding>{{j, strip.length, strip.maximum}},
-                              ir::make<ir::Store>(std::vector<VarPtr>{j}, std::vector<Expr>{}, to,
-                                                  std::vector<Expr>{at + make_variable(j)},
+                              ir::make<ir::Store>(std::vector<VarPtr>{j}, std::vector<Expr>{},
+                                                  target, std::vector<Expr>{at + make_variable(j)},
                                                   Combiner::Assign, value(make_variable(j))));
   };
+  auto ends_beyond = [&](const Expr &j) { return (j + constant(1)) * micro > strip.extent; };
+  if (index.predicates.empty() && on_gpu()) {
+    const Stmt marked = whole(to.marks, to.at, [&](const Expr &j) {
+      return index.length_is_bound ? j * micro < strip.extent : make_int(boolean, 1);
+    });
+    return ir::make_block({marked, to.partial ? whole(to.partial, to.at, ends_beyond) : Stmt()});
+  }
   if (index.predicates.empty()) {
-    return whole(index.marks, start, [&](const Expr &j) {
-      const Expr listed = index.full ? select((j + constant(1)) * micro > strip.extent,
-                                              make_int(uint8, 3), make_int(uint8, 1))
-                                     : make_int(uint8, 1);
+    return whole(to.marks, to.at, [&](const Expr &j) {
+      const Expr listed = index.full
+                              ? select(ends_beyond(j), make_int(uint8, 3), make_int(uint8, 1))
+                              : make_int(uint8, 1);
       return index.length_is_bound ? select(j * micro < strip.extent, listed, none) : listed;
     });
   }
   std::vector<Stmt> stmts;
-  // The first factor marks in place (on a GPU in a tile), the others beside and are intersected.
-  // Where full micro-tiles are to be known, iterations that fail are marked too, with those that
-  // would lie past the domain.
-  const StoragePtr marks = on_gpu() ? storage(".mark") : index.marks;
-  const Expr first = on_gpu() ? constant(0) : start;
-  StoragePtr beside, partial;
+  // The first factor marks in place, the others beside and are intersected. Where full micro-tiles
+  // are to be known, iterations that fail are marked too, with those that would lie past the
+  // domain.
+  const StoragePtr &marks = to.marks;
+  const Expr &first = to.at;
+  StoragePtr beside, partial = to.partial;
   if (index.full) {
-    partial = storage(".partial");
+    if (!partial) partial = storage(".partial");
     stmts.push_back(whole(partial, constant(0), [&](const Expr &j) {
-      return index.micro == 1
-                 ? none
-                 : select((j + constant(1)) * micro > strip.extent, make_int(uint8, 1), none);
+      return index.micro == 1 ? none : flag(ends_beyond(j));
     }));
   }
   const std::vector<Factor> factors = factors_of(index);
@@ -124,23 +113,28 @@ Stmt Emitter::emit_marks_of_strip(const IndexPlan &index, const Scope &scope, co
                                 index.full_means_all_pass ? partial : StoragePtr()));
     if (f > 0) {
       stmts.push_back(whole(marks, first, [&](const Expr &j) {
-        return make_load(marks, {first + j}) & make_load(beside, {j});
+        const Expr one = make_load(marks, {first + j}), other = make_load(beside, {j});
+        return on_gpu() ? one && other : one & other;
       }));
     }
   }
-  if (partial || on_gpu()) {
-    stmts.push_back(whole(index.marks, start, [&](const Expr &j) {
-      const Expr mark = make_load(marks, {first + j});
-      if (!partial) return mark;
-      return mark | select(make_load(partial, {j}) != none, make_int(uint8, 2), none);
+  if (partial && !to.partial) {
+    stmts.push_back(whole(marks, first, [&](const Expr &j) {
+      return make_load(marks, {first + j}) |
+             select(make_load(partial, {j}) != none, make_int(uint8, 2), none);
     }));
   }
   Stmt result = ir::make_block(stmts);
   const std::vector<Expr> room{on_gpu() ? constant(strip.maximum) : strip.length};
-  if (partial) result = ir::make<ir::Allocate>(partial, room, result);
-  if (on_gpu()) result = ir::make<ir::Allocate>(marks, room, result);
+  if (partial && !to.partial) result = ir::make<ir::Allocate>(partial, room, result);
   return beside ? ir::make<ir::Allocate>(beside, room, result) : result;
 }
+
+/// What a mark says of a condition, and how marks are joined.
+Expr Emitter::flag(const Expr &condition) const {
+  return on_gpu() ? condition : select(condition, make_int(uint8, 1), make_int(uint8, 0));
+}
+Combiner Emitter::either_mark() const { return on_gpu() ? Combiner::Or : Combiner::Max; }
 
 /// The conjuncts of an index, in order; with those together that share a variable of the micro-tile
 /// if it is exact.
@@ -275,19 +269,17 @@ Stmt Emitter::emit_factor(const IndexPlan &index, const Factor &tested, const Sc
       const Expr lowered = lower_expr(p, scope);
       condition = condition.defined() ? condition && lowered : lowered;
     }
-    const Expr one = make_int(uint8, 1), zero = make_int(uint8, 0);
     const Stmt passes = ir::make<ir::Store>(order, tails, marks, std::vector<Expr>{at + j},
-                                            Combiner::Max, select(condition, one, zero));
+                                            either_mark(), flag(condition));
     if (!partial) return passes;
-    return ir::make_block(
-        {passes, ir::make<ir::Store>(order, tails, partial, std::vector<Expr>{j}, Combiner::Max,
-                                     select(condition, zero, one))});
+    return ir::make_block({passes, ir::make<ir::Store>(order, tails, partial, std::vector<Expr>{j},
+                                                       either_mark(), flag(!condition))});
   });
   return ir::make<ir::Axes>(axes, marked);
 }
 
 /// The factor tells every position apart: positions are marked one by one, which runs along rows of
-/// the operand, and micro-tiles from them.
+/// the operand, and micro-tiles from them; a GPU's threads do both at once.
 Stmt Emitter::emit_factor_by_position(const IndexPlan &index, const std::vector<Expr> &tested,
                                       Scope scope, std::vector<ir::AxisBinding> axes,
                                       std::vector<VarPtr> order, const Expr &low,
@@ -303,6 +295,23 @@ Stmt Emitter::emit_factor_by_position(const IndexPlan &index, const std::vector<
   scope.axes = axes;
   scope.in_tile = true;
   const Expr one = make_int(uint8, 1), zero = make_int(uint8, 0), micro = constant(index.micro);
+  if (on_gpu()) {
+    const Expr j = p / micro;
+    return ir::make<ir::Axes>(
+        axes, with_inner_calls(tested, scope, [&] {
+          Expr condition;
+          for (const Expr &test : tested) {
+            const Expr lowered = lower_expr(test, scope);
+            condition = condition.defined() ? condition && lowered : lowered;
+          }
+          const Stmt pass = ir::make<ir::Store>(order, std::vector<Expr>{}, marks,
+                                                std::vector<Expr>{at + j}, Combiner::Or, condition);
+          if (!partial) return pass;
+          return ir::make_block(
+              {pass, ir::make<ir::Store>(order, std::vector<Expr>{}, partial, std::vector<Expr>{j},
+                                         Combiner::Or, !condition)});
+        }));
+  }
   // Whole micro-tiles, whose positions past the domain are never marked.
   const Expr tiles = (extent + micro - constant(1)) / micro;
   const std::vector<Expr> none;
@@ -323,10 +332,9 @@ Stmt Emitter::emit_factor_by_position(const IndexPlan &index, const std::vector<
         over({j, lane}, to, start + make_variable(j), Combiner::Max, make_load(from, {position}),
              none));
   };
-  const Space space = on_gpu() ? Space::Tile : Space::Heap;
-  const StoragePtr passes = ir::make_storage(index.name() + ".passes", uint8, 1, space);
+  const StoragePtr passes = ir::make_storage(index.name() + ".passes", uint8, 1, Space::Heap);
   const StoragePtr fails =
-      partial ? ir::make_storage(index.name() + ".fails", uint8, 1, space) : StoragePtr();
+      partial ? ir::make_storage(index.name() + ".fails", uint8, 1, Space::Heap) : StoragePtr();
   std::vector<Stmt> stmts{clear(passes)};
   if (fails) stmts.push_back(clear(fails));
   stmts.push_back(ir::make<ir::Axes>(
@@ -344,7 +352,7 @@ Stmt Emitter::emit_factor_by_position(const IndexPlan &index, const std::vector<
   stmts.push_back(gather(passes, marks, at));
   if (fails) stmts.push_back(gather(fails, partial, constant(0)));
   Stmt result = ir::make_block(stmts);
-  const std::vector<Expr> room{on_gpu() ? constant(most) : tiles * micro};
+  const std::vector<Expr> room{tiles * micro};
   if (fails) result = ir::make<ir::Allocate>(fails, room, result);
   return ir::make<ir::Allocate>(passes, room, result);
 }

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "codegen/ir/mutator.h"
 #include "dsl/analysis/annihilation.h"
 #include "dsl/error.h"
 #include "dsl/loop_names.h"
@@ -10,6 +11,7 @@
 #include "interval.h"
 #include "job.h"
 #include "linear.h"
+#include "matrix_units.h"
 
 namespace pit::lower {
 
@@ -18,6 +20,23 @@ using ir::Stmt;
 namespace {
 
 Expr constant(std::int64_t c) { return make_int(int64, c); }
+
+/// The target's matrix instructions may make sums of it.
+bool sums_for_matrix_unit(const Stmt &s, const Target &target) {
+  const MatrixUnit *unit = matrix_unit_of(target);
+  bool found = false;
+  if (unit == nullptr) return found;
+  ir::walk_statements(s, [&](const Stmt &part) {
+    const auto *store = part.as<ir::Store>();
+    const auto *product =
+        store && store->combiner == Combiner::Sum ? store->value.as<Binary>() : nullptr;
+    if (product == nullptr || product->op != BinaryOp::Mul) return !found;
+    const auto *a = product->a.as<Cast>(), *b = product->b.as<Cast>();
+    found = found || (a && b && unit->multiplies(a->a.type(), b->a.type(), store->storage->type));
+    return !found;
+  });
+  return found;
+}
 
 }  // namespace
 
@@ -112,10 +131,12 @@ Stmt Emitter::emit_pit_tile(Job &job, std::size_t i) {
                                : index_load(index.offsets, g + constant(1)) - first_value;
   }
   const std::vector<Expr> outside = take_guards_outside(job, i);
-  const bool masked = index.full && (!job.predicates.empty() || pit.end.defined());
+  bool masked = index.full && (!job.predicates.empty() || pit.end.defined());
   const Dim dim = job.nest.dims[i];
   Job unmasked = job;
   Stmt inside = emit_tile(job, i, loops, g, make_variable(count), make_variable(entry), false);
+  // What copies operands for matrix instructions masks them for nothing.
+  if (masked && sums_for_matrix_unit(inside, *plan_->target)) masked = false;
   if (masked) {
     // Tiles whose micro-tiles pass everywhere need no mask.
     refresh_inside(unmasked, i);

@@ -193,7 +193,7 @@ Stmt Emitter::store(PlannedStage *stage, const PlannedDefinition &def, int compo
   for (const Expr &c : conditions) (reads_axis(c, scope.axes) ? inside : outside).push_back(c);
   Stmt result =
       ir::make<ir::Store>(axes, inside, storage, indices, combiner, stored, false, vector_bytes);
-  if (def.combiner != Combiner::Softmax) choose_sum(*stage, def, *result.as<ir::Store>());
+  if (def.combiner != Combiner::Softmax) choose_sum(*stage, def, result);
   for (auto it = outside.rbegin(); it != outside.rend(); ++it)
     result = ir::make<ir::If>(*it, result);
   return result;
@@ -201,24 +201,33 @@ Stmt Emitter::store(PlannedStage *stage, const PlannedDefinition &def, int compo
 
 /// Notes what the directives under way say of a sum. CompileError when they name an atom for what
 /// is none.
-void Emitter::choose_sum(const PlannedStage &stage, const PlannedDefinition &def,
-                         const ir::Store &store) {
+void Emitter::choose_sum(const PlannedStage &stage, const PlannedDefinition &def, const Stmt &sum) {
+  const auto &store = *sum.as<ir::Store>();
+  const std::string name = definition_name(*stage.func, def.number);
+  SumChoice choice;
+  choice.definition = name;
+  choice.sum = sum;
   for (const Directive &d : *directives_) {
-    if (d.kind == DirectiveKind::Strict && store.combiner == Combiner::Sum)
-      sum_choices_[&store].strict = true;
-    if (d.kind != DirectiveKind::Atom) continue;
-    const std::string name = definition_name(*stage.func, def.number);
-    if (store.combiner != Combiner::Sum) {
-      throw CompileError(
-          name + ".atom: an atom multiplies matrices, and " + name +
-              " is no sum of products; name it for an update with += , or leave it out",
-          d.where);
+    if (d.kind == DirectiveKind::Strict) {
+      choice.strict = true;
+    } else if (d.kind == DirectiveKind::SoftwarePipeline) {
+      choice.stages = static_cast<int>(d.ints.at(0));
+      choice.pipelined_at = d.where;
+    } else if (d.kind == DirectiveKind::WarpSpecialize) {
+      choice.producer_warps = static_cast<int>(d.ints.at(0));
+      choice.consumer_warpgroups = static_cast<int>(d.ints.at(1));
+    } else if (d.kind == DirectiveKind::Atom) {
+      if (store.combiner != Combiner::Sum) {
+        throw CompileError(
+            name + ".atom: an atom multiplies matrices, and " + name +
+                " is no sum of products; name it for an update with += , or leave it out",
+            d.where);
+      }
+      choice.atom = d.text;
+      choice.where = d.where;
     }
-    SumChoice &choice = sum_choices_[&store];
-    choice.atom = d.text;
-    choice.definition = name;
-    choice.where = d.where;
   }
+  if (store.combiner == Combiner::Sum) sum_choices_[&store] = choice;
 }
 
 /// One step of the online softmax over the lanes (see Combiner::Softmax): the new maximum, the
@@ -325,7 +334,7 @@ Stmt Emitter::emit_softmax(PlannedStage *stage, const PlannedDefinition &def, co
   read_guards.insert(read_guards.end(), split_tails_.begin(), split_tails_.end());
   steps.push_back(
       set_where(read_guards, out_pairs, weighted, weighted_at, Combiner::Sum, weight * value));
-  choose_sum(*stage, def, *steps.back().as<ir::Store>());
+  choose_sum(*stage, def, steps.back());
   steps.push_back(set_where(row_guards, rows, maximum, maximum_at, Combiner::Assign, p));
   Stmt result = ir::make_block(steps);
   for (const auto &[storage, axes] :

@@ -18,8 +18,8 @@ bool contains(const std::vector<VarPtr> &list, const VarPtr &v) {
 
 class FormMma final : public ir::Mutator {
  public:
-  FormMma(const SumChoices &choices, bool host_sizes)
-      : choices_(choices), host_sizes_(host_sizes) {}
+  FormMma(const SumChoices &choices, bool host_sizes, ProductChoices *products)
+      : choices_(choices), host_sizes_(host_sizes), products_(*products) {}
 
   /// Every sum that names an atom has become an Mma somewhere.
   void check_atoms() const {
@@ -47,6 +47,7 @@ class FormMma final : public ir::Mutator {
 
   const SumChoices &choices_;
   const bool host_sizes_;
+  ProductChoices &products_;
   using Mutator::visit;
   std::vector<ir::AxisBinding> axes_;
 
@@ -348,6 +349,7 @@ class FormMma final : public ir::Mutator {
                                           make_zero(store.storage->type)));
     }
     const auto choice = choices_.find(&store);
+    if (choice != choices_.end()) products_.emplace(a.tile, choice->second);
     stmts.push_back(ir::make<ir::Mma>(batch, m, n, k, accumulator, a, b,
                                       choice == choices_.end() ? "" : choice->second.atom));
     if (!direct) {
@@ -410,9 +412,10 @@ class FormMma final : public ir::Mutator {
 
 }  // namespace
 
-ir::Module form_mma(const ir::Module &module, const SumChoices &choices, bool host_sizes) {
+ir::Module form_mma(const ir::Module &module, const SumChoices &choices, bool host_sizes,
+                    ProductChoices *products) {
   ir::Module result = module;
-  FormMma form(choices, host_sizes);
+  FormMma form(choices, host_sizes, products);
   result.body = form(module.body);
   form.check_atoms();
   return result;

@@ -13,6 +13,7 @@
 #include "launches.h"
 #include "legality.h"
 #include "plan.h"
+#include "stage_kernels.h"
 
 namespace pit::lower {
 namespace {
@@ -65,11 +66,14 @@ ir::Module lower(const Pipeline &pipeline, const Target &target,
   Passes passes(pipeline.name());
   Emitter emitter(&plan);
   ir::Module module = passes.run("emit", [&] { return emitter.run(); });
-  module =
-      passes.run("mma", [&] { return form_mma(module, emitter.sum_choices(), target.is_cuda()); });
+  ProductChoices products;
+  module = passes.run(
+      "mma", [&] { return form_mma(module, emitter.sum_choices(), target.is_cuda(), &products); });
   if (target.is_cuda()) {
     module = passes.run("index", [&] { return expand_index(module); });
     module = passes.run("launches", [&] { return form_launches(module); });
+    module = passes.run("pipeline",
+                        [&] { return stage_kernels(module, products, target, explanation); });
   }
   if (explanation) group_by_subject(explanation);
   return module;

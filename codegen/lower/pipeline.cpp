@@ -7,6 +7,7 @@
 
 #include "clone.h"
 #include "codegen/ir/mutator.h"
+#include "codegen/ir/shared_memory.h"
 #include "dependence.h"
 #include "pipeline_form.h"
 #include "slice.h"
@@ -17,6 +18,11 @@ namespace {
 using ir::Stmt;
 
 constexpr int kLanes = 32, kWarpsOfGroup = 4;
+
+/// Registers move between whole warpgroups only.
+bool moves_registers(const PipelineOptions &options) {
+  return options.producer_warps % kWarpsOfGroup == 0;
+}
 
 /// A number that every thread of a role keeps.
 class Running {
@@ -365,15 +371,10 @@ class Pipeliner {
     return bytes;
   }
 
-  /// Registers move between whole warpgroups only.
   void set_registers(std::vector<ir::Role> *roles) const {
-    if (options_.producer_warps % kWarpsOfGroup != 0) return;
-    constexpr int kRegisters = 64 * 1024, kMost = 240, kStep = 8;
-    ir::Role &producer = roles->front(), &consumer = roles->back();
-    producer.registers = options_.producer_registers;
-    const int left =
-        (kRegisters - producer.registers * producer.warps * kLanes) / (consumer.warps * kLanes);
-    consumer.registers = std::min(kMost, left / kStep * kStep);
+    if (!moves_registers(options_)) return;
+    roles->front().registers = options_.producer_registers;
+    roles->back().registers = consumer_registers(options_);
   }
 
   Stmt producer(const ir::BarrierPtr &full, const ir::BarrierPtr &empty) const {
@@ -578,6 +579,16 @@ Stmt make_persistent(const ir::Launch &launch, std::int64_t blocks) {
 
 }  // namespace
 
+int consumer_registers(const PipelineOptions &options) {
+  constexpr int kRegisters = 64 * 1024, kMost = 240, kStep = 8;
+  const int producers = options.producer_warps * kLanes,
+            consumers = options.consumer_warpgroups * kWarpsOfGroup * kLanes;
+  const int left = moves_registers(options)
+                       ? (kRegisters - options.producer_registers * producers) / consumers
+                       : kRegisters / (producers + consumers);
+  return std::min(kMost, left / kStep * kStep);
+}
+
 PipelineResult pipeline(const Stmt &launch, const PipelineOptions &options) {
   Stmt source = launch;
   const bool grid = !launch.as<ir::Launch>()->grid.empty();
@@ -588,11 +599,19 @@ PipelineResult pipeline(const Stmt &launch, const PipelineOptions &options) {
   const ir::Launch &kernel = *source.as<ir::Launch>();
   PipelineForm form;
   std::string reason = find_pipeline(kernel, options, &form);
-  if (!reason.empty()) return {launch, std::move(reason)};
+  if (!reason.empty()) return {launch, std::move(reason), 0};
   Pipeliner pipeliner(kernel, options, form);
   reason = pipeliner.separate();
-  if (!reason.empty()) return {launch, std::move(reason)};
-  return {pipeliner.run(), ""};
+  if (!reason.empty()) return {launch, std::move(reason), 0};
+  const Stmt staged = pipeliner.run();
+  // What the back end takes besides: for reductions, and to align the first buffer.
+  constexpr std::int64_t kScratch = 2048;
+  const std::int64_t bytes = ir::shared_bytes(staged) + kScratch;
+  if (bytes <= options.shared_bytes) return {staged, "", 0};
+  return {launch,
+          std::to_string(options.stages) + " stages need " + std::to_string(bytes) +
+              " bytes of shared memory, and a block has " + std::to_string(options.shared_bytes),
+          bytes};
 }
 
 }  // namespace pit::lower

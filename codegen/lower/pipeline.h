@@ -5,6 +5,7 @@
 #include <string>
 
 #include "codegen/ir/ir.h"
+#include "matrix_units.h"
 
 namespace pit::lower {
 
@@ -26,13 +27,20 @@ struct PipelineOptions {
   /// Persistent: so many blocks (or clusters) share the points of the grid; 0: a block each.
   std::int64_t persistent_blocks = 0;
   std::int64_t shared_bytes = 227 * 1024;  ///< of a block of the target
+  /// The instructions that multiply, whose rules then hold; null: any that the layouts allow.
+  const MatrixUnit *unit = nullptr;
 };
 
 /// A kernel after the pass, or the kernel as it was and the reason, for explain().
 struct PipelineResult {
   ir::Stmt launch;
   std::string reason;  ///< empty: pipelined
+  /// Of shared memory, where that is all that the kernel needs and has not; else 0.
+  std::int64_t wanted_bytes = 0;
 };
+
+/// The registers that a thread of the consumers has, when producers have given theirs away.
+int consumer_registers(const PipelineOptions &options);
 
 /// Rewrites a Launch whose body has one loop of loads and matrix multiplications, around which may
 /// be lets, conditions, other loops (over tiles, counts read from memory included), and before and

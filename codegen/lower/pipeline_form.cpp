@@ -7,6 +7,7 @@
 
 #include "codegen/ir/mutator.h"
 #include "dependence.h"
+#include "fragment_uses.h"
 #include "slice.h"
 
 namespace pit::lower {
@@ -76,6 +77,8 @@ class Finder {
         for (const VarPtr &axis : *role) pad(axis);
       }
       require(product->batch.empty(), "a matrix multiplication has batch axes");
+      require(product->m.size() == 1 && product->n.size() == 1 && product->k.size() == 1,
+              "rows, columns or what is summed over are several loops");
       add_operand(product->a, product->k);
       add_operand(product->b, product->k);
       find_accumulator(*product, find_atom(*product));
@@ -83,14 +86,7 @@ class Finder {
     if (!specialised()) check_registers();
     check_loads();
     if (launch_.cluster.var) share_operands();
-    std::int64_t bytes = 0;
-    for (const PipelinedOperand &operand : form_.operands)
-      bytes += ir::buffer_bytes(operand.extents, operand.tile->type.bytes()) * options_.stages;
-    constexpr std::int64_t kBarriers = 1024;
-    require(bytes + kBarriers <= options_.shared_bytes,
-            std::to_string(options_.stages) + " stages need " + std::to_string(bytes) +
-                " bytes of shared memory, and the device has " +
-                std::to_string(options_.shared_bytes));
+    check_products();
   }
 
  private:
@@ -126,6 +122,8 @@ class Finder {
     ir::walk_statements(launch_.body, [&](const Stmt &s) {
       const auto *loop = s.as<ir::For>();
       if (loop == nullptr || !holds_mma(loop->body)) return true;
+      require(loop->loop_kind != ir::ForKind::GpuThread,
+              "each thread multiplies by itself in the loop " + loop->var->name);
       bool inner = false;
       ir::walk_statements(loop->body, [&](const Stmt &part) {
         inner = inner || (part.as<ir::For>() && holds_mma(part));
@@ -494,6 +492,57 @@ class Finder {
       return true;
     }
     return false;
+  }
+
+  /// The unit multiplies these, the threads have registers for the sums, and those who hold them do
+  /// all else with them.
+  void check_products() const {
+    const MatrixUnit *unit = options_.unit;
+    FragmentTiles fragments;
+    std::int64_t registers = 0;
+    for (const auto &[tile, placement] : form_.accumulators) {
+      const ir::Allocate &allocate = *allocations_.at(tile);
+      FragmentTile &fragment = fragments[tile] = {placement.layout, {}};
+      for (const Expr &extent : allocate.extents)
+        is_const_int(extent, &fragment.extents.emplace_back());
+      registers += ir::elements_per_thread(placement.layout, fragment.extents);
+    }
+    if (unit) {
+      require(unit->asynchronous == specialised(),
+              std::string(unit->name) + (specialised() ? " is not issued by warps of their own"
+                                                       : " is issued by warps of their own, with "
+                                                         "others that copy"));
+      for (const ir::Mma *product : form_.products) check_product(*unit, *product, fragments);
+      // What addresses, loop counters and the statements behind the loop take at the least.
+      constexpr int kOther = 40;
+      const int most = consumer_registers(options_);
+      require(registers + kOther <= most, "a thread holds " + std::to_string(registers) +
+                                              " sums, and has " + std::to_string(most) +
+                                              " registers; make the tile smaller");
+    }
+    const std::string error = fragment_use_error(launch_.body, fragments);
+    require(error.empty(), error);
+  }
+
+  void check_product(const MatrixUnit &unit, const ir::Mma &product,
+                     const FragmentTiles &fragments) const {
+    const auto what = [](const StoragePtr &tile) {
+      return tile->name + " of " + to_string(tile->type);
+    };
+    require(
+        unit.multiplies(product.a.tile->type, product.b.tile->type, product.accumulator.tile->type),
+        std::string(unit.name) + " does not multiply " + what(product.a.tile) + " by " +
+            what(product.b.tile) + " into " + to_string(product.accumulator.tile->type));
+    const auto operand = [&](const ir::TileOperand &tile) {
+      const PipelinedOperand &found = *form_.operand(tile.tile);
+      return OperandInMemory{found.placement.layout, found.extents,
+                             tile.axes[0] == product.k[0] ? 0 : 1};
+    };
+    const FragmentTile &sums = fragments.at(product.accumulator.tile.get());
+    const std::string error =
+        cannot_multiply(unit, sums.layout, sums.extents, operand(product.a), operand(product.b));
+    require(error.empty(), std::string(unit.name) + " cannot multiply " + product.a.tile->name +
+                               " by " + product.b.tile->name + ": " + error);
   }
 
   bool in_loop(const ir::Store &store) const {

@@ -54,6 +54,10 @@ TEST_CASE("the benchmark's options") {
   CHECK(options.target == pit::Target("x86-64-linux-avx2"));
   CHECK(!parsed({}).seed);
   CHECK(parsed({"--small"}).budget.seconds == 0);
+  CHECK(parsed({"--quick"}).budget.seconds == 0.4);
+  CHECK(parsed({"--quick", "--seconds", "3"}).budget.seconds == 3);
+  CHECK(parsed({"--target", "cuda"}).target.is_cuda());
+  CHECK(parsed({"--target", "x86-64-linux-cuda"}).budget.seconds == 0.5);
   CHECK(parsed({"--from", "a.json", "--case", "moe*"}).from == "a.json");
 }
 
@@ -64,7 +68,8 @@ TEST_CASE("what is wrong on the benchmark's command line is named") {
   CHECK(refusal({"--svg="}) == "--svg needs a file");
   CHECK(refusal({"--threads", "0"}).find("--threads needs a whole number from 1 on") == 0);
   CHECK(refusal({"--target", "potato"}).find("--target: Target 'potato'") == 0);
-  CHECK(refusal({"--target", "x86-64-linux-cuda"}).find("--target: only CPUs") == 0);
+  CHECK(refusal({"--target", "x86-64-linux-cuda", "--threads", "2"}).find("--threads is about") ==
+        0);
   CHECK(refusal({"--from", "a.json", "--seed", "1"}).find("--from shows what was") == 0);
   CHECK(refusal({"--from", "a.json", "--json", "b.json"}).find("--from shows what was") == 0);
 }
@@ -78,6 +83,8 @@ TEST_CASE("results are read as they were written") {
   row.versus = "OpenBLAS";
   row.ratio = 7.25;
   row.rounds = 11;
+  row.device = "a device";
+  row.kernels = 6.5;
   results.rows = {row, {.case_name = "c", .system = "oneDNN", .note = "not found"}};
   const Results read = from_json(to_json(results));
   CHECK(to_json(read) == to_json(results));
@@ -86,6 +93,9 @@ TEST_CASE("results are read as they were written") {
   CHECK(read.rows[0].sparsity == 0.95);
   CHECK(read.rows[0].ratio == 7.25);
   CHECK(read.rows[0].threads == 2);
+  CHECK(read.rows[0].device == "a device");
+  CHECK(read.rows[0].kernels == 6.5);
+  CHECK(read.rows[1].device.empty());
   CHECK(!read.rows[0].rel_err);
   CHECK(read.rows[1].note == "not found");
   CHECK(!read.rows[1].total_us);
@@ -110,6 +120,31 @@ TEST_CASE("targets are judged by the rows that they are about") {
         "us\n");
   row.ratio = 0.84;
   CHECK(targets_text({.machine = {}, .rows = {row}}).starts_with("not met "));
+}
+
+TEST_CASE("rows of a device are judged by its own targets, a time once") {
+  Row row{.case_name = "spmm/128x1/bf16/90%", .system = "pit", .threads = 0, .device = "a device"};
+  row.total_us = 57;
+  row.versus = "cuBLAS";
+  row.ratio = 3;
+  Row other = row;
+  other.versus = "pit dense";
+  Row gather{.case_name = "gather/8192of8192-n8192-k8192",
+             .system = "pit",
+             .threads = 0,
+             .device = "a device"};
+  gather.total_us = 1500;
+  gather.versus = "pit dense + index";
+  gather.ratio = 0.9;
+  CHECK(
+      targets_text({.machine = {}, .rows = {row, other, gather}}) ==
+      "met      product with zeros, index included (spmm/128x1/bf16/90%, on the device): 57.0 us, "
+      "wanted at most 58.0 us\n"
+      "not met  all rows gathered, beside the dense schedule and the index "
+      "(gather/8192of8192-n8192-k8192, on the device): 0.90x, wanted at least 0.95x\n");
+  const std::string page = report({.machine = {}, .rows = {row, other}}, "");
+  CHECK(page.starts_with("# A CUDA device"));
+  CHECK(page.find("| spmm/128x1/bf16/90% |  | pit | ") != page.npos);
 }
 
 TEST_CASE("the report has the machine, the targets, the picture and a line a system") {
@@ -149,6 +184,27 @@ TEST_CASE("the picture has a diagram a micro-tile, a line a system, and every po
   CHECK(count(svg, "a &lt; b") == 1);
   CHECK(count(svg, "nan") + count(svg, "inf") + count(svg, "\"-") == 0);
   CHECK(picture({}).find("</svg>") != std::string::npos);
+}
+
+TEST_CASE("the picture tells element types apart and names the device") {
+  Results results;
+  for (const char *type : {"bfloat16", "float32"}) {
+    for (const double sparsity : {0.9, 0.99}) {
+      for (const char *system : {"pit", "cuBLAS"}) {
+        Row &row = results.rows.emplace_back(product("32x1", sparsity, system, 60));
+        row.type = type;
+        row.threads = 0;
+        row.device = "a device";
+      }
+    }
+  }
+  const std::string svg = picture(results);
+  CHECK(count(svg, ">micro-tiles 32x1, bfloat16<") == 1);
+  CHECK(count(svg, ">micro-tiles 32x1, float32<") == 1);
+  CHECK(count(svg, "a device, over the share") == 1);
+  CHECK(count(svg, ">10 us<") == 2);
+  // Systems that multiply zeros are dashed.
+  CHECK(count(svg, "stroke-dasharray") == 2);
 }
 
 TEST_CASE("numbers in three digits") {

@@ -8,14 +8,16 @@
 #include <string>
 
 #include "codegen/emit/listing.h"
-#include "codegen/emit/operator.h"
-#include "codegen/ir/mutator.h"
-#include "codegen/lower/pipeline.h"
 #include "test/harness.h"
 #include "test/ptxas.h"
 
 namespace pit::test {
 namespace {
+
+const char *const kBfloat16 = "sm_80.float32.bfloat16.16x8x16",
+                  *const kFloat16 = "sm_80.float32.float16.16x8x16",
+                  *const kTf32 = "sm_80.float32.tf32.16x8x8", *const kFma = "sm_80.float32.fma",
+                  *const kDouble = "sm_80.float64.fma";
 
 /// Out(m, n) = sum over k of A(m, k) B(k, n), either operand perhaps transposed in memory.
 struct Product {
@@ -23,11 +25,9 @@ struct Product {
   bool a_transposed = false, b_transposed = false;
   std::array<std::int64_t, 3> tile{64, 64, 32};
   int stages = 3;
-  int threads = 128;
-  std::string atom = "";
+  std::string atom = kBfloat16;
   /// Reduced along a list of coordinates, 32 x 1 micro-tiles of A that are not all zero.
   bool sparse = false;
-  int copy_bytes = 16;
 };
 
 Pipeline build(const Product &p) {
@@ -49,85 +49,57 @@ Pipeline build(const Product &p) {
   if (p.sparse) {
     SparseIndex live = update.index({.axis = k, .micro = {{m, rows}, {k, 1}}}).named("live");
     live.store_values(A);
-    update.pit_tile(kt, {.dense = {{k, deep}}, .index = live});
+    update.pit_tile(kt, {.dense = {{k, deep}}, .index = live}).software_pipeline(kt, p.stages);
   } else {
-    update.split(k, ko, ki, deep);
+    update.split(k, ko, ki, deep).software_pipeline(ko, p.stages);
   }
   if (!p.atom.empty()) update.atom(p.atom);
   return Pipeline({Out}, {}, "product");
 }
 
-/// The module with its product pipelined; the others left alone. *reason: of the last that was not.
-ir::Module pipelined(const Pipeline &pipeline, const Product &p, int *count, std::string *reason) {
-  class AtLaunch final : public ir::Mutator {
-   public:
-    AtLaunch(const Product &p, std::string *reason) : p_(p), reason_(*reason) {}
-    int count = 0;
-
-   protected:
-    using Mutator::visit;
-    ir::Stmt visit(const ir::Launch &launch, const ir::Stmt &self) override {
-      bool multiplies = false;
-      ir::walk_statements(launch.body, [&](const ir::Stmt &s) {
-        multiplies = multiplies || s.as<ir::Mma>();
-        return true;
-      });
-      if (!multiplies) return self;
-      lower::PipelineResult result =
-          lower::pipeline(ir::make<ir::Launch>(launch.name, launch.grid, p_.threads, launch.body),
-                          {.stages = p_.stages, .copy_bytes = p_.copy_bytes});
-      count += result.reason.empty() ? 1 : 0;
-      if (!result.reason.empty()) reason_ = result.reason;
-      return result.launch;
-    }
-
-   private:
-    const Product &p_;
-    std::string &reason_;
-  } pass(p, reason);
-  ir::Module module = lower::lower(pipeline, Target("x86-64-linux-cuda-sm_80"));
-  module.body = pass(module.body);
-  *count = pass.count;
-  return module;
+/// What the lowering says of the product's kernel: what multiplies in it, or why by threads.
+std::string choice_of(const Product &p, const std::string &target, ir::Module *module) {
+  std::vector<lower::Explanation> explanation;
+  *module = lower::lower(build(p), Target("x86-64-linux-cuda-" + target), &explanation);
+  for (const lower::Explanation &line : explanation) {
+    if (line.topic == "kernel") return line.text;
+  }
+  return "";
 }
 
-ir::Module pipelined(const Pipeline &pipeline, const Product &p) {
-  int count = 0;
-  std::string reason;
-  ir::Module module = pipelined(pipeline, p, &count, &reason);
-  CHECK(reason == "");
-  CHECK(count == 1);
+ir::Module pipelined(const Product &p, const std::string &target) {
+  ir::Module module;
+  const std::string choice = choice_of(p, target, &module);
+  CAPTURE(choice);
+  const bool chosen = choice.find("multiplies by " + p.atom + ": ") != std::string::npos;
+  CHECK(chosen);
   return module;
 }
 
 std::string described(const Product &p) {
-  return to_string(p.type) + " -> " + to_string(p.sum) + " " + std::to_string(p.tile[0]) + "x" +
-         std::to_string(p.tile[1]) + "x" + std::to_string(p.tile[2]) +
-         (p.a_transposed ? " A transposed" : "") + (p.b_transposed ? " B transposed" : "") +
-         (p.sparse ? " sparse " : " ") + p.atom + " stages " + std::to_string(p.stages) +
-         " threads " + std::to_string(p.threads);
+  return p.atom + " " + std::to_string(p.tile[0]) + "x" + std::to_string(p.tile[1]) + "x" +
+         std::to_string(p.tile[2]) + (p.a_transposed ? " A transposed" : "") +
+         (p.b_transposed ? " B transposed" : "") + (p.sparse ? " sparse" : "") + " stages " +
+         std::to_string(p.stages);
 }
-
-const char *const kTf32 = "sm_80.float32.tf32.16x8x8";
 
 /// Each way that operands lie, of each type, at tiles that the warps divide evenly or not.
 std::vector<Product> products() {
   std::vector<Product> list;
   for (const bool a : {false, true}) {
     for (const bool b : {false, true}) {
-      list.push_back({bfloat16, float32, bfloat16, a, b, {128, 128, 64}, 3, 256});
-      list.push_back({float16, float32, float16, a, b, {64, 80, 32}, 2, 64});
-      list.push_back({float32, float32, float32, a, b, {64, 64, 32}, 3, 128, kTf32});
-      list.push_back({float32, float32, float32, a, b, {128, 128, 32}, 3, 256});
-      list.push_back({float64, float64, float64, a, b, {64, 64, 16}, 3, 256});
+      list.push_back({bfloat16, float32, bfloat16, a, b, {128, 128, 64}, 3, kBfloat16});
+      list.push_back({float16, float32, float16, a, b, {64, 80, 32}, 2, kFloat16});
+      list.push_back({float32, float32, float32, a, b, {64, 64, 32}, 3, kTf32});
+      list.push_back({float32, float32, float32, a, b, {128, 128, 16}, 3, kFma});
+      list.push_back({float64, float64, float64, a, b, {64, 64, 16}, 3, kDouble});
     }
   }
-  list.push_back({bfloat16, float32, float32, false, false, {32, 16, 16}, 1, 32});
-  list.push_back({float32, float32, float32, false, false, {16, 32, 8}, 4, 64});
-  list.push_back({bfloat16, float32, float32, false, false, {64, 64, 32}, 3, 128, "", false, 0});
-  list.push_back({bfloat16, float32, float32, false, false, {32, 128, 32}, 3, 128, "", true});
-  list.push_back({float32, float32, float32, false, false, {32, 128, 32}, 3, 128, "", true});
-  list.push_back({float32, float32, float32, false, false, {32, 128, 32}, 3, 128, kTf32, true});
+  list.push_back({bfloat16, float32, float32, false, false, {32, 16, 16}, 1, kBfloat16});
+  list.push_back({float32, float32, float32, false, false, {16, 32, 8}, 4, kFma});
+  list.push_back({bfloat16, float32, float32, false, false, {32, 128, 32}, 3, kBfloat16, true});
+  list.push_back({float32, float32, float32, false, false, {32, 128, 32}, 3, kFma, true});
+  list.push_back({float32, float32, float32, false, false, {32, 128, 32}, 3, kTf32, true});
   return list;
 }
 
@@ -135,25 +107,25 @@ TEST_CASE("cuda groups - a product has the instructions of its types and no spil
   for (const Product &p : products()) {
     const std::string what = described(p);
     CAPTURE(what);
-    const ir::Module module = pipelined(build(p), p);
     for (const char *name : {"sm_80", "sm_90a"}) {
+      const ir::Module module = pipelined(p, name);
       const cuda::Device device = cuda::device_of(Target(std::string("x86-64-linux-cuda-") + name));
       const std::string ptx = emit::ptx_of(module, device).text;
       const auto holds = [&](const std::string &part) {
         const bool found = ptx.find(part) != std::string::npos;
         CHECK_MESSAGE(found, part);
       };
-      if (p.copy_bytes > 0) holds("cp.async.cg.shared.global.L2::128B");
-      if (p.copy_bytes > 0) holds("cp.async.wait_group");
+      holds("cp.async.cg.shared.global.L2::128B");
+      holds("cp.async.wait_group");
       if (p.type == bfloat16) holds("mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32");
       if (p.type == float16) holds("mma.sync.aligned.m16n8k16.row.col.f32.f16.f16.f32");
-      if (!p.atom.empty()) holds("mma.sync.aligned.m16n8k8.row.col.f32.tf32.tf32.f32");
-      if (!p.atom.empty()) holds("cvt.rna.tf32.f32");
+      if (p.atom == kTf32) holds("mma.sync.aligned.m16n8k8.row.col.f32.tf32.tf32.f32");
+      if (p.atom == kTf32) holds("cvt.rna.tf32.f32");
       if (p.type.bytes() == 2 && !p.a_transposed && !p.sparse)
         holds("ldmatrix.sync.aligned.m8n8.x4.shared.b16");
       if (p.type.bytes() == 2 && !p.b_transposed)
         holds("ldmatrix.sync.aligned.m8n8.x4.trans.shared.b16");
-      if (p.type.bytes() >= 4 && p.atom.empty()) {
+      if (p.type.bytes() >= 4 && p.atom != kTf32) {
         holds(p.type == float32 ? "fma.rn.f32" : "fma.rn.f64");
         holds(p.type == float32 ? "ld.shared.v4.b32" : "ld.shared.v2.b64");
       }
@@ -186,7 +158,7 @@ TEST_CASE("cuda groups - the interpreter finds no races, and the product") {
     const std::string what = described(p);
     CAPTURE(what);
     const Pipeline pipeline = build(p);
-    const ir::Module module = pipelined(pipeline, p);
+    const ir::Module module = pipelined(p, "sm_80");
     for (const auto &[m, n, k] : {std::array<std::int64_t, 3>{70, 72, 56}, {33, 9, 5}}) {
       const Problem problem = problem_for(p, m, n, k);
       const auto expected = poisoned_outputs(pipeline, problem);
@@ -205,30 +177,61 @@ TEST_CASE("cuda groups - the interpreter finds no races, and the product") {
   }
 }
 
-TEST_CASE("cuda groups - what no atom multiplies, or not so, is refused with the reason") {
+TEST_CASE("cuda groups - types choose the atom, and never one that rounds") {
+  const struct {
+    Product product;
+    const char *target, *choice;
+  } cases[] = {
+      {{bfloat16, float32, float32, false, false, {64, 64, 32}, 3, ""}, "sm_80", kBfloat16},
+      {{bfloat16, float32, float32, false, false, {64, 64, 32}, 3, ""}, "sm_90a", "wgmma"},
+      {{float32, float32, float32, false, false, {64, 64, 32}, 3, ""}, "sm_80", kFma},
+      {{float32, float32, float32, false, false, {64, 64, 32}, 3, ""}, "sm_90a", kFma},
+      {{float64, float64, float64, false, false, {64, 64, 16}, 3, ""}, "sm_90a", kDouble},
+      {{float16, float64, float64, false, false, {64, 64, 32}, 3, ""},
+       "sm_80",
+       "no atom multiplies float16 by float16 into float64"},
+      {{bfloat16, float32, float32, true, false, {64, 64, 24}, 3, ""},
+       "sm_80",
+       "the steps of k (24) are no multiple of 16"},
+      {{bfloat16, float32, float32, false, false, {24, 64, 32}, 3, ""},
+       "sm_80",
+       "the accumulator C does not fit"},
+  };
+  for (const auto &c : cases) {
+    ir::Module module;
+    const std::string choice = choice_of(c.product, c.target, &module);
+    CAPTURE(choice);
+    CAPTURE(std::string(c.choice));
+    const bool found = choice.find(c.choice) != std::string::npos;
+    CHECK(found);
+  }
+}
+
+TEST_CASE("cuda groups - an atom that a kernel cannot use is an error with the reason") {
   const struct {
     Product product;
     const char *reason;
   } cases[] = {
-      {{float16, float64, float64}, "no atom multiplies float16 by float16 into float64"},
-      {{bfloat16, float32, float32, false, false, {64, 64, 32}, 3, 128, kTf32},
+      {{bfloat16, float32, float32, false, false, {64, 64, 32}, 3, kTf32},
        "the atom sm_80.float32.tf32.16x8x8 does not multiply bfloat16 by bfloat16 into float32"},
-      {{bfloat16, float32, float32, true, false, {64, 64, 24}, 3, 128},
-       "the steps of k (24) are no multiple of 16"},
-      {{float32, float32, float32, false, false, {256, 256, 16}, 2, 256},
-       "the sums take 256 registers of each thread"},
-      {{bfloat16, float32, float32, false, false, {24, 64, 32}, 3, 128},
-       "the accumulator C does not fit 4 warps"},
+      {{float32, float32, float32, false, false, {512, 512, 16}, 2, kFma},
+       "the sums take 512 registers of each thread"},
+      {{bfloat16, float32, float32, false, false, {24, 64, 32}, 3, kBfloat16}, "does not fit"},
   };
   for (const auto &c : cases) {
-    int count = 0;
-    std::string reason;
-    pipelined(build(c.product), c.product, &count, &reason);
-    CAPTURE(reason);
+    ir::Module module;
+    std::string said;
+    try {
+      choice_of(c.product, "sm_80", &module);
+    } catch (const CompileError &error) {
+      said = error.what();
+    }
+    CAPTURE(said);
     CAPTURE(std::string(c.reason));
-    const bool found = reason.find(c.reason) != std::string::npos;
+    const bool named = said.find("C.update(0).atom(") != std::string::npos,
+               found = said.find(c.reason) != std::string::npos;
+    CHECK(named);
     CHECK(found);
-    CHECK(count == 0);
   }
 }
 
@@ -239,9 +242,7 @@ TEST_CASE("cuda groups - products on the device are exact, whole and ragged") {
     const std::string what = described(p);
     CAPTURE(what);
     const Pipeline pipeline = build(p);
-    const ir::Module module = pipelined(pipeline, p);
-    const Callable callable(
-        emit::make_operator({pipeline.name(), pipeline.signature(), false, true}, module, target));
+    const Callable callable = pipeline.compile(target);
     // Whole tiles, ragged ones, and rows that start at no multiple of 16 bytes.
     for (const auto &[m, n, k] :
          {std::array<std::int64_t, 3>{256, 384, 320}, {200, 264, 136}, {130, 77, 65}, {1, 1, 1}}) {

@@ -54,6 +54,35 @@ TEST_CASE(
   CHECK(ptx.find("tid.x") != std::string::npos);
 }
 
+TEST_CASE("cuda kernels - the operand of an index is read by 16 bytes, several rows at a time") {
+  for (const auto &[rows, columns] : std::vector<std::pair<std::int64_t, std::int64_t>>{
+           {128, 1}, {32, 1}, {64, 64}, {1, 64}, {1, 1}}) {
+    CAPTURE(rows);
+    CAPTURE(columns);
+    Var m("m"), n("n"), kt("kt");
+    TensorParam A(bfloat16, 2, "A"), B(bfloat16, 2, "B");
+    RDom k(0, A.extent(1), "k");
+    k.where(A(m, k) != 0);
+    Func C("C");
+    C(m, n) += f32(A(m, k)) * f32(B(k, n));
+    SparseIndex live =
+        C.update().index({.axis = k, .micro = {{m, rows}, {k, columns}}}).named("live");
+    C.update().pit_tile(kt, {.dense = {{k, columns * 8}}, .index = live});
+    const std::string ptx = ptx_of(Pipeline({C}, {}, "read"), "x86-64-linux-cuda-sm_90a");
+    // The kernel that clears is live_1, the one that reads live_1_1.
+    const std::string kernel = ptx.substr(ptx.find(".entry pit_read_live_1_1("));
+    const std::string text = kernel.substr(0, kernel.find("\n}\n"));
+    int wide = 0;
+    for (std::size_t at = text.find("ld.global.nc.v4.b32"); at != std::string::npos;
+         at = text.find("ld.global.nc.v4.b32", at + 1)) {
+      ++wide;
+    }
+    CHECK(wide >= (rows == 1 ? 2 : 8));
+    CHECK(text.find("ld.relaxed.gpu") != std::string::npos);
+    CHECK(text.find("st.relaxed.gpu") != std::string::npos);
+  }
+}
+
 TEST_CASE("cuda kernels - float64 functions come from libdevice, where it is") {
   Var i("i");
   TensorParam X(float64, 1, "X");

@@ -147,25 +147,25 @@ TEST_CASE("for CUDA a size that no shape says is refused") {
   CHECK(region.find("F.bound(m, min, extent)") != std::string::npos);
 }
 
-TEST_CASE("for CUDA the operand of an index is marked in strips of whole lines, each by a block") {
+TEST_CASE(
+    "for CUDA the operand of an index is read once: blocks mark strips of it, place them and "
+    "pack") {
   CHECK_TEXT(ir::print(lower::lower(test::build_spmm(true), cuda())), R"(
 CHECK: stage index live
-CHECK: launch {{.*}} grid m.group < (Out.extent(0) + 127) / 128, strip < (A.extent(1) + 255) / 256
-CHECK: tile %live.mark: uint8[256]
+CHECK: launch
+CHECK: store live.progress[i] = 0
+CHECK: launch {{.*}} grid m.group < (Out.extent(0) + 127) / 128, strip < max((A.extent(1) + 255) / 256, 1)
+CHECK: tile %live.mark: bool[256]
 CHECK: axes m < {{.*}} max 128, k < {{.*}} max 256
-CHECK: reduce m, k: %live.mark[k] max= select(A(m.group * 128 + m, strip * 256 + k) != 0.0
-CHECK: live.marks[{{.*}}] = %live.mark[
-CHECK: stage index live
-CHECK: launch
-CHECK: launch
-CHECK-SAME: threads {{[0-9]+}} {
-CHECK: prefix %live
-CHECK: check {{.*}} "sparse index 'live': {0} entries are needed and the capacity is {1}"
-CHECK: launch
-CHECK: prefix %live
+CHECK: reduce m, k: %live.mark[k] ||= A(m.group * 128 + m, strip * 256 + k) != 0.0
+CHECK: compact %live.list, %live.count
+CHECK: sum_before %live.before = int64(%live.count
 CHECK: swrite {{.*}} live.coordinates
+CHECK: sread lane, entry: %live.values.tile[lane, entry] = A(
+CHECK: swrite entry, lane: live.values
+CHECK: check {{.*}} "sparse index 'live': {0} entries are needed and the capacity is {1}"
 CHECK-NOT: launch
-CHECK: heap live.values: bfloat16[max(live.groups * A.extent(1), 0), 128]
+CHECK: stage compute
 )");
 }
 

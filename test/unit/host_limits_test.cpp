@@ -9,7 +9,7 @@
 
 #include "dsl/error.h"
 #include "dsl/target.h"
-#include "runtime/pit_runtime.h"
+#include "runtime/pit_call.h"
 
 namespace pit {
 namespace {

@@ -208,7 +208,8 @@ TEST_CASE("a failed check reports its first values, and later stages do nothing"
     inputs[0].set(61, -5);
     const HostRun run = call(function, module, inputs, {}, outputs);
     CHECK(run.status == PIT_ERROR_DATA);
-    CHECK(function.messages().at(static_cast<std::size_t>(run.check)) == "key {0} at {1}");
+    CHECK(function.description().messages.at(static_cast<std::size_t>(run.check)) ==
+          "key {0} at {1}");
     CHECK(run.values[0] == 77);
     CHECK(run.values[1] == 60);
     CHECK(outputs[0].get(6) == 0);

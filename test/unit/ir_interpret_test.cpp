@@ -221,6 +221,49 @@ TEST_CASE("ir interpreter - prefix sums count negative numbers as zero") {
   CHECK(destination.data == std::vector<std::int64_t>{0, 3, 3, 3, 5});
 }
 
+TEST_CASE(
+    "ir interpreter - a compaction lists what is marked, parts sum what those before them say") {
+  const char *const text = R"(
+    module p(s: int32[1]) -> (d: int32[1], starts: int64[1]) {
+      heap progress: int64[3]
+      for i < 3 { store progress[i] = 0 }
+      for part < 3 {
+        tile %mark: bool[4]
+        axes j < 4 { map j: %mark[j] = s[part * 4 + j] > 0 }
+        tile %list: int32[4]
+        tile %count: int32[]
+        tile %before: int64[]
+        compact %list, %count = %mark count 4
+        sum_before %before = int64(%count[]) part part from 0 progress progress
+        store starts[part] = %before[]
+        axes r < int64(%count[]) { swrite r: d[%before[] + r] = int32(part * 4) + %list[r] }
+      }
+    })";
+  TestTensor<std::int32_t> source({12}), found({12}, 77);
+  TestTensor<std::int64_t> starts({3});
+  source.data = {0, 5, 5, 0, 0, 0, 0, 0, 5, 0, 0, 5};
+  interpret(parse(text), {source.argument()}, {}, {found.argument(), starts.argument()});
+  CHECK(starts.data == std::vector<std::int64_t>{0, 2, 2});
+  CHECK(std::vector<std::int32_t>(found.data.begin(), found.data.begin() + 5) ==
+        std::vector<std::int32_t>{1, 2, 8, 11, 77});
+}
+
+TEST_CASE("ir interpreter - parts of a sum ascend, each once, from a progress of zeros") {
+  const auto run = [](const std::string &part, const std::string &clear) {
+    TestTensor<std::int64_t> out({3});
+    return error_of<InternalError>("module p() -> (d: int64[1]) { heap progress: int64[3] " +
+                                       clear +
+                                       " for i < 3 { tile %s: int64[] sum_before %s = 1 part " +
+                                       part + " from 0 progress progress store d[i] = %s[] } }",
+                                   {}, {out.argument()});
+  };
+  const std::string clear = "for i < 3 { store progress[i] = 0 }";
+  CHECK(run("i", clear).empty());
+  contains(run("2 - i", clear), "part 2 of the sum s comes before the part that it waits for");
+  contains(run("0", clear), "part 0 of the sum s is there twice");
+  contains(run("i", ""), "progress[0] is not zero before the launch");
+}
+
 TEST_CASE("ir interpreter - masked reductions with every combiner") {
   const struct {
     const char *op, *identity;

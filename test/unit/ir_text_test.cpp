@@ -97,6 +97,10 @@ TEST_CASE("ir text - every statement with all its fields survives") {
                k = make_axis_variable("k"), x = make_let_variable("x", int32);
   const Expr eh = make_variable(h), em = make_variable(m), en = make_variable(n),
              ek = make_variable(k);
+  const StoragePtr passes = make_storage("passes", boolean, 1, Space::Tile),
+                   list = make_storage("list", int32, 1, Space::Tile),
+                   count = make_storage("kept", int32, 0, Space::Tile),
+                   before = make_storage("before", int64, 0, Space::Tile);
   const std::vector<Expr> guards = {em < 3, make_load(marks, {em}) != 0};
   std::vector<Stmt> cases = {
       make<IndexPlace>(marks, starts, first, index(3), index(8), index(2), 4, offsets, counts,
@@ -110,6 +114,8 @@ TEST_CASE("ir text - every statement with all its fields survives") {
       make<IndexSort>(keys, index(9), index(3), 1, offsets, counts, coordinates, nullptr,
                       "by.expert"),
       make<Prefix>(starts, first, index(3)),
+      make<Compact>(list, count, passes, index(3)),
+      make<SumBefore>(before, starts, index(1), index(3), i64(make_load(count, {}))),
       make<Check>(std::vector<VarPtr>{}, std::vector<Expr>{}, Expr(true), "always",
                   std::vector<Expr>{}),
       make<Check>(std::vector<VarPtr>{m, n}, guards, em < en, "row {0}\nof {1}",
@@ -149,7 +155,7 @@ TEST_CASE("ir text - every statement with all its fields survives") {
          {marks, offsets, counts, coordinates, position, keys, first, starts, full}) {
       body = make<Allocate>(storage, std::vector<Expr>{index(64)}, body);
     }
-    for (const StoragePtr &storage : {a, b, acc}) {
+    for (const StoragePtr &storage : {a, b, acc, passes, list, count, before}) {
       std::vector<Expr> extents(static_cast<std::size_t>(storage->rank), index(4));
       body = make<Allocate>(storage, extents, body);
     }

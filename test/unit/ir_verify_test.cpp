@@ -204,6 +204,15 @@ TEST_CASE("ir verifier - every rule that text can break") {
        "the input K is written"},
       {std::string(arrays) + "prefix keys = o count n", "keys is of type int64, not int32"},
       {std::string(arrays) + "prefix keys = keys count n", "a prefix sum overwrites what it reads"},
+      // compactions and sums over parts
+      {"tile %m: bool[n] tile %l: int32[n] compact %l, %l = %m count n",
+       "l is no tile of 0 dimensions"},
+      {"tile %m: uint8[n] tile %l: int32[n] tile %c: int32[] compact %l, %c = %m count n",
+       "m is of type uint8, not bool"},
+      {"heap p: int64[n] tile %s: int32[] sum_before %s = 1 part 0 from 0 progress p",
+       "s is of type int32, not int64"},
+      {"tile %p: int64[n] tile %s: int64[] sum_before %s = 1 part 0 from 0 progress %p",
+       "the progress p of a sum is no memory of the module's own"},
       // stages
       {"for i < 2 { stage compute s { } }", "the stage s is not in the outermost blocks"},
       {"stage compute a { stage compute s { } }", "the stage s is not in the outermost blocks"},

@@ -349,7 +349,7 @@ TEST_CASE("pipeline - kernels of another form are left alone, with the reason") 
       {ir::replaced(rows, "mma m(mi)", "store C[0, 0] = 0.0 mma m(mi)"),
        {},
        "the loop over kt also stores to C"},
-      {k, {.stages = 4, .shared_bytes = 4096}, "4 stages need 10240 bytes of shared memory"},
+      {k, {.stages = 4, .shared_bytes = 4096}, "4 stages need 12416 bytes of shared memory"},
       {k,
        {.producer_warps = 4, .consumer_warpgroups = 3},
        "the accumulator acc does not fit 12 warps"},

@@ -14,7 +14,7 @@
 #include <thread>
 #include <vector>
 
-#include "runtime/pit_runtime.h"
+#include "runtime/pit_call.h"
 
 namespace {
 

@@ -1,0 +1,45 @@
+// The operators that are measured on a CUDA device, scheduled for one with tensor cores.
+#pragma once
+
+#include <pit/pit.h>
+
+#include <string>
+
+namespace pit::bench::cuda {
+
+/// Extents of a micro-tile of A[m, k].
+struct Micro {
+  std::int64_t rows = 1, columns = 1;
+
+  std::string text() const { return std::to_string(rows) + "x" + std::to_string(columns); }
+};
+
+/// Out[m, n] = A[m, k] B[k, n], all of `type`, summed in float32.
+Pipeline dense_product(Type type);
+
+/// The same without the products in which A is zero, which is found in blocks of `micro`.
+Pipeline sparse_product(Type type, const Micro &micro, const std::string &name = "sparse_product");
+
+/// How gathered_rows learns which rows it is about.
+enum class Rows {
+  Marked,  ///< uint8 keep[i] != 0
+  Given,   ///< the same and their list: int32 offsets[2], rows[...]
+};
+
+/// Y[i, n] = X[i, :] W[:, n] of some rows i; the others of Y are left as they are. bfloat16, summed
+/// in float32.
+Pipeline gathered_rows(Rows rows);
+
+/// A layer of experts with SwiGLU: Out[t] = sum over the slots s of weight[t, s] times what expert
+/// id[t, s] makes of X[t]. X[token, channel], W1 and W3[expert, channel, hidden],
+/// W2[expert, hidden, channel] and Out are bfloat16, id int32, weight float32.
+Pipeline gated_experts(int slots);
+
+/// The same with ReLU in place of SwiGLU, without W3, for one slot: id[t], weight[t].
+Pipeline switch_experts();
+
+/// Out[m] = sum of row m of A[m, k], which is bfloat16, in float32: little more than the sparse
+/// index of A != 0.
+Pipeline indexed_sum(const Micro &micro, bool ordered);
+
+}  // namespace pit::bench::cuda

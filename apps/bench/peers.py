@@ -1,0 +1,233 @@
+#!/usr/bin/env python3
+"""Times what PyTorch and Triton offer for the cases of the benchmark on a CUDA device, and appends rows to its results.
+
+  peers.py FILE [--case PATTERN]
+
+FILE is what `pit_bench --target cuda --json FILE` wrote; rows have the same members, and `pit_bench --from FILE` shows them
+beside the others. Only cases that FILE has are timed. Where there is no PyTorch, or no CUDA device, nothing is changed.
+
+Times are medians of replays of CUDA graphs, or of eager calls where a system waits for the host, on random data of the
+same distribution, in turn on several sets of them where one would stay in the cache. A peer's conversion of formats is its
+index time. What a system cannot run has a row that says so.
+
+Exit status: 0 rows were appended, 1 something failed, 2 the command line is wrong, 77 there is no PyTorch or no device.
+"""
+import argparse
+import fnmatch
+import json
+import sys
+
+
+def write(path, results):
+    """As the benchmark writes it: one row a line."""
+    with open(path, 'w') as out:
+        out.write('{"machine": [\n' + ',\n'.join(json.dumps(r) for r in results['machine']) + '\n],\n"rows": [\n' +
+                  ',\n'.join(json.dumps(r) for r in results['rows']) + '\n]}\n')
+
+
+def new_row(like, system):
+    """A row of `system` for the case of the row `like`."""
+    kept = ('case', 'type', 'micro', 'threads', 'device', 'sparsity', 'density', 'fill')
+    row = {key: (value if key in kept else None) for key, value in like.items()}
+    row.update(system=system, rounds=0)
+    return row
+
+
+class Bench:
+    """Times functions on the device and appends their rows."""
+
+    def __init__(self, torch, results):
+        self.torch, self.results = torch, results
+        self.device = torch.device('cuda')
+        self.failed = 0
+
+    def random(self, *shape, scale=1.0):
+        return self.torch.randn(*shape, device=self.device, dtype=self.torch.bfloat16) * scale
+
+    def recorded(self, run):
+        """A replay of `run`, or `run` itself where it cannot be recorded."""
+        torch = self.torch
+        try:
+            graph = torch.cuda.CUDAGraph()
+            with torch.cuda.graph(graph):
+                run()
+            return graph.replay
+        except RuntimeError:
+            torch.cuda.synchronize()
+            return run
+
+    def times(self, runs, rounds=15):
+        """Microseconds of one of `runs`, which do the same on data of their own."""
+        torch = self.torch
+
+        def all_of_them():
+            for run in runs:
+                run()
+
+        for _ in range(2):
+            all_of_them()
+        torch.cuda.synchronize()
+        replay = self.recorded(all_of_them)
+        microseconds = []
+        for _ in range(rounds):
+            begin, end = torch.cuda.Event(True), torch.cuda.Event(True)
+            replay()  # the device is busy while the host enqueues what is timed
+            begin.record()
+            replay()
+            end.record()
+            end.synchronize()
+            microseconds.append(1000 * begin.elapsed_time(end) / len(runs))
+        return sorted(microseconds)
+
+    def measure(self, like, system, make, sets=1):
+        """`make` returns what is timed on new data, and what converts them beforehand or None."""
+        torch = self.torch
+        row = new_row(like, system)
+        torch.cuda.empty_cache()
+        torch.cuda.reset_peak_memory_stats()
+        try:
+            made = [make() for _ in range(sets)]
+            held = torch.cuda.memory_allocated()
+            total = self.times([run for run, _ in made])
+            conversions = [convert for _, convert in made if convert]
+            index = self.times(conversions)[len(total) // 2] if conversions else 0
+            median = total[len(total) // 2]
+            row.update(index_us=index, run_us=median, total_us=median + index, best_us=total[0] + index,
+                       workspace_bytes=torch.cuda.max_memory_allocated() - held, rounds=len(total))
+            print(f"{row['case']}  {system}  {row['total_us']:.1f} us", flush=True)
+        except Exception as error:  # noqa: BLE001: whatever a library of others throws is its row's note
+            row['note'] = f'{type(error).__name__}: {str(error)[:160]}'
+            self.failed += 1
+            print(f"{row['case']}  {system}  {row['note']}", flush=True)
+        self.results['rows'].append(row)
+
+
+def gather(bench, like):
+    """gather/ROWSofALL-nN-kK."""
+    torch = bench.torch
+    name = like['case'].split('/')[1]
+    rows, rest = name.split('of')
+    total, n, k = rest.split('-')
+    rows, total, n, k = int(rows), int(total), int(n[1:]), int(k[1:])
+
+    def make():
+        x, w = bench.random(total, k), bench.random(k, n)
+        y = torch.zeros(total, n, device=bench.device, dtype=torch.bfloat16)
+        index = torch.randperm(total, device=bench.device)[:rows].sort().values
+        return lambda: y.index_copy_(0, index, x.index_select(0, index) @ w), None
+
+    bench.measure(like, 'PyTorch, index_select + matmul + index_copy', make, sets=2)
+
+
+def spmm(bench, like):
+    """Blocks: Triton's kernel in PyTorch, with the conversion that new data need."""
+    torch = bench.torch
+    rows, columns = (int(part) for part in like['micro'].split('x'))
+    if rows != columns or rows < 16 or like['type'] != 'bfloat16':
+        return
+    from torch.sparse._triton_ops import bsr_dense_addmm
+    size = 4096
+
+    def make():
+        keep = torch.rand(size // rows, size // columns, device=bench.device) >= like['sparsity']
+        a = bench.random(size, size) * keep.repeat_interleave(rows, 0).repeat_interleave(columns, 1)
+        b, zero = bench.random(size, size), torch.zeros(size, size, device=bench.device, dtype=torch.bfloat16)
+        out = torch.empty_like(zero)
+        blocks = a.to_sparse_bsr((rows, columns))
+        return (lambda: bsr_dense_addmm(zero, blocks, b, beta=0, out=out)), (lambda: a.to_sparse_bsr((rows, columns)))
+
+    bench.measure(like, 'PyTorch BSR (Triton)', make, sets=3)
+
+
+# Tokens, experts, slots, channels, hidden channels, SwiGLU or ReLU.
+LAYERS = {
+    'switch-base-128': (4096, 128, 1, 768, 3072, False),
+    'mixtral-8x7b': (8192, 8, 2, 4096, 14336, True),
+    'qwen3-30b-a3b': (32768, 128, 8, 2048, 768, True),
+    'deepseek-v3': (16384, 256, 8, 7168, 2048, True),
+}
+
+
+def moe(bench, like):
+    """Sort by expert, gather, two grouped products, weighted sum."""
+    torch = bench.torch
+    tokens, experts, slots, channels, hidden, gated = LAYERS[like['case'].split('/')[1]]
+
+    def make():
+        x = bench.random(tokens, channels)
+        up = bench.random(experts, channels, (2 if gated else 1) * hidden, scale=0.02)
+        down = bench.random(experts, hidden, channels, scale=0.02)
+        weight, chosen = torch.topk(torch.softmax(torch.randn(tokens, experts, device=bench.device), -1), slots, -1)
+
+        def activation(h):
+            if not gated:
+                return torch.relu(h)
+            return torch.nn.functional.silu(h[..., :hidden]) * h[..., hidden:]
+
+        def run():
+            flat = chosen.reshape(-1)
+            order = torch.argsort(flat, stable=True)
+            token = order // slots
+            ends = torch.cumsum(torch.bincount(flat, minlength=experts), 0).to(torch.int32)
+            h = activation(torch._grouped_mm(x[token], up, offs=ends))
+            y = torch._grouped_mm(h, down, offs=ends)
+            out = torch.zeros(tokens, channels, device=bench.device)
+            return out.index_add_(0, token, y.float() * weight.reshape(-1)[order, None])
+
+        return run, None
+
+    bench.measure(like, 'PyTorch grouped_mm', make)
+
+
+def index(bench, like):
+    torch = bench.torch
+    rows, columns = (int(part) for part in like['micro'].split('x'))
+    size = 16384
+
+    def make():
+        keep = torch.rand(size // rows, size // columns, device=bench.device) >= like['sparsity']
+        a = bench.random(size, size) * keep.repeat_interleave(rows, 0).repeat_interleave(columns, 1)
+        blocks = a.view(size // rows, rows, size // columns, columns)
+        return lambda: torch.nonzero((blocks != 0).any(3).any(1)), None
+
+    bench.measure(like, 'PyTorch any + nonzero', make)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('file')
+    parser.add_argument('--case', default='*')
+    arguments = parser.parse_args()
+    try:
+        with open(arguments.file) as source:
+            results = json.load(source)
+        rows = results['rows']
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        print(f'peers.py: {arguments.file} is not what pit_bench --json writes: {error}', file=sys.stderr)
+        return 1
+    try:
+        import torch
+    except ImportError:
+        print('peers.py: there is no PyTorch here: nothing to append', file=sys.stderr)
+        return 77
+    if not torch.cuda.is_available():
+        print('peers.py: there is no CUDA device here: nothing to append', file=sys.stderr)
+        return 77
+
+    bench = Bench(torch, results)
+    groups = {'gather': gather, 'spmm': spmm, 'moe': moe, 'index': index}
+    seen = set()
+    for like in list(rows):
+        name = like['case']
+        if name in seen or not like.get('device') or not fnmatch.fnmatchcase(name, arguments.case):
+            continue
+        seen.add(name)
+        if name.split('/')[0] in groups:
+            groups[name.split('/')[0]](bench, like)
+    results['machine'].append({'what': 'PyTorch', 'value': torch.__version__})
+    write(arguments.file, results)
+    return 1 if bench.failed else 0
+
+
+if __name__ == '__main__':
+    sys.exit(main())

@@ -1,0 +1,201 @@
+// What index building needs of a device beyond loops: a block numbers the marked elements of a
+// tile, and blocks sum over those before them while all run.
+#include <llvm/IR/IntrinsicsNVPTX.h>
+
+#include <algorithm>
+
+#include "dsl/error.h"
+#include "kernel_emitter.h"
+#include "runtime/pit_cuda.h"
+
+namespace pit::cuda {
+
+namespace {
+
+using llvm::Value;
+
+constexpr std::int64_t kWarp = 32;
+/// Marks that a thread takes at a time: the bytes of one access.
+constexpr int kMarks = 8;
+/// Parts before it that a lane looks at together: their loads wait together.
+constexpr int kLooks = 8;
+
+}  // namespace
+
+Value *KernelEmitter::sum_of_lanes_below(Value *v) {
+  Value *sum = v;
+  for (int step = 1; step < kWarp; step *= 2) {
+    Value *other = b.CreateIntrinsic(llvm::Intrinsic::nvvm_shfl_sync_up_i32, {},
+                                     {b.getInt32(0xffffffffU), sum,
+                                      b.getInt32(static_cast<std::uint32_t>(step)), b.getInt32(0)});
+    sum = b.CreateAdd(sum, b.CreateSelect(b.CreateICmpSGE(lane_, i64(step)), other, b.getInt32(0)));
+  }
+  return b.CreateSub(sum, v);
+}
+
+// The marks of a thread are the bytes of a word, so that counting them is one instruction. Threads
+// take their words in order; the sums inside warps go through shuffles, those of warps through
+// memory.
+void KernelEmitter::emit(const ir::Compact &s) {
+  internal_check(!in_thread_, "a compaction inside a thread loop");
+  Hazards::Accesses own;
+  own.add(ir::make<ir::Compact>(s));
+  order(std::move(own));
+  llvm::Type *i32 = b.getInt32Ty(), *word_type = b.getInt64Ty();
+  Value *marks = storage(s.marks).base, *list = storage(s.list).base;
+  Value *length = not_negative(index(s.length));
+  llvm::AllocaInst *carry = local(i32, "carry"), *word = local(word_type, "word");
+  b.CreateStore(b.getInt32(0), carry);
+  loop(i64(0), length, i64(threads_ * kMarks), "part", code::LoopStyle::NotVectorized,
+       [&](Value *start) {
+         Value *first = b.CreateNSWAdd(start, b.CreateNSWMul(thread_, i64(kMarks)), "first");
+         b.CreateStore(b.getInt64(0), word);
+         // Memory behind the last mark is the tile's own up to the word's end, but undefined.
+         when(b.CreateICmpSLT(first, length), [&] {
+           Value *at = b.CreateInBoundsGEP(b.getInt8Ty(), marks, first);
+           Value *bytes = b.CreateAlignedLoad(word_type, at, llvm::Align(kMarks));
+           Value *beyond = b.CreateNSWMul(
+               b.CreateBinaryIntrinsic(llvm::Intrinsic::smax,
+                                       b.CreateNSWSub(b.CreateNSWAdd(first, i64(kMarks)), length),
+                                       i64(0)),
+               i64(8));
+           b.CreateStore(b.CreateAnd(bytes, b.CreateLShr(b.getInt64(0x0101010101010101U), beyond)),
+                         word);
+         });
+         Value *mine = b.CreateLoad(word_type, word);
+         Value *count =
+             b.CreateTrunc(b.CreateUnaryIntrinsic(llvm::Intrinsic::ctpop, mine), i32, "count");
+         Value *below = sum_of_lanes_below(count);
+         barrier();  // behind the last reading of this memory
+         when(b.CreateICmpEQ(lane_, i64(kWarp - 1)), [&] {
+           b.CreateStore(b.CreateZExt(b.CreateAdd(below, count), word_type), scratch(warp_));
+         });
+         barrier();
+         Value *before = b.CreateLoad(i32, carry), *all = before;
+         for (std::int64_t w = 0; w < (threads_ + kWarp - 1) / kWarp; ++w) {
+           Value *part = b.CreateTrunc(b.CreateLoad(word_type, scratch(i64(w))), i32);
+           before = b.CreateAdd(
+               before, b.CreateSelect(b.CreateICmpSLT(i64(w), warp_), part, b.getInt32(0)));
+           all = b.CreateAdd(all, part);
+         }
+         b.CreateStore(all, carry);
+         when(b.CreateICmpNE(mine, b.getInt64(0)), [&] {
+           Value *position = b.CreateAdd(before, below);
+           for (int k = 0; k < kMarks; ++k) {
+             Value *mark =
+                 b.CreateAnd(b.CreateLShr(mine, static_cast<std::uint64_t>(8 * k)), b.getInt64(1));
+             when(b.CreateICmpNE(mark, b.getInt64(0)), [&] {
+               Value *j = b.CreateTrunc(b.CreateNSWAdd(first, i64(k)), i32);
+               b.CreateAlignedStore(
+                   j, b.CreateInBoundsGEP(i32, list, b.CreateZExt(position, word_type)),
+                   llvm::Align(4));
+             });
+             position = b.CreateAdd(position, b.CreateTrunc(mark, i32));
+           }
+         });
+       });
+  store(s.count, storage(s.count).base, b.CreateLoad(i32, carry));
+  hazards_ = {};
+  Hazards::Accesses done;
+  done.add(ir::make<ir::Compact>(s));
+  hazards_.add(without_local(std::move(done)));
+}
+
+// A look-back. The block says its value, and its first warp goes back over the parts before until
+// one knows its sum; then the block says its own sum. What is said fits one word, so no other
+// memory is ordered by it.
+void KernelEmitter::emit(const ir::SumBefore &s) {
+  internal_check(!in_thread_, "a sum over parts inside a thread loop");
+  Hazards::Accesses own;
+  own.add(ir::make<ir::SumBefore>(s));
+  for (const Expr *e : {&s.first, &s.part, &s.value}) own.add(*e);
+  order(std::move(own));
+  llvm::Type *i32 = b.getInt32Ty(), *word = b.getInt64Ty();
+  Value *first = index(s.first), *part = index(s.part), *value = index(s.value);
+  Value *progress = storage(s.progress).base;
+  const auto at = [&](Value *p) { return b.CreateInBoundsGEP(word, progress, p); };
+  const auto say = [&](Value *sum, std::uint64_t state) {
+    auto *store = b.CreateAlignedStore(b.CreateOr(b.CreateShl(sum, 2), b.getInt64(state)), at(part),
+                                       llvm::Align(8));
+    store->setAtomic(llvm::AtomicOrdering::Monotonic,
+                     llvm_.getContext().getOrInsertSyncScopeID("device"));
+  };
+  const auto look = [&](Value *p) -> Value * {
+    auto *load = b.CreateAlignedLoad(word, at(p), llvm::Align(8));
+    load->setAtomic(llvm::AtomicOrdering::Monotonic,
+                    llvm_.getContext().getOrInsertSyncScopeID("device"));
+    return load;
+  };
+  Value *is_first = b.CreateICmpEQ(part, first);
+  barrier();  // behind the last reading of this memory
+  when(b.CreateICmpEQ(warp_, i64(0)), [&] {
+    Value *speaks = b.CreateICmpEQ(lane_, i64(0));
+    when(b.CreateAnd(speaks, b.CreateNot(is_first)), [&] { say(value, 1); });
+    llvm::AllocaInst *sum = local(word, "sum"), *end = local(word, "end");
+    b.CreateStore(b.getInt64(0), sum);
+    b.CreateStore(part, end);
+    llvm::Function *function = b.GetInsertBlock()->getParent();
+    auto *back = llvm::BasicBlock::Create(context_, "back", function);
+    auto *add = llvm::BasicBlock::Create(context_, "add", function);
+    auto *known = llvm::BasicBlock::Create(context_, "known", function);
+    b.CreateCondBr(is_first, known, back);
+    // The nearest parts before `end`; again while one of them has said nothing.
+    b.SetInsertPoint(back);
+    std::vector<Value *> said;
+    Value *all_said = b.getTrue();
+    Value *last = b.CreateLoad(word, end);
+    for (int i = 0; i < kLooks; ++i) {
+      Value *p = b.CreateNSWSub(b.CreateNSWSub(last, i64(1 + i * kWarp)), lane_);
+      // Before the first part the sum is known to be 0.
+      Value *is_part = b.CreateICmpSGE(p, first);
+      Value *seen = look(b.CreateSelect(is_part, p, first));
+      said.push_back(b.CreateSelect(is_part, seen, b.getInt64(2)));
+      all_said = b.CreateAnd(all_said, b.CreateICmpNE(said.back(), b.getInt64(0)));
+    }
+    Value *go_on = b.CreateIntrinsic(llvm::Intrinsic::nvvm_vote_all_sync, {},
+                                     {b.getInt32(0xffffffffU), all_said});
+    if (!arguments_.status) {
+      b.CreateCondBr(go_on, add, back);
+    } else {
+      // Blocks that begin after a failure say nothing.
+      auto *again = llvm::BasicBlock::Create(context_, "again", function);
+      b.CreateCondBr(go_on, add, again);
+      b.SetInsertPoint(again);
+      Value *status = b.CreateLoad(i32, arguments_.status, true);
+      Value *failed =
+          b.CreateIntrinsic(llvm::Intrinsic::nvvm_vote_any_sync, {},
+                            {b.getInt32(0xffffffffU), b.CreateICmpNE(status, b.getInt32(PIT_OK))});
+      b.CreateCondBr(failed, known, back);
+    }
+    b.SetInsertPoint(add);
+    Value *mine = b.getInt64(0), *found = b.getFalse();
+    for (Value *v : said) {
+      Value *knows = b.CreateICmpEQ(b.CreateAnd(v, b.getInt64(3)), b.getInt64(2));
+      Value *those = b.CreateIntrinsic(llvm::Intrinsic::nvvm_vote_ballot_sync, {},
+                                       {b.getInt32(0xffffffffU), knows});
+      // Lanes up to the first that knows its sum.
+      Value *up_to = b.CreateXor(those, b.CreateSub(those, b.getInt32(1)));
+      Value *here =
+          b.CreateICmpNE(b.CreateAnd(b.CreateLShr(up_to, b.CreateTrunc(lane_, i32)), b.getInt32(1)),
+                         b.getInt32(0));
+      Value *counts = b.CreateAnd(here, b.CreateNot(found));
+      mine = b.CreateAdd(mine,
+                         b.CreateSelect(counts, b.CreateLShr(v, std::uint64_t{2}), b.getInt64(0)));
+      found = b.CreateOr(found, b.CreateICmpNE(those, b.getInt32(0)));
+    }
+    for (int mask = 16; mask > 0; mask /= 2) mine = b.CreateAdd(mine, exchange(mine, mask));
+    b.CreateStore(b.CreateAdd(b.CreateLoad(word, sum), mine), sum);
+    b.CreateStore(b.CreateNSWSub(last, i64(kLooks * kWarp)), end);
+    b.CreateCondBr(found, known, back);
+    b.SetInsertPoint(known);
+    Value *before = b.CreateLoad(word, sum);
+    when(speaks, [&] {
+      say(b.CreateAdd(before, value), 2);
+      b.CreateStore(before, scratch(i64(0)));
+    });
+  });
+  barrier();
+  store(s.sum, storage(s.sum).base, b.CreateLoad(word, scratch(i64(0))));
+}
+
+}  // namespace pit::cuda

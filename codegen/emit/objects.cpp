@@ -1,0 +1,163 @@
+#include "objects.h"
+
+#include <llvm/IR/LLVMContext.h>
+#include <llvm/IR/Module.h>
+#include <llvm/Support/MemoryBuffer.h>
+
+#include <cstdlib>
+#include <set>
+
+#include "codegen/cuda/generate.h"
+#include "codegen/cuda/ptx.h"
+#include "codegen/host/generate.h"
+#include "codegen/host/kernel_code.h"
+#include "constants.h"
+#include "dsl/error.h"
+#include "optimise.h"
+#include "runtime/pit_cuda.h"
+
+namespace pit::emit {
+
+namespace {
+
+// Letters that symbols have.
+std::string as_symbol(std::string text) {
+  for (char &c : text) {
+    const bool fits = (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
+    if (!fits) c = '_';
+  }
+  return text;
+}
+
+// What one layout of tensors needs.
+code::Variant any_layout(const ir::Module &module, bool elementwise) {
+  code::Variant variant = code::row_major_variant(module);
+  for (int &dimension : variant.unit_dimension) dimension = -1;
+  variant.outputs_overlap_inputs = elementwise;
+  return variant;
+}
+
+class Compiler {
+ public:
+  Compiler(const ir::Module &module, const Target &target)
+      : module_(module),
+        target_(target),
+        symbol_(code::symbol_of(module) + "_" + as_symbol(short_name(target))),
+        machine_(host::portable_machine_of(target.is_cuda() ? Target("x86-64-linux") : target)) {}
+
+  TargetCode run(bool elementwise) {
+    result_.row_major = symbol_ + "_row_major";
+    result_.any = symbol_ + "_any";
+    const code::Variant usual = code::row_major_variant(module_);
+    target_.is_cuda() ? add_cuda("row_major", usual) : add_host("row_major", usual);
+    const code::Variant any = any_layout(module_, elementwise);
+    target_.is_cuda() ? add_cuda("any", any) : add_host("any", any);
+    return std::move(result_);
+  }
+
+ private:
+  const ir::Module &module_;
+  const Target &target_;
+  std::string symbol_;
+  host::Machine machine_;
+  TargetCode result_;
+  std::set<std::string> kernels_;
+
+  // Links may name it, programs may not: operators of other builds have symbols of the same name.
+  static void rename(llvm::GlobalValue *value, const std::string &name) {
+    value->setName(name);
+    value->setVisibility(llvm::GlobalValue::HiddenVisibility);
+    value->setDSOLocal(true);
+  }
+
+  void add_object(const std::string &part, llvm::Module &module) {
+    optimise(module, machine_);
+    const auto bytes = object_of(module, machine_);
+    result_.objects.push_back(
+        {module_.name + "." + short_name(target_) + "." + part + ".o", bytes->getBuffer().str()});
+  }
+
+  void describe(const char *part, const code::Entry &entry, const llvm::Module &llvm) {
+    if (std::string(part) != "row_major") return;
+    result_.entry = entry;
+    result_.llvm = llvm_text(llvm);
+  }
+
+  void add_host(const char *part, const code::Variant &variant) {
+    const host::GeneratedModule generated = host::generate(module_, machine_, variant);
+    describe(part, generated.entry, *generated.module);
+    rename(generated.module->getFunction(generated.entry.symbol), symbol_ + "_" + part);
+    for (const host::Kernel &kernel : generated.kernels) {
+      const std::string name = symbol_ + "_" + as_symbol(kernel.name);
+      if (llvm::Function *called = generated.module->getFunction(kernel.name)) rename(called, name);
+      if (!kernels_.insert(kernel.name).second) continue;
+      const host::KernelModule code = host::generate_kernel(kernel, machine_);
+      rename(code.module->getFunction(kernel.name), name);
+      add_object(kernel.name, *code.module);
+    }
+    add_object(part, *generated.module);
+  }
+
+  void add_cuda(const char *part, const code::Variant &variant) {
+    const cuda::Device device = cuda::device_of(target_);
+    cuda::GeneratedModules generated = cuda::generate(module_, device, variant);
+    describe(part, generated.entry, *generated.device);
+    const std::string ptx = cuda::make_ptx(*generated.device, device);
+    const std::string cubin = assembled(ptx, device);
+    if (std::string(part) == "row_major") {
+      result_.ptx = ptx;
+      result_.cubin = cubin;
+    }
+    rename(generated.host->getFunction(generated.entry.symbol), symbol_ + "_" + part);
+    define_image(generated, device, ptx, cubin);
+    add_object(part, *generated.host);
+  }
+
+  // "" where there is no nvJitLink.
+  std::string assembled(const std::string &ptx, const cuda::Device &device) const {
+    void *data = nullptr;
+    std::size_t bytes = 0;
+    if (pit_cuda_assemble(ptx.c_str(), device.architecture, device.specific ? 1 : 0, &data,
+                          &bytes) != PIT_OK) {
+      throw CompileError(
+          "pipeline " + module_.name + ": target " + target_.to_string() + ": " + pit_last_error(),
+          std::source_location::current());
+    }
+    std::string cubin(static_cast<const char *>(data), bytes);
+    std::free(data);  // NOLINT: the runtime is C
+    return cubin;
+  }
+
+  // The pit_cuda_image that the entry refers to.
+  void define_image(const cuda::GeneratedModules &generated, const cuda::Device &device,
+                    const std::string &ptx, const std::string &cubin) const {
+    Constants c(*generated.host);
+    std::vector<llvm::Constant *> kernels, messages;
+    for (const std::string &kernel : generated.kernels) kernels.push_back(c.text(kernel));
+    for (const std::string &message : generated.entry.messages) messages.push_back(c.text(message));
+    llvm::Constant *image =
+        c.structure({c.text(module_.name), c.text(ptx), cubin.empty() ? c.null() : c.bytes(cubin),
+                     c.i64(static_cast<std::int64_t>(cubin.size())), c.i32(device.architecture),
+                     c.i32(device.specific ? 1 : 0), c.list(kernels), c.i32(kernels.size()),
+                     c.list(messages), c.i32(messages.size()), c.null(), c.i32(0), c.null()});
+    auto *declared = generated.host->getNamedGlobal(generated.image_symbol);
+    auto *defined = new llvm::GlobalVariable(*generated.host, image->getType(), false,
+                                             llvm::GlobalValue::InternalLinkage, image, "image");
+    defined->setAlignment(llvm::Align(8));
+    declared->replaceAllUsesWith(defined);
+    declared->eraseFromParent();
+  }
+};
+
+}  // namespace
+
+std::string short_name(const Target &target) {
+  const std::string text = target.to_string(), base = "x86-64-linux";
+  return text.size() > base.size() ? text.substr(base.size() + 1) : "x86-64";
+}
+
+TargetCode compile_objects(const ir::Module &module, const Target &target, bool elementwise) {
+  return Compiler(module, target).run(elementwise);
+}
+
+}  // namespace pit::emit

@@ -1,0 +1,67 @@
+// Marked candidates become entries of a sparse index, strip by strip, in one kernel.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <string>
+
+#include "codegen/ir/ir.h"
+
+namespace pit::lower {
+
+/// A sparse index that strips of candidates are placed in; its storages are ir::IndexPlace's (no
+/// position where no group has a candidate).
+struct PlacedIndex {
+  std::string name;
+  Expr groups, micro;
+  Expr strips;    ///< of a group, at least 1; strip s of group g is part g * strips + s
+  Expr capacity;  ///< of coordinates; undefined when they are not wanted
+  std::int64_t align = 1;
+  StoragePtr first, offsets, counts, coordinates, position, full;
+  /// What strips tell each other; see ir::SumBefore. Null until make_progress has made them.
+  StoragePtr progress, group_progress;
+};
+
+/// Consecutive candidates of a group.
+struct Strip {
+  Expr group, number;
+  Expr start;                ///< number of the group's first candidate, among those of all groups
+  Expr first;                ///< number of the strip's first candidate, in its group
+  Expr length;               ///< candidates, perhaps none
+  std::int64_t maximum = 0;  ///< of length
+  /// Tiles of bool with `maximum` elements: whether a candidate is kept, and whether only a part of
+  /// it passes (null: not known).
+  StoragePtr marks, partial;
+};
+
+/// The kept candidates of a strip: where they stand.
+struct KeptEntries {
+  Expr count;       ///< int64
+  Expr entry;       ///< of the first, int64
+  StoragePtr list;  ///< tile: numbers in the strip, ascending
+};
+
+/// Gives the index its progress.
+void make_progress(PlacedIndex *index);
+
+/// Allocates the progress around `body`, before which a kernel clears it.
+ir::Stmt with_progress(const PlacedIndex &index, const ir::Stmt &body);
+
+/// What the block of a strip does when its marks are there: counts, learns the place of its first
+/// entry from the strips before (ir::SumBefore), and stores its entries and what the index says of
+/// its group. Strips must be parts of Parallel loops that ascend by group, then number. `more`
+/// makes statements that use the entries; those from the capacity on may not be stored.
+ir::Stmt place_strip(const PlacedIndex &index, const Strip &strip,
+                     const std::function<ir::Stmt(const KeptEntries &)> &more = {});
+
+/// The same for a whole group whose number of candidates is data: its block goes through it twice,
+/// in strips of at most `maximum`. `load` makes the statements that fill the tiles of a strip.
+struct RaggedGroup {
+  Expr group, start, length;
+  std::int64_t maximum = 0;
+  bool has_partial = false;
+  std::function<ir::Stmt(const Strip &)> load;
+};
+ir::Stmt place_group(const PlacedIndex &index, const RaggedGroup &group);
+
+}  // namespace pit::lower

@@ -1,0 +1,230 @@
+#include "stage_kernels.h"
+
+#include <algorithm>
+#include <map>
+#include <optional>
+#include <set>
+#include <string>
+
+#include "codegen/ir/atoms.h"
+#include "codegen/ir/mutator.h"
+#include "dsl/error.h"
+#include "matrix_units.h"
+#include "merge_axes.h"
+#include "pipeline.h"
+#include "share_loop.h"
+
+namespace pit::lower {
+namespace {
+
+using ir::Stmt;
+
+// Where the schedule says nothing: as libraries choose for tiles of these sizes.
+constexpr int kStages = 4, kProducerWarps = 4;
+constexpr std::int64_t kRowsOfTwoWarpgroups = 128;
+// Of kernels whose warps all copy and multiply. A warp's part of a tile is as large as leaves
+// registers for what is loaded; few warps have half of that, so that some work while others wait.
+constexpr int kStagesOfAll = 3, kLanes = 32, kFewWarps = 4, kMostWarps = 16;
+constexpr std::int64_t kSumBytesOfWarp = std::int64_t{4} * 64 * 64;
+/// Of a block on devices without asynchronous matrix instructions.
+constexpr std::int64_t kSharedBytes = 163 * 1024;
+/// Blocks that fill such a device.
+constexpr int kBlocks = 216;
+
+/// The products of a kernel, and what schedules say of them.
+struct Products {
+  bool any = false;
+  std::int64_t rows = 0;            ///< of the largest tile, where that is known
+  std::int64_t sum_bytes = 0;       ///< of the largest tile of sums, where that is known
+  const ir::Atom *named = nullptr;  ///< by the schedule
+  std::vector<const SumChoice *> choices;
+};
+
+struct Attempt {
+  PipelineOptions options;
+  PipelineResult result;
+  bool done() const { return result.reason.empty(); }
+};
+
+/// With as many stages as there is room for, where not exactly `options.stages` are wanted.
+Attempt attempt(const Stmt &launch, PipelineOptions options, bool exactly) {
+  PipelineResult result = pipeline(launch, options);
+  while (!exactly && result.wanted_bytes > 0 && options.stages > 1) {
+    --options.stages;
+    result = pipeline(launch, options);
+  }
+  return {options, result};
+}
+
+std::string count(int n, const std::string &what) {
+  return std::to_string(n) + " " + what + (n == 1 ? "" : "s");
+}
+
+class Pass final : public ir::Mutator {
+ public:
+  Pass(const ProductChoices &choices, const Target &target, std::vector<Explanation> *explanation)
+      : choices_(choices), unit_(matrix_unit_of(target)), explanation_(explanation) {}
+
+ protected:
+  using Mutator::visit;
+  Stmt visit(const ir::Launch &launch, const Stmt &self) override {
+    const Products products = products_of(launch.body);
+    if (!products.any) return self;
+    const Stmt merged = merge_axes(self);
+    const Attempt chosen = choose(
+        share_parallel_loop(*merged.as<ir::Launch>(), unit_ ? unit_->blocks : kBlocks), products);
+    const PipelineOptions &options = chosen.options;
+    if (!chosen.done()) {
+      for (const SumChoice *choice : products.choices) {
+        if (choice->atom.empty()) continue;
+        throw CompileError(choice->definition + ".atom(\"" + choice->atom + "\"): the kernel " +
+                               launch.name + " cannot use it: " + chosen.result.reason,
+                           choice->where);
+      }
+      explain(products, launch, "by threads: " + chosen.result.reason);
+      return self;
+    }
+    const std::string stages = ": " + count(options.stages, "stage") + ", ";
+    const auto warps = static_cast<int>(chosen.result.launch.as<ir::Launch>()->threads / kLanes);
+    explain(products, launch,
+            options.producer_warps > 0
+                ? std::string("by ") + unit_->name + stages +
+                      count(options.producer_warps, "producer warp") + ", " +
+                      count(options.consumer_warpgroups, "consumer warpgroup")
+                : "by " + atom_of(chosen.result.launch) + stages + count(warps, "warp"));
+    return chosen.result.launch;
+  }
+
+ private:
+  const ProductChoices &choices_;
+  const MatrixUnit *unit_;
+  std::vector<Explanation> *explanation_;
+
+  static std::string atom_of(const Stmt &launch) {
+    std::string name;
+    ir::walk_statements(launch, [&](const Stmt &s) {
+      if (const auto *mma = s.as<ir::Mma>()) name = mma->atom;
+      return name.empty();
+    });
+    return name;
+  }
+
+  Products products_of(const Stmt &body) const {
+    Products products;
+    std::map<const VarNode *, std::int64_t> bounds;
+    ir::walk_statements(body, [&](const Stmt &s) {
+      if (const auto *axes = s.as<ir::Axes>()) {
+        for (const ir::AxisBinding &axis : axes->axes) bounds[axis.var.get()] = axis.maximum;
+      }
+      const auto *mma = s.as<ir::Mma>();
+      if (mma == nullptr) return true;
+      products.any = true;
+      std::int64_t rows = 1, columns = 1;
+      for (const VarPtr &axis : mma->m) rows *= bounds[axis.get()];
+      for (const VarPtr &axis : mma->n) columns *= bounds[axis.get()];
+      products.rows = std::max(products.rows, rows);
+      const std::int64_t bytes = rows * columns * mma->accumulator.tile->type.bytes();
+      products.sum_bytes = std::max(products.sum_bytes, bytes);
+      if (!mma->atom.empty()) products.named = ir::find_atom(mma->atom);
+      if (const auto choice = choices_.find(mma->a.tile); choice != choices_.end())
+        products.choices.push_back(&choice->second);
+      return true;
+    });
+    return products;
+  }
+
+  /// Says it once of each definition whose products the kernel holds.
+  void explain(const Products &products, const ir::Launch &launch, const std::string &text) const {
+    if (explanation_ == nullptr) return;
+    std::set<std::string> said;
+    for (const SumChoice *choice : products.choices) {
+      if (said.insert(choice->definition).second)
+        explanation_->push_back(
+            {choice->definition, "kernel", launch.name + " multiplies " + text});
+    }
+  }
+
+  Attempt choose(const Stmt &launch, const Products &products) const {
+    const bool warpgroups =
+        !products.named || products.named->kind == ir::AtomKind::WarpgroupMatrix;
+    if (unit_ == nullptr || !warpgroups) return by_all_warps(launch, products);
+    const Attempt specialised = with_roles(launch, products);
+    if (specialised.done() || products.named) return specialised;
+    Attempt all = by_all_warps(launch, products);
+    if (!all.done()) all.result.reason = specialised.result.reason + "; " + all.result.reason;
+    return all;
+  }
+
+  /// Every warp copies and multiplies.
+  static Attempt by_all_warps(const Stmt &launch, const Products &products) {
+    const SumChoice *pipelined = nullptr;
+    for (const SumChoice *choice : products.choices)
+      if (pipelined == nullptr && choice->stages > 0) pipelined = choice;
+    PipelineOptions options;
+    options.stages = pipelined ? pipelined->stages : kStagesOfAll;
+    options.shared_bytes = kSharedBytes;
+    int most = 1;
+    while (most < kMostWarps && most * kSumBytesOfWarp < products.sum_bytes) most *= 2;
+    while (most < kFewWarps && most * kSumBytesOfWarp <= products.sum_bytes) most *= 2;
+    std::optional<Attempt> first;
+    Stmt kernel;
+    for (const int warps : {most, 2 * most, most / 2, 4 * most, 1}) {
+      if (warps < 1 || warps > kMostWarps) continue;
+      const ir::Launch &given = *launch.as<ir::Launch>();
+      const Stmt sized =
+          ir::make<ir::Launch>(given.name, given.grid, warps * kLanes, given.body, given.cluster);
+      const Attempt tried = attempt(sized, options, pipelined != nullptr);
+      if (tried.done()) return tried;
+      if (first) continue;
+      first = tried;
+      kernel = sized;
+    }
+    if (pipelined && first->result.wanted_bytes > 0) refuse(*pipelined, kernel, *first);
+    return *first;
+  }
+
+  Attempt with_roles(const Stmt &launch, const Products &products) const {
+    const SumChoice *pipelined = nullptr, *specialised = nullptr;
+    for (const SumChoice *choice : products.choices) {
+      if (pipelined == nullptr && choice->stages > 0) pipelined = choice;
+      if (specialised == nullptr && choice->producer_warps > 0) specialised = choice;
+    }
+    PipelineOptions options;
+    options.unit = unit_;
+    options.shared_bytes = unit_->shared_bytes;
+    options.stages = pipelined ? pipelined->stages : kStages;
+    options.producer_warps = specialised ? specialised->producer_warps : kProducerWarps;
+    std::vector<int> consumers{1, 2, 3};
+    if (products.rows >= kRowsOfTwoWarpgroups) consumers = {2, 1, 3};
+    if (specialised) consumers = {specialised->consumer_warpgroups};
+    std::optional<Attempt> first;
+    for (const int number : consumers) {
+      options.consumer_warpgroups = number;
+      const Attempt tried = attempt(launch, options, pipelined != nullptr);
+      if (tried.done()) return tried;
+      if (!first) first = tried;
+    }
+    if (pipelined && first->result.wanted_bytes > 0) refuse(*pipelined, launch, *first);
+    return *first;
+  }
+
+  [[noreturn]] static void refuse(const SumChoice &choice, const Stmt &launch,
+                                  const Attempt &wanted) {
+    const Attempt fewer = attempt(launch, wanted.options, false);
+    throw CompileError(choice.definition + ".software_pipeline: " + wanted.result.reason + "; " +
+                           (fewer.done() ? "ask for at most " + std::to_string(fewer.options.stages)
+                                         : std::string("make its tiles smaller")),
+                       choice.pipelined_at);
+  }
+};
+
+}  // namespace
+
+ir::Module stage_kernels(const ir::Module &module, const ProductChoices &choices,
+                         const Target &target, std::vector<Explanation> *explanation) {
+  ir::Module result = module;
+  result.body = Pass(choices, target, explanation)(module.body);
+  return result;
+}
+
+}  // namespace pit::lower

@@ -1,0 +1,175 @@
+// The benchmark's part for CUDA devices, as far as it shows without one.
+#include <doctest/doctest.h>
+
+#include <algorithm>
+#include <cmath>
+#include <random>
+#include <set>
+#include <string>
+
+#include "apps/bench/cuda/case.h"
+#include "apps/bench/cuda/data.h"
+#include "apps/bench/cuda/operators.h"
+#include "apps/bench/report.h"
+#include "apps/program/command_line.h"
+#include "test/harness.h"
+
+using namespace pit::bench;
+using pit::Pipeline;
+
+namespace {
+
+// Both back ends' loops on small integers, whose sums are exact: a schedule changes nothing.
+void check_operator(const Pipeline &pipeline, const pit::test::Problem &problem) {
+  using pit::test::Engine;
+  for (const Engine engine : {Engine::CudaTileInterpreter, Engine::Compiled}) {
+    const pit::test::Comparison result = pit::test::check(pipeline, problem, engine, true);
+    CAPTURE(pipeline.name());
+    CHECK_MESSAGE(result.different == 0, result.first);
+    CHECK(result.elements > 0);
+  }
+}
+
+pit::test::Problem product(pit::Type type, double zeros) {
+  std::mt19937 generator(1);
+  pit::test::Problem problem;
+  problem.inputs.emplace("A", pit::test::random_values(type, {70, 130}, generator, true, zeros));
+  problem.inputs.emplace("B", pit::test::random_values(type, {130, 20}, generator, true));
+  problem.outputs.emplace("Out", pit::Shape{70, 20});
+  return problem;
+}
+
+pit::AnyBuffer integers(const std::vector<std::int32_t> &values) {
+  const pit::Buffer<std::int32_t, 1> buffer({static_cast<std::int64_t>(values.size())});
+  std::copy(values.begin(), values.end(), buffer.data());
+  return buffer;
+}
+
+}  // namespace
+
+TEST_CASE("the device's cases have names of their own") {
+  const std::vector<std::string> names = cuda::case_names();
+  CHECK(std::set<std::string>(names.begin(), names.end()).size() == names.size());
+  int with_target = 0;
+  for (const std::string &name : names) with_target += has_target(name, true) ? 1 : 0;
+  CHECK(with_target > 20);
+  CHECK(!has_target("spmm/64x1/bf16/0%", true));
+  CHECK(has_target("spmm/64x1/f32/95%", false));
+}
+
+TEST_CASE("every target of the device is about a case") {
+  const std::vector<std::string> names = cuda::case_names();
+  for (const std::string &pattern : target_cases(true)) {
+    CAPTURE(pattern);
+    CHECK(std::any_of(names.begin(), names.end(), [&](const std::string &name) {
+      return pit::program::matches(pattern, name);
+    }));
+  }
+}
+
+TEST_CASE("the device's products are products") {
+  check_operator(cuda::dense_product(pit::bfloat16), product(pit::bfloat16, 0));
+  for (const cuda::Micro &micro : {cuda::Micro{128, 1}, cuda::Micro{32, 1}, cuda::Micro{64, 64},
+                                   cuda::Micro{128, 128}, cuda::Micro{1, 64}}) {
+    check_operator(cuda::sparse_product(pit::bfloat16, micro), product(pit::bfloat16, 0.99));
+  }
+  check_operator(cuda::sparse_product(pit::float32, {32, 1}), product(pit::float32, 0.9));
+}
+
+TEST_CASE("the device's operators on chosen rows leave the other rows alone") {
+  std::mt19937 generator(2);
+  pit::test::Problem problem;
+  problem.inputs.emplace("X", pit::test::random_values(pit::bfloat16, {9, 70}, generator, true));
+  problem.inputs.emplace("W", pit::test::random_values(pit::bfloat16, {70, 12}, generator, true));
+  const pit::Buffer<std::uint8_t, 1> keep({9}, {0, 1, 1, 0, 0, 0, 1, 0, 1});
+  problem.inputs.emplace("keep", keep);
+  problem.outputs.emplace("Y", pit::Shape{9, 12});
+  check_operator(cuda::gathered_rows(cuda::Rows::Marked), problem);
+  problem.inputs.emplace("offsets", integers({0, 4}));
+  problem.inputs.emplace("rows", integers({1, 2, 6, 8}));
+  check_operator(cuda::gathered_rows(cuda::Rows::Given), problem);
+}
+
+TEST_CASE("the device's layers of experts add what each expert makes of a token") {
+  std::mt19937 generator(3);
+  const auto random = [&](pit::Type type, const pit::Shape &extents) {
+    return pit::test::random_values(type, extents, generator, true);
+  };
+  pit::test::Problem problem;
+  problem.inputs.emplace("X", random(pit::bfloat16, {6, 5}));
+  problem.inputs.emplace("W1", random(pit::bfloat16, {3, 5, 7}));
+  problem.inputs.emplace("W2", random(pit::bfloat16, {3, 7, 5}));
+  problem.outputs.emplace("Out", pit::Shape{6, 5});
+  pit::test::Problem one_slot = problem;
+  one_slot.inputs.emplace("id", integers({2, 0, 0, 1, 2, 2}));
+  one_slot.inputs.emplace("weight", random(pit::float32, {6}));
+  check_operator(cuda::switch_experts(), one_slot);
+
+  problem.inputs.emplace("W3", random(pit::bfloat16, {3, 5, 7}));
+  problem.inputs.emplace("id", integers({2, 0, 0, 1, 2, 1, 1, 0, 0, 2, 1, 2}).reshaped({6, 2}));
+  problem.inputs.emplace("weight", random(pit::float32, {6, 2}));
+  using pit::test::Engine;
+  for (const Engine engine : {Engine::CudaTileInterpreter, Engine::Compiled}) {
+    const pit::test::Comparison result =
+        pit::test::check(cuda::gated_experts(2), problem, engine, false);
+    CHECK_MESSAGE(result.different == 0, result.first);
+  }
+}
+
+TEST_CASE("the sums whose index is timed are those of the rows") {
+  std::mt19937 generator(4);
+  pit::test::Problem problem;
+  problem.inputs.emplace("A",
+                         pit::test::random_values(pit::bfloat16, {66, 130}, generator, true, 0.9));
+  problem.outputs.emplace("Out", pit::Shape{66});
+  for (const cuda::Micro &micro :
+       {cuda::Micro{64, 64}, cuda::Micro{32, 1}, cuda::Micro{1, 64}, cuda::Micro{1, 1}}) {
+    check_operator(cuda::indexed_sum(micro, true), problem);
+    check_operator(cuda::indexed_sum(micro, false), problem);
+  }
+}
+
+TEST_CASE("the device's operators compile for tensor cores of both generations") {
+  for (const char *target : {"x86-64-linux-cuda-sm_80", "x86-64-linux-cuda-sm_90a"}) {
+    CHECK_NOTHROW(cuda::dense_product(pit::bfloat16).compile(target));
+    CHECK_NOTHROW(cuda::sparse_product(pit::bfloat16, {128, 1}).compile(target));
+    CHECK_NOTHROW(cuda::gathered_rows(cuda::Rows::Given).compile(target));
+    CHECK_NOTHROW(cuda::gated_experts(8).compile(target));
+    CHECK_NOTHROW(cuda::switch_experts().compile(target));
+  }
+}
+
+TEST_CASE("what rounding may do to a sum grows with its length and its terms") {
+  const cuda::Rounding sum{.length = 4096, .output = pit::float32};
+  CHECK(sum.allowed(0, 100) == doctest::Approx(64 * 0x1p-23 * 100));
+  const cuda::Rounding stored{.length = 4096, .output = pit::bfloat16};
+  CHECK(stored.allowed(256, 0) == doctest::Approx(1.0625));
+  const cuda::Rounding parts{.length = 4096, .output = pit::bfloat16, .parts = true};
+  CHECK(parts.allowed(0, 64) == doctest::Approx(64 * 64 * 0x1p-23 + 4 * 0x1.1p-8));
+  const Expected expected = cuda::expected_sum(
+      2, 3, [](std::int64_t m, std::int64_t k) { return static_cast<double>(m + k); },
+      [](std::int64_t k, std::int64_t n) { return static_cast<double>(n - k); },
+      {.length = 5, .output = pit::float32});
+  // 2*3 + 3*2 + 4*1 + 5*0 + 6*-1
+  CHECK(expected.value == 10);
+  CHECK(expected.at == pit::Shape{2, 3});
+  CHECK(expected.allowed == doctest::Approx(std::sqrt(5) * 0x1p-23 * 22 + 10 * 0x1p-23));
+}
+
+TEST_CASE("samples of a matrix are inside and have its corners") {
+  Random random(7);
+  const auto places = cuda::sampled(3, 1000, random);
+  CHECK(places.size() > 100);
+  CHECK(std::find(places.begin(), places.end(), std::pair<std::int64_t, std::int64_t>{2, 999}) !=
+        places.end());
+  for (const auto &[row, column] : places) {
+    CHECK((row >= 0 && row < 3));
+    CHECK((column >= 0 && column < 1000));
+  }
+}
+
+TEST_CASE("data sets are as many as exceed the cache, up to four") {
+  CHECK(cuda::sets_past_cache(std::int64_t{4} << 30) == 1);
+  CHECK(cuda::sets_past_cache(100 << 20) == 3);
+  CHECK(cuda::sets_past_cache(1) == 4);
+}

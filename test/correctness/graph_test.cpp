@@ -1,0 +1,138 @@
+// Index and operator in one CUDA graph: nothing between inputs and output asks the host, so a graph
+// of one call is right for other data and another sparsity.
+#include <string>
+#include <vector>
+
+#include "agreement.h"
+#include "test/driver_api.h"
+#include "test/programs.h"
+
+namespace pit::test {
+namespace {
+
+/// A x B of 0 and 1 with this share of zeros in A.
+Problem product(Type type, const Size &size, double zeros, std::mt19937 &generator) {
+  Problem problem;
+  problem.inputs["A"] = random_mask(type, {size[0], size[2]}, generator, zeros);
+  problem.inputs["B"] = random_integers(type, {size[2], size[1]}, generator, -2, 3);
+  problem.outputs["C"] = {size[0], size[1]};
+  return problem;
+}
+
+/// C = A B by the non-zero micro-tiles of A.
+Pipeline sparse_product(Type type, std::int64_t rows, std::int64_t columns, bool store_values) {
+  Var m("m"), n("n"), kt("kt");
+  TensorParam A(type, 2, "A"), B(type, 2, "B");
+  RDom k(0, A.extent(1), "k");
+  k.where(A(m, k) != 0);
+  Func C("C");
+  C(m, n) += f32(A(m, k)) * f32(B(k, n));
+  SparseIndex live =
+      C.update().index({.axis = k, .micro = {{m, rows}, {k, columns}}}).named("live");
+  if (store_values) live.store_values(A);
+  C.update().pit_tile(kt, {.dense = {{k, columns * 8}}, .index = live});
+  return Pipeline({C}, {}, "captured");
+}
+
+/// One capture, replayed for every problem: all have the same extents.
+void check_replays(const Pipeline &pipeline, const std::vector<Problem> &problems) {
+  const Target target = target_under_test();
+  if (!target.is_cuda()) return;
+  const Driver driver;
+  const Driver::Pointer stream = driver.stream();
+  const Callable callable = pipeline.compile(target).on(stream);
+  std::map<std::string, AnyBuffer> there;
+  std::vector<CallArgument> arguments;
+  const std::map<std::string, AnyBuffer> outputs = poisoned_outputs(pipeline, problems[0]);
+  for (const Argument &a : pipeline.signature()) {
+    const bool is_input = a.kind == Argument::Kind::InputTensor;
+    const AnyBuffer &here = is_input ? problems[0].inputs.at(a.name) : outputs.at(a.name);
+    arguments.emplace_back(there.emplace(a.name, here.to_cuda()).first->second);
+  }
+  const Driver::Pointer graph = driver.captured(stream, [&] { callable.call(arguments); });
+  for (std::size_t i = 0; i < problems.size(); ++i) {
+    CAPTURE(i);
+    const Problem &problem = problems[i];
+    const std::map<std::string, AnyBuffer> expected = poisoned_outputs(pipeline, problem),
+                                           got = poisoned_outputs(pipeline, problem);
+    std::map<std::string, AnyBuffer> bounds;
+    Reference(pipeline, problem.inputs, problem.scalars).run(expected, &bounds);
+    const auto give = [&](const std::string &name, const AnyBuffer &b) {
+      driver.to_device(there.at(name).data(), b.data(),
+                       static_cast<std::size_t>(b.size() * b.type().bytes()));
+    };
+    for (const auto &[name, buffer] : problem.inputs) give(name, buffer);
+    for (const auto &[name, buffer] : got) give(name, buffer);
+    driver.launch(graph, stream);
+    driver.wait(stream);
+    pit::check(stream);
+    for (const auto &[name, buffer] : got) buffer.copy_from(there.at(name).to_host());
+    const Comparison result = compare(got, expected, bounds, true, 0);
+    CHECK_MESSAGE(result.different == 0, result.first);
+  }
+}
+
+}  // namespace
+
+TEST_CASE("graph - index and product are captured once and replayed for other sparsity") {
+  struct Shape {
+    std::int64_t rows, columns;
+    bool store_values;
+  };
+  for (const auto &[rows, columns, store_values] :
+       std::vector<Shape>{{1, 1, false}, {32, 1, true}, {1, 64, false}, {64, 64, false}}) {
+    CAPTURE(rows);
+    CAPTURE(columns);
+    std::mt19937 generator(1);
+    std::vector<Problem> problems;
+    for (const double zeros : {0.9, 0.0, 0.5, 1.0, 0.99})
+      problems.push_back(product(float32, {70, 33, 300}, zeros, generator));
+    check_replays(sparse_product(float32, rows, columns, store_values), problems);
+  }
+}
+
+TEST_CASE("graph - a failure of one replay is reported, and the next replay is right") {
+  const Target target = target_under_test();
+  if (!target.is_cuda()) return;
+  Var i("i"), n("n"), tile("tile");
+  TensorParam X(float32, 2, "X"), keep(uint8, 1, "keep");
+  Func Y("Y");
+  Y(i, n) = X(i, n) * 2.f;
+  Y.where(keep(i) != 0);
+  SparseIndex live = Y.index({.axis = i}).named("live");
+  live.capacity(20);
+  Y.pit_tile(tile, {.dense = {{i, 16}}, .index = live});
+  const Pipeline pipeline({Y}, {}, "limited");
+  const Driver driver;
+  const Driver::Pointer stream = driver.stream();
+  const Callable callable = pipeline.compile(target).on(stream);
+  std::mt19937 generator(1);
+  const AnyBuffer x = random_integers(float32, {100, 8}, generator, -3, 4);
+  const AnyBuffer all(uint8, {100}), few(uint8, {100});
+  for (std::int64_t p = 0; p < 100; ++p) {
+    all.set_number(Shape{p}, 1);
+    few.set_number(Shape{p}, p % 9 == 0 ? 1 : 0);
+  }
+  std::map<std::string, AnyBuffer> there{{"X", x.to_cuda()}, {"keep", all.to_cuda()}};
+  const AnyBuffer y(float32, {100, 8});
+  there.emplace("Y", y.to_cuda());
+  std::vector<CallArgument> arguments;
+  for (const Argument &a : pipeline.signature()) arguments.emplace_back(there.at(a.name));
+  const Driver::Pointer graph = driver.captured(stream, [&] { callable.call(arguments); });
+  driver.launch(graph, stream);
+  driver.wait(stream);
+  CHECK_THROWS_WITH_AS(pit::check(stream),
+                       doctest::Contains("100 entries are needed and the capacity is 20"),
+                       RuntimeError);
+  driver.to_device(there.at("keep").data(), few.data(), 100);
+  driver.launch(graph, stream);
+  driver.wait(stream);
+  pit::check(stream);
+  const AnyBuffer got = there.at("Y").to_host();
+  for (std::int64_t p = 0; p < 100; p += 9) {
+    for (std::int64_t j = 0; j < 8; ++j)
+      CHECK(got.number(Shape{p, j}) == 2 * x.number(Shape{p, j}));
+  }
+}
+
+}  // namespace pit::test
