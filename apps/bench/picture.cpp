@@ -77,7 +77,7 @@ class Picture {
             "<rect width=\"100%\" height=\"100%\" fill=\"white\"/>\n";
     write(kLeft, 28,
           "Time of sparse x dense, " + place_ +
-              ", over the share of zero micro-tiles; index and conversions included",
+              ", over the share of zero micro-tiles; index included",
           "start", 16);
     for (int i = 0; i < count; ++i) {
       draw(diagrams_[static_cast<std::size_t>(i)], kLeft + i % kAcross * (kPlotWidth + kGapX),

@@ -49,6 +49,7 @@ void KernelEmitter::share_out(const std::vector<VarPtr> &axes, Value *first, Val
 
 void KernelEmitter::emit(const ir::Store &s) {
   if (in_thread_) return FunctionEmitter::emit(s);
+  if (lane_tiles_.contains(s.storage.get())) return store_lane_tile(s);
   FragmentElement axes;
   if (const Fragment *fragment = fragment_of(s, &axes)) return store_fragments(s, *fragment, axes);
   Hazards::Accesses own;

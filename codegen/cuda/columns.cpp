@@ -36,6 +36,13 @@ void unconditional_loads(const Expr &e, std::vector<const Load *> *loads) {
   }
 }
 
+/// Whether e is: the only load != 0.
+bool is_nonzero_test(const Expr &e, const std::vector<const Load *> &loads) {
+  const auto *test = e.as<Binary>();
+  return test && test->op == BinaryOp::Ne && loads.size() == 1 && test->a.as<Load>() == loads[0] &&
+         is_zero(test->b);
+}
+
 }  // namespace
 
 struct KernelEmitter::Columns {
@@ -44,6 +51,7 @@ struct KernelEmitter::Columns {
   std::int64_t divisor = 1;           ///< columns of a mark
   std::int64_t width = kMostColumns;  ///< columns of a thread
   std::vector<const Load *> loads{};  ///< one wide access each
+  bool nonzero = false;               ///< the condition is: the only load is not zero
 };
 
 bool KernelEmitter::mark_columns(const ir::Store &s) {
@@ -76,6 +84,7 @@ bool KernelEmitter::mark_columns(const ir::Store &s) {
     columns.loads.push_back(load);
     columns.width = std::min(columns.width, kAccessBytes / load->storage->type.bytes());
   }
+  columns.nonzero = is_nonzero_test(s.value, columns.loads);
   const std::int64_t width = columns.width, n = columns.divisor,
                      bound = env_.axes.at(columns.column.get()).bound;
   if (columns.loads.empty() || bound <= 0 || (n % width != 0 && width % n != 0)) return false;
@@ -119,9 +128,42 @@ std::vector<Value *> KernelEmitter::load_columns(const Columns &c, Value *row, V
   return loaded;
 }
 
+// Bits of the elements of wide accesses; together, those of several rows.
+Value *KernelEmitter::bits_of(const Columns &c, Value *loaded) {
+  const auto bits = static_cast<unsigned>(8 * c.loads[0]->storage->type.bytes());
+  return b.CreateBitCast(
+      loaded, llvm::FixedVectorType::get(b.getIntNTy(bits), static_cast<unsigned>(c.width)));
+}
+
+// The marks of columns in which some element has a bit: -0 is 0.
+Value *KernelEmitter::marks_of_bits(const Columns &c, Value *bits) {
+  const Type type = c.loads[0]->storage->type;
+  llvm::Type *word = word_of(c);
+  if (type.is_float()) {
+    const auto sign = llvm::APInt::getSignMask(static_cast<unsigned>(8 * type.bytes()));
+    bits = b.CreateAnd(bits, llvm::ConstantInt::get(bits->getType(), ~sign));
+  }
+  if (c.divisor % c.width == 0) {
+    // One mark: its column does not matter.
+    llvm::Type *all = b.getIntNTy(static_cast<unsigned>(c.width * 8 * type.bytes()));
+    return b.CreateZExt(b.CreateICmpNE(b.CreateBitCast(bits, all), llvm::ConstantInt::get(all, 0)),
+                        word);
+  }
+  Value *marks = b.CreateICmpNE(bits, llvm::Constant::getNullValue(bits->getType()));
+  Value *found = llvm::ConstantInt::get(word, 0);
+  for (std::int64_t k = 0; k < c.width; ++k) {
+    found = b.CreateOr(found,
+                       b.CreateSelect(b.CreateExtractElement(marks, static_cast<std::uint64_t>(k)),
+                                      llvm::ConstantInt::get(word, std::uint64_t{1} << (8 * k)),
+                                      llvm::ConstantInt::get(word, 0)));
+  }
+  return found;
+}
+
 // The word whose byte k says whether the condition holds in column first + k.
 Value *KernelEmitter::marks_in(const Columns &c, const std::vector<Value *> &loaded, Value *row,
                                Value *first) {
+  if (c.nonzero) return marks_of_bits(c, bits_of(c, loaded[0]));
   llvm::Type *word = word_of(c);
   Value *found = llvm::ConstantInt::get(word, 0);
   for (std::int64_t k = 0; k < c.width; ++k) {
@@ -223,14 +265,30 @@ void KernelEmitter::mark_columns(const Columns &c, Value *group, Value *first_ro
       const std::int64_t own = (bound + row_step - 1) / row_step;
       at_once = bound > 0 ? std::min(own, kRowsAtOnce) : kRowsAtOnce;
     }
+    llvm::AllocaInst *all_bits = nullptr;
+    if (c.nonzero) {
+      auto *type = llvm::FixedVectorType::get(
+          b.getIntNTy(static_cast<unsigned>(8 * c.loads[0]->storage->type.bytes())),
+          static_cast<unsigned>(c.width));
+      all_bits = local(type, "bits");
+      b.CreateStore(llvm::Constant::getNullValue(type), all_bits);
+    }
     loop(first_row, rows, i64(row_step * at_once), "rows", code::LoopStyle::NotVectorized,
          [&](Value *row) {
            std::vector<std::vector<Value *>> loaded;
            for (std::int64_t u = 0; u < at_once; ++u)
              loaded.push_back(load_columns(c, row_after(row, u), first));
+           if (c.nonzero) {
+             Value *bits = b.CreateLoad(all_bits->getAllocatedType(), all_bits);
+             for (const std::vector<Value *> &of_row : loaded)
+               bits = b.CreateOr(bits, bits_of(c, of_row[0]));
+             b.CreateStore(bits, all_bits);
+             return;
+           }
            for (std::int64_t u = 0; u < at_once; ++u)
              find(marks_in(c, loaded[static_cast<std::size_t>(u)], row_after(row, u), first));
          });
+    if (c.nonzero) find(marks_of_bits(c, b.CreateLoad(all_bits->getAllocatedType(), all_bits)));
   };
   const auto by_elements = [&] {
     loop(first_row, rows, i64(row_step), "row", code::LoopStyle::NotVectorized, [&](Value *row) {

@@ -1,6 +1,7 @@
 // Copies into shared tiles: lines of 16 bytes of the contiguous dimension, shared out among the
 // threads.
 #include <algorithm>
+#include <numeric>
 
 #include "codegen/ir/mutator.h"
 #include "dsl/error.h"
@@ -13,7 +14,8 @@ namespace {
 using llvm::Value;
 
 constexpr unsigned kGlobal = 1, kShared = 3;
-constexpr std::int64_t kChunk = 16;  // bytes that a swizzle keeps together
+constexpr std::int64_t kChunk = 16;         // bytes that a swizzle keeps together
+constexpr std::int64_t kRowsOfSwizzle = 8;  // after which its exchanges repeat
 
 /// e reads memory, which it must not where a guard fails.
 bool reads_memory(const Expr &e) {
@@ -28,30 +30,27 @@ bool reads_memory(const Expr &e) {
 
 }  // namespace
 
-void KernelEmitter::emit(const ir::Copy &s) {
-  internal_check(s.engine != ir::CopyEngine::Bulk && !s.multicast, "bulk copies are not emitted");
-  Hazards::Accesses own;
-  ir::walk_expressions(ir::make<ir::Copy>(s), [&](const Expr &e) { own.add(e); });
-  order(std::move(own));
+KernelEmitter::Line KernelEmitter::line_of(const ir::Copy &s) const {
   const SharedTile &tile = tiles_.at(s.storage.get());
   const std::int64_t element = s.storage->type.bytes();
   const auto contiguous = static_cast<std::size_t>(tile.layout.dimension);
-  Line line{&s, nullptr, {}, kChunk / element, {}, {}};
-  std::int64_t rows = 1;
-  std::vector<std::int64_t> extents;  // of the rows' axes
+  Line line;
+  line.copy = &s;
+  line.elements = kChunk / element;
+  line.swizzle = tile.layout.swizzle;
+  line.lines_of_row = tile.extents[contiguous] * element / kChunk;
   for (std::size_t d = 0; d < tile.extents.size(); ++d) {
     const auto *axis = s.indices[d + 1].as<Variable>();
-    internal_check(axis != nullptr, "a copy is of a part of its tile");
+    // A part of a cluster's: see bulk_copies.cpp.
+    internal_check(axis != nullptr || s.multicast, "a copy is of a part of its tile");
     if (d == contiguous) {
       line.along = axis->var;
       continue;
     }
-    line.others.push_back(axis->var);
-    extents.push_back(tile.extents[d]);
-    rows *= tile.extents[d];
+    if (axis) line.others.push_back(axis->var);
+    line.extents.push_back(tile.extents[d]);
+    line.rows *= tile.extents[d];
   }
-  const bool async = s.engine == ir::CopyEngine::Async;
-  internal_check(!async || s.bytes == kChunk, "a copy is of other than 16 bytes");
   for (const Expr &guard : s.guards) {
     const auto *less = guard.as<Binary>();
     const auto *variable = less && less->op == BinaryOp::Lt ? less->a.as<Variable>() : nullptr;
@@ -60,45 +59,53 @@ void KernelEmitter::emit(const ir::Copy &s) {
     else
       line.guards.push_back(guard);
   }
+  return line;
+}
+
+llvm::Value *KernelEmitter::buffer_address(const ir::Copy &s) {
+  const SharedTile &tile = tiles_.at(s.storage.get());
   llvm::Type *i32 = b.getInt32Ty();
+  const std::int64_t bytes = ir::buffer_bytes(tile.extents, s.storage->type.bytes());
+  Value *start = b.CreateAdd(b.CreatePtrToInt(shared_memory(), i32),
+                             b.getInt32(static_cast<std::uint32_t>(tile.offset)));
+  return b.CreateAdd(start, b.CreateMul(b.CreateTrunc(index(s.indices[0]), i32),
+                                        b.getInt32(static_cast<std::uint32_t>(bytes))));
+}
+
+// See ir::Layout.
+llvm::Value *KernelEmitter::line_offset(const Line &line, Value *row, Value *chunk) {
   const auto number = [&](std::int64_t n) { return b.getInt32(static_cast<std::uint32_t>(n)); };
-  const std::int64_t bytes = ir::buffer_bytes(tile.extents, static_cast<int>(element)),
-                     lines_of_row = tile.extents[contiguous] * element / kChunk,
-                     lines = rows * lines_of_row, swizzle = tile.layout.swizzle;
-  Value *buffer =
-      b.CreateAdd(b.CreateAdd(b.CreatePtrToInt(shared_memory(), i32), number(tile.offset)),
-                  b.CreateMul(b.CreateTrunc(index(s.indices[0]), i32), number(bytes)));
-  // Unknown to LLVM, which else keeps the addresses of all lines from step to step: more than the
-  // registers of a producer.
-  Value *thread = assembly("mov.b32 $0, $1;", "=r,r", {b.CreateTrunc(thread_, i32)}, i32);
-  // `at`: the number of the line. Lines of a row follow each other.
-  const auto copy = [&](Value *at, bool together) {
-    const Memo memo(*this, true);
-    Value *chunk = b.CreateURem(at, number(lines_of_row)),
-          *row = b.CreateUDiv(at, number(lines_of_row));
-    Value *rest = row;
-    for (std::size_t d = line.others.size(); d-- > 0;) {
-      Value *coordinate = d == 0 ? rest : b.CreateURem(rest, number(extents[d]));
-      if (d > 0) rest = b.CreateUDiv(rest, number(extents[d]));
-      env_.variables[line.others[d].get()] = b.CreateZExt(coordinate, b.getInt64Ty());
-    }
-    env_.variables[line.along.get()] =
-        b.CreateZExt(b.CreateMul(chunk, number(line.elements)), b.getInt64Ty());
-    // See ir::Layout.
-    const std::int64_t chunks = swizzle / kChunk;
-    Value *exchange =
-        b.CreateAnd(b.CreateLShr(b.CreateMul(row, number(swizzle)), number(7)), number(chunks - 1));
-    Value *within = b.CreateXor(b.CreateURem(chunk, number(chunks)), exchange);
-    Value *block = b.CreateMul(b.CreateUDiv(chunk, number(chunks)), number(rows * swizzle));
-    Value *offset = b.CreateAdd(b.CreateAdd(block, b.CreateMul(row, number(swizzle))),
-                                b.CreateMul(within, number(kChunk)));
-    Value *destination = b.CreateAdd(buffer, offset);
-    together ? copy_line(line, destination) : copy_line_by_thread(line, destination);
-  };
-  const Body by_threads = [&] {
-    loop(thread, number(lines), number(threads_), "line", code::LoopStyle::NotVectorized,
-         [&](Value *at) { copy(at, false); });
-  };
+  const std::int64_t chunks = line.swizzle / kChunk;
+  Value *exchange = b.CreateAnd(b.CreateLShr(b.CreateMul(row, number(line.swizzle)), number(7)),
+                                number(chunks - 1));
+  Value *within = b.CreateXor(b.CreateURem(chunk, number(chunks)), exchange);
+  Value *block = b.CreateMul(b.CreateUDiv(chunk, number(chunks)), number(line.rows * line.swizzle));
+  return b.CreateAdd(b.CreateAdd(block, b.CreateMul(row, number(line.swizzle))),
+                     b.CreateMul(within, number(kChunk)));
+}
+
+void KernelEmitter::set_line(const Line &line, Value *row, Value *chunk) {
+  Value *rest = row;
+  for (std::size_t d = line.others.size(); d-- > 0;) {
+    Value *extent = b.getInt32(static_cast<std::uint32_t>(line.extents[d]));
+    Value *coordinate = d == 0 ? rest : b.CreateURem(rest, extent);
+    if (d > 0) rest = b.CreateUDiv(rest, extent);
+    env_.variables[line.others[d].get()] = b.CreateZExt(coordinate, b.getInt64Ty());
+  }
+  Value *first = b.CreateMul(chunk, b.getInt32(static_cast<std::uint32_t>(line.elements)));
+  env_.variables[line.along.get()] = b.CreateZExt(first, b.getInt64Ty());
+}
+
+void KernelEmitter::emit(const ir::Copy &s) {
+  Hazards::Accesses own;
+  ir::walk_expressions(ir::make<ir::Copy>(s), [&](const Expr &e) { own.add(e); });
+  order(std::move(own));
+  if (s.engine == ir::CopyEngine::Bulk) return emit_bulk(s);
+  const auto prepared = line_copies_.find(&s);
+  const Line line = prepared == line_copies_.end() ? line_of(s) : prepared->second.line;
+  Value *buffer = buffer_address(s);
+  const bool async = s.engine == ir::CopyEngine::Async;
+  internal_check(!async || s.bytes == kChunk, "a copy is of other than 16 bytes");
   // In roles, whose barriers wait for the copies. A Sync orders what threads stored themselves.
   const auto note_stored = [&] {
     if (stored_) b.CreateStore(b.getTrue(), stored_);
@@ -106,20 +113,15 @@ void KernelEmitter::emit(const ir::Copy &s) {
   Value *possible = async ? whole_lines(line) : b.getFalse();
   if (const auto *known = llvm::dyn_cast<llvm::ConstantInt>(possible); known && known->isZero()) {
     if (async) note_stored();
-    return by_threads();
+    return copy_by_threads(line, buffer);
   }
   const Body asynchronous = [&] {
-    for (std::int64_t first = 0; first < lines; first += threads_) {
-      Value *at = b.CreateAdd(thread, number(first));
-      if (first + threads_ <= lines)
-        copy(at, true);
-      else
-        when(b.CreateICmpULT(at, number(lines)), [&] { copy(at, true); });
-    }
+    prepared == line_copies_.end() ? copy_async(line, buffer)
+                                   : copy_async(prepared->second, buffer);
   };
   when(possible, asynchronous, [&] {
     note_stored();
-    by_threads();
+    copy_by_threads(line, buffer);
   });
 }
 
@@ -157,33 +159,89 @@ llvm::Value *KernelEmitter::holds(const std::vector<Expr> &guards, std::size_t f
       [&]() -> Value * { return b.getFalse(); });
 }
 
-// All of the line or nothing.
-void KernelEmitter::copy_line(const Line &line, Value *destination) {
-  const auto *source = line.copy->value.as<Load>();
-  Value *ok = holds(line.guards);
-  Value *left = nullptr;  // elements before the nearest bound
-  Value *at = env_.variables.at(line.along.get());
-  for (const Expr &bound : line.bounds) {
-    Value *here = b.CreateNSWSub(index(bound), at);
-    left = left ? b.CreateBinaryIntrinsic(llvm::Intrinsic::smin, left, here) : here;
-  }
-  if (left) ok = b.CreateAnd(ok, b.CreateICmpSGT(left, i64(0)));
-  const bool lazy = std::ranges::any_of(source->indices, reads_memory);
-  const auto from = [&] {
-    return b.CreateAddrSpaceCast(address(source->storage, source->indices),
-                                 llvm::PointerType::get(context_, kGlobal));
-  };
-  Value *base = b.CreateAddrSpaceCast(storage(source->storage).base,
-                                      llvm::PointerType::get(context_, kGlobal));
-  Value *address = lazy ? either(ok, base->getType(), from, [&] { return base; }) : from();
+void KernelEmitter::copy_line(Value *destination, std::int64_t offset, Value *address, Value *ok) {
   Value *skip = b.CreateZExt(b.CreateNot(ok), b.getInt32Ty());
+  const std::string place = offset == 0 ? "[$0]" : "[$0+" + std::to_string(offset) + "]";
   assembly(
       "{.reg .pred skip; setp.ne.b32 skip, $2, 0; "
-      "cp.async.cg.shared.global.L2::128B [$0], [$1], 16, skip;}",
+      "cp.async.cg.shared.global.L2::128B " +
+          place + ", [$1], 16, skip;}",
       "r,l,r", {destination, address, skip});
 }
 
-void KernelEmitter::copy_line_by_thread(const Line &line, Value *destination) {
+llvm::Value *KernelEmitter::source_address(const Line &line) {
+  const auto *source = line.copy->value.as<Load>();
+  return b.CreateAddrSpaceCast(address(source->storage, source->indices),
+                               llvm::PointerType::get(context_, kGlobal));
+}
+
+void KernelEmitter::look_up_line(const Line &line) {
+  row_values_.clear();
+  look_up_all(line.copy->guards);
+  look_up_all(line.copy->value.as<Load>()->indices);
+}
+
+// --- any tile, any number of threads ---
+
+// All of a line or nothing.
+void KernelEmitter::copy_async(const Line &line, Value *buffer) {
+  const auto *source = line.copy->value.as<Load>();
+  const std::int64_t lines = line.rows * line.lines_of_row;
+  const auto number = [&](std::int64_t n) { return b.getInt32(static_cast<std::uint32_t>(n)); };
+  Value *thread = b.CreateTrunc(thread_, b.getInt32Ty());
+  const bool lazy = std::ranges::any_of(source->indices, reads_memory);
+  for (std::int64_t first = 0; first < lines; first += threads_) {
+    const Memo memo(*this, true);
+    Value *at = b.CreateAdd(thread, number(first));
+    Value *row = b.CreateUDiv(at, number(line.lines_of_row)),
+          *chunk = b.CreateURem(at, number(line.lines_of_row));
+    set_line(line, row, chunk);
+    look_up_line(line);
+    Value *destination = b.CreateAdd(buffer, line_offset(line, row, chunk));
+    const Body copy = [&] {
+      Value *ok = holds(line.guards);
+      for (const Expr &bound : line.bounds) {
+        ok = b.CreateAnd(ok, b.CreateICmpSLT(env_.variables.at(line.along.get()), index(bound)));
+      }
+      Value *base = b.CreateAddrSpaceCast(storage(source->storage).base,
+                                          llvm::PointerType::get(context_, kGlobal));
+      Value *from = lazy ? either(
+                               ok, base->getType(), [&] { return source_address(line); },
+                               [&] { return base; })
+                         : source_address(line);
+      copy_line(destination, 0, from, ok);
+    };
+    if (first + threads_ <= lines)
+      copy();
+    else
+      when(b.CreateICmpULT(at, number(lines)), copy);
+    row_values_.clear();
+  }
+}
+
+void KernelEmitter::copy_by_threads(const Line &line, Value *buffer) {
+  const std::int64_t lines = line.rows * line.lines_of_row,
+                     turns = (lines + threads_ - 1) / threads_;
+  const auto number = [&](std::int64_t n) { return b.getInt32(static_cast<std::uint32_t>(n)); };
+  // Unknown to LLVM, which else keeps the addresses of all lines from step to step: more than the
+  // registers of a producer.
+  Value *thread =
+      assembly("mov.b32 $0, $1;", "=r,r", {b.CreateTrunc(thread_, b.getInt32Ty())}, b.getInt32Ty());
+  // All lanes take all turns, so that they look up together.
+  loop(number(0), number(turns), number(1), "line", code::LoopStyle::NotVectorized,
+       [&](Value *turn) {
+         const Memo memo(*this, true);
+         Value *at = b.CreateAdd(thread, b.CreateMul(turn, number(threads_)));
+         Value *row = b.CreateUDiv(at, number(line.lines_of_row)),
+               *chunk = b.CreateURem(at, number(line.lines_of_row));
+         set_line(line, row, chunk);
+         copy_line_by_thread(
+             line, b.CreateAdd(buffer, line_offset(line, row, chunk)),
+             lines % threads_ == 0 ? b.getTrue() : b.CreateICmpULT(at, number(lines)));
+       });
+}
+
+void KernelEmitter::copy_line_by_thread(const Line &line, Value *destination, Value *active) {
   const auto *source = line.copy->value.as<Load>();
   llvm::Type *type = code::memory_type(context_, line.copy->storage->type);
   Value *start = env_.variables.at(line.along.get());
@@ -193,18 +251,238 @@ void KernelEmitter::copy_line_by_thread(const Line &line, Value *destination) {
   for (std::int64_t e = 0; e < line.elements; ++e) {
     const Memo memo(*this, true);
     env_.variables[line.along.get()] = b.CreateAdd(start, i64(e));
+    look_up_line(line);
     Value *element = either(
-        holds(line.copy->guards), type,
-        [&]() -> Value * {
-          auto *access = b.CreateAlignedLoad(type, address(source->storage, source->indices),
-                                             llvm::Align(storage(source->storage).alignment));
-          describe_access(access, source->storage.get());
-          return access;
+        active, type,
+        [&] {
+          return either(
+              holds(line.copy->guards), type,
+              [&]() -> Value * {
+                auto *access = b.CreateAlignedLoad(type, address(source->storage, source->indices),
+                                                   llvm::Align(storage(source->storage).alignment));
+                describe_access(access, source->storage.get());
+                return access;
+              },
+              [&]() -> Value * { return llvm::Constant::getNullValue(type); });
         },
         [&]() -> Value * { return llvm::Constant::getNullValue(type); });
     together = b.CreateInsertElement(together, element, static_cast<std::uint64_t>(e));
   }
-  b.CreateAlignedStore(together, to, llvm::Align(kChunk));
+  row_values_.clear();
+  when(active, [&] { b.CreateAlignedStore(together, to, llvm::Align(kChunk)); });
+}
+
+// --- lines that each thread copies in every step ---
+//
+// Line p of a thread is in row first_row + p * rows_between, at the same chunk. What of it is the
+// same in all steps is computed before the loop, and its source moves on behind each step: off the
+// way from a buffer that becomes free to the next copies into it.
+
+void KernelEmitter::prepare_copies(const ir::For &loop) {
+  // Threads that multiply too have no registers for running values.
+  if (role_ == 0) return;
+  std::vector<const StorageNode *> stored;
+  ir::walk_statements(loop.body, [&](const ir::Stmt &s) {
+    if (const auto *store = s.as<ir::Store>()) stored.push_back(store->storage.get());
+    return true;
+  });
+  std::vector<const ir::Let *> lets;
+  const std::function<void(const ir::Stmt &)> visit = [&](const ir::Stmt &s) {
+    if (!s.defined() || s.as<ir::For>()) return;
+    if (const auto *copy = s.as<ir::Copy>()) return prepare_copy(*copy, loop, lets, stored);
+    const std::size_t outside = lets.size();
+    if (const auto *let = s.as<ir::Let>()) lets.push_back(let);
+    bool first = true;
+    ir::walk_statements(s, [&](const ir::Stmt &part) {
+      if (std::exchange(first, false)) return true;
+      visit(part);
+      return false;
+    });
+    lets.resize(outside);
+  };
+  visit(loop.body);
+}
+
+void KernelEmitter::prepare_copy(const ir::Copy &s, const ir::For &loop,
+                                 const std::vector<const ir::Let *> &lets,
+                                 const std::vector<const StorageNode *> &stored) {
+  if (s.engine != ir::CopyEngine::Async) return;
+  const Line line = line_of(s);
+  const auto *source = s.value.as<Load>();
+  const std::int64_t lines = line.rows * line.lines_of_row;
+  if (line.others.size() != 1 || threads_ % line.lines_of_row != 0 || lines % threads_ != 0 ||
+      std::ranges::any_of(source->indices, reads_memory) ||
+      std::ranges::any_of(s.guards, reads_memory))
+    return;
+  const auto number = [&](std::int64_t n) { return b.getInt32(static_cast<std::uint32_t>(n)); };
+  LineCopy made;
+  made.line = line;
+  made.passes = lines / threads_;
+  made.rows_between = threads_ / line.lines_of_row;
+  made.period = kRowsOfSwizzle / std::gcd(kRowsOfSwizzle, made.rows_between);
+  // The mask tells LLVM how large a number of a thread is.
+  Value *thread = b.CreateTrunc(thread_, b.getInt32Ty());
+  if ((threads_ & (threads_ - 1)) == 0) thread = b.CreateAnd(thread, number(threads_ - 1));
+  made.first_row = b.CreateUDiv(thread, number(line.lines_of_row));
+  made.chunk = b.CreateURem(thread, number(line.lines_of_row));
+  for (std::int64_t p = 0; p < std::min(made.period, made.passes); ++p) {
+    made.offsets.push_back(
+        line_offset(line, b.CreateAdd(made.first_row, number(p * made.rows_between)), made.chunk));
+  }
+  // How often an expression counts the steps: -1 when not a whole number of times, or when it is
+  // another from step to step for other reasons.
+  const VarPtr row = line.others[0];
+  const auto varies = [&](const Expr &e) {
+    bool found = false;
+    walk(e, [&](const Expr &part) {
+      const auto *load = part.as<Load>();
+      found = found || (load && std::ranges::find(stored, load->storage.get()) != stored.end());
+      return !found;
+    });
+    return found;
+  };
+  const std::function<int(const Expr &)> degree = [&](const Expr &e) -> int {
+    if (const auto *variable = e.as<Variable>()) {
+      if (variable->var == loop.var) return 1;
+      for (const ir::Let *let : lets) {
+        if (let->var == variable->var) return degree(let->value);
+      }
+      return 0;
+    }
+    if (varies(e)) return -1;
+    int most = 0, sum = 0, factors = 0;
+    bool rows = false;
+    for (const Expr &operand : operands(e)) {
+      const int d = degree(operand);
+      if (d < 0) return -1;
+      most = std::max(most, d);
+      sum += d;
+      factors += d == 0;
+      rows = rows || uses(operand, row) || uses(operand, line.along);
+    }
+    if (most == 0) return 0;
+    const auto *binary = e.as<Binary>();
+    if (e.as<Cast>()) return e.type() == int64 ? most : -1;
+    if (binary == nullptr) return -1;
+    if (binary->op == BinaryOp::Add || binary->op == BinaryOp::Sub) return most;
+    return binary->op == BinaryOp::Mul && sum == 1 && factors == 1 && !rows ? 1 : -1;
+  };
+  made.running =
+      std::ranges::all_of(source->indices, [&](const Expr &e) { return degree(e) >= 0; });
+  const Memo memo(*this, true);
+  const auto at_step = [&](Value *step) {
+    env_.variables[loop.var.get()] = step;
+    for (const ir::Let *let : lets) {
+      if (degree(let->value) >= 0) env_.variables[let->var.get()] = value(let->value);
+    }
+  };
+  for (const Expr &guard : line.guards) {
+    (degree(guard) == 0 ? made.steady : made.changing).push_back(guard);
+  }
+  const auto saved = env_.variables;
+  if (made.running) {
+    Value *first = index(loop.min);
+    const bool gathers = std::ranges::any_of(source->indices, [&](const Expr &e) {
+      bool reads = false;
+      walk(e, [&](const Expr &part) { return !(reads = reads || part.as<Load>()); });
+      return reads && uses(e, row);
+    });
+    const auto start_of = [&](Value *step, std::int64_t p) {
+      const Memo here(*this, true);
+      at_step(step);
+      set_line(line, b.CreateAdd(made.first_row, number(p * made.rows_between)), made.chunk);
+      look_up_line(line);
+      Value *address = b.CreatePtrToInt(source_address(line), b.getInt64Ty());
+      row_values_.clear();
+      return address;
+    };
+    made.step = b.CreateSub(start_of(b.CreateAdd(first, i64(1)), 0), start_of(first, 0));
+    if (!gathers && made.passes > 1)
+      made.row_step = b.CreateSub(start_of(first, 1), start_of(first, 0));
+    for (std::int64_t p = 0; p < (gathers ? made.passes : 1); ++p) {
+      made.sources.push_back(local(b.getInt64Ty(), "source"));
+      b.CreateStore(start_of(first, p), made.sources.back());
+    }
+  }
+  if (!made.steady.empty()) {
+    // One bit a line.
+    made.kept = b.getInt32(0);
+    for (std::int64_t p = 0; p < made.passes; ++p) {
+      const Memo here(*this, true);
+      set_line(line, b.CreateAdd(made.first_row, number(p * made.rows_between)), made.chunk);
+      look_up_all(made.steady);
+      Value *ok = b.CreateZExt(holds(made.steady), b.getInt32Ty());
+      made.kept = b.CreateOr(made.kept, b.CreateShl(ok, number(p)));
+      row_values_.clear();
+    }
+  }
+  env_.variables = saved;
+  constexpr std::int64_t kMostPasses = 32;
+  if (made.passes <= kMostPasses) line_copies_[&s] = std::move(made);
+}
+
+void KernelEmitter::copy_async(const LineCopy &copy, Value *buffer) {
+  const Line &line = copy.line;
+  const auto number = [&](std::int64_t n) { return b.getInt32(static_cast<std::uint32_t>(n)); };
+  const VarPtr row = line.others[0];
+  // Bounds of tiles are small: 32 bits do.
+  const auto small = [&](const Expr &bound, std::int64_t extent) {
+    Value *v = b.CreateBinaryIntrinsic(llvm::Intrinsic::smax, index(bound), i64(0));
+    return b.CreateTrunc(b.CreateBinaryIntrinsic(llvm::Intrinsic::smin, v, i64(extent)),
+                         b.getInt32Ty());
+  };
+  Value *inside = b.getTrue();
+  for (const Expr &bound : line.bounds) {
+    Value *first = b.CreateMul(copy.chunk, number(line.elements));
+    inside = b.CreateAnd(inside,
+                         b.CreateICmpSLT(first, small(bound, line.lines_of_row * line.elements)));
+  }
+  std::vector<Value *> rows_left;  // of bounds on the row, behind the first row
+  std::vector<Expr> others;
+  for (const Expr &guard : copy.changing) {
+    const auto *less = guard.as<Binary>();
+    const auto *variable = less && less->op == BinaryOp::Lt ? less->a.as<Variable>() : nullptr;
+    if (variable && variable->var == row && !uses(less->b, row) && !uses(less->b, line.along))
+      rows_left.push_back(b.CreateSub(small(less->b, line.rows), copy.first_row));
+    else
+      others.push_back(guard);
+  }
+  Value *kept = copy.kept ? b.CreateSelect(inside, copy.kept, number(0)) : nullptr;
+  Value *from = nullptr;
+  for (std::int64_t p = 0; p < copy.passes; ++p) {
+    const Memo memo(*this, true);
+    const std::int64_t period = p % copy.period;
+    set_line(line, b.CreateAdd(copy.first_row, number(p * copy.rows_between)), copy.chunk);
+    Value *ok =
+        kept ? b.CreateICmpNE(b.CreateAnd(kept, number(std::int64_t{1} << p)), number(0)) : inside;
+    for (Value *left : rows_left)
+      ok = b.CreateAnd(ok, b.CreateICmpSGT(left, number(p * copy.rows_between)));
+    if (!copy.running || !others.empty()) look_up_line(line);
+    if (!others.empty()) ok = b.CreateAnd(ok, holds(others));
+    if (!copy.running) {
+      from = b.CreatePtrToInt(source_address(line), b.getInt64Ty());
+    } else if (p == 0 || !copy.row_step) {
+      from = b.CreateLoad(b.getInt64Ty(), copy.sources[static_cast<std::size_t>(p)]);
+    } else {
+      from = b.CreateAdd(from, copy.row_step);
+    }
+    row_values_.clear();
+    Value *destination = b.CreateAdd(buffer, copy.offsets[static_cast<std::size_t>(period)]);
+    copy_line(destination, (p - period) * copy.rows_between * line.swizzle, from, ok);
+  }
+}
+
+void KernelEmitter::advance_copies(const ir::For &loop) {
+  ir::walk_statements(loop.body, [&](const ir::Stmt &s) {
+    const auto *copy = s.as<ir::Copy>();
+    const auto found = copy ? line_copies_.find(copy) : line_copies_.end();
+    if (found == line_copies_.end()) return true;
+    for (llvm::AllocaInst *place : found->second.sources) {
+      b.CreateStore(b.CreateAdd(b.CreateLoad(b.getInt64Ty(), place), found->second.step), place);
+    }
+    line_copies_.erase(found);
+    return true;
+  });
 }
 
 }  // namespace pit::cuda

@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <array>
 
+#include "codegen/ir/mutator.h"
 #include "codegen/llvm/access.h"
 #include "dsl/error.h"
 #include "fragment_shape.h"
@@ -113,7 +114,20 @@ const KernelEmitter::Fragment *KernelEmitter::fragment_of(const ir::Store &s,
   return found;
 }
 
+bool KernelEmitter::reads_fragment(const Expr &e) const {
+  bool reads = false;
+  walk(e, [&](const Expr &part) {
+    const auto *load = part.as<Load>();
+    reads = reads || (load && fragments_.contains(load->storage.get()));
+    return !reads;
+  });
+  return reads;
+}
+
 llvm::Value *KernelEmitter::load_element(const Load &e) {
+  if (const auto known = row_values_.find(&e); known != row_values_.end()) return known->second;
+  if (const auto tile = lane_tiles_.find(e.storage.get()); tile != lane_tiles_.end())
+    return look_up(tile->second, e.storage->type, e.indices[0]);
   if (const auto it = wide_.find(&e); it != wide_.end()) return it->second;
   const auto it = fragments_.find(e.storage.get());
   if (it == fragments_.end()) return FunctionEmitter::load_element(e);
@@ -122,8 +136,15 @@ llvm::Value *KernelEmitter::load_element(const Load &e) {
                       fragment_element(it->second, element_.number));
 }
 
-void KernelEmitter::store_fragments(const ir::Store &s, const Fragment &fragment,
+void KernelEmitter::store_fragments(const ir::Store &statement, const Fragment &fragment,
                                     const FragmentElement &axes) {
+  // Guards of whole rows, as far as they come first, are tested once a row.
+  ir::Store s = statement;
+  const auto of_element = std::ranges::find_if(s.guards, [&](const Expr &guard) {
+    return uses(guard, axes.column) || reads_fragment(guard);
+  });
+  const std::vector<Expr> of_row(s.guards.begin(), of_element);
+  s.guards.erase(s.guards.begin(), of_element);
   internal_check(s.storage->space != Space::Tile || fragments_.contains(s.storage.get()),
                  "the elements of a fragment are stored to the tile " + s.storage->name);
   Hazards::Accesses own;
@@ -147,12 +168,20 @@ void KernelEmitter::store_fragments(const ir::Store &s, const Fragment &fragment
     Value *row = b.CreateAdd(first_row, i64(shape.rows[i]));
     env_.variables[axes.row.get()] = row;
     env_.variables[axes.column.get()] = forgotten(first_column);
+    look_up_all(statement.guards);
+    look_up_all(s.indices);
+    look_up_all({s.value});
     Value *extent = env_.axes.at(axes.row.get()).extent;
     const auto *rows = llvm::dyn_cast<llvm::ConstantInt>(extent);
-    if (rows && rows->getSExtValue() == fragment.extents[0])
-      fragment_row(s, fragment, shape, axes, i);
+    Value *kept = rows && rows->getSExtValue() == fragment.extents[0]
+                      ? nullptr
+                      : b.CreateICmpSLT(row, extent);
+    if (!of_row.empty()) kept = kept ? b.CreateAnd(kept, holds(of_row)) : holds(of_row);
+    if (kept)
+      when(kept, [&] { fragment_row(s, fragment, shape, axes, i); });
     else
-      when(b.CreateICmpSLT(row, extent), [&] { fragment_row(s, fragment, shape, axes, i); });
+      fragment_row(s, fragment, shape, axes, i);
+    row_values_.clear();
   }
   // A start of sums is not made again where they end, while matrix instructions are under way.
   if (is_constant(s.value) && fragment.layout.together == kWarpsOfGroup) after_fragments("");
@@ -307,22 +336,31 @@ void KernelEmitter::store_row_wide(const ir::Store &s, const FragmentElement &ax
     y = b.CreateSelect(which, y, moved);
     x = new_x;
   };
+  // Two numbers are rounded by one instruction.
+  const auto *conversion = s.value.as<Cast>();
+  const bool small_float = s.storage->type == bfloat16 || s.storage->type == float16;
+  const Cast *rounded =
+      conversion && small_float && conversion->a.type() == float32 ? conversion : nullptr;
   for (int part = 0; part < columns / (4 * kUnitColumns); ++part) {
     std::array<Value *, 4> words{};
     for (int unit = 0; unit < 4; ++unit) {
-      Value *pair = nullptr;
+      const int number = part * 4 + unit;
+      Value *pair = llvm::PoisonValue::get(llvm::FixedVectorType::get(
+          rounded ? b.getFloatTy() : static_cast<llvm::Type *>(i16), kBeside));
       for (int beside = 0; beside < kBeside; ++beside) {
         const Memo memo(*this, true);
-        const int number = part * 4 + unit;
         env_.variables[axes.column.get()] =
             b.CreateAdd(first_column, i64(number * kUnitColumns + beside));
         element_ = axes;
         element_.number = first + number * 2 * kBeside + beside;
-        Value *bits =
-            b.CreateBitCast(code::to_memory(b, floats_, s.storage->type, value(s.value)), i16);
-        Value *word = b.CreateZExt(bits, i32);
-        pair = beside == 0 ? word : b.CreateOr(pair, b.CreateShl(word, 16));
+        Value *element =
+            rounded ? value(rounded->a)
+                    : b.CreateBitCast(code::to_memory(b, floats_, s.storage->type, value(s.value)),
+                                      i16);
+        pair = b.CreateInsertElement(pair, element, static_cast<std::uint64_t>(beside));
       }
+      if (rounded) pair = code::to_memory(b, floats_, s.storage->type, pair);
+      pair = b.CreateBitCast(pair, i32);
       words[static_cast<std::size_t>(unit)] = pair;
     }
     exchange(odd, words[0], words[1], 1);
@@ -342,6 +380,85 @@ void KernelEmitter::store_row_wide(const ir::Store &s, const FragmentElement &ax
 
 // --- matrix instructions ---
 
+namespace {
+
+WgmmaOperand wgmma_operand(const ir::Layout &layout, const ir::Coordinates &extents,
+                           const ir::TileOperand &operand, const ir::Mma &s) {
+  return {layout, extents, operand.axes[0] == s.k[0] ? 0 : 1};
+}
+
+}  // namespace
+
+// In units of 16 bytes, which are a descriptor's.
+std::pair<llvm::Value *, llvm::Value *> KernelEmitter::first_operands(const ir::Mma &s) {
+  const Fragment &fragment = fragments_.at(s.accumulator.tile.get());
+  const SharedTile &a = tiles_.at(s.a.tile.get()), &c = tiles_.at(s.b.tile.get());
+  const WgmmaOperand left = wgmma_operand(a.layout, a.extents, s.a, s),
+                     right = wgmma_operand(c.layout, c.extents, s.b, s);
+  const ir::Layout &layout = fragment.layout;
+  llvm::Type *i32 = b.getInt32Ty();
+  const auto number = [&](std::int64_t n) { return b.getInt32(static_cast<std::uint32_t>(n)); };
+  const auto start = [&](const SharedTile &tile, const ir::TileOperand &o) {
+    const std::int64_t bytes = ir::buffer_bytes(tile.extents, static_cast<int>(kWgmmaElementBytes));
+    // Above these bits an address says which block of the cluster it is in.
+    constexpr std::int64_t kAddressBits = 0x3ffff;
+    Value *base =
+        b.CreateAnd(b.CreateAdd(b.CreatePtrToInt(shared_memory(), i32), number(tile.offset)),
+                    number(kAddressBits));
+    Value *slot = b.CreateMul(b.CreateTrunc(index(o.slot), i32), number(bytes / 16));
+    return b.CreateAdd(b.CreateLShr(base, number(4)), slot);
+  };
+  Value *group =
+      b.CreateUDiv(b.CreateURem(uniform_warp_, number(layout.warps_m)), number(kWarpsOfGroup));
+  Value *warp_n = b.CreateUDiv(uniform_warp_, number(layout.warps_m));
+  const std::int64_t blocks = repetitions(layout, fragment.extents),
+                     columns = own_columns(layout, fragment.extents),
+                     group_offset = left.offset(blocks * kWgmmaRows, 0),
+                     column_offset = layout.warps_n > 1 ? right.offset(columns, 0) : 0;
+  internal_check(group_offset >= 0 && column_offset >= 0,
+                 "the part of a warpgroup starts inside of a line");
+  return {b.CreateAdd(start(a, s.a), b.CreateMul(group, number(group_offset / 16))),
+          b.CreateAdd(start(c, s.b), b.CreateMul(warp_n, number(column_offset / 16)))};
+}
+
+// Where the operands of the loop's next step start is computed before that is waited for.
+void KernelEmitter::prepare_products(const ir::For &loop) {
+  const std::function<void(const ir::Stmt &)> visit = [&](const ir::Stmt &s) {
+    if (!s.defined() || s.as<ir::For>()) return;
+    const auto *product = s.as<ir::Mma>();
+    const auto is_local_slot = [&](const ir::TileOperand &o) {
+      const auto *slot = o.slot.defined() ? o.slot.as<Load>() : nullptr;
+      return slot && is_local(slot->storage) && env_.storages.contains(slot->storage.get());
+    };
+    if (product && product->asynchronous && is_local_slot(product->a) &&
+        is_local_slot(product->b)) {
+      product_starts_[product] = {local(b.getInt32Ty(), "a.start"),
+                                  local(b.getInt32Ty(), "b.start")};
+    }
+    bool first = true;
+    ir::walk_statements(s, [&](const ir::Stmt &part) {
+      if (std::exchange(first, false)) return true;
+      visit(part);
+      return false;
+    });
+  };
+  visit(loop.body);
+  start_products(loop);
+}
+
+void KernelEmitter::start_products(const ir::For &loop) {
+  ir::walk_statements(loop.body, [&](const ir::Stmt &s) {
+    const auto *product = s.as<ir::Mma>();
+    const auto found = product ? product_starts_.find(product) : product_starts_.end();
+    if (found == product_starts_.end()) return true;
+    const Memo memo(*this, true);
+    const auto [a, c] = first_operands(*product);
+    b.CreateStore(a, found->second.first);
+    b.CreateStore(c, found->second.second);
+    return true;
+  });
+}
+
 void KernelEmitter::emit_wgmma(const ir::Mma &s) {
   const auto fragment_it = fragments_.find(s.accumulator.tile.get());
   const auto a_it = tiles_.find(s.a.tile.get()), b_it = tiles_.find(s.b.tile.get());
@@ -352,37 +469,19 @@ void KernelEmitter::emit_wgmma(const ir::Mma &s) {
                      (type == bfloat16 || type == float16),
                  "a matrix multiplication is not one of wgmma's");
   const Fragment &fragment = fragment_it->second;
-  const auto operand = [&](const SharedTile &tile, const ir::TileOperand &o) {
-    return WgmmaOperand{tile.layout, tile.extents, o.axes[0] == s.k[0] ? 0 : 1};
-  };
-  const WgmmaOperand left = operand(a_it->second, s.a), right = operand(b_it->second, s.b);
+  const WgmmaOperand left = wgmma_operand(a_it->second.layout, a_it->second.extents, s.a, s),
+                     right = wgmma_operand(b_it->second.layout, b_it->second.extents, s.b, s);
   const ir::Layout &layout = fragment.layout;
   const std::int64_t columns = own_columns(layout, fragment.extents),
                      blocks = repetitions(layout, fragment.extents),
                      depth = left.extents[static_cast<std::size_t>(left.k)];
   llvm::Type *i32 = b.getInt32Ty(), *word = b.getInt64Ty();
-  const auto number = [&](std::int64_t n) { return b.getInt32(static_cast<std::uint32_t>(n)); };
-  // In units of 16 bytes, which are a descriptor's.
-  const auto start = [&](const SharedTile &tile, const ir::TileOperand &o) {
-    const std::int64_t bytes = ir::buffer_bytes(tile.extents, static_cast<int>(kWgmmaElementBytes));
-    Value *base = b.CreateAdd(b.CreatePtrToInt(shared_memory(), i32), number(tile.offset));
-    Value *slot = b.CreateMul(b.CreateTrunc(index(o.slot), i32), number(bytes / 16));
-    return b.CreateAdd(b.CreateLShr(base, number(4)), slot);
-  };
-  // The same in all threads of the warp: the instruction takes them from uniform registers.
-  Value *warp = b.CreateIntrinsic(
-      llvm::Intrinsic::nvvm_shfl_sync_idx_i32, {},
-      {b.getInt32(0xffffffffU), b.CreateTrunc(warp_, i32), b.getInt32(0), b.getInt32(31)});
-  Value *group = b.CreateUDiv(b.CreateURem(warp, number(layout.warps_m)), number(kWarpsOfGroup));
-  Value *warp_n = b.CreateUDiv(warp, number(layout.warps_m));
-  const std::int64_t group_offset = left.offset(blocks * kWgmmaRows, 0),
-                     column_offset = layout.warps_n > 1 ? right.offset(columns, 0) : 0;
-  internal_check(group_offset >= 0 && column_offset >= 0,
-                 "the part of a warpgroup starts inside of a line");
-  Value *a_start =
-      b.CreateAdd(start(a_it->second, s.a), b.CreateMul(group, number(group_offset / 16)));
-  Value *b_start =
-      b.CreateAdd(start(b_it->second, s.b), b.CreateMul(warp_n, number(column_offset / 16)));
+  const auto running = product_starts_.find(&s);
+  const auto [a_start, b_start] =
+      running == product_starts_.end()
+          ? first_operands(s)
+          : std::pair<Value *, Value *>{b.CreateLoad(i32, running->second.first),
+                                        b.CreateLoad(i32, running->second.second)};
   const auto descriptor = [&](const WgmmaOperand &o, Value *from, std::int64_t offset) {
     internal_check(offset >= 0, "a matrix instruction starts inside of a line");
     Value *at = b.CreateAdd(b.CreateZExt(from, word), i64(offset / 16));

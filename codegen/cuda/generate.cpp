@@ -151,6 +151,15 @@ class Launcher final : public code::EntryEmitter {
 
   void launch(const ir::Launch &s) {
     const Placement placement = place_memory(s, device_.shared_bytes);
+    const auto number = static_cast<std::uint32_t>(result_.kernels.size());
+    result_.kernels.push_back(kernel_name(s));
+    if (s.resident) {
+      std::int64_t blocks = 1;
+      if (s.cluster.var) is_const_int(s.cluster.extent, &blocks);
+      env_.variables[s.resident.get()] = b.CreateBinaryIntrinsic(
+          llvm::Intrinsic::smax, b.CreateUDiv(resident_blocks(s, placement, number), i64(blocks)),
+          i64(1), {}, s.resident->name);
+    }
     KernelArguments arguments;
     arguments.environment = captured({s.body}, {});
     std::erase_if(arguments.environment.variables,
@@ -169,18 +178,13 @@ class Launcher final : public code::EntryEmitter {
           b.CreateAnd(add_sizes(add_sizes(bytes, size_of(*allocate, s)), i64(kPartAlignment - 1)),
                       i64(-kPartAlignment));
     }
-    const auto number = static_cast<std::uint32_t>(result_.kernels.size());
-    result_.kernels.push_back(kernel_name(s));
+    describe_tensors(s, &arguments);
     const bool shares = inner_parallel_loop(s) != nullptr;
     if (placement.in_workspace.empty() && !shares) {
       Value *points = arguments.points;
       return start(s, placement, std::move(arguments), number, points);
     }
-    llvm::Type *pointer = b.getPtrTy(), *i32 = b.getInt32Ty(), *word = b.getInt64Ty();
-    Value *resident = b.CreateCall(
-        runtime("pit_cuda_resident_blocks", word, {pointer, pointer, i32, i32, word, i32}),
-        {call_, image_, b.getInt32(number), b.getInt32(static_cast<std::uint32_t>(s.threads)),
-         i64(placement.shared_bytes), b.getInt32(0)});
+    Value *resident = resident_blocks(s, placement, number);
     if (shares) {
       // Enough blocks to fill the device twice, however few points there are.
       Value *points = b.CreateBinaryIntrinsic(llvm::Intrinsic::smax, arguments.points, i64(1));
@@ -205,6 +209,107 @@ class Launcher final : public code::EntryEmitter {
     });
   }
 
+  static std::int32_t cluster_of(const ir::Launch &s) {
+    std::int64_t blocks = 0;
+    if (s.cluster.var) is_const_int(s.cluster.extent, &blocks);
+    return static_cast<std::int32_t>(blocks);
+  }
+
+  Value *resident_blocks(const ir::Launch &s, const Placement &placement, std::uint32_t number) {
+    llvm::Type *pointer = b.getPtrTy(), *i32 = b.getInt32Ty(), *word = b.getInt64Ty();
+    return b.CreateCall(
+        runtime("pit_cuda_resident_blocks", word, {pointer, pointer, i32, i32, word, i32}),
+        {call_, image_, b.getInt32(number), b.getInt32(static_cast<std::uint32_t>(s.threads)),
+         i64(placement.shared_bytes), b.getInt32(static_cast<std::uint32_t>(cluster_of(s)))});
+  }
+
+  static int element_type(Type type) {
+    if (type == bfloat16) return PIT_CUDA_BFLOAT16;
+    if (type == float16) return PIT_CUDA_FLOAT16;
+    if (type == float32) return PIT_CUDA_FLOAT32;
+    const bool wide = type.bytes() == 4;
+    internal_check(wide || type.bytes() == 2, "a bulk copy of elements that are not its");
+    return wide ? PIT_CUDA_UINT32 : PIT_CUDA_UINT16;
+  }
+
+  /// Tensor maps for the kernel's bulk copies, or none when one of the tensors cannot have one.
+  void describe_tensors(const ir::Launch &s, KernelArguments *arguments) {
+    std::unordered_map<const StorageNode *, const ir::Allocate *> tiles;
+    std::vector<const ir::Copy *> copies;
+    ir::walk_statements(s.body, [&](const ir::Stmt &part) {
+      if (const auto *allocate = part.as<ir::Allocate>()) tiles[allocate->storage.get()] = allocate;
+      const auto *copy = part.as<ir::Copy>();
+      if (copy && copy->engine == ir::CopyEngine::Bulk) copies.push_back(copy);
+      return true;
+    });
+    if (copies.empty()) return;
+    arguments->bulk = b.getTrue();
+    std::vector<std::function<void()>> fill;
+    for (const ir::Copy *copy : copies) {
+      BulkBox box = bulk_box(*copy, *tiles.at(copy->storage.get()), std::max(cluster_of(s), 1));
+      const auto &source = *copy->value.as<Load>();
+      const code::StorageValue from = storage(source.storage);
+      const std::int64_t element = source.storage->type.bytes();
+      std::vector<Value *> extents, strides;
+      const auto require = [&](Value *condition) {
+        arguments->bulk = b.CreateAnd(arguments->bulk, condition);
+      };
+      require(b.getInt1(from.unit_dimension == static_cast<int>(box.sizes.size()) - 1));
+      require(is_multiple(b.CreatePtrToInt(from.base, b.getInt64Ty())));
+      constexpr std::int64_t kMostElements = std::int64_t{1} << 31,
+                             kMostBytes = std::int64_t{1} << 40;
+      for (std::size_t d = 0; d < box.sizes.size(); ++d) {
+        extents.push_back(box.extents[d].defined() ? index(box.extents[d]) : from.extents[d]);
+        strides.push_back(b.CreateMul(from.strides[d], i64(element)));
+        require(b.CreateICmpSGT(extents[d], i64(0)));
+        require(b.CreateICmpSLT(extents[d], i64(kMostElements)));
+        if (d + 1 == box.sizes.size()) continue;
+        // The stride of a single element is never used.
+        Value *good = b.CreateAnd(is_multiple(strides[d]),
+                                  b.CreateAnd(b.CreateICmpSGT(strides[d], i64(0)),
+                                              b.CreateICmpSLT(strides[d], i64(kMostBytes))));
+        require(b.CreateOr(good, b.CreateICmpEQ(extents[d], i64(1))));
+      }
+      constexpr unsigned kMapBytes = 128, kMapAlignment = 64;
+      Value *map =
+          local(llvm::ArrayType::get(b.getInt8Ty(), kMapBytes), "tensor.map", kMapAlignment);
+      fill.push_back([this, box, map, extents, strides, from, type = source.storage->type] {
+        fill_map(box, map, extents, strides, from.base, type);
+      });
+      arguments->maps.push_back({copy, std::move(box), map});
+    }
+    when(arguments->bulk, [&] {
+      for (const auto &each : fill) each();
+    });
+  }
+
+  Value *is_multiple(Value *bytes) {
+    constexpr std::int64_t kBulkAlignment = 16;
+    return b.CreateICmpEQ(b.CreateAnd(bytes, i64(kBulkAlignment - 1)), i64(0));
+  }
+
+  void fill_map(const BulkBox &box, Value *map, const std::vector<Value *> &extents,
+                const std::vector<Value *> &strides, Value *base, Type type) {
+    llvm::Type *pointer = b.getPtrTy(), *i32 = b.getInt32Ty();
+    const auto list = [&](llvm::Type *element, const char *name, const auto &value_at) {
+      auto *array = llvm::ArrayType::get(element, box.sizes.size());
+      Value *place = local(array, name);
+      for (unsigned d = 0; d < box.sizes.size(); ++d)
+        b.CreateStore(value_at(d), b.CreateConstInBoundsGEP2_32(array, place, 0, d));
+      return place;
+    };
+    Value *sizes = list(b.getInt64Ty(), "extents", [&](unsigned d) { return extents[d]; });
+    Value *steps = list(b.getInt64Ty(), "strides", [&](unsigned d) { return strides[d]; });
+    Value *boxes = list(i32, "box", [&](unsigned d) {
+      return b.getInt32(static_cast<std::uint32_t>(box.sizes[d]));
+    });
+    b.CreateCall(runtime("pit_cuda_tensor_map", b.getVoidTy(),
+                         {pointer, pointer, pointer, i32, i32, pointer, pointer, pointer, i32}),
+                 {call_, map, base, b.getInt32(static_cast<std::uint32_t>(element_type(type))),
+                  b.getInt32(static_cast<std::uint32_t>(box.sizes.size())), sizes, steps, boxes,
+                  b.getInt32(static_cast<std::uint32_t>(box.swizzle))});
+  }
+
   Value *size_of(const ir::Allocate &allocate, const ir::Launch &s) {
     std::vector<Value *> extents;
     for (const Expr &e : allocate.extents) {
@@ -221,6 +326,8 @@ class Launcher final : public code::EntryEmitter {
 
   void start(const ir::Launch &s, const Placement &placement, KernelArguments arguments,
              std::uint32_t number, Value *blocks) {
+    std::unordered_set<Value *> maps;
+    for (const TensorMap &map : arguments.maps) maps.insert(map.map);
     KernelEmitter kernel(*result_.device, device_, &entry_.messages);
     const std::vector<Value *> given =
         kernel.emit_kernel(s, result_.kernels.at(number), placement, std::move(arguments));
@@ -229,16 +336,21 @@ class Launcher final : public code::EntryEmitter {
     Value *list = local(list_type, "arguments");
     for (unsigned i = 0; i < given.size(); ++i) {
       Value *v = given[i];
+      if (maps.contains(v)) {
+        b.CreateStore(v, b.CreateConstInBoundsGEP2_32(list_type, list, 0, i));
+        continue;
+      }
       if (v->getType()->isIntegerTy(1)) v = b.CreateZExt(v, b.getInt8Ty());
       Value *place = local(v->getType(), "argument");
       b.CreateStore(v, place);
       b.CreateStore(place, b.CreateConstInBoundsGEP2_32(list_type, list, 0, i));
     }
-    b.CreateCall(runtime("pit_cuda_launch", b.getVoidTy(),
-                         {pointer, pointer, i32, word, i32, word, i32, pointer}),
-                 {call_, image_, b.getInt32(number), blocks,
-                  b.getInt32(static_cast<std::uint32_t>(s.threads)), i64(placement.shared_bytes),
-                  b.getInt32(0), list});
+    b.CreateCall(
+        runtime("pit_cuda_launch", b.getVoidTy(),
+                {pointer, pointer, i32, word, i32, word, i32, pointer}),
+        {call_, image_, b.getInt32(number), b.CreateMul(blocks, i64(std::max(cluster_of(s), 1))),
+         b.getInt32(static_cast<std::uint32_t>(s.threads)), i64(placement.shared_bytes),
+         b.getInt32(static_cast<std::uint32_t>(cluster_of(s))), list});
   }
 
   // Names of kernels are what profilers show.

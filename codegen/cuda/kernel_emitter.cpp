@@ -60,9 +60,11 @@ std::vector<llvm::Value *> KernelEmitter::emit_kernel(const ir::Launch &launch,
   env_ = std::move(arguments_.environment);
   env_.in_parallel = true;
   threads_ = launch.threads;
+  if (launch.cluster.var) is_const_int(launch.cluster.extent, &cluster_);
   shared_loop_ = arguments_.parts ? inner_parallel_loop(launch) : nullptr;
   ir::walk_statements(launch.body, [&](const ir::Stmt &s) {
     staged_ = staged_ || s->kind >= ir::StmtKind::Barriers;
+    sums_ = sums_ || s.as<ir::SumBefore>();
     if (const auto *store = s.as<ir::Store>(); store && store->storage->space != Space::Tile)
       ordered_.insert(store->storage.get());
     return true;
@@ -74,10 +76,15 @@ std::vector<llvm::Value *> KernelEmitter::emit_kernel(const ir::Launch &launch,
   };
   for (Value *&v : arguments_.extents) visit(v);
   for (Value **v : {&arguments_.points, &arguments_.parts, &arguments_.status,
-                    &arguments_.workspace, &arguments_.workspace_bytes}) {
+                    &arguments_.workspace, &arguments_.workspace_bytes, &arguments_.bulk}) {
     visit(*v);
   }
   for (Value *&v : arguments_.offsets) visit(v);
+  std::unordered_set<Value *> maps;
+  for (TensorMap &map : arguments_.maps) {
+    visit(map.map);
+    maps.insert(map.map);
+  }
   std::vector<Value *> given;
   std::unordered_map<Value *, unsigned> number;
   std::vector<llvm::Type *> types;
@@ -85,7 +92,8 @@ std::vector<llvm::Value *> KernelEmitter::emit_kernel(const ir::Launch &launch,
     if (!number.emplace(*place, static_cast<unsigned>(given.size())).second) continue;
     given.push_back(*place);
     llvm::Type *type = (*place)->getType();
-    if (type->isPointerTy()) type = llvm::PointerType::get(context_, kGlobal);
+    if (type->isPointerTy() && !maps.contains(*place))
+      type = llvm::PointerType::get(context_, kGlobal);
     types.push_back(type->isIntegerTy(1) ? b.getInt8Ty() : type);
   }
   auto *function = llvm::Function::Create(llvm::FunctionType::get(b.getVoidTy(), types, false),
@@ -94,7 +102,18 @@ std::vector<llvm::Value *> KernelEmitter::emit_kernel(const ir::Launch &launch,
   function->addFnAttr("nvvm.maxntid", std::to_string(threads_));
   // Without it ptxas leaves the roles' numbers of registers out of account.
   if (staged_) function->addFnAttr("nvvm.minctasm", "1");
+  // Blocks that wait for others, or for memory, want more blocks beside them than registers.
+  if (sums_) function->addFnAttr("nvvm.minctasm", "4");
   function->setDoesNotThrow();
+  constexpr std::uint64_t kMapBytes = 128, kMapAlignment = 64;
+  for (unsigned i = 0; i < given.size(); ++i) {
+    if (!maps.contains(given[i])) continue;
+    llvm::AttrBuilder attributes(context_);
+    attributes.addByValAttr(llvm::ArrayType::get(b.getInt8Ty(), kMapBytes));
+    attributes.addAlignmentAttr(kMapAlignment);
+    attributes.addAttribute("nvvm.grid_constant");
+    function->addParamAttrs(i, attributes);
+  }
   b.SetInsertPoint(llvm::BasicBlock::Create(context_, "entry", function));
   std::vector<Value *> received;
   for (unsigned i = 0; i < given.size(); ++i) {
@@ -142,6 +161,23 @@ void KernelEmitter::for_each_point(const ir::Launch &launch) {
     return b.CreateZExt(b.CreateIntrinsic(id, {}), b.getInt64Ty());
   };
   Value *block = special(llvm::Intrinsic::nvvm_read_ptx_sreg_ctaid_x);
+  const auto at_point = [&](Value *rest) {
+    for (std::size_t d = launch.grid.size(); d-- > 0;) {
+      Value *extent = arguments_.extents[d];
+      env_.variables[launch.grid[d].var.get()] = d == 0 ? rest : b.CreateURem(rest, extent);
+      if (d > 0) rest = b.CreateUDiv(rest, extent);
+    }
+    emit(launch.body);
+  };
+  if (staged_ && !arguments_.workspace) {
+    // There are as many blocks as points: barriers are made once.
+    if (launch.cluster.var) {
+      block = b.CreateUDiv(block, i64(cluster_));
+      env_.variables[launch.cluster.var.get()] =
+          special(llvm::Intrinsic::nvvm_read_ptx_sreg_cluster_ctarank);
+    }
+    return at_point(block);
+  }
   Value *blocks = special(llvm::Intrinsic::nvvm_read_ptx_sreg_nctaid_x);
   if (arguments_.workspace) {
     arguments_.workspace =
@@ -155,12 +191,7 @@ void KernelEmitter::for_each_point(const ir::Launch &launch) {
            part_ = b.CreateURem(point, arguments_.parts, "part");
            rest = b.CreateUDiv(point, arguments_.parts);
          }
-         for (std::size_t d = launch.grid.size(); d-- > 0;) {
-           Value *extent = arguments_.extents[d];
-           env_.variables[launch.grid[d].var.get()] = d == 0 ? rest : b.CreateURem(rest, extent);
-           if (d > 0) rest = b.CreateUDiv(rest, extent);
-         }
-         emit(launch.body);
+         at_point(rest);
          if (!hazards_.none()) barrier();
        });
 }
@@ -250,17 +281,21 @@ void KernelEmitter::emit(const ir::For &s) {
   if (staged_) {
     // Barriers only where the threads of a role share something: not for what the loop leaves
     // alone.
-    Hazards::Accesses body;
-    body.add(s.body);
-    body = without_local(std::move(body));
-    if (hazards_.need_barrier(body)) barrier();
+    Hazards::Accesses all;
+    all.add(s.body);
+    if (hazards_.need_barrier(without_local(all))) barrier();
     Hazards after = std::exchange(hazards_, {});
+    prepare_copies(s);
+    prepare_products(s);
     loop(index(s.extent), s.var->name, code::LoopStyle::NotVectorized, [&](Value *i) {
       env_.variables[s.var.get()] = b.CreateNSWAdd(min, i, s.var->name);
       emit(s.body);
-      if (hazards_.need_barrier(body)) barrier();
+      advance_copies(s);
+      start_products(s);
+      // Tiles that the body makes are known now: the next iteration has their places.
+      if (hazards_.need_barrier(without_local(all))) barrier();
     });
-    after.add(body);
+    after.add(without_local(all));
     hazards_ = after;
     return;
   }
@@ -281,10 +316,14 @@ void KernelEmitter::emit(const ir::Allocate &s) {
     allocate_fragment(s);
     return emit(s.body);
   }
+  const Placement::Entry &entry = placement_->entries.at(&s);
+  if (entry.place == Place::Lanes) {
+    allocate_lane_tile(s);
+    return emit(s.body);
+  }
   std::vector<Value *> extents;
   for (const Expr &e : s.extents) extents.push_back(not_negative(index(e)));
   code::StorageValue v = compact(s.storage->type, std::move(extents));
-  const Placement::Entry &entry = placement_->entries.at(&s);
   switch (entry.place) {
     case Place::Local: {
       const auto *bytes = llvm::dyn_cast<llvm::ConstantInt>(bytes_of(v));
@@ -316,6 +355,7 @@ void KernelEmitter::emit(const ir::Allocate &s) {
       }
       break;
     case Place::Fragment:
+    case Place::Lanes:
       break;
     case Place::Workspace: {
       const auto at =

@@ -12,11 +12,14 @@
 //   fragments.cpp          tiles in registers, matrix instructions of warpgroups
 //   mma_sync.cpp           matrix instructions of warps
 //   multiply_add.cpp       multiplications by the threads
+//   lane_tiles.cpp         lists in the lanes of a warp
+//   bulk_copies.cpp        copies by the tensor memory accelerator
 #pragma once
 
 #include <string>
 #include <vector>
 
+#include "bulk_copies.h"
 #include "codegen/ir/atoms.h"
 #include "codegen/ir/staged.h"
 #include "codegen/llvm/function_emitter.h"
@@ -26,6 +29,13 @@
 #include "placement.h"
 
 namespace pit::cuda {
+
+/// A tensor map: 128 bytes that describe a tensor to the tensor memory accelerator.
+struct TensorMap {
+  const ir::Copy *copy;
+  BulkBox box;
+  llvm::Value *map;  ///< a pointer; in the kernel, to a parameter
+};
 
 /// What a kernel is given. Values of `environment`, `extents`, `points` and `offsets` are those of
 /// the kernel's caller; parameters of the kernel take the places of those that are no constants.
@@ -41,6 +51,8 @@ struct KernelArguments {
   llvm::Value *workspace_bytes = nullptr;           ///< of a block
   std::vector<llvm::Value *> offsets;               ///< in it, of placement.in_workspace
   std::unordered_set<const StorageNode *> written;  ///< tensors that are not only read
+  std::vector<TensorMap> maps;                      ///< of its Bulk copies
+  llvm::Value *bulk = nullptr;                      ///< whether the maps may be used
 };
 
 /// The parallel loop inside a kernel that the host cannot count, and around which nothing is done
@@ -113,6 +125,8 @@ class KernelEmitter final : public code::FunctionEmitter {
   llvm::Type *word_of(const Columns &columns);
   std::vector<llvm::Value *> load_columns(const Columns &columns, llvm::Value *row,
                                           llvm::Value *first);
+  llvm::Value *bits_of(const Columns &columns, llvm::Value *loaded);
+  llvm::Value *marks_of_bits(const Columns &columns, llvm::Value *bits);
   llvm::Value *marks_in(const Columns &columns, const std::vector<llvm::Value *> &loaded,
                         llvm::Value *row, llvm::Value *first);
   llvm::Value *is_aligned(const Columns &columns, llvm::Value *row, llvm::Value *next,
@@ -150,19 +164,62 @@ class KernelEmitter final : public code::FunctionEmitter {
 
   // copies.cpp
   void emit(const ir::Copy &s);
-  /// What one copy of `bytes` contiguous bytes of a buffer needs to know.
+  /// The lines of 16 bytes of one buffer, numbered along its rows.
   struct Line {
-    const ir::Copy *copy;
-    VarPtr along;                ///< the axis of the contiguous dimension
-    std::vector<VarPtr> others;  ///< the axes of the rows, outermost first
-    std::int64_t elements;       ///< that are copied together
-    std::vector<Expr> guards;    ///< that do not read `along`
-    std::vector<Expr> bounds;    ///< along < bound
+    const ir::Copy *copy = nullptr;
+    VarPtr along;                       ///< the axis of the contiguous dimension
+    std::vector<VarPtr> others;         ///< the axes of the rows, outermost first
+    std::vector<std::int64_t> extents;  ///< of these
+    std::int64_t rows = 1, lines_of_row = 0;
+    std::int64_t elements = 0;  ///< of a line
+    int swizzle = 0;
+    std::vector<Expr> guards;  ///< that do not read `along`
+    std::vector<Expr> bounds;  ///< along < bound
   };
+  /// A copy that each step of a loop makes, as each thread makes it.
+  struct LineCopy {
+    Line line;
+    std::int64_t passes = 0;        ///< lines of a thread
+    std::int64_t rows_between = 0;  ///< between two of them
+    std::int64_t period = 0;        ///< of passes, after which the swizzle repeats
+    llvm::Value *first_row = nullptr, *chunk = nullptr;  ///< of the thread's first line
+    std::vector<llvm::Value *> offsets;                  ///< in a buffer, of the first passes
+    std::vector<Expr> steady, changing;                  ///< guards, by whether steps differ
+    llvm::Value *kept = nullptr;                         ///< bit p: the steady guards hold
+    /// The addresses in the source are running values: of each line, or of the first, the others
+    /// being `row_step` bytes apart. They move on by `step` bytes.
+    bool running = false;
+    std::vector<llvm::AllocaInst *> sources;
+    llvm::Value *step = nullptr, *row_step = nullptr;
+  };
+  /// `copy` outlives the result.
+  Line line_of(const ir::Copy &copy) const;
+  llvm::Value *buffer_address(const ir::Copy &s);
+  /// Of the line at `row` and `chunk` (i32), in its buffer.
+  llvm::Value *line_offset(const Line &line, llvm::Value *row, llvm::Value *chunk);
+  /// Gives the axes their values there.
+  void set_line(const Line &line, llvm::Value *row, llvm::Value *chunk);
+  void look_up_line(const Line &line);
+  llvm::Value *source_address(const Line &line);
   llvm::Value *whole_lines(const Line &line);
-  void copy_line(const Line &line, llvm::Value *destination);
-  void copy_line_by_thread(const Line &line, llvm::Value *destination);
+  void copy_async(const Line &line, llvm::Value *buffer);
+  void copy_async(const LineCopy &copy, llvm::Value *buffer);
+  void copy_line(llvm::Value *destination, std::int64_t offset, llvm::Value *address,
+                 llvm::Value *ok);
+  void copy_by_threads(const Line &line, llvm::Value *buffer);
+  void copy_line_by_thread(const Line &line, llvm::Value *destination, llvm::Value *active);
   llvm::Value *holds(const std::vector<Expr> &guards, std::size_t first = 0);
+  /// Before a loop, and at the end of its body.
+  void prepare_copies(const ir::For &loop);
+  void prepare_copy(const ir::Copy &s, const ir::For &loop,
+                    const std::vector<const ir::Let *> &lets,
+                    const std::vector<const StorageNode *> &stored);
+  void advance_copies(const ir::For &loop);
+
+  // bulk_copies.cpp
+  void emit_bulk(const ir::Copy &s);
+  void copy_boxes(const ir::Copy &s, const TensorMap &map, llvm::Value *buffer);
+  static ir::Copy without_parts(const ir::Copy &s);
 
   // fragments.cpp
   /// A tile in the registers of a role's threads.
@@ -181,7 +238,9 @@ class KernelEmitter final : public code::FunctionEmitter {
   void allocate_fragment(const ir::Allocate &s);
   /// The fragments that s reads and writes; their axes. Null: none.
   const Fragment *fragment_of(const ir::Store &s, FragmentElement *axes);
-  void store_fragments(const ir::Store &s, const Fragment &fragment, const FragmentElement &axes);
+  bool reads_fragment(const Expr &e) const;
+  void store_fragments(const ir::Store &statement, const Fragment &fragment,
+                       const FragmentElement &axes);
   void fragment_row(const ir::Store &s, const Fragment &fragment, const FragmentShape &shape,
                     FragmentElement element, std::size_t number_of_row);
   void store_row_vectors(const ir::Store &s, const FragmentShape &shape,
@@ -190,6 +249,11 @@ class KernelEmitter final : public code::FunctionEmitter {
   void store_row_wide(const ir::Store &s, const FragmentElement &axes, int first, int columns,
                       llvm::Value *address);
   void emit_wgmma(const ir::Mma &s);
+  /// Where the operands of this warpgroup's first instruction start in shared memory (i32).
+  std::pair<llvm::Value *, llvm::Value *> first_operands(const ir::Mma &s);
+  /// Before a loop, and at the end of its body.
+  void prepare_products(const ir::For &loop);
+  void start_products(const ir::For &loop);
 
   // mma_sync.cpp
   /// An operand of a multiplication by the threads or their warps, in one buffer of a shared tile
@@ -221,6 +285,18 @@ class KernelEmitter final : public code::FunctionEmitter {
   /// Ties the registers of all fragments to `text`: what reads them stays behind it.
   void after_fragments(const std::string &text);
 
+  // lane_tiles.cpp
+  /// A list that every warp has, spread over its lanes. 4 bytes an element.
+  struct LaneTile {
+    std::vector<llvm::AllocaInst *> elements;
+  };
+  void allocate_lane_tile(const ir::Allocate &s);
+  void store_lane_tile(const ir::Store &s);
+  /// All lanes of the warp come here.
+  llvm::Value *look_up(const LaneTile &tile, Type type, const Expr &index);
+  /// Before lanes go different ways: the elements that the expressions read, in row_values_.
+  void look_up_all(const std::vector<Expr> &expressions);
+
   const Device &device_;
   std::vector<std::string> &messages_;
   const Placement *placement_ = nullptr;
@@ -231,6 +307,7 @@ class KernelEmitter final : public code::FunctionEmitter {
   llvm::Value *part_ = nullptr;           ///< the block's share of them
   /// Loads whose values are at hand, because wider ones have brought them.
   std::unordered_map<const Load *, llvm::Value *> wide_;
+  bool sums_ = false;       ///< over parts
   bool in_thread_ = false;  ///< inside a thread loop: statements are one thread's
   Hazards hazards_;
   bool shared_memory_used_ = false;  ///< by an Allocate before
@@ -243,6 +320,18 @@ class KernelEmitter final : public code::FunctionEmitter {
   std::unordered_map<const StorageNode *, SharedTile> tiles_;
   std::unordered_map<const StorageNode *, Fragment> fragments_;
   FragmentElement element_;
+  std::unordered_map<const StorageNode *, LaneTile> lane_tiles_;
+  struct {
+    const VarNode *axis = nullptr;
+    std::size_t part = 0;
+  } lane_part_;  ///< of the store to a lane tile that is emitted: its axis, 32 elements of it
+  std::unordered_map<const Load *, llvm::Value *> row_values_;
+  std::unordered_map<const ir::Copy *, LineCopy> line_copies_;  ///< of the loops around
+  std::unordered_map<const ir::Mma *, std::pair<llvm::AllocaInst *, llvm::AllocaInst *>>
+      product_starts_;                   ///< running values of the loops around
+  llvm::Value *uniform_warp_ = nullptr;  ///< i32, known to be the same in all lanes
+  std::int64_t cluster_ = 1;             ///< blocks
+  std::int64_t bulk_bytes_ = 0;  ///< of bulk copies that the last Arrive expects and that follow
   /// Whether the thread has stored itself what an asynchronous copy would have, since it last
   /// arrived behind its copies.
   llvm::AllocaInst *stored_ = nullptr;

@@ -14,6 +14,7 @@ enum class Place {
   Shared,     ///< shared memory of the block
   Workspace,  ///< the block's part of a workspace in global memory
   Fragment,   ///< a part in the registers of each thread, by the tile's layout
+  Lanes,      ///< spread over the lanes of each warp, which all have all of it
 };
 
 /// Places of the Allocates of one kernel.
@@ -36,8 +37,10 @@ inline constexpr std::int64_t kSwizzleAlignment = 1024;
 /// Scalars and whatever a thread loop allocates are local. A tile of constant size lies in shared
 /// memory as far as `shared_bytes` reach, where tiles that do not live at the same time share
 /// places; everything else is in the workspace. Tiles of the staged level are where they were
-/// placed, but those in registers that no layout distributes and that are no scalars: they are in
-/// shared memory, for the threads of their role, which do not share places with another role.
+/// placed. Those in registers that no layout distributes and that are no scalars are in the lanes
+/// of each warp when they are short lists of 4-byte numbers that copies, other such lists and
+/// statements over rows of fragments read, and else in shared memory, for the threads of their
+/// role, which do not share places with another role.
 Placement place_memory(const ir::Launch &launch, std::int64_t shared_bytes);
 
 }  // namespace pit::cuda

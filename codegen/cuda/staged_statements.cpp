@@ -46,8 +46,13 @@ bool KernelEmitter::emit_staged(const ir::Stmt &s) {
   } else if (const auto *drain = s.as<ir::Drain>()) {
     emit(*drain);
   } else if (const auto *sync = s.as<ir::Sync>()) {
-    internal_check(!sync->cluster, "clusters are not emitted");
-    barrier();
+    if (sync->cluster) {
+      assembly("barrier.cluster.arrive.release.aligned;", "");
+      assembly("barrier.cluster.wait.acquire.aligned;", "");
+      hazards_.barrier();
+    } else {
+      barrier();
+    }
   } else if (const auto *fence = s.as<ir::Fence>()) {
     emit(*fence);
   } else {
@@ -80,8 +85,15 @@ llvm::Value *KernelEmitter::barrier_address(const ir::BarrierSlot &at) {
 }
 
 void KernelEmitter::emit(const ir::Arrive &s) {
-  internal_check(!s.cluster && !s.bytes.defined(), "clusters and bulk copies are not emitted");
   Value *at = barrier_address(s.at);
+  if (s.bytes.defined()) {
+    is_const_int(s.bytes, &bulk_bytes_);
+    // Without tensor maps a thread arrives behind the copies: see emit_bulk.
+    return when(b.CreateAnd(arguments_.bulk, b.CreateICmpEQ(thread_, i64(0))), [&] {
+      assembly("mbarrier.arrive.expect_tx.shared::cta.b64 _, [$0], $1;", "r,r",
+               {at, b.getInt32(static_cast<std::uint32_t>(bulk_bytes_))});
+    });
+  }
   if (s.after_copies) {
     const auto own = [&] {
       assembly("cp.async.wait_all;", "");
@@ -95,8 +107,18 @@ void KernelEmitter::emit(const ir::Arrive &s) {
   }
   const Body arrive = [&] { assembly("mbarrier.arrive.shared::cta.b64 _, [$0];", "r", {at}); };
   const auto by_first_of = [&](std::int64_t threads) {
-    when(b.CreateICmpEQ(b.CreateAnd(thread_, i64(threads - 1)), i64(0)), arrive);
+    Value *number = b.CreateAnd(thread_, i64(threads - 1));
+    if (!s.cluster) return when(b.CreateICmpEQ(number, i64(0)), arrive);
+    // A thread for each block of the cluster.
+    when(b.CreateICmpSLT(number, i64(cluster_)), [&] {
+      assembly(
+          "{.reg .b32 there; mapa.shared::cluster.u32 there, $0, $1; "
+          "mbarrier.arrive.shared::cluster.b64 _, [there];}",
+          "r,r", {at, b.CreateTrunc(number, b.getInt32Ty())});
+    });
   };
+  internal_check(!s.cluster || s.each == ir::Arrivals::Warp || s.each == ir::Arrivals::Warpgroup,
+                 "a role arrives in a cluster by other than warps or warpgroups");
   switch (s.each) {
     case ir::Arrivals::Thread:
       return arrive();
@@ -167,6 +189,10 @@ void KernelEmitter::emit_role(const ir::Role &role, unsigned number, std::int64_
   role_ = number;
   first_warp_ = first_warp;
   hazards_ = {};
+  // Instructions of a warpgroup take it from uniform registers.
+  uniform_warp_ = b.CreateIntrinsic(llvm::Intrinsic::nvvm_shfl_sync_idx_i32, {},
+                                    {b.getInt32(0xffffffffU), b.CreateTrunc(warp_, b.getInt32Ty()),
+                                     b.getInt32(0), b.getInt32(31)});
   stored_ = local(b.getInt1Ty(), "stored");
   b.CreateStore(b.getFalse(), stored_);
   emit(role.body);

@@ -70,6 +70,7 @@ class Linker {
     add("pit_cuda_end", &pit_cuda_end);
     add("pit_cuda_launch", &pit_cuda_launch);
     add("pit_cuda_resident_blocks", &pit_cuda_resident_blocks);
+    add("pit_cuda_tensor_map", &pit_cuda_tensor_map);
     add("pit_cuda_workspace", &pit_cuda_workspace);
     add("pit_cuda_workspace_release", &pit_cuda_workspace_release);
     add("pit_cuda_stage_begin", &pit_cuda_stage_begin);

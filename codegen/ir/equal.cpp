@@ -198,8 +198,9 @@ class Matcher {
     return same(a.var, b.var) && same_number(a.extent, b.extent);
   }
   bool same(const Launch &a, const Launch &b) {
-    return a.name == b.name && all(a.grid, b.grid) && a.threads == b.threads &&
-           same(a.cluster, b.cluster) && same(a.body, b.body);
+    return a.name == b.name && !a.resident == !b.resident &&
+           (!a.resident || same(a.resident, b.resident)) && all(a.grid, b.grid) &&
+           a.threads == b.threads && same(a.cluster, b.cluster) && same(a.body, b.body);
   }
 
   bool same(const BarrierPtr &a, const BarrierPtr &b) {

@@ -460,7 +460,13 @@ class Interpreter {
 
   void run(const Launch &launch) {
     const std::uint32_t execution = evaluator_.iterations.begin_loop();
+    if (launch.resident) {
+      constexpr std::int64_t kResident = 3;
+      evaluator_.variable(launch.resident) = integer_value(kResident);
+      scope_.push_back(launch.resident);
+    }
     over_grid(launch, 0, execution, is_staged(launch.body));
+    if (launch.resident) scope_.pop_back();
   }
 
   void over_grid(const Launch &launch, std::size_t dimension, std::uint32_t execution,

@@ -393,7 +393,9 @@ struct GridAxis {
 /// else is done once. No grid is one point. Only in a Stage, and not in another Launch. `cluster`:
 /// with a variable, that many blocks (2 to 8, a constant) make each point together, the variable
 /// being their rank; they may wait for each other, and reach each other's shared memory and
-/// barriers.
+/// barriers. `resident`: null, or an int64 variable, known in the extents of the grid and in the
+/// body, whose value is at least 1 and otherwise the back end's: the number of points that the
+/// device makes at a time. What the kernel computes does not depend on it.
 struct Launch final : StmtNode {
   static constexpr StmtKind kKind = StmtKind::Launch;
   std::string name;
@@ -401,13 +403,16 @@ struct Launch final : StmtNode {
   std::int64_t threads;
   Stmt body;
   GridAxis cluster;
-  Launch(std::string n, std::vector<GridAxis> g, std::int64_t t, Stmt b, GridAxis c = {})
+  VarPtr resident;
+  Launch(std::string n, std::vector<GridAxis> g, std::int64_t t, Stmt b, GridAxis c = {},
+         VarPtr r = {})
       : StmtNode(kKind),
         name(std::move(n)),
         grid(std::move(g)),
         threads(t),
         body(std::move(b)),
-        cluster(std::move(c)) {}
+        cluster(std::move(c)),
+        resident(std::move(r)) {}
 };
 
 /// A lowered pipeline. A call whose outputs all have no element does nothing, whatever the body

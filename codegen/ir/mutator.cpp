@@ -164,7 +164,7 @@ Stmt Mutator::visit(const Launch &node, const Stmt &self) {
   }
   Stmt body = mutate(node.body);
   if (!changed && body.same_as(node.body)) return self;
-  return make<Launch>(node.name, std::move(grid), node.threads, body, node.cluster);
+  return make<Launch>(node.name, std::move(grid), node.threads, body, node.cluster, node.resident);
 }
 
 Stmt Mutator::visit(const Barriers &node, const Stmt &self) {

@@ -596,6 +596,8 @@ class Parser {
     std::string name = word();
     expect("threads");
     const std::int64_t threads = number();
+    VarPtr resident;
+    if (accept("resident")) resident = define(symbol(), VarRole::Loop);
     std::vector<GridAxis> grid;
     if (accept("grid")) {
       do {
@@ -610,7 +612,8 @@ class Parser {
       expect("<");
       cluster.extent = number_expression();
     }
-    return make<Launch>(std::move(name), std::move(grid), threads, braces(), std::move(cluster));
+    return make<Launch>(std::move(name), std::move(grid), threads, braces(), std::move(cluster),
+                        std::move(resident));
   }
 
   // --- the staged level ---

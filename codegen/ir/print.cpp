@@ -428,6 +428,7 @@ class Printer {
 
   void print(const Launch &launch, bool) {
     line("launch " + word(launch.name) + " threads " + std::to_string(launch.threads));
+    if (launch.resident) out_ += " resident " + name(launch.resident);
     for (std::size_t i = 0; i < launch.grid.size(); ++i) {
       const GridAxis &axis = launch.grid[i];
       out_ += (i == 0 ? " grid " : ", ") + name(axis.var) + " < " + text(axis.extent, int64);

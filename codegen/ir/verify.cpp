@@ -594,6 +594,12 @@ class Verifier {
             "the kernel " + launch.name + " has a block of " + std::to_string(launch.threads) +
                 " threads; 1 to 1024 are possible");
     const std::size_t outside = parallel_.size();
+    if (launch.resident) {
+      require(launch.resident->role == VarRole::Loop && launch.resident->type == int64,
+              "the variable " + launch.resident->name + " is no Loop variable of type int64");
+      define_once(launch.resident.get(), launch.resident->name);
+      variables_.insert(launch.resident.get());
+    }
     for (const GridAxis &axis : launch.grid) {
       verify_integral(axis.extent, {}, "the extent ");
       require(!reads_memory(axis.extent),
@@ -623,6 +629,7 @@ class Verifier {
     loops_never_run_ = never_before;
     parallel_.resize(outside);
     for (const GridAxis &axis : all) variables_.erase(axis.var.get());
+    if (launch.resident) variables_.erase(launch.resident.get());
     if (const auto broken = broken_staged_rule(launch, limits_)) {
       if (broken->statement.defined()) statement_ = &broken->statement;
       fail(broken->rule);

@@ -10,6 +10,7 @@
 
 #include "accesses.h"
 #include "form_mma.h"
+#include "kernel_choice.h"
 #include "loops.h"
 #include "plan.h"
 
@@ -24,6 +25,8 @@ class Emitter {
   ir::Module run();
   /// What the schedule says of sums, by where they go.
   const SumChoices &sum_choices() const { return sum_choices_; }
+  /// What it says of kernels, by what they store.
+  const KernelChoices &kernel_choices() const { return kernel_choices_; }
 
  private:
   // --- what expressions are lowered with ---
@@ -72,6 +75,7 @@ class Emitter {
 
   Plan *plan_;
   SumChoices sum_choices_;
+  KernelChoices kernel_choices_;
   const std::vector<Directive> *directives_ = nullptr;  ///< of the definition under way
   std::map<const PlannedStage *, Realization> realized_;
   struct InnerCall {
@@ -167,6 +171,7 @@ class Emitter {
                  Combiner combiner, const Expr &value, const std::vector<Expr> &args,
                  const Scope &scope, const std::vector<VarPtr> &reduced,
                  const std::vector<Expr> &guards);
+  void choose_kernel(const StoragePtr &stored);
   void choose_sum(const PlannedStage &stage, const PlannedDefinition &def, const ir::Stmt &sum);
   static std::vector<VarPtr> axes_used(const std::vector<Expr> &values,
                                        const std::vector<Expr> &args,

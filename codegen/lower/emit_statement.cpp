@@ -193,10 +193,30 @@ Stmt Emitter::store(PlannedStage *stage, const PlannedDefinition &def, int compo
   for (const Expr &c : conditions) (reads_axis(c, scope.axes) ? inside : outside).push_back(c);
   Stmt result =
       ir::make<ir::Store>(axes, inside, storage, indices, combiner, stored, false, vector_bytes);
+  choose_kernel(storage);
   if (def.combiner != Combiner::Softmax) choose_sum(*stage, def, result);
   for (auto it = outside.rbegin(); it != outside.rend(); ++it)
     result = ir::make<ir::If>(*it, result);
   return result;
+}
+
+/// Notes what the directives under way say of the kernel that stores.
+void Emitter::choose_kernel(const StoragePtr &stored) {
+  for (const Directive &d : *directives_) {
+    if (d.kind == DirectiveKind::Cluster) {
+      // As many as all devices with clusters have.
+      constexpr std::int64_t kMost = 8;
+      std::int64_t blocks = 1;
+      for (const auto &[var, size] : d.dense) blocks = std::min(blocks * size, kMost);
+      kernel_choices_[stored].cluster = static_cast<int>(blocks);
+    } else if (d.kind == DirectiveKind::TileOrder) {
+      constexpr int kSwizzled = 16;
+      const auto order = static_cast<TileOrder>(d.ints.at(0));
+      kernel_choices_[stored].tile_rows = order == TileOrder::RowMajor      ? 1
+                                          : order == TileOrder::ColumnMajor ? 0
+                                                                            : kSwizzled;
+    }
+  }
 }
 
 /// Notes what the directives under way say of a sum. CompileError when they name an atom for what

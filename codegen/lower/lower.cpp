@@ -72,8 +72,9 @@ ir::Module lower(const Pipeline &pipeline, const Target &target,
   if (target.is_cuda()) {
     module = passes.run("index", [&] { return expand_index(module); });
     module = passes.run("launches", [&] { return form_launches(module); });
-    module = passes.run("pipeline",
-                        [&] { return stage_kernels(module, products, target, explanation); });
+    module = passes.run("pipeline", [&] {
+      return stage_kernels(module, products, emitter.kernel_choices(), target, explanation);
+    });
   }
   if (explanation) group_by_subject(explanation);
   return module;

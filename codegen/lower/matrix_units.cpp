@@ -7,7 +7,7 @@ namespace {
 
 // A row for each family; what emits it is the back end's.
 constexpr std::array kUnits{
-    MatrixUnit{"wgmma", "sm_90a", true, 64, 16, 8, 227 * 1024, 64 * 1024, 264},
+    MatrixUnit{"wgmma", "sm_90a", true, 64, 16, 8, 227 * 1024, 64 * 1024},
 };
 
 constexpr std::int64_t kElementBytes = 2;

@@ -22,8 +22,6 @@ struct MatrixUnit {
   std::int64_t rows, depth, columns;  ///< of the smallest instruction
   std::int64_t shared_bytes;          ///< that a block can have
   int registers;                      ///< of a multiprocessor
-  /// Blocks that fill a device, for loops that no grid counts.
-  int blocks;
 
   bool multiplies(Type a, Type b, Type accumulator) const;
 };

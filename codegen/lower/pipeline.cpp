@@ -8,7 +8,7 @@
 #include "clone.h"
 #include "codegen/ir/mutator.h"
 #include "codegen/ir/shared_memory.h"
-#include "dependence.h"
+#include "distribute.h"
 #include "pipeline_form.h"
 #include "slice.h"
 
@@ -164,7 +164,9 @@ class Pipeliner {
 
   Stmt copy(const PipelinedOperand &operand, const Expr &slot, const ir::BarrierPtr &full) const {
     std::vector<Expr> guards, indices{slot};
-    for (const Expr &guard : operand.guards) guards.push_back(padded(guard));
+    const bool bulk = operand.engine == ir::CopyEngine::Bulk;
+    for (const Expr &guard : bulk ? operand.box_guards : operand.guards)
+      guards.push_back(padded(guard));
     for (const Expr &index : operand.load->indices) indices.push_back(padded(index));
     std::vector<VarPtr> axes = padded(operand.load->axes);
     Expr value = padded(operand.value);
@@ -181,7 +183,6 @@ class Pipeliner {
         for (Expr &e : *list) e = substitute(e, {whole}, {at});
       value = substitute(value, {whole}, {at});
     }
-    const bool bulk = operand.engine == ir::CopyEngine::Bulk;
     return ir::make<ir::Copy>(operand.engine, std::move(axes), std::move(guards), operand.buffers,
                               std::move(indices), value,
                               operand.engine == ir::CopyEngine::Async ? options_.copy_bytes : 0,
@@ -324,7 +325,8 @@ class Pipeliner {
           {start(fill), start(use), prologue, with_body(loop, inside), drain(0), sync});
     })(body);
     body = with_buffers(prune(with_padded_axes(fill.in(use.in(body)))));
-    return ir::make<ir::Launch>(launch_.name, launch_.grid, launch_.threads, body);
+    return ir::make<ir::Launch>(launch_.name, launch_.grid, launch_.threads, body, ir::GridAxis{},
+                                launch_.resident);
   }
 
   static Stmt with_body(const ir::For &loop, std::vector<Stmt> body) {
@@ -357,7 +359,7 @@ class Pipeliner {
                         clustered() ? ir::make<ir::Sync>(true) : Stmt()}));
     body = ir::make<ir::Barriers>(full, ir::make<ir::Barriers>(empty, body));
     return ir::make<ir::Launch>(launch_.name, launch_.grid, producer_threads + warps * kLanes, body,
-                                launch_.cluster);
+                                launch_.cluster, launch_.resident);
   }
 
   bool clustered() const { return options_.cluster > 1; }
@@ -510,73 +512,6 @@ class Pipeliner {
   }
 };
 
-/// Blocks that are neighbours along the first dimension of the grid become clusters. What lies
-/// outside of the grid neither loads nor stores what depends on that dimension.
-class InsideOnly final : public ir::Mutator {
- public:
-  InsideOnly(Dependence depends, Expr inside)
-      : depends_(std::move(depends)), inside_(std::move(inside)) {}
-
- protected:
-  using Mutator::visit;
-  Stmt visit(const ir::Store &node, const Stmt &self) override {
-    bool memory = node.storage->space != Space::Tile;
-    for_each_read(self,
-                  [&](const StoragePtr &read) { memory = memory || read->space != Space::Tile; });
-    if (!memory || !depends_(node)) return self;
-    std::vector<Expr> guards{inside_};
-    guards.insert(guards.end(), node.guards.begin(), node.guards.end());
-    return ir::make<ir::Store>(node.axes, std::move(guards), node.storage, node.indices,
-                               node.combiner, node.value, node.atomic, node.vector_bytes);
-  }
-
- private:
-  Dependence depends_;
-  Expr inside_;
-};
-
-Stmt make_clusters(const ir::Launch &launch, int blocks) {
-  const VarPtr first = launch.grid[0].var, rank = ir::make_loop_variable("rank"),
-               cluster = ir::make_loop_variable(first->name + ".cluster"),
-               point = ir::make_let_variable(first->name, int64);
-  const Expr extent = cast(int64, launch.grid[0].extent);
-  InsideOnly inside(Dependence(launch.body, first), make_variable(first) < extent);
-  Stmt body = clone(inside(launch.body), {first}, {make_variable(point)});
-  body = ir::make<ir::Let>(point, make_variable(cluster) * blocks + make_variable(rank), body);
-  std::vector<ir::GridAxis> grid = launch.grid;
-  grid[0] = {cluster, (extent + (blocks - 1)) / blocks};
-  return ir::make<ir::Launch>(launch.name, std::move(grid), launch.threads, body,
-                              ir::GridAxis{rank, make_int(int64, blocks)});
-}
-
-/// The same kernel by `blocks` blocks, of which each makes every so many-th point of the grid.
-Stmt make_persistent(const ir::Launch &launch, std::int64_t blocks) {
-  const VarPtr block = ir::make_loop_variable("block"), turn = ir::make_loop_variable("turn"),
-               point = ir::make_let_variable("point", int64);
-  Expr points = make_int(int64, 1);
-  for (const ir::GridAxis &axis : launch.grid)
-    points = points * max(cast(int64, axis.extent), make_int(int64, 0));
-  std::vector<VarPtr> from, lets;
-  std::vector<Expr> to, values;
-  Expr rest = make_variable(point);
-  for (std::size_t d = launch.grid.size(); d-- > 0;) {
-    const Expr extent = cast(int64, launch.grid[d].extent);
-    from.push_back(launch.grid[d].var);
-    lets.push_back(ir::make_let_variable(launch.grid[d].var->name, int64));
-    to.push_back(make_variable(lets.back()));
-    values.push_back(d == 0 ? rest : rest % extent);
-    rest = rest / extent;
-  }
-  Stmt body = clone(launch.body, from, to);
-  for (std::size_t i = 0; i < lets.size(); ++i) body = ir::make<ir::Let>(lets[i], values[i], body);
-  body = ir::make<ir::Let>(point, make_variable(block) + make_variable(turn) * blocks, body);
-  const Expr turns = (points - make_variable(block) + (blocks - 1)) / blocks;
-  body = ir::make<ir::For>(turn, make_int(int64, 0), turns, ir::ForKind::Serial, body);
-  return ir::make<ir::Launch>(launch.name,
-                              std::vector<ir::GridAxis>{{block, make_int(int64, blocks)}},
-                              launch.threads, body, launch.cluster);
-}
-
 }  // namespace
 
 int consumer_registers(const PipelineOptions &options) {
@@ -590,12 +525,7 @@ int consumer_registers(const PipelineOptions &options) {
 }
 
 PipelineResult pipeline(const Stmt &launch, const PipelineOptions &options) {
-  Stmt source = launch;
-  const bool grid = !launch.as<ir::Launch>()->grid.empty();
-  if (options.cluster > 1 && grid)
-    source = make_clusters(*launch.as<ir::Launch>(), options.cluster);
-  if (options.persistent_blocks > 0 && grid)
-    source = make_persistent(*source.as<ir::Launch>(), options.persistent_blocks);
+  const Stmt source = distribute(*launch.as<ir::Launch>(), options);
   const ir::Launch &kernel = *source.as<ir::Launch>();
   PipelineForm form;
   std::string reason = find_pipeline(kernel, options, &form);

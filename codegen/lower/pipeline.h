@@ -14,18 +14,23 @@ struct PipelineOptions {
   int stages = 2;          ///< software_pipeline(loop, n): buffers of each operand
   int producer_warps = 0;  ///< warp_specialize; 0: all warps of the block copy and multiply
   int consumer_warpgroups = 0;
-  int producer_registers = 72;  ///< a thread; the consumers get what is left
+  int producer_registers = 96;  ///< a thread; the consumers get what is left
   /// Bytes of one asynchronous copy that the tensors' alignments allow: 16, 8, 4, or 0 where they
   /// do not: the threads then copy.
   int copy_bytes = 16;
   /// The tensor memory accelerator copies operands whose accesses are boxes: no coordinate is
   /// looked up for an element. With producer warps.
   bool bulk = false;
-  /// So many blocks, neighbours along the first dimension of the grid, share operands that do not
-  /// depend on it: each copies a part for all. With `bulk`; 1: no clusters.
+  /// So many blocks, whose points are neighbouring rows (see distribute.h), share operands that do
+  /// not depend on the row: each copies a part for all. With `bulk`; 1: no clusters.
   int cluster = 1;
-  /// Persistent: so many blocks (or clusters) share the points of the grid; 0: a block each.
+  /// Persistent: so many blocks (or clusters) share out the points of the grid and of a parallel
+  /// loop that is counted in memory; -1: as many as the device runs at a time; 0: a block each, or
+  /// as -1 where there is such a loop.
   std::int64_t persistent_blocks = 0;
+  /// The order of a persistent kernel's points (tile_order): so many rows together, column by
+  /// column; 1: row by row; 0: all rows together.
+  int tile_rows = 16;
   std::int64_t shared_bytes = 227 * 1024;  ///< of a block of the target
   /// The instructions that multiply, whose rules then hold; null: any that the layouts allow.
   const MatrixUnit *unit = nullptr;

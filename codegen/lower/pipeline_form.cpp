@@ -7,6 +7,7 @@
 
 #include "codegen/ir/mutator.h"
 #include "dependence.h"
+#include "linear.h"
 #include "fragment_uses.h"
 #include "slice.h"
 
@@ -110,6 +111,10 @@ class Finder {
     require(!launch_.cluster.var || options_.cluster > 1, "the kernel has clusters");
     if (specialised()) {
       require(options_.consumer_warpgroups >= 1, "no warpgroup multiplies");
+      // A warpgroup starts at a multiple of four warps.
+      require(options_.producer_warps % kWarpsOfGroup == 0,
+              "producers are " + std::to_string(options_.producer_warps) +
+                  " warps, and no whole warpgroups of four");
       require((options_.producer_warps + multiplying_warps()) * kLanes <= 1024,
               "producers and consumers are more than the 1024 threads of a block");
     } else {
@@ -318,7 +323,7 @@ class Finder {
     made.engine = lines && options_.copy_bytes > 0 && guarded_in_lines(made, contiguous)
                       ? ir::CopyEngine::Async
                       : ir::CopyEngine::Threads;
-    if (options_.bulk && specialised() && is_box(made, contiguous))
+    if (options_.bulk && specialised() && is_box(&made, contiguous))
       made.engine = ir::CopyEngine::Bulk;
     const auto dimension = lines ? contiguous : static_cast<int>(made.extents.size()) - 1;
     const std::int64_t bytes =
@@ -425,37 +430,109 @@ class Finder {
       }
     }
   }
-  /// The load is of a box of its source, of which guards cut off the end of dimensions or all.
-  static bool is_box(const PipelinedOperand &operand, int contiguous) {
-    const auto *element = operand.value.as<Load>();
-    const auto &axes = operand.load->axes;
-    for (const Expr &index : element->indices) {
+  /// The load is of a box of its source, as the tensor memory accelerator copies them: guards cut
+  /// off what lies behind an extent that the host knows, or all. Makes guards of that form.
+  static bool is_box(PipelinedOperand *operand, int contiguous) {
+    constexpr std::size_t kMostRank = 5;
+    constexpr std::int64_t kLongest = 256;
+    const auto *element = operand->value.as<Load>();
+    const std::vector<Expr> &indices = element->indices;
+    const auto &axes = operand->load->axes;
+    if (contiguous < 0 || indices.size() > kMostRank || reads_memory(indices)) return false;
+    for (const Expr &index : indices) {
       const auto used = std::count_if(axes.begin(), axes.end(),
                                       [&](const VarPtr &axis) { return uses(index, axis); });
       if (used > 1) return false;
     }
-    for (const VarPtr &axis : axes) {
-      int found = 0;
-      for (const Expr &index : element->indices) {
-        if (uses(index, axis)) found += is_unit_term(index, axis) ? 1 : 2;
-      }
-      if (found != 1) return false;
+    // Rows are in the order of the source's dimensions.
+    std::size_t before = 0;
+    std::vector<std::size_t> dimension;  // of the source, by that of the tile
+    for (std::size_t d = 0; d < operand->extents.size(); ++d) {
+      const VarPtr &axis = operand->axis(d);
+      const auto found = std::find_if(indices.begin(), indices.end(),
+                                      [&](const Expr &index) { return uses(index, axis); });
+      const auto at = static_cast<std::size_t>(found - indices.begin());
+      const auto again = std::count_if(indices.begin(), indices.end(),
+                                       [&](const Expr &index) { return uses(index, axis); });
+      if (again != 1 || !is_unit_term(*found, axis)) return false;
+      dimension.push_back(at);
+      if (static_cast<int>(d) == contiguous) continue;
+      if (operand->extents[d] > kLongest || at + 1 < before) return false;
+      before = at + 1;
     }
-    for (const Expr &guard : operand.guards) {
-      const auto *less = guard.as<Binary>();
-      const auto *variable = less && less->op == BinaryOp::Lt ? less->a.as<Variable>() : nullptr;
-      for (const VarPtr &axis : axes) {
-        if (!uses(guard, axis)) continue;
-        if (variable == nullptr || variable->var != axis || uses(less->b, axis)) return false;
+    std::vector<Expr> guards;
+    for (const Expr &guard : operand->guards) {
+      const auto axis = std::find_if(axes.begin(), axes.end(),
+                                     [&](const VarPtr &each) { return uses(guard, each); });
+      if (axis == axes.end()) {
+        guards.push_back(guard);
+        continue;
+      }
+      const Expr bound = bound_of(guard, *axis);
+      if (!bound.defined()) return false;
+      const auto d =
+          static_cast<std::size_t>(std::find(axes.begin(), axes.end(), *axis) - axes.begin());
+      std::size_t tile_dimension = 0;
+      while (operand->axis(tile_dimension) != axes[d]) ++tile_dimension;
+      const Expr &index = indices[dimension[tile_dimension]];
+      const Expr extent = extent_of_source(bound, index, *axis, operand->extents[tile_dimension]);
+      if (!extent.defined()) return false;
+      guards.push_back(index < extent);
+    }
+    operand->box_guards = std::move(guards);
+    return true;
+  }
+
+  static bool reads_memory(const std::vector<Expr> &list) {
+    bool reads = false;
+    for (const Expr &e : list)
+      walk(e, [&](const Expr &part) { return !(reads = reads || part.as<Load>()); });
+    return reads;
+  }
+
+  /// The bound of `axis < bound`; else null.
+  static Expr bound_of(const Expr &guard, const VarPtr &axis) {
+    const auto *less = guard.as<Binary>();
+    const auto *variable = less && less->op == BinaryOp::Lt ? less->a.as<Variable>() : nullptr;
+    return variable && variable->var == axis && !uses(less->b, axis) ? less->b : Expr();
+  }
+
+  /// The E that the host knows, with axis < bound as long as index < E: `index` is the axis and
+  /// something else. Null when there is none. The axis is below `extent`.
+  static Expr extent_of_source(const Expr &bound, const Expr &index, const VarPtr &axis,
+                               std::int64_t extent) {
+    Expr inner = bound;
+    while (true) {
+      if (const auto *conversion = inner.as<Cast>(); conversion && inner.type() == int64) {
+        inner = conversion->a;
+        continue;
+      }
+      const auto *least = inner.as<Binary>();
+      if (least == nullptr || least->op != BinaryOp::Min) break;
+      std::int64_t n = 0;
+      if (is_const_int(least->a, &n) && n >= extent) {
+        inner = least->b;
+      } else if (is_const_int(least->b, &n) && n >= extent) {
+        inner = least->a;
+      } else {
+        break;
       }
     }
-    return contiguous >= 0;
+    const Expr sum = to_expr(linearize(inner + index - make_variable(axis)));
+    bool known = true;
+    walk(sum, [&](const Expr &part) {
+      known = known && !part.as<Load>() && !part.as<Variable>();
+      return known;
+    });
+    return known ? sum : Expr();
   }
 
   /// Blocks of a cluster take the same steps; operands that are the same in all are shared.
   void share_operands() {
     const Dependence differs(launch_.body, launch_.cluster.var);
     ir::walk_statements(launch_.body, [&](const Stmt &s) {
+      // A block that starts behind another's report would leave that one alone.
+      require(!s.as<ir::Check>(), "the kernel checks data, and blocks of a cluster cannot");
       if (const auto *loop = s.as<ir::For>()) {
         require(!holds_mma(loop->body) || !(differs(loop->min) || differs(loop->extent)),
                 "the loop " + loop->var->name + " takes other steps in each block of a cluster");

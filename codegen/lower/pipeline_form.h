@@ -19,8 +19,9 @@ struct PipelinedOperand {
   ir::Placement placement;
   const ir::Store *load = nullptr;
   ir::CopyEngine engine = ir::CopyEngine::Async;
-  std::vector<Expr> guards;  ///< of the load, with its conditions, in the loop's axes
-  Expr value;                ///< the one element that is loaded
+  std::vector<Expr> guards;      ///< of the load, with its conditions, in the loop's axes
+  std::vector<Expr> box_guards;  ///< of a Bulk copy: the same, as index < extent of the source
+  Expr value;                    ///< the one element that is loaded
   /// In a cluster, of a shared operand: this dimension is copied in parts, along an axis of its
   /// own.
   int shared_dimension = -1;

@@ -12,7 +12,6 @@
 #include "matrix_units.h"
 #include "merge_axes.h"
 #include "pipeline.h"
-#include "share_loop.h"
 
 namespace pit::lower {
 namespace {
@@ -28,8 +27,6 @@ constexpr int kStagesOfAll = 3, kLanes = 32, kFewWarps = 4, kMostWarps = 16;
 constexpr std::int64_t kSumBytesOfWarp = std::int64_t{4} * 64 * 64;
 /// Of a block on devices without asynchronous matrix instructions.
 constexpr std::int64_t kSharedBytes = 163 * 1024;
-/// Blocks that fill such a device.
-constexpr int kBlocks = 216;
 
 /// The products of a kernel, and what schedules say of them.
 struct Products {
@@ -62,8 +59,12 @@ std::string count(int n, const std::string &what) {
 
 class Pass final : public ir::Mutator {
  public:
-  Pass(const ProductChoices &choices, const Target &target, std::vector<Explanation> *explanation)
-      : choices_(choices), unit_(matrix_unit_of(target)), explanation_(explanation) {}
+  Pass(const ProductChoices &choices, const KernelChoices &kernels, const Target &target,
+       std::vector<Explanation> *explanation)
+      : choices_(choices),
+        kernels_(kernels),
+        unit_(matrix_unit_of(target)),
+        explanation_(explanation) {}
 
  protected:
   using Mutator::visit;
@@ -71,8 +72,7 @@ class Pass final : public ir::Mutator {
     const Products products = products_of(launch.body);
     if (!products.any) return self;
     const Stmt merged = merge_axes(self);
-    const Attempt chosen = choose(
-        share_parallel_loop(*merged.as<ir::Launch>(), unit_ ? unit_->blocks : kBlocks), products);
+    const Attempt chosen = choose(merged, products, kernel_of(launch.body));
     const PipelineOptions &options = chosen.options;
     if (!chosen.done()) {
       for (const SumChoice *choice : products.choices) {
@@ -86,17 +86,20 @@ class Pass final : public ir::Mutator {
     }
     const std::string stages = ": " + count(options.stages, "stage") + ", ";
     const auto warps = static_cast<int>(chosen.result.launch.as<ir::Launch>()->threads / kLanes);
-    explain(products, launch,
-            options.producer_warps > 0
-                ? std::string("by ") + unit_->name + stages +
-                      count(options.producer_warps, "producer warp") + ", " +
-                      count(options.consumer_warpgroups, "consumer warpgroup")
-                : "by " + atom_of(chosen.result.launch) + stages + count(warps, "warp"));
+    explain(
+        products, launch,
+        options.producer_warps > 0
+            ? std::string("by ") + unit_->name + stages +
+                  count(options.producer_warps, "producer warp") + ", " +
+                  count(options.consumer_warpgroups, "consumer warpgroup") +
+                  (options.cluster > 1 ? ", clusters of " + std::to_string(options.cluster) : "")
+            : "by " + atom_of(chosen.result.launch) + stages + count(warps, "warp"));
     return chosen.result.launch;
   }
 
  private:
   const ProductChoices &choices_;
+  const KernelChoices &kernels_;
   const MatrixUnit *unit_;
   std::vector<Explanation> *explanation_;
 
@@ -133,6 +136,20 @@ class Pass final : public ir::Mutator {
     return products;
   }
 
+  /// What schedules say of the definitions that the kernel stores.
+  KernelChoice kernel_of(const Stmt &body) const {
+    KernelChoice choice;
+    ir::walk_statements(body, [&](const Stmt &s) {
+      const auto *store = s.as<ir::Store>();
+      const auto found = store ? kernels_.find(store->storage) : kernels_.end();
+      if (found == kernels_.end()) return true;
+      if (found->second.cluster > 1) choice.cluster = found->second.cluster;
+      if (found->second.tile_rows) choice.tile_rows = found->second.tile_rows;
+      return true;
+    });
+    return choice;
+  }
+
   /// Says it once of each definition whose products the kernel holds.
   void explain(const Products &products, const ir::Launch &launch, const std::string &text) const {
     if (explanation_ == nullptr) return;
@@ -144,11 +161,11 @@ class Pass final : public ir::Mutator {
     }
   }
 
-  Attempt choose(const Stmt &launch, const Products &products) const {
+  Attempt choose(const Stmt &launch, const Products &products, const KernelChoice &kernel) const {
     const bool warpgroups =
         !products.named || products.named->kind == ir::AtomKind::WarpgroupMatrix;
     if (unit_ == nullptr || !warpgroups) return by_all_warps(launch, products);
-    const Attempt specialised = with_roles(launch, products);
+    const Attempt specialised = with_roles(launch, products, kernel);
     if (specialised.done() || products.named) return specialised;
     Attempt all = by_all_warps(launch, products);
     if (!all.done()) all.result.reason = specialised.result.reason + "; " + all.result.reason;
@@ -167,7 +184,7 @@ class Pass final : public ir::Mutator {
     while (most < kMostWarps && most * kSumBytesOfWarp < products.sum_bytes) most *= 2;
     while (most < kFewWarps && most * kSumBytesOfWarp <= products.sum_bytes) most *= 2;
     std::optional<Attempt> first;
-    Stmt kernel;
+    Stmt wanted;
     for (const int warps : {most, 2 * most, most / 2, 4 * most, 1}) {
       if (warps < 1 || warps > kMostWarps) continue;
       const ir::Launch &given = *launch.as<ir::Launch>();
@@ -177,13 +194,14 @@ class Pass final : public ir::Mutator {
       if (tried.done()) return tried;
       if (first) continue;
       first = tried;
-      kernel = sized;
+      wanted = sized;
     }
-    if (pipelined && first->result.wanted_bytes > 0) refuse(*pipelined, kernel, *first);
+    if (pipelined && first->result.wanted_bytes > 0) refuse(*pipelined, wanted, *first);
     return *first;
   }
 
-  Attempt with_roles(const Stmt &launch, const Products &products) const {
+  Attempt with_roles(const Stmt &launch, const Products &products,
+                     const KernelChoice &kernel) const {
     const SumChoice *pipelined = nullptr, *specialised = nullptr;
     for (const SumChoice *choice : products.choices) {
       if (pipelined == nullptr && choice->stages > 0) pipelined = choice;
@@ -192,17 +210,29 @@ class Pass final : public ir::Mutator {
     PipelineOptions options;
     options.unit = unit_;
     options.shared_bytes = unit_->shared_bytes;
+    // Blocks go on from tile to tile: what is loaded next is then under way while results are
+    // stored.
+    options.persistent_blocks = -1;
+    options.bulk = unit_->asynchronous;
+    options.cluster = unit_->asynchronous ? kernel.cluster : 1;
+    if (kernel.tile_rows) options.tile_rows = *kernel.tile_rows;
     options.stages = pipelined ? pipelined->stages : kStages;
     options.producer_warps = specialised ? specialised->producer_warps : kProducerWarps;
     std::vector<int> consumers{1, 2, 3};
     if (products.rows >= kRowsOfTwoWarpgroups) consumers = {2, 1, 3};
     if (specialised) consumers = {specialised->consumer_warpgroups};
     std::optional<Attempt> first;
-    for (const int number : consumers) {
-      options.consumer_warpgroups = number;
-      const Attempt tried = attempt(launch, options, pipelined != nullptr);
-      if (tried.done()) return tried;
-      if (!first) first = tried;
+    // Without clusters where nothing is shared in one.
+    for (const int blocks : {options.cluster, 1}) {
+      options.cluster = blocks;
+      for (const int number : consumers) {
+        options.consumer_warpgroups = number;
+        const Attempt tried = attempt(launch, options, pipelined != nullptr);
+        if (tried.done()) return tried;
+        if (!first) first = tried;
+      }
+      if (blocks == 1) break;
+      first.reset();
     }
     if (pipelined && first->result.wanted_bytes > 0) refuse(*pipelined, launch, *first);
     return *first;
@@ -221,9 +251,10 @@ class Pass final : public ir::Mutator {
 }  // namespace
 
 ir::Module stage_kernels(const ir::Module &module, const ProductChoices &choices,
-                         const Target &target, std::vector<Explanation> *explanation) {
+                         const KernelChoices &kernels, const Target &target,
+                         std::vector<Explanation> *explanation) {
   ir::Module result = module;
-  result.body = Pass(choices, target, explanation)(module.body);
+  result.body = Pass(choices, kernels, target, explanation)(module.body);
   return result;
 }
 

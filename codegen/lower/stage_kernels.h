@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "form_mma.h"
+#include "kernel_choice.h"
 #include "lower.h"
 
 namespace pit::lower {
@@ -20,8 +21,13 @@ namespace pit::lower {
 /// there is room for; three where all warps copy, with as many warps as the tile's sums ask for.
 /// Whether a kernel takes the form at all never depends on the directives.
 ///
+/// Kernels for asynchronous instructions are persistent, and boxes are copied in bulk. cluster()
+/// and tile_order() of what the kernel stores are followed: clusters, where an operand is the same
+/// in all their blocks.
+///
 /// Runs when Launches are final: what a block does is then one statement.
 ir::Module stage_kernels(const ir::Module &module, const ProductChoices &choices,
-                         const Target &target, std::vector<Explanation> *explanation);
+                         const KernelChoices &kernels, const Target &target,
+                         std::vector<Explanation> *explanation);
 
 }  // namespace pit::lower

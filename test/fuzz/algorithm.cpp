@@ -17,7 +17,7 @@ class Algorithm {
     for (int i = 0; i < 3 && more; ++i) {
       const Choices::Part part(&choices_);
       more = i < 2 && choices_.chance(60);
-      one_func(!more);
+      choices_.chance(15) ? product() : one_func(!more);
     }
     choose_outputs();
     return std::move(program_);
@@ -94,6 +94,50 @@ class Algorithm {
       f.restricted = true;
     }
     program_.funcs.push_back(std::move(f));
+  }
+
+  // Sums of products that matrix instructions could make, and a Func that reads them.
+  void product() {
+    Names n;
+    for (int d = 0; d < 2; ++d) {
+      n.vars.emplace_back(expressions_.name("v"));
+      n.extents.push_back(expressions_.size());
+      n.scope.variables.push_back({n.vars.back(), n.extents.back()});
+    }
+    DrawnFunc sum{Func(expressions_.name("F")), n.vars, n.extents};
+    const Type type = choices_.pick(std::vector<Type>{bfloat16, float16, float32});
+    Scope k;
+    RDom r = expressions_.domain(&k, choices_.chance(70));
+    Scope left{{n.scope.variables[0]}, {}}, right{{n.scope.variables[1]}, {}};
+    const IndexTerm summed = k.variables.back();
+    for (Scope *side : {&left, &right})
+      side->variables.insert(side->variables.end(), k.variables.begin(), k.variables.end());
+    if (choices_.chance(40)) {
+      Scope tested = choices_.chance(50) ? left : k;
+      r.where(predicate(&tested, summed));
+    }
+    const auto operand = [&](const Scope &scope) {
+      return cast(float32, expressions_.load(scope, type, Content::Small, 0, &summed));
+    };
+    const Expr a = operand(left), b = operand(right);
+    sum.func(args_of(n)) += a * b;
+    sum.bound = 9 * kMostTerms * kMostTerms;
+    sum.infinite = true;
+    program_.funcs.push_back(sum);
+
+    DrawnFunc user{Func(expressions_.name("F")), n.vars, n.extents};
+    const Value read{clamp(Expr(sum.func(args_of(n))), -4, 4), 4, true};
+    const Value v =
+        choices_.chance(40) ? Value{read.e + expressions_.value(n.scope, 1).e, 1 << 12} : read;
+    const Value stored_value = expressions_.as_type(v, stored_type(v), 1);
+    user.bound = stored_value.bound;
+    user.func(args_of(n)) = stored_value.e;
+    if (choices_.chance(30)) {
+      Scope scope = n.scope;
+      user.func.where(predicate(&scope, choices_.pick(scope.variables)));
+      user.restricted = true;
+    }
+    program_.funcs.push_back(std::move(user));
   }
 
   // A predicate that reads `v`; what it proves joins the scope.

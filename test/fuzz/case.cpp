@@ -5,7 +5,9 @@
 #include <exception>
 #include <functional>
 
+#include "codegen/emit/listing.h"
 #include "codegen/ir/interpret.h"
+#include "codegen/ir/mutator.h"
 #include "codegen/ir/text.h"
 #include "codegen/lower/lower.h"
 #include "data.h"
@@ -144,6 +146,15 @@ class Case {
     as_far_as_sizes_allow([&] {
       const ir::Module for_cuda = lower::lower(pipeline, "x86-64-linux-cuda-sm_90a");
       engine([&](const auto &outputs) { interpret(for_cuda, pipeline, outputs); });
+      bool staged = false;
+      ir::walk_statements(for_cuda.body, [&](const ir::Stmt &s) {
+        staged = staged || s->kind >= ir::StmtKind::Barriers;
+        return !staged;
+      });
+      // A text for each of the others would take most of the time.
+      if (!staged && !choices_.chance(5)) return;
+      phase("PTX of the module for CUDA");
+      emit::ptx_of(for_cuda, cuda::device_of("x86-64-linux-cuda-sm_90a"));
     });
     phase("compiled");
     run_compiled(pipeline, target);
@@ -160,7 +171,8 @@ class Case {
     const auto of_sizes = [](const std::exception &e) {
       return std::strstr(e.what(), "memory of a GPU is allocated before") != nullptr ||
              std::strstr(e.what(), "declare how many there are at most") != nullptr ||
-             std::strstr(e.what(), "is known only on the device") != nullptr;
+             std::strstr(e.what(), "is known only on the device") != nullptr ||
+             std::strstr(e.what(), "bytes of shared memory, and a block has") != nullptr;
     };
     try {
       run();

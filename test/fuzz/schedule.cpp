@@ -10,7 +10,8 @@ const char *to_string(Step step) {
       "parallel",        "vectorize",    "unroll",       "gpu",
       "hints",           "compute_root", "compute_at",   "compute_inline",
       "compute_with",    "pit_tile",     "shared index", "store_compact",
-      "reorder_storage", "strict",       "atomic",       "specialize"};
+      "reorder_storage", "strict",       "atomic",       "specialize",
+      "product tile"};
   return kNames[static_cast<std::size_t>(step)];
 }
 
@@ -60,6 +61,8 @@ bool Steps::say(Step step) {
       return store_compact();
     case Step::Specialize:
       return specialize();
+    case Step::ProductTile:
+      return product_tile();
     default:
       return say_loops(step, any_definition());
   }
@@ -71,7 +74,7 @@ void draw_schedule(Choices *choices, DrawnProgram *program, const ScheduleContex
     const Choices::Part part(choices);
     if (!choices->chance(78)) return;
     const auto step = static_cast<Step>(
-        choices->weighted({6, 5, 4, 5, 4, 4, 3, 4, 4, 5, 12, 3, 1, 24, 6, 6, 3, 3, 4, 4}));
+        choices->weighted({6, 5, 4, 5, 4, 4, 3, 4, 4, 5, 12, 3, 1, 24, 6, 6, 3, 3, 4, 4, 10}));
     StepCounts &c = (*context.counts)[static_cast<std::size_t>(step)];
     steps.refresh();
     std::vector<std::vector<Directive>> said;

@@ -37,9 +37,10 @@ enum class Step : std::uint8_t {
   ReorderStorage,
   Strict,
   Atomic,
-  Specialize
+  Specialize,
+  ProductTile
 };
-inline constexpr std::size_t kSteps = static_cast<std::size_t>(Step::Specialize) + 1;
+inline constexpr std::size_t kSteps = static_cast<std::size_t>(Step::ProductTile) + 1;
 const char *to_string(Step step);
 using ScheduleCounts = std::array<StepCounts, kSteps>;
 
@@ -73,6 +74,8 @@ class Steps {
   bool compute_level(Step step);
   bool compute_with();
   bool specialize();
+  // schedule_product.cpp
+  bool product_tile();
   // schedule_pit.cpp
   bool pit_tile(bool shared);
   bool store_compact();

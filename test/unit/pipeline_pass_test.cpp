@@ -100,11 +100,13 @@ TEST_CASE("pipeline - gathered rows, ragged in every extent, one to four stages"
 }
 
 TEST_CASE("pipeline - a persistent kernel goes on with its slots from point to point") {
-  for (const int blocks : {1, 3}) {
+  for (const int blocks : {-1, 1, 3}) {
     for (const auto &[kept, n, k] : {std::array{70, 37, 45}, {70, 37, 16}, {70, 37, 0}}) {
       GatheredRows data(kept, n, k);
-      check_agrees(ir::kGatheredRows, data.inputs(), data.c,
-                   {.stages = 3, .persistent_blocks = blocks});
+      for (const int rows : {0, 1, 2, 16}) {
+        check_agrees(ir::kGatheredRows, data.inputs(), data.c,
+                     {.stages = 3, .persistent_blocks = blocks, .tile_rows = rows});
+      }
     }
   }
 }
@@ -210,6 +212,33 @@ TEST_CASE("pipeline - two products share an operand, tiles are counted in memory
   check_agrees(ir::kExperts, data.inputs(), data.h, {.stages = 2, .persistent_blocks = 2});
 }
 
+TEST_CASE("pipeline - tiles that are counted in memory are points of a persistent kernel") {
+  // Of each expert as many as it has tokens, one expert after the other.
+  const std::string counted = ir::replaced(ir::kExperts, "for up <", "parallel up <");
+  for (const int k : {37, 16}) {
+    Experts data(k);
+    for (const int blocks : {0, 2, 5}) {
+      CAPTURE(blocks);
+      check_agrees(counted.c_str(), data.inputs(), data.h,
+                   {.stages = 2, .persistent_blocks = blocks});
+      check_agrees(counted.c_str(), data.inputs(), data.h,
+                   {.stages = 2, .bulk = true, .persistent_blocks = blocks, .tile_rows = 1});
+    }
+  }
+  // One list, whose tiles and columns of tiles are points together; in clusters, too.
+  std::string rows = ir::replaced(ir::kGatheredRows, "mo < (rows.extent(0) + 63) / 64, ", "");
+  rows = ir::replaced(rows.c_str(), "axes mi <", "parallel mo < (kept + 63) / 64 {\n axes mi <");
+  rows = ir::replaced(rows.c_str(), "max(%acc[mi, ni], 0.0))\n", "max(%acc[mi, ni], 0.0))\n}\n");
+  for (const auto &[kept, n, k] : {std::array{90, 37, 45}, {64, 16, 16}, {70, 37, 0}, {0, 9, 20}}) {
+    GatheredRows data(kept, n, k);
+    for (const int cluster : {1, 2}) {
+      CAPTURE(cluster);
+      check_agrees(rows.c_str(), data.inputs(), data.c,
+                   {.stages = 3, .bulk = true, .cluster = cluster});
+    }
+  }
+}
+
 TEST_CASE("pipeline - the staged kernels are as the prototypes") {
   std::string reason;
   const Module module = ir::parse(ir::kGatheredK);
@@ -221,7 +250,7 @@ TEST_CASE("pipeline - the staged kernels are as the prototypes") {
     CHECK: barrier empty[4] arrivals 1
     CHECK: shared %a: bfloat16[4, 64, 16] buffers swizzle(128, 0)
     CHECK: shared %b: bfloat16[4, 16, 16] buffers swizzle(32, 1)
-    CHECK: role producer warps 4 registers 72
+    CHECK: role producer warps 4 registers 96
     CHECK: if (count + 15) / 16 > 0
     CHECK: load [[K:.*]]: %column.next
     CHECK: for kt

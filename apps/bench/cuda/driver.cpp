@@ -17,7 +17,6 @@ namespace pit::bench::cuda {
   X(device_get, "cuDeviceGet", (int *, int))                                               \
   X(retain_context, "cuDevicePrimaryCtxRetain", (void **, int))                            \
   X(set_context, "cuCtxSetCurrent", (void *))                                              \
-  X(memory_info, "cuMemGetInfo_v2", (std::size_t *, std::size_t *))                        \
   X(allocate, "cuMemAlloc_v2", (std::uint64_t *, std::size_t))                             \
   X(free, "cuMemFree_v2", (std::uint64_t))                                                 \
   X(to_device, "cuMemcpyHtoDAsync_v2", (std::uint64_t, const void *, std::size_t, void *)) \
@@ -171,12 +170,6 @@ void Device::fill(const AnyBuffer &buffer, int byte) const {
   driver_->require(
       driver_->fill(address(buffer.data()), static_cast<unsigned char>(byte), bytes, stream_),
       "filling memory");
-}
-
-std::int64_t Device::free_bytes() const {
-  std::size_t free = 0, total = 0;
-  driver_->require(driver_->memory_info(&free, &total), "asking for free memory");
-  return static_cast<std::int64_t>(free);
 }
 
 void Device::synchronise() const {

@@ -79,8 +79,6 @@ class Device {
   void copy(void *to, const void *from, std::int64_t bytes) const;
   /// Enqueues: every byte becomes `byte`.
   void fill(const AnyBuffer &buffer, int byte) const;
-  /// Bytes that can be allocated.
-  std::int64_t free_bytes() const;
   void synchronise() const;
 
   /// Records what `enqueue` puts into the stream.

@@ -1,0 +1,346 @@
+#include "distribute.h"
+
+#include <algorithm>
+#include <functional>
+#include <utility>
+
+#include "clone.h"
+#include "codegen/ir/mutator.h"
+#include "dependence.h"
+#include "slice.h"
+
+namespace pit::lower {
+namespace {
+
+using ir::Stmt;
+
+/// What is between a kernel's begin and its points: lets, axes and conditions, outermost first.
+struct Around {
+  std::vector<Stmt> list;
+  Stmt inside;
+};
+
+Around around_points(const ir::Launch &launch) {
+  Around found{{}, launch.body};
+  while (found.inside.defined()) {
+    const Stmt s = found.inside;
+    if (const auto *let = s.as<ir::Let>()) {
+      found.inside = let->body;
+    } else if (const auto *axes = s.as<ir::Axes>()) {
+      found.inside = axes->body;
+    } else if (const auto *branch = s.as<ir::If>(); branch && !branch->else_body.defined()) {
+      found.inside = branch->then_body;
+    } else {
+      break;
+    }
+    found.list.push_back(s);
+  }
+  return found;
+}
+
+Stmt with_body(const Stmt &s, const Stmt &body) {
+  if (const auto *let = s.as<ir::Let>()) return ir::make<ir::Let>(let->var, let->value, body);
+  if (const auto *axes = s.as<ir::Axes>()) return ir::make<ir::Axes>(axes->axes, body);
+  return ir::make<ir::If>(s.as<ir::If>()->condition, body);
+}
+
+/// Points outside of the grid neither load nor store what depends on `on`.
+class InsideOnly final : public ir::Mutator {
+ public:
+  InsideOnly(Dependence depends, Expr inside)
+      : depends_(std::move(depends)), inside_(std::move(inside)) {}
+
+ protected:
+  using Mutator::visit;
+  Stmt visit(const ir::Store &node, const Stmt &self) override {
+    bool memory = node.storage->space != Space::Tile;
+    for_each_read(self,
+                  [&](const StoragePtr &read) { memory = memory || read->space != Space::Tile; });
+    if (!memory || !depends_(node)) return self;
+    std::vector<Expr> guards{inside_};
+    guards.insert(guards.end(), node.guards.begin(), node.guards.end());
+    return ir::make<ir::Store>(node.axes, std::move(guards), node.storage, node.indices,
+                               node.combiner, node.value, node.atomic, node.vector_bytes);
+  }
+
+ private:
+  Dependence depends_;
+  Expr inside_;
+};
+
+/// The loop `from` is another statement.
+class Instead final : public ir::Mutator {
+ public:
+  Instead(const ir::For *from, Stmt to) : from_(from), to_(std::move(to)) {}
+
+ protected:
+  using Mutator::visit;
+  Stmt visit(const ir::For &node, const Stmt &self) override {
+    return &node == from_ ? to_ : Mutator::visit(node, self);
+  }
+
+ private:
+  const ir::For *from_;
+  Stmt to_;
+};
+
+/// What is left of parallel loops around products is one block's.
+class Serial final : public ir::Mutator {
+ protected:
+  using Mutator::visit;
+  Stmt visit(const ir::For &loop, const Stmt &self) override {
+    const Stmt body = mutate(loop.body);
+    const bool parallel =
+        loop.loop_kind == ir::ForKind::Parallel || loop.loop_kind == ir::ForKind::GpuBlock;
+    const auto kind =
+        parallel && mentions_product(loop.body) ? ir::ForKind::Serial : loop.loop_kind;
+    if (kind == loop.loop_kind && body.same_as(loop.body)) return self;
+    return ir::make<ir::For>(loop.var, loop.min, loop.extent, kind, body);
+  }
+
+ private:
+  static bool mentions_product(const Stmt &s) {
+    bool found = false;
+    ir::walk_statements(s, [&](const Stmt &part) {
+      found = found || part.as<ir::Mma>();
+      return !found;
+    });
+    return found;
+  }
+};
+
+/// Rows become pairs (or more) of neighbours, of which each block of a cluster makes one.
+Stmt make_clusters(const ir::Launch &launch, int blocks) {
+  const ir::For *loop = parallel_loop(launch);
+  const VarPtr row = loop ? loop->var : launch.grid[0].var;
+  const Expr rows = cast(int64, loop ? loop->extent : launch.grid[0].extent);
+  const Expr first = loop ? cast(int64, loop->min) : make_int(int64, 0);
+  const VarPtr rank = ir::make_loop_variable("rank"),
+               cluster = ir::make_loop_variable(row->name + ".cluster"),
+               point = ir::make_let_variable(row->name, int64);
+  const Stmt points = loop ? loop->body : launch.body;
+  const Expr number = make_variable(cluster) * blocks + make_variable(rank);
+  InsideOnly inside(Dependence(points, row), make_variable(row) < first + rows);
+  const Stmt own = ir::make<ir::Let>(point, loop && !is_zero(loop->min) ? first + number : number,
+                                     clone(inside(points), {row}, {make_variable(point)}));
+  const Expr clusters = (rows + (blocks - 1)) / blocks;
+  const ir::GridAxis ranks{rank, make_int(int64, blocks)};
+  if (loop) {
+    const Stmt body = Instead(loop, ir::make<ir::For>(cluster, make_int(int64, 0), clusters,
+                                                      loop->loop_kind, own))(launch.body);
+    return ir::make<ir::Launch>(launch.name, launch.grid, launch.threads, body, ranks);
+  }
+  std::vector<ir::GridAxis> grid = launch.grid;
+  grid[0] = {cluster, clusters};
+  return ir::make<ir::Launch>(launch.name, std::move(grid), launch.threads, own, ranks);
+}
+
+/// Numbers of points are 32-bit: dividing them takes many times less than dividing 64-bit numbers,
+/// and a point is a tile of the result at least.
+const Type kNumber = uint32;
+
+/// Makes the body of a persistent kernel.
+class Persistent {
+ public:
+  Persistent(const ir::Launch &launch, const PipelineOptions &options)
+      : launch_(launch), options_(options), loop_(parallel_loop(launch)) {}
+
+  Stmt run() {
+    const bool resident = options_.persistent_blocks <= 0;
+    const VarPtr blocks = resident ? ir::make_loop_variable("blocks") : nullptr;
+    const Expr count =
+        resident ? make_variable(blocks) : make_int(int64, options_.persistent_blocks);
+    blocks_ = cast(kNumber, count);
+    divide_grid();
+    Stmt body = points();
+    const VarPtr block = ir::make_loop_variable("block");
+    body = clone(body, {block_}, {make_variable(block)});
+    return ir::make<ir::Launch>(launch_.name, std::vector<ir::GridAxis>{{block, count}},
+                                launch_.threads, body, launch_.cluster, blocks);
+  }
+
+ private:
+  const ir::Launch &launch_;
+  const PipelineOptions &options_;
+  const ir::For *const loop_;
+  const VarPtr block_ = ir::make_loop_variable("block");
+  Expr blocks_;
+  std::vector<ir::GridAxis> outer_, inner_;
+
+  /// The number of rows depends on the outer dimensions.
+  void divide_grid() {
+    const Around around = around_points(launch_);
+    for (const ir::GridAxis &axis : launch_.grid) {
+      bool depends = false;
+      if (loop_) {
+        const Dependence on(launch_.body, axis.var);
+        depends = on(loop_->min) || on(loop_->extent);
+        for (const Stmt &s : around.list) {
+          if (const auto *branch = s.as<ir::If>()) depends = depends || on(branch->condition);
+        }
+      }
+      (depends ? outer_ : inner_).push_back(axis);
+    }
+  }
+
+  static Expr number(const Expr &e) { return cast(kNumber, e); }
+  static Expr constant(std::int64_t n) { return cast(kNumber, make_int(int64, n)); }
+
+  Stmt points() {
+    Around around;
+    if (loop_)
+      around = around_points(launch_);
+    else
+      around.inside = launch_.body;
+    // What depends on the inner dimensions comes inside of the point.
+    std::vector<Stmt> before, behind;
+    for (const Stmt &s : around.list) {
+      const bool late = std::any_of(inner_.begin(), inner_.end(), [&](const ir::GridAxis &axis) {
+        const Dependence on(launch_.body, axis.var);
+        bool depends = false;
+        if (const auto *let = s.as<ir::Let>()) depends = on(let->value);
+        if (const auto *axes = s.as<ir::Axes>()) {
+          for (const ir::AxisBinding &each : axes->axes) depends = depends || on(each.extent);
+        }
+        return depends;
+      });
+      (late ? behind : before).push_back(s);
+    }
+    Stmt body = loop_ ? loop_->body : launch_.body;
+    for (auto it = behind.rbegin(); it != behind.rend(); ++it) body = with_body(*it, body);
+    // Where the blocks together stopped: the number of points so far, modulo the blocks.
+    const StoragePtr done = ir::make_storage("points.done", kNumber, 0, Space::Tile);
+    const auto set = [&](const Expr &value) {
+      return ir::make<ir::Store>(std::vector<VarPtr>{}, std::vector<Expr>{}, done,
+                                 std::vector<Expr>{}, Combiner::Assign, value);
+    };
+    const Expr so_far = make_load(done, {});
+    const VarPtr total = ir::make_let_variable("points", kNumber);
+    body = turns(body, total, outer_.empty() ? Expr() : so_far);
+    if (!outer_.empty()) {
+      body = ir::make_block({body, set((so_far + make_variable(total)) % blocks_)});
+    }
+    body = ir::make<ir::Let>(total, total_points(), body);
+    for (auto it = before.rbegin(); it != before.rend(); ++it) body = with_body(*it, body);
+    if (outer_.empty()) return body;
+    for (auto it = outer_.rbegin(); it != outer_.rend(); ++it)
+      body = ir::make<ir::For>(it->var, make_int(int64, 0), it->extent, ir::ForKind::Serial, body);
+    return ir::make<ir::Allocate>(done, std::vector<Expr>{},
+                                  ir::make_block({set(constant(0)), body}));
+  }
+
+  Expr rows() const {
+    const Expr count = loop_ ? loop_->extent : inner_.front().extent;
+    return number(max(cast(int64, count), make_int(int64, 0)));
+  }
+  /// The dimensions of a point besides its row.
+  std::vector<ir::GridAxis> columns() const {
+    std::vector<ir::GridAxis> list = inner_;
+    if (!loop_) list.erase(list.begin());
+    return list;
+  }
+  Expr total_columns() const {
+    Expr count = constant(1);
+    bool first = true;
+    for (const ir::GridAxis &axis : columns()) {
+      const Expr extent = number(max(cast(int64, axis.extent), make_int(int64, 0)));
+      count = std::exchange(first, false) ? extent : count * extent;
+    }
+    return count;
+  }
+  Expr total_points() const { return columns().empty() ? rows() : rows() * total_columns(); }
+
+  /// This block's points, of `total`.
+  Stmt turns(const Stmt &body, const VarPtr &total, const Expr &so_far) const {
+    const VarPtr turn = ir::make_loop_variable("turn"),
+                 point = ir::make_let_variable("point", kNumber),
+                 start = ir::make_let_variable("start", kNumber);
+    const Expr block = number(make_variable(block_));
+    const Expr first = so_far.defined() ? (block + blocks_ - so_far) % blocks_ : block;
+    const Expr turns = cast(
+        int64, (make_variable(total) + (blocks_ - constant(1)) - make_variable(start)) / blocks_);
+    Stmt s = decoded(point, body);
+    s = ir::make<ir::Let>(point, make_variable(start) + number(make_variable(turn)) * blocks_, s);
+    s = ir::make<ir::For>(turn, make_int(int64, 0), turns, ir::ForKind::Serial, s);
+    return ir::make<ir::Let>(start, first, s);
+  }
+
+  /// `body` with the row and the columns that the number of a point stands for. So many rows are
+  /// gone through together for each column: what blocks at work at a time load stays in the cache.
+  Stmt decoded(const VarPtr &point, Stmt body) const {
+    std::vector<std::pair<VarPtr, Expr>> lets;
+    const auto let = [&](const char *name, const Expr &value) {
+      lets.emplace_back(ir::make_let_variable(name, kNumber), value);
+      return make_variable(lets.back().first);
+    };
+    const Expr at = make_variable(point);
+    const std::int64_t together =
+        options_.tile_rows <= 0 ? 0 : std::max(1, options_.tile_rows / options_.cluster);
+    Expr row, column;
+    if (columns().empty()) {
+      row = at;
+    } else if (together == 1) {
+      const Expr width = let("columns", total_columns());
+      row = let("row", at / width);
+      column = let("column", at - row * width);
+    } else if (together == 0) {
+      const Expr height = let("rows", rows());
+      column = let("column", at / height);
+      row = let("row", at - column * height);
+    } else {
+      const Expr size = let("strip.points", total_columns() * constant(together));
+      const Expr strip = let("strip", at / size);
+      const Expr first = let("strip.first", strip * constant(together));
+      const Expr height = let("strip.rows", min(rows() - first, constant(together)));
+      const Expr within = let("strip.point", at - strip * size);
+      column = let("column", within / height);
+      row = let("row", first + (within - column * height));
+    }
+    std::vector<VarPtr> from;
+    std::vector<Expr> to;
+    std::vector<std::pair<VarPtr, Expr>> found;
+    const auto becomes = [&](const VarPtr &var, const Expr &value) {
+      const VarPtr made = ir::make_let_variable(var->name, int64);
+      found.emplace_back(made, cast(int64, value));
+      from.push_back(var);
+      to.push_back(make_variable(made));
+    };
+    const std::vector<ir::GridAxis> rest = columns();
+    for (std::size_t d = rest.size(); d-- > 0;) {
+      const Expr extent = number(cast(int64, rest[d].extent));
+      becomes(rest[d].var, d == 0 ? column : column % extent);
+      if (d > 0) column = let("column", column / extent);
+    }
+    if (loop_ && !is_zero(loop_->min))
+      becomes(loop_->var, cast(int64, loop_->min) + cast(int64, row));
+    else
+      becomes(loop_ ? loop_->var : inner_.front().var, row);
+    body = clone(body, from, to);
+    for (const auto &[var, value] : found) body = ir::make<ir::Let>(var, value, body);
+    for (auto it = lets.rbegin(); it != lets.rend(); ++it)
+      body = ir::make<ir::Let>(it->first, it->second, body);
+    return body;
+  }
+};
+
+}  // namespace
+
+const ir::For *parallel_loop(const ir::Launch &launch) {
+  const auto *loop = around_points(launch).inside.as<ir::For>();
+  const bool parallel = loop && (loop->loop_kind == ir::ForKind::Parallel ||
+                                 loop->loop_kind == ir::ForKind::GpuBlock);
+  return parallel ? loop : nullptr;
+}
+
+Stmt distribute(const ir::Launch &launch, const PipelineOptions &options) {
+  Stmt result = ir::make<ir::Launch>(launch);
+  const bool points = !launch.grid.empty() || parallel_loop(launch);
+  if (options.cluster > 1 && points)
+    result = make_clusters(*result.as<ir::Launch>(), options.cluster);
+  // What is counted in memory has no grid.
+  if ((options.persistent_blocks != 0 && points) || parallel_loop(launch))
+    result = Persistent(*result.as<ir::Launch>(), options).run();
+  return Serial()(result);
+}
+
+}  // namespace pit::lower
