@@ -89,7 +89,18 @@ void KernelEmitter::emit(const ir::Store &s) {
 }
 
 void KernelEmitter::emit(const ir::Mma &s) {
-  if (staged_) return emit_wgmma(s);
+  if (staged_) {
+    const ir::Atom *atom = ir::find_atom(s.atom);
+    internal_check(atom != nullptr, "a matrix multiplication names no atom");
+    switch (atom->kind) {
+      case ir::AtomKind::WarpgroupMatrix:
+        return emit_wgmma(s);
+      case ir::AtomKind::WarpMatrix:
+        return emit_mma_sync(s, *atom);
+      case ir::AtomKind::MultiplyAdd:
+        return emit_multiply_add(s);
+    }
+  }
   // As the definition says: the store that this makes is shared out.
   FunctionEmitter::emit(s);
 }

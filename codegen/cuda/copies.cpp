@@ -106,9 +106,13 @@ void KernelEmitter::emit(const ir::Copy &s) {
   Value *buffer = buffer_address(s);
   const bool async = s.engine == ir::CopyEngine::Async;
   internal_check(!async || s.bytes == kChunk, "a copy is of other than 16 bytes");
+  // In roles, whose barriers wait for the copies. A Sync orders what threads stored themselves.
+  const auto note_stored = [&] {
+    if (stored_) b.CreateStore(b.getTrue(), stored_);
+  };
   Value *possible = async ? whole_lines(line) : b.getFalse();
   if (const auto *known = llvm::dyn_cast<llvm::ConstantInt>(possible); known && known->isZero()) {
-    if (async) b.CreateStore(b.getTrue(), stored_);
+    if (async) note_stored();
     return copy_by_threads(line, buffer);
   }
   const Body asynchronous = [&] {
@@ -116,7 +120,7 @@ void KernelEmitter::emit(const ir::Copy &s) {
                                    : copy_async(prepared->second, buffer);
   };
   when(possible, asynchronous, [&] {
-    b.CreateStore(b.getTrue(), stored_);
+    note_stored();
     copy_by_threads(line, buffer);
   });
 }
@@ -275,6 +279,8 @@ void KernelEmitter::copy_line_by_thread(const Line &line, Value *destination, Va
 // way from a buffer that becomes free to the next copies into it.
 
 void KernelEmitter::prepare_copies(const ir::For &loop) {
+  // Threads that multiply too have no registers for running values.
+  if (role_ == 0) return;
   std::vector<const StorageNode *> stored;
   ir::walk_statements(loop.body, [&](const ir::Stmt &s) {
     if (const auto *store = s.as<ir::Store>()) stored.push_back(store->storage.get());

@@ -11,6 +11,7 @@
 #include "codegen/ir/mutator.h"
 #include "codegen/llvm/access.h"
 #include "dsl/error.h"
+#include "fragment_shape.h"
 #include "kernel_emitter.h"
 #include "wgmma.h"
 
@@ -21,6 +22,7 @@ namespace {
 using llvm::Value;
 
 constexpr int kLanes = 32, kWarpsOfGroup = 4, kRowsOfWarp = 16, kBeside = 2, kUnitColumns = 8;
+constexpr std::int64_t kWidest = 16;  // bytes of a store
 
 std::int64_t own_columns(const ir::Layout &layout, const ir::Coordinates &extents) {
   return extents[1] / layout.warps_n;
@@ -34,13 +36,15 @@ bool is_constant(const Expr &e) { return e.as<FloatImm>() || e.as<IntImm>(); }
 }  // namespace
 
 void KernelEmitter::allocate_fragment(const ir::Allocate &s) {
-  Fragment f{s.placement.layout, {}, nullptr, 0};
+  Fragment f{s.placement.layout, {}, nullptr, 0, s.storage->type};
   for (const Expr &e : s.extents) is_const_int(e, &f.extents.emplace_back());
-  internal_check(f.layout.kind == ir::Layout::Kind::Accumulator && f.extents.size() == 2 &&
-                     s.storage->type == float32 && !s.placement.buffered,
-                 "the fragment " + s.storage->name + " is no matrix of float32 accumulators");
+  const bool matrix = f.layout.kind == ir::Layout::Kind::Accumulator && f.type == float32;
+  const bool blocked = f.layout.kind == ir::Layout::Kind::Blocked && f.type.is_float();
+  internal_check((matrix || blocked) && f.extents.size() == 2 && !s.placement.buffered,
+                 "the fragment " + s.storage->name + " is no matrix of accumulators");
   f.count = ir::elements_per_thread(f.layout, f.extents);
-  f.elements = local(llvm::ArrayType::get(b.getFloatTy(), static_cast<std::uint64_t>(f.count)),
+  f.elements = local(llvm::ArrayType::get(code::register_type(context_, f.type),
+                                          static_cast<std::uint64_t>(f.count)),
                      s.storage->name.c_str());
   fragments_[s.storage.get()] = f;
 }
@@ -128,7 +132,8 @@ llvm::Value *KernelEmitter::load_element(const Load &e) {
   const auto it = fragments_.find(e.storage.get());
   if (it == fragments_.end()) return FunctionEmitter::load_element(e);
   internal_check(element_.number >= 0, "a fragment is read outside of its statements");
-  return b.CreateLoad(b.getFloatTy(), fragment_element(it->second, element_.number));
+  return b.CreateLoad(code::register_type(context_, it->second.type),
+                      fragment_element(it->second, element_.number));
 }
 
 void KernelEmitter::store_fragments(const ir::Store &statement, const Fragment &fragment,
@@ -145,67 +150,65 @@ void KernelEmitter::store_fragments(const ir::Store &statement, const Fragment &
   Hazards::Accesses own;
   own.add(ir::make<ir::Store>(s));
   order(std::move(own));
-  const ir::Layout &layout = fragment.layout;
-  const std::int64_t columns = own_columns(layout, fragment.extents),
-                     blocks = repetitions(layout, fragment.extents),
-                     rows_of_group = kRowsOfWarp * layout.together;
+  const FragmentShape shape(fragment.layout, fragment.extents);
   Value *warp = forgotten(warp_), *lane = forgotten(lane_);
-  Value *warp_m = b.CreateURem(warp, i64(layout.warps_m)),
-        *warp_n = b.CreateUDiv(warp, i64(layout.warps_m));
-  Value *group = b.CreateUDiv(warp_m, i64(layout.together)),
-        *member = b.CreateURem(warp_m, i64(layout.together));
+  Value *warp_m = b.CreateURem(warp, i64(fragment.layout.warps_m)),
+        *warp_n = b.CreateUDiv(warp, i64(fragment.layout.warps_m));
+  Value *group = b.CreateUDiv(warp_m, i64(shape.together)),
+        *member = b.CreateURem(warp_m, i64(shape.together));
   Value *first_row =
-      b.CreateAdd(b.CreateMul(group, i64(blocks * rows_of_group)),
-                  b.CreateAdd(b.CreateMul(member, i64(kRowsOfWarp)), b.CreateLShr(lane, i64(2))));
-  Value *first_column = b.CreateAdd(b.CreateMul(warp_n, i64(columns)),
-                                    b.CreateMul(b.CreateAnd(lane, i64(3)), i64(kBeside)));
-  for (std::int64_t block = 0; block < blocks; ++block) {
-    for (int half = 0; half < 2; ++half) {
-      const Memo memo(*this, true);
-      Value *row = b.CreateAdd(first_row, i64(block * rows_of_group + half * kUnitColumns));
-      env_.variables[axes.row.get()] = row;
-      env_.variables[axes.column.get()] = forgotten(first_column);
-      look_up_all(statement.guards);
-      look_up_all(s.indices);
-      look_up_all({s.value});
-      const int first = static_cast<int>(block * columns / 2) + half * kBeside;
-      Value *extent = env_.axes.at(axes.row.get()).extent;
-      const auto *rows = llvm::dyn_cast<llvm::ConstantInt>(extent);
-      Value *kept = rows && rows->getSExtValue() == fragment.extents[0]
-                        ? nullptr
-                        : b.CreateICmpSLT(row, extent);
-      if (!of_row.empty()) kept = kept ? b.CreateAnd(kept, holds(of_row)) : holds(of_row);
-      if (kept)
-        when(kept, [&] { fragment_row(s, fragment, axes, first); });
-      else
-        fragment_row(s, fragment, axes, first);
-      row_values_.clear();
-    }
+      b.CreateAdd(b.CreateMul(group, i64(shape.group_rows)),
+                  b.CreateAdd(b.CreateMul(member, i64(shape.member_rows)),
+                              b.CreateMul(b.CreateUDiv(lane, i64(shape.lanes)), i64(shape.run))));
+  Value *first_column =
+      b.CreateAdd(b.CreateMul(warp_n, i64(shape.columns)),
+                  b.CreateMul(b.CreateURem(lane, i64(shape.lanes)), i64(shape.beside)));
+  for (std::size_t i = 0; i < shape.rows.size(); ++i) {
+    const Memo memo(*this, true);
+    Value *row = b.CreateAdd(first_row, i64(shape.rows[i]));
+    env_.variables[axes.row.get()] = row;
+    env_.variables[axes.column.get()] = forgotten(first_column);
+    look_up_all(statement.guards);
+    look_up_all(s.indices);
+    look_up_all({s.value});
+    Value *extent = env_.axes.at(axes.row.get()).extent;
+    const auto *rows = llvm::dyn_cast<llvm::ConstantInt>(extent);
+    Value *kept = rows && rows->getSExtValue() == fragment.extents[0]
+                      ? nullptr
+                      : b.CreateICmpSLT(row, extent);
+    if (!of_row.empty()) kept = kept ? b.CreateAnd(kept, holds(of_row)) : holds(of_row);
+    if (kept)
+      when(kept, [&] { fragment_row(s, fragment, shape, axes, i); });
+    else
+      fragment_row(s, fragment, shape, axes, i);
+    row_values_.clear();
   }
   // A start of sums is not made again where they end, while matrix instructions are under way.
-  if (is_constant(s.value)) after_fragments("");
+  if (is_constant(s.value) && fragment.layout.together == kWarpsOfGroup) after_fragments("");
 }
 
 llvm::Value *KernelEmitter::forgotten(Value *v) {
   return assembly("mov.b64 $0, $1;", "=l,l", {v}, b.getInt64Ty());
 }
 
-// One row's elements of a thread: numbers first, first + 1, first + 4, first + 5, ...
+// One row's elements of a thread.
 void KernelEmitter::fragment_row(const ir::Store &s, const Fragment &fragment,
-                                 FragmentElement element, int first) {
-  const auto columns = static_cast<int>(own_columns(fragment.layout, fragment.extents));
+                                 const FragmentShape &shape, FragmentElement element,
+                                 std::size_t number_of_row) {
+  const auto columns = static_cast<int>(shape.columns);
+  const int first = shape.number(number_of_row, 0);
   Value *first_column = env_.variables.at(element.column.get());
   Value *extent = env_.axes.at(element.column.get()).extent;
   const auto each = [&](bool checked) {
     // Else the columns of all elements are kept, because both ways of storing them need them.
     Value *from = forgotten(first_column);
-    for (int unit = 0; unit < columns / kUnitColumns; ++unit) {
-      for (int beside = 0; beside < kBeside; ++beside) {
+    for (std::size_t unit = 0; unit < shape.units.size(); ++unit) {
+      for (int beside = 0; beside < shape.beside; ++beside) {
         const Memo memo(*this, true);
-        Value *column = b.CreateAdd(from, i64(unit * kUnitColumns + beside));
+        Value *column = b.CreateAdd(from, i64(shape.units[unit] + beside));
         env_.variables[element.column.get()] = column;
         element_ = element;
-        element_.number = first + unit * 2 * kBeside + beside;
+        element_.number = shape.number(number_of_row, unit) + beside;
         if (!checked) {
           store_element(s);
         } else {
@@ -220,29 +223,71 @@ void KernelEmitter::fragment_row(const ir::Store &s, const Fragment &fragment,
   const auto *known = llvm::dyn_cast<llvm::ConstantInt>(whole);
   const int bytes = s.storage->type.bytes();
   const bool memory = s.storage->space != Space::Tile;
-  const bool wide = memory && bytes == 2 && s.combiner == Combiner::Assign && s.guards.empty() &&
-                    columns % (4 * kUnitColumns) == 0 &&
-                    code::movement(s.indices, element.column, storage(s.storage).unit_dimension) ==
-                        code::Movement::Unit;
-  if (!wide) {
+  const bool plain = memory && s.combiner == Combiner::Assign && !s.atomic && s.guards.empty() &&
+                     code::movement(s.indices, element.column, storage(s.storage).unit_dimension) ==
+                         code::Movement::Unit;
+  const bool exchanged = bytes == 2 && fragment.layout.kind == ir::Layout::Kind::Accumulator &&
+                         columns % (4 * kUnitColumns) == 0;
+  const std::int64_t unit_bytes = bytes * shape.beside;
+  // Sums of matrix instructions leave no registers for another way of storing them.
+  const bool vectors = fragment.layout.kind == ir::Layout::Kind::Blocked && shape.beside > 1 &&
+                       unit_bytes <= kWidest;
+  if (!plain || (!exchanged && !vectors)) {
     if (known) return each(known->isZero());
     return when(whole, [&] { each(false); }, [&] { each(true); });
   }
-  // Four lanes of a row exchange their elements, so that each has eight beside each other.
+  // Elements beside each other are stored together. Of 2-byte elements, four lanes of a row
+  // exchange theirs before, so that each has eight.
   Value *at = nullptr;
   {
     const Memo memo(*this, true);
-    Value *quad = b.CreateMul(b.CreateAnd(lane_, i64(3)), i64(kUnitColumns - kBeside));
-    env_.variables[element.column.get()] = b.CreateAdd(first_column, quad);
+    if (exchanged) {
+      Value *quad = b.CreateMul(b.CreateAnd(lane_, i64(3)), i64(kUnitColumns - kBeside));
+      env_.variables[element.column.get()] = b.CreateAdd(first_column, quad);
+    }
     at = address(s.storage, s.indices);
     env_.variables[element.column.get()] = first_column;
   }
-  constexpr std::int64_t kWide = 16;
+  const std::int64_t together = exchanged ? kWidest : unit_bytes;
   Value *aligned =
-      b.CreateICmpEQ(b.CreateAnd(b.CreatePtrToInt(at, b.getInt64Ty()), i64(kWide - 1)), i64(0));
+      b.CreateICmpEQ(b.CreateAnd(b.CreatePtrToInt(at, b.getInt64Ty()), i64(together - 1)), i64(0));
   when(
-      b.CreateAnd(whole, aligned), [&] { store_row_wide(s, element, first, columns, at); },
+      b.CreateAnd(whole, aligned),
+      [&] {
+        if (exchanged)
+          store_row_wide(s, element, first, columns, at);
+        else
+          store_row_vectors(s, shape, element, number_of_row, at);
+      },
       [&] { each(true); });
+}
+
+// `at`: the address of the row's first unit.
+void KernelEmitter::store_row_vectors(const ir::Store &s, const FragmentShape &shape,
+                                      const FragmentElement &axes, std::size_t row, Value *at) {
+  Value *first_column = env_.variables.at(axes.column.get());
+  const std::int64_t bytes = s.storage->type.bytes();
+  llvm::Type *type = code::memory_type(context_, s.storage->type);
+  auto *vector_type = llvm::FixedVectorType::get(type, static_cast<unsigned>(shape.beside));
+  for (std::size_t unit = 0; unit < shape.units.size(); ++unit) {
+    Value *together = llvm::PoisonValue::get(vector_type);
+    for (int beside = 0; beside < shape.beside; ++beside) {
+      const Memo memo(*this, true);
+      env_.variables[axes.column.get()] =
+          b.CreateAdd(first_column, i64(shape.units[unit] + beside));
+      element_ = axes;
+      element_.number = shape.number(row, unit) + beside;
+      together = b.CreateInsertElement(together,
+                                       code::to_memory(b, floats_, s.storage->type, value(s.value)),
+                                       static_cast<std::uint64_t>(beside));
+    }
+    Value *place = b.CreateInBoundsGEP(b.getInt8Ty(), at, i64(shape.units[unit] * bytes));
+    auto *access = b.CreateAlignedStore(
+        together, place, llvm::Align(static_cast<std::uint64_t>(bytes * shape.beside)));
+    describe_access(access, s.storage.get());
+  }
+  element_ = {};
+  env_.variables[axes.column.get()] = first_column;
 }
 
 void KernelEmitter::store_element(const ir::Store &s) {
@@ -252,7 +297,9 @@ void KernelEmitter::store_element(const ir::Store &s) {
     if (fragment != fragments_.end()) {
       Value *place = fragment_element(fragment->second, element_.number);
       if (s.combiner != Combiner::Assign)
-        v = combine(s.combiner, float32, b.CreateLoad(b.getFloatTy(), place), v, true);
+        v = combine(s.combiner, fragment->second.type,
+                    b.CreateLoad(code::register_type(context_, fragment->second.type), place), v,
+                    true);
       b.CreateStore(v, place);
       return;
     }
@@ -383,7 +430,8 @@ void KernelEmitter::prepare_products(const ir::For &loop) {
       const auto *slot = o.slot.defined() ? o.slot.as<Load>() : nullptr;
       return slot && is_local(slot->storage) && env_.storages.contains(slot->storage.get());
     };
-    if (product && is_local_slot(product->a) && is_local_slot(product->b)) {
+    if (product && product->asynchronous && is_local_slot(product->a) &&
+        is_local_slot(product->b)) {
       product_starts_[product] = {local(b.getInt32Ty(), "a.start"),
                                   local(b.getInt32Ty(), "b.start")};
     }

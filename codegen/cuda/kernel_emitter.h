@@ -9,7 +9,9 @@
 //
 // In a kernel of the staged level the threads are those of the role that executes a statement:
 //   staged_statements.cpp  roles, barriers, groups    copies.cpp  copies into shared tiles
-//   fragments.cpp          tiles in registers, matrix instructions
+//   fragments.cpp          tiles in registers, matrix instructions of warpgroups
+//   mma_sync.cpp           matrix instructions of warps
+//   multiply_add.cpp       multiplications by the threads
 //   lane_tiles.cpp         lists in the lanes of a warp
 //   bulk_copies.cpp        copies by the tensor memory accelerator
 #pragma once
@@ -18,9 +20,11 @@
 #include <vector>
 
 #include "bulk_copies.h"
+#include "codegen/ir/atoms.h"
 #include "codegen/ir/staged.h"
 #include "codegen/llvm/function_emitter.h"
 #include "device.h"
+#include "fragment_shape.h"
 #include "hazards.h"
 #include "placement.h"
 
@@ -151,6 +155,13 @@ class KernelEmitter final : public code::FunctionEmitter {
   llvm::Value *forgotten(llvm::Value *v);
   llvm::Value *barrier_address(const ir::BarrierSlot &at);
 
+  /// A tile in shared memory.
+  struct SharedTile {
+    ir::Layout layout;
+    ir::Coordinates extents;  ///< of one buffer
+    std::int64_t offset;
+  };
+
   // copies.cpp
   void emit(const ir::Copy &s);
   /// The lines of 16 bytes of one buffer, numbered along its rows.
@@ -217,6 +228,7 @@ class KernelEmitter final : public code::FunctionEmitter {
     ir::Coordinates extents;
     llvm::AllocaInst *elements;  ///< of this thread, an array
     int count;
+    Type type;
   };
   /// The iteration of a statement over a fragment: its axes, and the thread's element.
   struct FragmentElement {
@@ -229,8 +241,10 @@ class KernelEmitter final : public code::FunctionEmitter {
   bool reads_fragment(const Expr &e) const;
   void store_fragments(const ir::Store &statement, const Fragment &fragment,
                        const FragmentElement &axes);
-  void fragment_row(const ir::Store &s, const Fragment &fragment, FragmentElement element,
-                    int first);
+  void fragment_row(const ir::Store &s, const Fragment &fragment, const FragmentShape &shape,
+                    FragmentElement element, std::size_t number_of_row);
+  void store_row_vectors(const ir::Store &s, const FragmentShape &shape,
+                         const FragmentElement &axes, std::size_t row, llvm::Value *at);
   void store_element(const ir::Store &s);
   void store_row_wide(const ir::Store &s, const FragmentElement &axes, int first, int columns,
                       llvm::Value *address);
@@ -240,6 +254,33 @@ class KernelEmitter final : public code::FunctionEmitter {
   /// Before a loop, and at the end of its body.
   void prepare_products(const ir::For &loop);
   void start_products(const ir::For &loop);
+
+  // mma_sync.cpp
+  /// An operand of a multiplication by the threads or their warps, in one buffer of a shared tile
+  /// of two dimensions, of which one is k and the other is divided among warps.
+  struct SharedOperand {
+    const SharedTile *tile;
+    llvm::Value *start;  ///< of the buffer, from the start of shared memory; i32
+    int bytes;           ///< of an element
+    int k;               ///< the dimension
+    std::int64_t depth;  ///< extent of k
+    bool k_contiguous() const { return tile->layout.dimension == k; }
+  };
+  SharedOperand shared_operand(const ir::Mma &s, const ir::TileOperand &operand);
+  /// The address of byte `byte + more_bytes` of stored row `row + more_rows`: those of the
+  /// dimension that is contiguous.
+  llvm::Value *shared_address(const SharedOperand &o, llvm::Value *row, std::int64_t more_rows,
+                              llvm::Value *byte, std::int64_t more_bytes);
+  /// The numbers of this warp among those of the accumulators' rows and of their columns; i32.
+  std::pair<llvm::Value *, llvm::Value *> warp_place(const ir::Layout &layout);
+  void emit_mma_sync(const ir::Mma &s, const ir::Atom &atom);
+  /// Of all that the warp multiplies in step `step` of k: the registers of each instruction.
+  std::vector<std::vector<llvm::Value *>> load_matrices(const SharedOperand &o, bool left,
+                                                        llvm::Value *warp, std::int64_t own,
+                                                        std::int64_t step);
+
+  // multiply_add.cpp
+  void emit_multiply_add(const ir::Mma &s);
   llvm::Value *fragment_element(const Fragment &fragment, int number);
   /// Ties the registers of all fragments to `text`: what reads them stays behind it.
   void after_fragments(const std::string &text);
@@ -276,11 +317,6 @@ class KernelEmitter final : public code::FunctionEmitter {
   unsigned role_ = 0;            ///< number of its hardware barrier; 0: the block
   std::int64_t first_warp_ = 0;  ///< of the role
   std::unordered_set<const StorageNode *> ordered_;  ///< accesses to these wait for each other
-  struct SharedTile {
-    ir::Layout layout;
-    ir::Coordinates extents;  ///< of one buffer
-    std::int64_t offset;
-  };
   std::unordered_map<const StorageNode *, SharedTile> tiles_;
   std::unordered_map<const StorageNode *, Fragment> fragments_;
   FragmentElement element_;

@@ -8,6 +8,8 @@ namespace pit::ir {
 namespace {
 
 constexpr int kRowsOfWarp = 16, kLanes = 32, kChunk = 16;
+// Of a warp whose layout is Blocked.
+constexpr int kLanesOfColumn = 4, kLanesOfRow = 8;
 
 std::int64_t product(const Coordinates &extents, std::size_t from, std::size_t to) {
   std::int64_t size = 1;
@@ -63,14 +65,59 @@ Coordinates from_grid(const Layout &layout, const Coordinates &extents, std::int
   return at;
 }
 
+/// "the rows (30) are no multiple of 8", or empty.
+std::string multiple(const char *what, std::int64_t value, std::int64_t of) {
+  if (value > 0 && value % of == 0) return "";
+  return std::string(what) + " (" + std::to_string(value) + ") are no multiple of " +
+         std::to_string(of);
+}
+
+std::string blocked_error(const Layout &layout, const Coordinates &extents) {
+  if (layout.warps_m < 1 || layout.warps_n < 1) return "a fragment has no warps";
+  if (layout.together < 1 || layout.beside < 1) return "a block of a thread is empty";
+  const Grid grid = grid_of(layout, extents);
+  std::string error =
+      multiple("the rows", grid.rows, kLanesOfColumn * layout.together * layout.warps_m);
+  return error.empty()
+             ? multiple("the columns", grid.columns, kLanesOfRow * layout.beside * layout.warps_n)
+             : error;
+}
+
+/// Of `count` places that `lanes` lanes take in turns of `run`: whose `place` is, and which of its
+/// own.
+struct Turn {
+  std::int64_t lane, number;
+};
+Turn turn_of(std::int64_t place, std::int64_t lanes, std::int64_t run) {
+  return {place / run % lanes, place / (run * lanes) * run + place % run};
+}
+std::int64_t place_of(Turn turn, std::int64_t lanes, std::int64_t run) {
+  return turn.number / run * (run * lanes) + turn.lane * run + turn.number % run;
+}
+
+ThreadElement blocked_holder(const Layout &layout, const Grid &grid, std::int64_t row,
+                             std::int64_t column) {
+  const std::int64_t rows = grid.rows / layout.warps_m, columns = grid.columns / layout.warps_n;
+  const Turn down = turn_of(row % rows, kLanesOfColumn, layout.together),
+             across = turn_of(column % columns, kLanesOfRow, layout.beside);
+  const std::int64_t warp = column / columns * layout.warps_m + row / rows;
+  return {static_cast<int>(warp * kLanes + down.lane * kLanesOfRow + across.lane),
+          static_cast<int>(down.number * (columns / kLanesOfRow) + across.number)};
+}
+std::pair<std::int64_t, std::int64_t> blocked_element(const Layout &layout, const Grid &grid,
+                                                      ThreadElement holder) {
+  const std::int64_t rows = grid.rows / layout.warps_m, columns = grid.columns / layout.warps_n;
+  const std::int64_t warp = holder.thread / kLanes, lane = holder.thread % kLanes,
+                     own = columns / kLanesOfRow;
+  return {warp % layout.warps_m * rows +
+              place_of({lane / kLanesOfRow, holder.element / own}, kLanesOfColumn, layout.together),
+          warp / layout.warps_m * columns +
+              place_of({lane % kLanesOfRow, holder.element % own}, kLanesOfRow, layout.beside)};
+}
+
 }  // namespace
 
 std::string layout_error(const Layout &layout, const Coordinates &extents, int element_bytes) {
-  const auto multiple = [](const char *what, std::int64_t value, std::int64_t of) {
-    return value > 0 && value % of == 0 ? std::string()
-                                        : std::string(what) + " (" + std::to_string(value) +
-                                              ") are no multiple of " + std::to_string(of);
-  };
   if (layout.kind == Layout::Kind::RowMajor) return "";
   if (layout.kind == Layout::Kind::Swizzled) {
     if (layout.swizzle != 32 && layout.swizzle != 64 && layout.swizzle != 128)
@@ -83,6 +130,7 @@ std::string layout_error(const Layout &layout, const Coordinates &extents, int e
   }
   if (layout.dimension < 1 || dimension_of(layout) >= extents.size())
     return "a fragment has rows and columns";
+  if (layout.kind == Layout::Kind::Blocked) return blocked_error(layout, extents);
   if (layout.warps_m < 1 || layout.warps_n < 1 || (layout.together != 1 && layout.together != 4))
     return "a fragment has no warps";
   if (element_bytes != 2 && element_bytes != 4) return "an element of a fragment has 2 or 4 bytes";
@@ -136,6 +184,7 @@ ThreadElement holder_of(const Layout &layout, const Coordinates &extents, int el
   const std::size_t split = dimension_of(layout);
   const std::int64_t row = number_of(extents, at, 0, split, kNone),
                      column = number_of(extents, at, split, extents.size(), kNone);
+  if (layout.kind == Layout::Kind::Blocked) return blocked_holder(layout, grid, row, column);
   const std::int64_t beside = adjacent(layout, element_bytes);
   const std::int64_t own_columns = grid.columns / layout.warps_n, warp_n = column / own_columns,
                      own_column = column % own_columns;
@@ -161,6 +210,10 @@ ThreadElement holder_of(const Layout &layout, const Coordinates &extents, int el
 Coordinates element_of(const Layout &layout, const Coordinates &extents, int element_bytes,
                        ThreadElement holder) {
   const Grid grid = grid_of(layout, extents);
+  if (layout.kind == Layout::Kind::Blocked) {
+    const auto [row, column] = blocked_element(layout, grid, holder);
+    return from_grid(layout, extents, row, column);
+  }
   const std::int64_t beside = adjacent(layout, element_bytes);
   const std::int64_t own_columns = grid.columns / layout.warps_n;
   const std::int64_t lane = holder.thread % kLanes, warp = holder.thread / kLanes;

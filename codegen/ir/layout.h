@@ -37,18 +37,28 @@ enum class Memory : std::uint8_t { Abstract, Shared, Registers };
 ///   OperandB (of mma.sync; rows are k, columns n): k = (l & 3) adjacent + e % adjacent
 ///     + 4 adjacent (R & 1) + 8 adjacent (step of k), n = l/4 + 8 (tile of n); steps of k are
 ///     inside tiles of n.
+///
+/// Blocked (registers): the sums of outer products that each thread computes by itself. Rows and
+/// columns are divided among warps as above. Of a warp's part, lanes take turns: each has
+/// `together` consecutive rows, 4 groups of 8 lanes one after the other, and `beside` consecutive
+/// columns, the 8 lanes of a group one after the other; and again, until all rows and columns are
+/// taken. A thread's elements are those of its first row, then of its next.
 struct Layout {
-  enum class Kind : std::uint8_t { RowMajor, Swizzled, Accumulator, OperandA, OperandB };
+  enum class Kind : std::uint8_t { RowMajor, Swizzled, Accumulator, OperandA, OperandB, Blocked };
   Kind kind = Kind::RowMajor;
   int dimension = 0;
   int swizzle = 0;
   int warps_m = 0, warps_n = 0, together = 0;
+  int beside = 0;
 
   static Layout swizzled(int bytes, int contiguous) {
-    return {Kind::Swizzled, contiguous, bytes, 0, 0, 0};
+    return {Kind::Swizzled, contiguous, bytes, 0, 0, 0, 0};
   }
   static Layout fragment(Kind kind, int rows, int warps_m, int warps_n, int together) {
-    return {kind, rows, 0, warps_m, warps_n, together};
+    return {kind, rows, 0, warps_m, warps_n, together, 0};
+  }
+  static Layout blocked(int rows, int warps_m, int warps_n, int together, int beside) {
+    return {Kind::Blocked, rows, 0, warps_m, warps_n, together, beside};
   }
   bool is_fragment() const { return kind != Kind::RowMajor && kind != Kind::Swizzled; }
   bool operator==(const Layout &) const = default;

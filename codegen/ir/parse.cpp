@@ -400,11 +400,15 @@ class Parser {
   int small_number() { return static_cast<int>(number()); }
   Layout layout() {
     using Kind = Layout::Kind;
-    for (const Kind kind : {Kind::Swizzled, Kind::Accumulator, Kind::OperandA, Kind::OperandB}) {
+    for (const Kind kind :
+         {Kind::Swizzled, Kind::Accumulator, Kind::OperandA, Kind::OperandB, Kind::Blocked}) {
       if (!accept(layout_name(kind))) continue;
       std::vector<int> fields;
       parenthesised([&] { fields.push_back(small_number()); });
-      if (fields.size() != (kind == Kind::Swizzled ? 2 : 4)) fail("expected the layout's numbers");
+      const std::size_t count = kind == Kind::Swizzled ? 2 : kind == Kind::Blocked ? 5 : 4;
+      if (fields.size() != count) fail("expected the layout's numbers");
+      if (kind == Kind::Blocked)
+        return Layout::blocked(fields[0], fields[1], fields[2], fields[3], fields[4]);
       return kind == Kind::Swizzled
                  ? Layout::swizzled(fields[0], fields[1])
                  : Layout::fragment(kind, fields[0], fields[1], fields[2], fields[3]);

@@ -336,6 +336,8 @@ class Printer {
     };
     if (l.kind == Layout::Kind::RowMajor) return "";
     if (l.kind == Layout::Kind::Swizzled) return of("swizzle", {l.swizzle, l.dimension});
+    if (l.kind == Layout::Kind::Blocked)
+      return of("blocked", {l.dimension, l.warps_m, l.warps_n, l.together, l.beside});
     return of(layout_name(l.kind), {l.dimension, l.warps_m, l.warps_n, l.together});
   }
 
@@ -507,6 +509,8 @@ const char *layout_name(Layout::Kind kind) {
       return "operand_a";
     case Layout::Kind::OperandB:
       return "operand_b";
+    case Layout::Kind::Blocked:
+      return "blocked";
   }
   return "row_major";
 }

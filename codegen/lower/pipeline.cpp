@@ -189,6 +189,11 @@ class Pipeliner {
                               bulk ? ir::BarrierSlot{full, slot} : ir::BarrierSlot{}, multicast);
   }
 
+  const ir::Atom &atom_of(const ir::Mma &mma) const {
+    const auto found = std::find(form_.products.begin(), form_.products.end(), &mma);
+    return *form_.atoms[static_cast<std::size_t>(found - form_.products.begin())];
+  }
+
   Stmt product(const ir::Mma &mma, const Expr &slot, bool asynchronous) const {
     const auto operand = [&](const ir::TileOperand &tile) {
       const PipelinedOperand *found = form_.operand(tile.tile);
@@ -196,8 +201,8 @@ class Pipeliner {
                              found ? slot : Expr()};
     };
     return ir::make<ir::Mma>(mma.batch, padded(mma.m), padded(mma.n), padded(mma.k),
-                             operand(mma.accumulator), operand(mma.a), operand(mma.b), mma.atom,
-                             asynchronous);
+                             operand(mma.accumulator), operand(mma.a), operand(mma.b),
+                             atom_of(mma).name, asynchronous);
   }
 
   /// A statement of those who multiply, other than a load or a product.

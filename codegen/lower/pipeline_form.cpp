@@ -78,10 +78,13 @@ class Finder {
         for (const VarPtr &axis : *role) pad(axis);
       }
       require(product->batch.empty(), "a matrix multiplication has batch axes");
-      find_accumulator(*product);
+      require(product->m.size() == 1 && product->n.size() == 1 && product->k.size() == 1,
+              "rows, columns or what is summed over are several loops");
       add_operand(product->a, product->k);
       add_operand(product->b, product->k);
+      find_accumulator(*product, find_atom(*product));
     }
+    if (!specialised()) check_registers();
     check_loads();
     if (launch_.cluster.var) share_operands();
     check_products();
@@ -124,6 +127,8 @@ class Finder {
     ir::walk_statements(launch_.body, [&](const Stmt &s) {
       const auto *loop = s.as<ir::For>();
       if (loop == nullptr || !holds_mma(loop->body)) return true;
+      require(loop->loop_kind != ir::ForKind::GpuThread,
+              "each thread multiplies by itself in the loop " + loop->var->name);
       bool inner = false;
       ir::walk_statements(loop->body, [&](const Stmt &part) {
         inner = inner || (part.as<ir::For>() && holds_mma(part));
@@ -191,7 +196,66 @@ class Finder {
     return extents;
   }
 
-  void find_accumulator(const ir::Mma &product) {
+  const ir::Atom &find_atom(const ir::Mma &product) {
+    std::string reason;
+    const ir::Atom *atom =
+        ir::select_atom(product.accumulator.tile->type, product.a.tile->type, product.b.tile->type,
+                        specialised(), product.atom, &reason);
+    require(atom != nullptr, reason);
+    std::int64_t depth = 1;
+    for (const VarPtr &axis : product.k) depth *= size_of(axis);
+    require(depth % atom->k == 0, "the steps of k (" + std::to_string(depth) +
+                                      ") are no multiple of " + std::to_string(atom->k) +
+                                      ", those of the atom " + atom->name);
+    form_.atoms.push_back(atom);
+    return *atom;
+  }
+
+  /// The layouts that the warps' sums may have, when warps_m x warps_n of them divide the tile.
+  /// Vectors of operands that threads multiply run along the rows or columns where these are
+  /// contiguous; along k they are of one row or column, and neighbours' are in other banks.
+  std::vector<Layout> accumulator_layouts(const ir::Mma &product, const ir::Atom &atom, int warps_m,
+                                          int warps_n) const {
+    const auto rows = static_cast<int>(product.m.size());
+    if (atom.kind != ir::AtomKind::MultiplyAdd)
+      return {Layout::fragment(Layout::Kind::Accumulator, rows, warps_m, warps_n,
+                               specialised() ? kWarpsOfGroup : 1)};
+    constexpr int kVector = 16;
+    const auto longest = [&](const ir::TileOperand &operand, const std::vector<VarPtr> &axes) {
+      const auto contiguous =
+          static_cast<std::size_t>(form_.operand(operand.tile)->placement.layout.dimension);
+      const bool along =
+          std::find(axes.begin(), axes.end(), operand.axes[contiguous]) != axes.end();
+      return along ? kVector / atom.operand.bytes() : 1;
+    };
+    std::vector<Layout> layouts;
+    for (int down = longest(product.a, product.m); down >= 1; down /= 2) {
+      for (int across = longest(product.b, product.n); across >= 1; across /= 2)
+        layouts.push_back(Layout::blocked(rows, warps_m, warps_n, down, across));
+    }
+    return layouts;
+  }
+
+  /// A thread has sums in registers, and needs others beside them.
+  void check_registers() const {
+    constexpr std::int64_t kRegisters = 64 * 1024, kMost = 255, kOthers = 80, kBytes = 4;
+    std::int64_t sums = 0;
+    for (const auto &[tile, placement] : form_.accumulators) {
+      std::int64_t bytes = tile->type.bytes();
+      for (const Expr &extent : allocations_.at(tile)->extents) {
+        std::int64_t n = 0;
+        is_const_int(extent, &n);
+        bytes *= n;
+      }
+      sums += bytes / kBytes / launch_.threads;
+    }
+    const std::int64_t most = std::min(kMost, kRegisters / launch_.threads) - kOthers;
+    require(sums <= most, "the sums take " + std::to_string(sums) +
+                              " registers of each thread, and there are " + std::to_string(most) +
+                              " for them; use smaller tiles or more threads");
+  }
+
+  void find_accumulator(const ir::Mma &product, const ir::Atom &atom) {
     const ir::TileOperand &accumulator = product.accumulator;
     const StorageNode *tile = accumulator.tile.get();
     require(in_loop_.count(tile) == 0, "the accumulator " + tile->name + " is made in the loop");
@@ -200,28 +264,30 @@ class Finder {
     require(accumulator.axes == wanted && !product.m.empty() && !product.n.empty(),
             "the accumulator " + tile->name + " does not hold rows, then columns");
     const Coordinates extents = extents_of(accumulator);
-    const auto rows = static_cast<int>(product.m.size());
     std::optional<Layout> best;
     std::int64_t best_shape = 0;
     std::string error;
     const int warps = multiplying_warps(), together = specialised() ? kWarpsOfGroup : 1;
     for (int warps_m = together; warps_m <= warps; warps_m += together) {
       if (warps % warps_m != 0) continue;
-      const Layout layout =
-          Layout::fragment(Layout::Kind::Accumulator, rows, warps_m, warps / warps_m, together);
-      const std::string why = ir::layout_error(layout, extents, tile->type.bytes());
-      if (!why.empty()) {
-        error = why;
-        continue;
-      }
-      std::int64_t m = 1, n = 1;
-      for (std::size_t d = 0; d < extents.size(); ++d) (d < product.m.size() ? m : n) *= extents[d];
-      // Warpgroups share the columns' operand; warps want a square part.
-      const std::int64_t shape =
-          specialised() ? layout.warps_n : std::abs(m / layout.warps_m - n / layout.warps_n);
-      if (!best || shape < best_shape) {
-        best = layout;
-        best_shape = shape;
+      for (const Layout &layout : accumulator_layouts(product, atom, warps_m, warps / warps_m)) {
+        const std::string why = ir::layout_error(layout, extents, tile->type.bytes());
+        if (!why.empty()) {
+          error = why;
+          continue;
+        }
+        std::int64_t m = 1, n = 1;
+        for (std::size_t d = 0; d < extents.size(); ++d)
+          (d < product.m.size() ? m : n) *= extents[d];
+        // Of a warp's rows and columns its lanes have a fourth and an eighth.
+        if (layout.kind == Layout::Kind::Blocked) m *= 2;
+        // Warpgroups share the columns' operand; warps and threads want a square part.
+        const std::int64_t shape =
+            specialised() ? layout.warps_n : std::abs(m / layout.warps_m - n / layout.warps_n);
+        if (!best || shape < best_shape) {
+          best = layout;
+          best_shape = shape;
+        }
       }
     }
     require(best.has_value(), "the accumulator " + tile->name + " does not fit " +
@@ -271,8 +337,6 @@ class Finder {
     require(!specialised() || operand.tile->type.bytes() <= 2 ||
                 std::find(k.begin(), k.end(), along) != k.end(),
             "the operand " + name + " of 4-byte elements is not contiguous along k");
-    require(operand.tile->type.bytes() == 2 || operand.tile->type.bytes() == 4,
-            "the operand " + name + " is not of 2- or 4-byte elements");
     made.buffers = ir::make_storage(name, operand.tile->type, operand.tile->rank + 1, Space::Tile);
     form_.operands.push_back(std::move(made));
   }
@@ -546,8 +610,6 @@ class Finder {
         unit.multiplies(product.a.tile->type, product.b.tile->type, product.accumulator.tile->type),
         std::string(unit.name) + " does not multiply " + what(product.a.tile) + " by " +
             what(product.b.tile) + " into " + to_string(product.accumulator.tile->type));
-    require(product.m.size() == 1 && product.n.size() == 1 && product.k.size() == 1,
-            "rows, columns or what is summed over are several loops");
     const auto operand = [&](const ir::TileOperand &tile) {
       const PipelinedOperand &found = *form_.operand(tile.tile);
       return OperandInMemory{found.placement.layout, found.extents,

@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "codegen/ir/atoms.h"
 #include "codegen/ir/staged.h"
 #include "pipeline.h"
 
@@ -34,6 +35,7 @@ struct PipelinedOperand {
 struct PipelineForm {
   const ir::For *loop = nullptr;
   std::vector<const ir::Mma *> products;
+  std::vector<const ir::Atom *> atoms;  ///< of each product
   std::vector<PipelinedOperand> operands;
   std::map<const StorageNode *, ir::Placement> accumulators;
   std::map<const VarNode *, ir::AxisBinding> axes;    ///< all of the kernel

@@ -6,6 +6,7 @@
 #include <set>
 #include <string>
 
+#include "codegen/ir/atoms.h"
 #include "codegen/ir/mutator.h"
 #include "dsl/error.h"
 #include "matrix_units.h"
@@ -20,11 +21,19 @@ using ir::Stmt;
 // Where the schedule says nothing: as libraries choose for tiles of these sizes.
 constexpr int kStages = 4, kProducerWarps = 4;
 constexpr std::int64_t kRowsOfTwoWarpgroups = 128;
+// Of kernels whose warps all copy and multiply. A warp's part of a tile is as large as leaves
+// registers for what is loaded; few warps have half of that, so that some work while others wait.
+constexpr int kStagesOfAll = 3, kLanes = 32, kFewWarps = 4, kMostWarps = 16;
+constexpr std::int64_t kSumBytesOfWarp = std::int64_t{4} * 64 * 64;
+/// Of a block on devices without asynchronous matrix instructions.
+constexpr std::int64_t kSharedBytes = 163 * 1024;
 
 /// The products of a kernel, and what schedules say of them.
 struct Products {
   bool any = false;
-  std::int64_t rows = 0;  ///< of the largest tile, where that is known
+  std::int64_t rows = 0;            ///< of the largest tile, where that is known
+  std::int64_t sum_bytes = 0;       ///< of the largest tile of sums, where that is known
+  const ir::Atom *named = nullptr;  ///< by the schedule
   std::vector<const SumChoice *> choices;
 };
 
@@ -62,22 +71,29 @@ class Pass final : public ir::Mutator {
   Stmt visit(const ir::Launch &launch, const Stmt &self) override {
     const Products products = products_of(launch.body);
     if (!products.any) return self;
-    if (unit_ == nullptr) {
-      explain(products, launch, "by threads: the target has no matrix instructions that are used");
-      return self;
-    }
     const Stmt merged = merge_axes(self);
     const Attempt chosen = choose(merged, products, kernel_of(launch.body));
     const PipelineOptions &options = chosen.options;
     if (!chosen.done()) {
+      for (const SumChoice *choice : products.choices) {
+        if (choice->atom.empty()) continue;
+        throw CompileError(choice->definition + ".atom(\"" + choice->atom + "\"): the kernel " +
+                               launch.name + " cannot use it: " + chosen.result.reason,
+                           choice->where);
+      }
       explain(products, launch, "by threads: " + chosen.result.reason);
       return self;
     }
-    explain(products, launch,
-            std::string("by ") + unit_->name + ": " + count(options.stages, "stage") + ", " +
-                count(options.producer_warps, "producer warp") + ", " +
-                count(options.consumer_warpgroups, "consumer warpgroup") +
-                (options.cluster > 1 ? ", clusters of " + std::to_string(options.cluster) : ""));
+    const std::string stages = ": " + count(options.stages, "stage") + ", ";
+    const auto warps = static_cast<int>(chosen.result.launch.as<ir::Launch>()->threads / kLanes);
+    explain(
+        products, launch,
+        options.producer_warps > 0
+            ? std::string("by ") + unit_->name + stages +
+                  count(options.producer_warps, "producer warp") + ", " +
+                  count(options.consumer_warpgroups, "consumer warpgroup") +
+                  (options.cluster > 1 ? ", clusters of " + std::to_string(options.cluster) : "")
+            : "by " + atom_of(chosen.result.launch) + stages + count(warps, "warp"));
     return chosen.result.launch;
   }
 
@@ -86,6 +102,15 @@ class Pass final : public ir::Mutator {
   const KernelChoices &kernels_;
   const MatrixUnit *unit_;
   std::vector<Explanation> *explanation_;
+
+  static std::string atom_of(const Stmt &launch) {
+    std::string name;
+    ir::walk_statements(launch, [&](const Stmt &s) {
+      if (const auto *mma = s.as<ir::Mma>()) name = mma->atom;
+      return name.empty();
+    });
+    return name;
+  }
 
   Products products_of(const Stmt &body) const {
     Products products;
@@ -97,9 +122,13 @@ class Pass final : public ir::Mutator {
       const auto *mma = s.as<ir::Mma>();
       if (mma == nullptr) return true;
       products.any = true;
-      std::int64_t rows = 1;
+      std::int64_t rows = 1, columns = 1;
       for (const VarPtr &axis : mma->m) rows *= bounds[axis.get()];
+      for (const VarPtr &axis : mma->n) columns *= bounds[axis.get()];
       products.rows = std::max(products.rows, rows);
+      const std::int64_t bytes = rows * columns * mma->accumulator.tile->type.bytes();
+      products.sum_bytes = std::max(products.sum_bytes, bytes);
+      if (!mma->atom.empty()) products.named = ir::find_atom(mma->atom);
       if (const auto choice = choices_.find(mma->a.tile); choice != choices_.end())
         products.choices.push_back(&choice->second);
       return true;
@@ -133,6 +162,46 @@ class Pass final : public ir::Mutator {
   }
 
   Attempt choose(const Stmt &launch, const Products &products, const KernelChoice &kernel) const {
+    const bool warpgroups =
+        !products.named || products.named->kind == ir::AtomKind::WarpgroupMatrix;
+    if (unit_ == nullptr || !warpgroups) return by_all_warps(launch, products);
+    const Attempt specialised = with_roles(launch, products, kernel);
+    if (specialised.done() || products.named) return specialised;
+    Attempt all = by_all_warps(launch, products);
+    if (!all.done()) all.result.reason = specialised.result.reason + "; " + all.result.reason;
+    return all;
+  }
+
+  /// Every warp copies and multiplies.
+  static Attempt by_all_warps(const Stmt &launch, const Products &products) {
+    const SumChoice *pipelined = nullptr;
+    for (const SumChoice *choice : products.choices)
+      if (pipelined == nullptr && choice->stages > 0) pipelined = choice;
+    PipelineOptions options;
+    options.stages = pipelined ? pipelined->stages : kStagesOfAll;
+    options.shared_bytes = kSharedBytes;
+    int most = 1;
+    while (most < kMostWarps && most * kSumBytesOfWarp < products.sum_bytes) most *= 2;
+    while (most < kFewWarps && most * kSumBytesOfWarp <= products.sum_bytes) most *= 2;
+    std::optional<Attempt> first;
+    Stmt wanted;
+    for (const int warps : {most, 2 * most, most / 2, 4 * most, 1}) {
+      if (warps < 1 || warps > kMostWarps) continue;
+      const ir::Launch &given = *launch.as<ir::Launch>();
+      const Stmt sized =
+          ir::make<ir::Launch>(given.name, given.grid, warps * kLanes, given.body, given.cluster);
+      const Attempt tried = attempt(sized, options, pipelined != nullptr);
+      if (tried.done()) return tried;
+      if (first) continue;
+      first = tried;
+      wanted = sized;
+    }
+    if (pipelined && first->result.wanted_bytes > 0) refuse(*pipelined, wanted, *first);
+    return *first;
+  }
+
+  Attempt with_roles(const Stmt &launch, const Products &products,
+                     const KernelChoice &kernel) const {
     const SumChoice *pipelined = nullptr, *specialised = nullptr;
     for (const SumChoice *choice : products.choices) {
       if (pipelined == nullptr && choice->stages > 0) pipelined = choice;

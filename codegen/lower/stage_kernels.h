@@ -9,14 +9,17 @@
 
 namespace pit::lower {
 
-/// Pipelines every Launch with a loop of loads and products that `target`'s matrix instructions can
-/// do (matrix_units.h, pipeline.h), and says in `explanation` (may be null) of each definition what
-/// was chosen, or why its kernel multiplies by threads.
+/// Pipelines every Launch with a loop of loads and products that an atom of `target` can do
+/// (codegen/ir/atoms.h, pipeline.h), and says in `explanation` (may be null) of each definition
+/// what was chosen, or why its kernel multiplies element by element. Producers and consumers where
+/// warpgroups multiply the types, else warps that all copy and multiply. CompileError when a
+/// schedule names an atom that its kernel cannot use.
 ///
 /// software_pipeline and warp_specialize are followed to the letter: CompileError when that many
 /// stages have no room in shared memory. What is not said is chosen: two warpgroups that multiply
 /// for tiles of 128 rows or more, else one, with four warps that copy; four stages, or as many as
-/// there is room for. Whether a kernel takes the form at all never depends on the directives.
+/// there is room for; three where all warps copy, with as many warps as the tile's sums ask for.
+/// Whether a kernel takes the form at all never depends on the directives.
 ///
 /// Kernels for asynchronous instructions are persistent, and boxes are copied in bulk. cluster()
 /// and tile_order() of what the kernel stores are followed: clusters, where an operand is the same

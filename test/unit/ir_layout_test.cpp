@@ -109,6 +109,19 @@ TEST_CASE("layout - operand fragments are those of mma.sync m16n8k16 and m16n8k8
   }
 }
 
+TEST_CASE("layout - threads of a blocked layout take rows and columns in turns") {
+  const Layout layout = Layout::blocked(1, 2, 1, 1, 4);
+  const Coordinates tile{16, 64};
+  CHECK(elements_per_thread(layout, tile) == 16);
+  CHECK(element_of(layout, tile, 4, {0, 3}) == Coordinates{0, 3});
+  CHECK(element_of(layout, tile, 4, {0, 4}) == Coordinates{0, 32});
+  CHECK(element_of(layout, tile, 4, {0, 8}) == Coordinates{4, 0});
+  CHECK(element_of(layout, tile, 4, {1, 0}) == Coordinates{0, 4});
+  CHECK(element_of(layout, tile, 4, {8, 0}) == Coordinates{1, 0});
+  CHECK(element_of(layout, tile, 4, {32, 0}) == Coordinates{8, 0});
+  CHECK(element_of(Layout::blocked(1, 2, 1, 2, 4), tile, 4, {8, 8}) == Coordinates{3, 0});
+}
+
 TEST_CASE("layout - every element of a fragment has one holder") {
   const struct {
     Layout layout;
@@ -121,7 +134,11 @@ TEST_CASE("layout - every element of a fragment has one holder") {
                {Layout::fragment(Kind::OperandA, 1, 4, 1, 4), {128, 64}, 2, 128},
                {Layout::fragment(Kind::OperandA, 1, 2, 1, 1), {32, 16}, 4, 64},
                {Layout::fragment(Kind::OperandB, 1, 1, 2, 1), {32, 32}, 2, 64},
-               {Layout::fragment(Kind::OperandB, 1, 1, 1, 1), {16, 16}, 4, 32}};
+               {Layout::fragment(Kind::OperandB, 1, 1, 1, 1), {16, 16}, 4, 32},
+               {Layout::blocked(1, 2, 2, 1, 4), {64, 128}, 4, 128},
+               {Layout::blocked(1, 1, 4, 4, 1), {32, 64}, 4, 128},
+               {Layout::blocked(1, 2, 1, 2, 2), {32, 48}, 8, 64},
+               {Layout::blocked(2, 2, 1, 1, 2), {2, 4, 32}, 8, 64}};
   for (const auto &c : cases) {
     REQUIRE(layout_error(c.layout, c.extents, c.bytes) == "");
     std::set<Coordinates> seen;
@@ -161,6 +178,10 @@ TEST_CASE("layout - what a layout cannot be is said") {
         "the rows (32) are no multiple of 64");
   CHECK(layout_error(Layout::fragment(Kind::Accumulator, 1, 6, 1, 4), {96, 8}, 4) ==
         "the warps of a column are no whole warpgroups");
+  CHECK(layout_error(Layout::blocked(1, 2, 1, 1, 4), {12, 32}, 4) ==
+        "the rows (12) are no multiple of 8");
+  CHECK(layout_error(Layout::blocked(1, 2, 1, 1, 4), {16, 48}, 4) ==
+        "the columns (48) are no multiple of 32");
 }
 
 }  // namespace
