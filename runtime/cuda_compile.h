@@ -17,6 +17,11 @@ typedef struct pit_architecture {
   int32_t specific;
 } pit_architecture;
 
+/* Linkers compile PTX as one unit of several, and ptxas then ignores setmaxnreg (its note C7504):
+ * warps of a kernel that move registers to each other have too few. Such PTX is compiled as a
+ * whole. */
+int pit_wants_whole_program(const char *ptx);
+
 /* By nvJitLink. No data if there is no nvJitLink or it refuses; `log` (log_bytes, NUL-terminated)
  * then says why, "" for the former. Thread-safe. */
 pit_cubin pit_compile_with_nvjitlink(const char *ptx, pit_architecture architecture, char *log,

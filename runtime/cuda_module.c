@@ -124,6 +124,11 @@ static int32_t load_ptx(const pit_context *context, const pit_cuda_image *image,
   const pit_architecture architecture = {context->device->info.architecture,
                                          image->architecture_specific};
   CUresult result = CUDA_SUCCESS;
+  if (pit_wants_whole_program(image->ptx)) {
+    /* The driver compiles what it loads as a whole, and has a cache of its own. */
+    char log[kLogBytes];
+    if (load(image->ptx, module, log, sizeof log) == CUDA_SUCCESS) return PIT_OK;
+  }
   pit_cubin cubin = pit_read_cache(image->ptx, architecture);
   int loaded = load_cubin(&cubin, module, &result);
   free(cubin.data);

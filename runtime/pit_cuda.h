@@ -145,7 +145,8 @@ void pit_cuda_image_release(pit_cuda_image *image);
 /* --- for compilers --- */
 
 /* PTX to machine code of an architecture (90 = sm_90; specific: sm_90a) by nvJitLink, which needs
- * no device. *cubin is null and *bytes 0 where there is no nvJitLink; else free() frees it. */
+ * no device. *cubin is null and *bytes 0 where there is no nvJitLink, and for PTX that is to be
+ * compiled as a whole, by the driver (it has setmaxnreg); else free() frees it. */
 int32_t pit_cuda_assemble(const char *ptx, int32_t architecture, int32_t specific, void **cubin,
                           size_t *bytes);
 
