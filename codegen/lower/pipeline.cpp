@@ -518,9 +518,11 @@ int consumer_registers(const PipelineOptions &options) {
   constexpr int kRegisters = 64 * 1024, kMost = 240, kStep = 8;
   const int producers = options.producer_warps * kLanes,
             consumers = options.consumer_warpgroups * kWarpsOfGroup * kLanes;
+  // A block has no more to share out than its threads start with: who asks for more waits for ever.
+  const int threads = producers + consumers, each = kRegisters / threads / kStep * kStep;
   const int left = moves_registers(options)
-                       ? (kRegisters - options.producer_registers * producers) / consumers
-                       : kRegisters / (producers + consumers);
+                       ? (each * threads - options.producer_registers * producers) / consumers
+                       : each;
   return std::min(kMost, left / kStep * kStep);
 }
 
