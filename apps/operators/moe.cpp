@@ -33,13 +33,13 @@ struct Moe {
     H.pit_tile(up, {.dense = {{ts, rows}, {f, 128}}, .index = by_expert}).persistent();
     H.store_compact(by_expert);
     GU.compute_at(H, up);
-    GU.update().split(c, co, ci, 64).software_pipeline(co, 4).warp_specialize({});
+    GU.update().split(c, co, ci, 64).software_pipeline(co, 3).warp_specialize({});
     Dn.fuse(t, s, ts)
         .pit_tile(down, {.dense = {{ts, rows}, {d, 256}}, .index = by_expert})
         .persistent();
     Dn.store_compact(by_expert);
     Acc.compute_at(Dn, down);
-    Acc.update().split(r, ro, ri, 64).software_pipeline(ro, 4).warp_specialize({});
+    Acc.update().split(r, ro, ri, 64).software_pipeline(ro, 3).warp_specialize({});
     Out.gpu_blocks(t).gpu_threads(d);
   }
 

@@ -25,7 +25,7 @@ struct Spmm {
     C.compute_at(Out, no);
     C.update()
         .pit_tile(kt, {.dense = {{k, 64}}, .index = live})
-        .software_pipeline(kt, 4)
+        .software_pipeline(kt, 3)
         .warp_specialize({});
   }
 

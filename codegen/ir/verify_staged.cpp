@@ -251,9 +251,13 @@ class Rules {
             "the roles have " + std::to_string(warps) + " warps, but the block has " +
                 std::to_string(launch_.threads) + " threads",
             s);
-    require(registers <= limits_.registers,
-            "the roles ask for " + std::to_string(registers) + " registers; there are " +
-                std::to_string(limits_.registers),
+    // Registers of a block that its threads do not start with cannot be asked for: who does waits
+    // for ever.
+    const std::int64_t threads = std::max<std::int64_t>(launch_.threads, 1),
+                       given = limits_.registers / threads / 8 * 8 * threads;
+    require(registers <= given,
+            "the roles ask for " + std::to_string(registers) +
+                " registers; their block starts with " + std::to_string(given),
             s);
   }
 

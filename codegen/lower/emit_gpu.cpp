@@ -21,7 +21,7 @@ namespace {
 /// Iterations of a loop that one block shares out among its threads.
 constexpr std::int64_t kThreadStrip = 256;
 /// Tile statements of so few iterations are one thread's work.
-constexpr std::int64_t kThreadTile = 64;
+constexpr std::int64_t kThreadTile = 32;
 
 Expr constant(std::int64_t c) { return make_int(int64, c); }
 

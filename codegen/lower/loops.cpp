@@ -528,10 +528,22 @@ class NestBuilder {
     }
   }
 
-  /// One list for each value of a loop: the loop cannot be the lanes of a vector.
+  /// One list for each value of a loop: the loop is outside the tiles of the list, and cannot be
+  /// the lanes of a vector.
   void check_group_loops() const {
+    bool inside = false;
     for (const Dim &dim : nest_.dims) {
-      if (!dim.vectorize || !uses(nest_.pit.group, dim.var)) continue;
+      inside = inside || dim.name == nest_.pit.tile_name;
+      if (!uses(nest_.pit.group, dim.var)) continue;
+      if (inside) {
+        throw CompileError(definition_name(*stage_.func, def_.number) + ": index " +
+                               nest_.pit.index->name() + " has one list for each value of " +
+                               dim.name->name +
+                               ", which the schedule puts inside its tiles; keep " +
+                               dim.name->name + " outside " + nest_.pit.tile_name->name,
+                           last_order_);
+      }
+      if (!dim.vectorize) continue;
       throw CompileError(definition_name(*stage_.func, def_.number) + ": vectorize(" +
                              dim.name->name + "): index " + nest_.pit.index->name() +
                              " has one list for each value of " + dim.name->name +

@@ -7,8 +7,8 @@
 
 #include "codegen/ir/mutator.h"
 #include "dependence.h"
-#include "linear.h"
 #include "fragment_uses.h"
+#include "linear.h"
 #include "slice.h"
 
 namespace pit::lower {

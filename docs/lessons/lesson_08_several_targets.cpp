@@ -2,6 +2,7 @@
 // CPUs; a call runs the best that this one has. This program contains no compiler.
 #include <lesson_scale.h>
 
+#include <cstdint>
 #include <cstdio>
 #include <cstring>
 #include <vector>

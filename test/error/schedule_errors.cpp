@@ -288,6 +288,14 @@ const std::vector<Case> kPlaces = {
            s.multiply();
            s.Out.reorder_storage({s.j, s.i}), compile(s.Out);
          }),
+    Case("a loop of the group inside the tiles of its lists",
+         {"Out", "has one list for each value of i, which the schedule puts inside its tiles",
+          "keep i outside t"},
+         [](Scene &s) {
+           s.Out(s.i, s.j) = s.A(s.i, s.j) * 2;
+           s.Out.where(s.mask(s.i, s.j) != 0);
+           s.Out.pit_tile(s.t, {.axis = s.j}).reorder(s.t, s.i), compile(s.Out);
+         }),
     Case("a mistyped loop in reorder", {"Out.reorder: t is not a loop of Out here"},
          [](Scene &s) {
            s.multiply();

@@ -9,7 +9,6 @@ namespace {
 // Rows and columns of the tiles of a product, and the steps of its sum.
 constexpr std::int64_t kRows = 128, kColumns = 256, kStep = 64;
 // Steps that are loaded ahead, as many as fit the shared memory of a multiprocessor.
-constexpr int kStages = 4;
 
 }  // namespace
 
@@ -24,7 +23,7 @@ Pipeline dense_product(Type type) {
 
   Out.tile(m, n, mo, no, mi, ni, kRows, kColumns).gpu_blocks(mo, no).persistent();
   C.compute_at(Out, no);
-  C.update().split(k, ko, ki, kStep).software_pipeline(ko, kStages).warp_specialize({});
+  C.update().split(k, ko, ki, kStep).warp_specialize({});
   return Pipeline({Out}, {}, "dense_product");
 }
 
@@ -57,10 +56,7 @@ Pipeline sparse_product(Type type, const Micro &micro, const std::string &name) 
   const std::int64_t step = std::max(kStep, micro.columns);
   Out.tile(m, n, mo, no, mi, ni, micro.rows, kColumns).gpu_blocks(mo, no).persistent();
   C.compute_at(Out, no);
-  C.update()
-      .pit_tile(kt, {.dense = {{k, step}}, .index = live})
-      .software_pipeline(kt, static_cast<int>(kStages * kStep / step))
-      .warp_specialize({});
+  C.update().pit_tile(kt, {.dense = {{k, step}}, .index = live}).warp_specialize({});
   return Pipeline({Out}, {}, name);
 }
 
@@ -79,7 +75,7 @@ Pipeline gathered_rows(Rows rows) {
   if (rows == Rows::Given) kept.given(offsets, list);
   Y.pit_tile(tile, {.dense = {{i, kRows}, {n, kColumns}}, .index = kept}).persistent();
   C.compute_at(Y, tile);
-  C.update().split(k, ko, ki, kStep).software_pipeline(ko, kStages).warp_specialize({});
+  C.update().split(k, ko, ki, kStep).warp_specialize({});
   return Pipeline({Y}, {}, rows == Rows::Given ? "given_rows" : "gathered_rows");
 }
 
@@ -105,13 +101,13 @@ Pipeline gated_experts(int slots) {
   H.pit_tile(up, {.dense = {{ts, kRows}, {f, kColumns / 2}}, .index = by_expert}).persistent();
   H.store_compact(by_expert);
   GU.compute_at(H, up);
-  GU.update().split(c, co, ci, kStep).software_pipeline(co, kStages).warp_specialize({});
+  GU.update().split(c, co, ci, kStep).warp_specialize({});
   Dn.fuse(t, s, ts)
       .pit_tile(down, {.dense = {{ts, kRows}, {d, kColumns}}, .index = by_expert})
       .persistent();
   Dn.store_compact(by_expert);
   Acc.compute_at(Dn, down);
-  Acc.update().split(r, ro, ri, kStep).software_pipeline(ro, kStages).warp_specialize({});
+  Acc.update().split(r, ro, ri, kStep).warp_specialize({});
   Out.gpu_blocks(t).gpu_threads(d);
   return Pipeline({Out}, {}, "gated_experts");
 }
@@ -136,8 +132,8 @@ Pipeline switch_experts() {
   H.store_compact(by_expert);
   Up.compute_at(H, up);
   Down.compute_at(Out, down);
-  Up.update().split(c, co, ci, kStep).software_pipeline(co, kStages).warp_specialize({});
-  Down.update().split(r, ro, ri, kStep).software_pipeline(ro, kStages).warp_specialize({});
+  Up.update().split(c, co, ci, kStep).warp_specialize({});
+  Down.update().split(r, ro, ri, kStep).warp_specialize({});
   return Pipeline({Out}, {}, "switch_experts");
 }
 
