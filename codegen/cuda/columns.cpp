@@ -246,12 +246,12 @@ void KernelEmitter::mark_columns(const Columns &c, Value *group, Value *first_ro
   Value *rows = c.row ? not_negative(env_.axes.at(c.row.get()).extent) : i64(1);
   Value *first = b.CreateNSWMul(group, i64(c.width), "column");
   Value *end = b.CreateNSWAdd(first, i64(c.width));
-  // A row beyond the last is the last again: what it holds has been found already.
+  // In place of a row beyond the last, `row` again: it is aligned, as rows a multiple of row_step
+  // apart are, and what it holds is found twice.
   const auto row_after = [&](Value *row, std::int64_t steps) {
     if (steps == 0) return row;
-    return b.CreateBinaryIntrinsic(llvm::Intrinsic::smin,
-                                   b.CreateNSWAdd(row, i64(steps * row_step)),
-                                   b.CreateNSWSub(rows, i64(1)));
+    Value *after = b.CreateNSWAdd(row, i64(steps * row_step));
+    return b.CreateSelect(b.CreateICmpSLT(after, rows), after, row);
   };
   llvm::AllocaInst *found = local(word, "found");
   b.CreateStore(llvm::ConstantInt::get(word, 0), found);

@@ -304,7 +304,7 @@ class Emitter {
                   const ir::Stmt &body) const;
   ir::Stmt spread(const std::vector<std::pair<VarPtr, Expr>> &loops, ir::ForKind outermost,
                   ir::Stmt body) const;
-  static bool is_work_of_a_thread(const ir::Stmt &body);
+  static bool is_work_of_a_thread(const ir::Stmt &body, const Job *job = nullptr);
   static bool is_scalar(const ir::Stmt &body);
   ir::Stmt where(const Expr &condition, const ir::Stmt &stmts) const;
   ir::Stmt together(const ir::Stmt &stmts) const;

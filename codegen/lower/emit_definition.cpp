@@ -387,7 +387,8 @@ Stmt Emitter::emit_loops(Job &job, std::size_t i) {
   if (job.nest.has_pit && dim.var == job.nest.pit.tile_var) return emit_pit_tile(job, i);
   Expr extent = lower_expr(dim.extent, job.scope);
   const Stmt inside = emit_inside(job, static_cast<int>(i));
-  if (on_gpu() && job.level < 0 && is_innermost_parallel(job, i) && is_work_of_a_thread(inside))
+  if (on_gpu() && job.level < 0 && is_innermost_parallel(job, i) &&
+      is_work_of_a_thread(inside, &job))
     return spread(dim.var, extent, dim.kind, inside);
   return ir::make<ir::For>(dim.var, constant(0), extent, dim.kind, inside);
 }

@@ -77,7 +77,8 @@ bool Emitter::is_scalar(const Stmt &body) {
   ir::walk_statements(body, [&](const Stmt &s) {
     const auto *loop = s.as<ir::For>();
     const auto *tile = s.as<ir::Allocate>();
-    scalar &= !s.as<ir::Axes>() && !s.as<ir::Mma>() &&
+    const auto *store = s.as<ir::Store>();
+    scalar &= !s.as<ir::Axes>() && !s.as<ir::Mma>() && !(store && !store->axes.empty()) &&
               !(loop && loop->loop_kind == ir::ForKind::GpuThread) &&
               !(tile && tile->storage->rank > 0);
     return scalar;
@@ -112,11 +113,19 @@ Stmt Emitter::together(const Stmt &stmts) const {
                            ir::ForKind::Parallel, stmts);
 }
 
-/// Whether what is inside of a loop is little enough for one thread: no loops, and no tile
-/// statement that is large or of unknown size.
-bool Emitter::is_work_of_a_thread(const Stmt &body) {
+/// Whether what is inside of a loop, of the job if there is one, is little enough for one thread:
+/// no loops, and no tile statement that is large or of unknown size. Lanes of the job that are
+/// declared outside of its loops count as if they were declared inside.
+bool Emitter::is_work_of_a_thread(const Stmt &body, const Job *job) {
   bool little = true;
   std::set<const VarNode *> inside;
+  std::int64_t outside = 1;
+  for (std::size_t k = job ? job->loops : 0; job && k < job->nest.dims.size(); ++k) {
+    const Dim &lane = job->nest.dims[k];
+    if (lane.maximum <= 0 || lane.maximum > kThreadTile / outside) continue;
+    outside *= lane.maximum;
+    inside.insert(lane.var.get());
+  }
   ir::walk_statements(body, [&](const Stmt &s) {
     if (const auto *axes = s.as<ir::Axes>()) {
       std::int64_t size = 1;
