@@ -140,8 +140,8 @@ std::string emit(llvm::Module &module, const Device &device) {
   return std::string(text);
 }
 
-// The module of `bitcode`, in a context of its own, with one of its kernels; the first has the
-// variables that others may look for, too.
+// The module of `bitcode`, in a context of its own, with one of its kernels. Variables that are
+// visible outside are the first kernel's, those that are not get names of their own.
 std::string emit_kernel(llvm::MemoryBufferRef bitcode, std::size_t kernel, const Device &device) {
   llvm::LLVMContext context;
   const auto module = llvm::cantFail(llvm::getLazyBitcodeModule(bitcode, context));
@@ -151,7 +151,14 @@ std::string emit_kernel(llvm::MemoryBufferRef bitcode, std::size_t kernel, const
   }
   llvm::cantFail(module->materializeAll());
   for (llvm::GlobalVariable &v : llvm::make_early_inc_range(module->globals())) {
-    if (v.use_empty() && (kernel > 0 || v.isDeclaration())) v.eraseFromParent();
+    if (v.hasLocalLinkage()) {
+      v.setName(v.getName() + "_" + llvm::Twine(kernel));
+    } else if (kernel > 0 && v.use_empty()) {
+      v.eraseFromParent();
+    } else if (kernel > 0 && v.hasInitializer()) {
+      v.setExternallyInitialized(false);
+      v.setInitializer(nullptr);
+    }
   }
   return emit(*module, device);
 }
