@@ -103,10 +103,9 @@ void link_libdevice(llvm::Module &module) {
 // and nothing but libdevice is called. LLVM's own pipeline takes three times as long, for kernels
 // of the same registers.
 constexpr const char *kPasses =
-    "always-inline,cgscc(inline),globaldce,"
-    "function(sroa,early-cse<memssa>,simplifycfg,instcombine,loop-mssa(loop-rotate,licm),"
-    "loop(indvars,loop-deletion,loop-unroll-full),sroa,gvn,loop-unroll<O2>,simplifycfg,instcombine,"
-    "adce)";
+    "always-inline,cgscc(inline),globaldce,function(sroa,early-cse<memssa>,simplifycfg,"
+    "instcombine<no-verify-fixpoint>,loop-mssa(loop-rotate,licm),loop(indvars,loop-deletion,"
+    "loop-unroll-full),sroa,gvn,loop-unroll<O2>,simplifycfg,instcombine<no-verify-fixpoint>,adce)";
 
 void optimise(llvm::Module &module, llvm::TargetMachine &machine) {
   llvm::LoopAnalysisManager loops;
