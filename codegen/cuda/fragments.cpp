@@ -33,6 +33,10 @@ std::int64_t repetitions(const ir::Layout &layout, const ir::Coordinates &extent
 
 bool is_constant(const Expr &e) { return e.as<FloatImm>() || e.as<IntImm>(); }
 
+bool of_warpgroups(const ir::Layout &layout) {
+  return layout.kind == ir::Layout::Kind::Accumulator && layout.together == kWarpsOfGroup;
+}
+
 }  // namespace
 
 void KernelEmitter::allocate_fragment(const ir::Allocate &s) {
@@ -183,12 +187,14 @@ void KernelEmitter::store_fragments(const ir::Store &statement, const Fragment &
       fragment_row(s, fragment, shape, axes, i);
     row_values_.clear();
   }
-  // A start of sums is not made again where they end, while matrix instructions are under way.
-  if (is_constant(s.value) && fragment.layout.together == kWarpsOfGroup) after_fragments("");
 }
 
 llvm::Value *KernelEmitter::forgotten(Value *v) {
   return assembly("mov.b64 $0, $1;", "=l,l", {v}, b.getInt64Ty());
+}
+
+llvm::Value *KernelEmitter::in_own_register(Value *v) {
+  return assembly("mov.b32 $0, $1;", "=f,f", {v}, b.getFloatTy());
 }
 
 // One row's elements of a thread.
@@ -300,6 +306,8 @@ void KernelEmitter::store_element(const ir::Store &s) {
         v = combine(s.combiner, fragment->second.type,
                     b.CreateLoad(code::register_type(context_, fragment->second.type), place), v,
                     true);
+      else if (is_constant(s.value) && of_warpgroups(fragment->second.layout))
+        v = in_own_register(v);
       b.CreateStore(v, place);
       return;
     }

@@ -153,6 +153,10 @@ class KernelEmitter final : public code::FunctionEmitter {
   /// A number that LLVM takes for a new one, so that it keeps nothing of it from one statement to
   /// the next: sums in fragments leave no registers for that.
   llvm::Value *forgotten(llvm::Value *v);
+  /// The same float32 in a register of its own. Sums that start from one constant would share its
+  /// register up to the loop around their matrix instructions, which ptxas then puts one after the
+  /// other (C7515); and be made anew where the loop ends, while such instructions are under way.
+  llvm::Value *in_own_register(llvm::Value *v);
   llvm::Value *barrier_address(const ir::BarrierSlot &at);
 
   /// A tile in shared memory.
