@@ -18,6 +18,7 @@
 #include <future>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string_view>
 #include <vector>
 
@@ -139,22 +140,24 @@ std::string emit(llvm::Module &module, const Device &device) {
   return std::string(text);
 }
 
-// The module of `bitcode`, in a context of its own, with one of its kernels. Variables that are
-// visible outside are the first kernel's, those that are not get names of their own.
-std::string emit_kernel(llvm::MemoryBufferRef bitcode, std::size_t kernel, const Device &device) {
+// The module of `bitcode`, in a context of its own, with one of its kernels, or with all. Variables
+// that are visible outside are the first kernel's, those that are not get names of their own.
+std::string emit_kernel(llvm::MemoryBufferRef bitcode, std::optional<std::size_t> kernel,
+                        const Device &device) {
   llvm::LLVMContext context;
   const auto module = llvm::cantFail(llvm::getLazyBitcodeModule(bitcode, context));
   std::size_t number = 0;
   for (llvm::Function &f : llvm::make_early_inc_range(*module)) {
-    if (!f.isDeclaration() && number++ != kernel) f.eraseFromParent();
+    if (!f.isDeclaration() && kernel && number++ != *kernel) f.eraseFromParent();
   }
   llvm::cantFail(module->materializeAll());
   for (llvm::GlobalVariable &v : llvm::make_early_inc_range(module->globals())) {
+    if (!kernel) break;
     if (v.hasLocalLinkage()) {
-      v.setName(v.getName() + "_" + llvm::Twine(kernel));
-    } else if (kernel > 0 && v.use_empty()) {
+      v.setName(v.getName() + "_" + llvm::Twine(*kernel));
+    } else if (*kernel > 0 && v.use_empty()) {
       v.eraseFromParent();
-    } else if (kernel > 0 && v.hasInitializer()) {
+    } else if (*kernel > 0 && v.hasInitializer()) {
       v.setExternallyInitialized(false);
       v.setInitializer(nullptr);
     }
@@ -170,27 +173,29 @@ std::string_view without_head(std::string_view ptx) {
 
 }  // namespace
 
-std::string make_ptx(llvm::Module &module, const Device &device) {
+std::future<std::string> start_ptx(const llvm::Module &module, const Device &device) {
   std::string broken;
   llvm::raw_string_ostream problems(broken);
   internal_check(!llvm::verifyModule(module, &problems), "a kernel is no valid LLVM IR: " + broken);
   // Functions of libdevice that are called keep their names: kernels that need them stay together.
   const auto kernels = static_cast<std::size_t>(
       std::ranges::count_if(module, [](const llvm::Function &f) { return !f.isDeclaration(); }));
-  if (kernels < 2 || needs_libdevice(module)) return emit(module, device);
-
+  const bool together = needs_libdevice(module);
   llvm::SmallString<0> bitcode;
   llvm::raw_svector_ostream out(bitcode);
   llvm::WriteBitcodeToFile(module, out);
-  std::vector<std::future<std::string>> parts(kernels);
-  for (std::size_t kernel = 0; kernel < kernels; ++kernel) {
-    parts[kernel] = std::async(std::launch::async, [&, kernel] {
-      return emit_kernel({bitcode.str(), "kernels"}, kernel, device);
-    });
-  }
-  std::string ptx = parts.front().get();
-  for (std::size_t kernel = 1; kernel < kernels; ++kernel) ptx += without_head(parts[kernel].get());
-  return ptx;
+  return std::async(std::launch::async, [=, bitcode = std::move(bitcode)] {
+    const llvm::MemoryBufferRef buffer(bitcode, "kernels");
+    if (together) return emit_kernel(buffer, std::nullopt, device);
+    std::vector<std::future<std::string>> others;
+    for (std::size_t kernel = 1; kernel < kernels; ++kernel) {
+      others.push_back(std::async(std::launch::async,
+                                  [&, kernel] { return emit_kernel(buffer, kernel, device); }));
+    }
+    std::string ptx = emit_kernel(buffer, 0, device);
+    for (std::future<std::string> &part : others) ptx += without_head(part.get());
+    return ptx;
+  });
 }
 
 }  // namespace pit::cuda
