@@ -4,7 +4,7 @@
 #include <vector>
 
 #include "agreement.h"
-#include "test/driver_api.h"
+#include "test/device_call.h"
 #include "test/programs.h"
 
 namespace pit::test {
@@ -41,33 +41,19 @@ void check_replays(const Pipeline &pipeline, const std::vector<Problem> &problem
   const Driver driver;
   const Driver::Pointer stream = driver.stream();
   const Callable callable = pipeline.compile(target).on(stream);
-  std::map<std::string, AnyBuffer> there;
-  std::vector<CallArgument> arguments;
-  const std::map<std::string, AnyBuffer> outputs = poisoned_outputs(pipeline, problems[0]);
-  for (const Argument &a : pipeline.signature()) {
-    const bool is_input = a.kind == Argument::Kind::InputTensor;
-    const AnyBuffer &here = is_input ? problems[0].inputs.at(a.name) : outputs.at(a.name);
-    arguments.emplace_back(there.emplace(a.name, here.to_cuda()).first->second);
-  }
-  const Driver::Pointer graph = driver.captured(stream, [&] { callable.call(arguments); });
+  DeviceCall call(pipeline, problems[0]);
+  const Driver::Pointer graph = driver.captured(stream, [&] { callable.call(call.arguments()); });
   for (std::size_t i = 0; i < problems.size(); ++i) {
     CAPTURE(i);
     const Problem &problem = problems[i];
-    const std::map<std::string, AnyBuffer> expected = poisoned_outputs(pipeline, problem),
-                                           got = poisoned_outputs(pipeline, problem);
+    const std::map<std::string, AnyBuffer> expected = poisoned_outputs(pipeline, problem);
     std::map<std::string, AnyBuffer> bounds;
     Reference(pipeline, problem.inputs, problem.scalars).run(expected, &bounds);
-    const auto give = [&](const std::string &name, const AnyBuffer &b) {
-      driver.to_device(there.at(name).data(), b.data(),
-                       static_cast<std::size_t>(b.size() * b.type().bytes()));
-    };
-    for (const auto &[name, buffer] : problem.inputs) give(name, buffer);
-    for (const auto &[name, buffer] : got) give(name, buffer);
+    call.give(driver, problem);
     driver.launch(graph, stream);
     driver.wait(stream);
     pit::check(stream);
-    for (const auto &[name, buffer] : got) buffer.copy_from(there.at(name).to_host());
-    const Comparison result = compare(got, expected, bounds, true, 0);
+    const Comparison result = compare(call.results(), expected, bounds, true, 0);
     CHECK_MESSAGE(result.different == 0, result.first);
   }
 }
