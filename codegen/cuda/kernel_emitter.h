@@ -47,6 +47,7 @@ struct KernelArguments {
   /// one.
   llvm::Value *parts = nullptr;
   llvm::Value *status = nullptr;                    ///< two pit_device_status
+  bool clears_status = false;                       ///< it is the call's first kernel
   llvm::Value *workspace = nullptr;                 ///< null: none
   llvm::Value *workspace_bytes = nullptr;           ///< of a block
   std::vector<llvm::Value *> offsets;               ///< in it, of placement.in_workspace
@@ -84,6 +85,7 @@ class KernelEmitter final : public code::FunctionEmitter {
   llvm::Value *load_element(const Load &e) override;
 
   // kernel_emitter.cpp
+  void clear_status();
   void return_after_failure();
   void for_each_point(const ir::Launch &launch);
   void barrier();
@@ -254,6 +256,13 @@ class KernelEmitter final : public code::FunctionEmitter {
   /// Before a loop, and at the end of its body.
   void prepare_products(const ir::For &loop);
   void start_products(const ir::For &loop);
+
+  // add_fragments.cpp
+  bool adds_together(const ir::Store &s, const Fragment &fragment, const FragmentElement &axes,
+                     std::int64_t columns);
+  llvm::Value *first_added(llvm::Value *first_column);
+  void add_row(const ir::Store &s, const FragmentElement &axes, int first, std::int64_t columns,
+               llvm::Value *address);
 
   // mma_sync.cpp
   /// An operand of a multiplication by the threads or their warps, in one buffer of a shared tile

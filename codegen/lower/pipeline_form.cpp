@@ -10,6 +10,7 @@
 #include "fragment_uses.h"
 #include "linear.h"
 #include "slice.h"
+#include "under_guards.h"
 
 namespace pit::lower {
 namespace {
@@ -366,6 +367,8 @@ class Finder {
       made->guards.push_back(when_true ? choice->condition : !choice->condition);
       made->value = when_true ? choice->true_value : choice->false_value;
     }
+    made->value = under_guards(made->value, made->guards);
+    for (Expr &guard : made->guards) guard = bound_on_axis(guard, operand.axes);
     const auto *element = made->value.as<Load>();
     require(element && element->storage->space != Space::Tile,
             "the operand " + name + " is computed, not loaded");
@@ -477,7 +480,14 @@ class Finder {
       const Expr &index = indices[dimension[tile_dimension]];
       const Expr extent = extent_of_source(bound, index, *axis, operand->extents[tile_dimension]);
       if (!extent.defined()) return false;
-      guards.push_back(index < extent);
+      const auto known = std::find_if(guards.begin(), guards.end(), [&](const Expr &each) {
+        const auto *less = each.as<Binary>();
+        return less && less->op == BinaryOp::Lt && equal(less->a, index);
+      });
+      if (known == guards.end())
+        guards.push_back(index < extent);
+      else
+        *known = index < min(known->as<Binary>()->b, extent);
     }
     operand->box_guards = std::move(guards);
     return true;
