@@ -175,8 +175,9 @@ class KernelEmitter final : public code::FunctionEmitter {
     std::int64_t rows = 1, lines_of_row = 0;
     std::int64_t elements = 0;  ///< of a line
     int swizzle = 0;
-    std::vector<Expr> guards;  ///< that do not read `along`
+    std::vector<Expr> guards;  ///< that hold for all of a line, or else are bounds of its places
     std::vector<Expr> bounds;  ///< along < bound
+    std::vector<Expr> ends;    ///< of the guards that are such bounds: place < end
   };
   /// A copy that each step of a loop makes, as each thread makes it.
   struct LineCopy {
@@ -209,7 +210,8 @@ class KernelEmitter final : public code::FunctionEmitter {
   void copy_line(llvm::Value *destination, std::int64_t offset, llvm::Value *address,
                  llvm::Value *ok);
   void copy_by_threads(const Line &line, llvm::Value *buffer);
-  void copy_line_by_thread(const Line &line, llvm::Value *destination, llvm::Value *active);
+  llvm::Value *load_line(const Line &line, llvm::Value *active);
+  llvm::Value *load_where(llvm::Value *ok, llvm::Value *address, llvm::Type *type);
   llvm::Value *holds(const std::vector<Expr> &guards, std::size_t first = 0);
   /// Before a loop, and at the end of its body.
   void prepare_copies(const ir::For &loop);

@@ -9,6 +9,7 @@
 #include "dependence.h"
 #include "fragment_uses.h"
 #include "linear.h"
+#include "run_length.h"
 #include "slice.h"
 #include "under_guards.h"
 
@@ -20,6 +21,8 @@ using ir::Layout;
 using ir::Stmt;
 
 constexpr int kLanes = 32, kWarpsOfGroup = 4;
+/// Bytes that are copied together.
+constexpr std::int64_t kLine = 16;
 
 /// Leaves the recognition.
 struct NotOfTheForm {
@@ -388,8 +391,9 @@ class Finder {
       bool alone = true;
       for (const VarPtr &other : operand.load->axes)
         alone &= other == axis || !uses(element->indices.back(), other);
-      if (!elsewhere && alone && is_unit_term(element->indices.back(), axis))
-        return static_cast<int>(d);
+      const std::int64_t run = run_length(element->indices.back(), axis);
+      const bool in_lines = run == kEndlessRun || run * element->type.bytes() % kLine == 0;
+      if (!elsewhere && alone && run > 0 && in_lines) return static_cast<int>(d);
     }
     return -1;
   }
@@ -397,11 +401,13 @@ class Finder {
   /// Every guard holds for all of a line of the contiguous dimension, or for its beginning.
   static bool guarded_in_lines(const PipelinedOperand &operand, int contiguous) {
     const VarPtr &along = operand.axis(static_cast<std::size_t>(contiguous));
+    const std::int64_t run = run_length(operand.value.as<Load>()->indices.back(), along);
     return std::all_of(operand.guards.begin(), operand.guards.end(), [&](const Expr &guard) {
       if (!uses(guard, along)) return true;
       const auto *less = guard.as<Binary>();
-      const auto *variable = less && less->op == BinaryOp::Lt ? less->a.as<Variable>() : nullptr;
-      return variable && variable->var == along && !uses(less->b, along);
+      if (less == nullptr || less->op != BinaryOp::Lt || uses(less->b, along)) return false;
+      const auto *variable = less->a.as<Variable>();
+      return (variable && variable->var == along) || run_length(less->a, along) == run;
     });
   }
 
