@@ -112,7 +112,9 @@ int32_t pit_cuda_begin(pit_call *call, pit_cuda_image *image, int32_t needs_stat
       const CUdeviceptr blocks = c->stream->status;
       call->device_status = (void *)(uintptr_t)blocks;
       /* The status is the block's first word, and tells whether the rest means anything. */
-      error = pit_opened_driver()->memset_words(blocks, 0, 1, call->stream);
+      if (needs_status == 1) {
+        error = pit_opened_driver()->memset_words(blocks, 0, 1, call->stream);
+      }
     }
     pit_call_failed(call, error, "starting");
   }

@@ -47,8 +47,11 @@ Problem matmul_problem(const MatmulShape &shape, const DataOptions &options) {
   for (std::int64_t i = 0; i < kSamples; ++i) samples.push_back({coordinate(), coordinate()});
 
   return {.about = "spmm: matrices of " + std::to_string(kSize) + " x " + std::to_string(kSize),
-          .sparse = sparse_matmul(shape.type, shape.micro_rows, shape.micro_columns),
-          .dense = dense_matmul(shape.type),
+          .sparse =
+              [shape](const Target &target) {
+                return sparse_matmul(shape.type, shape.micro_rows, shape.micro_columns, target);
+              },
+          .dense = [shape](const Target &target) { return dense_matmul(shape.type, target); },
           .inputs = {{"A", a}, {"B", data.tensor(shape.type, {kSize, kSize}, 1)}},
           .type = shape.type,
           .extents = {kSize, kSize},
@@ -88,8 +91,8 @@ Problem moe_problem(const MoeShape &shape, const DataOptions &options) {
   }
   return {.about = "moe: " + std::to_string(kTokens) + " tokens of " + std::to_string(kChannels) +
                    " channels, " + std::to_string(kHidden) + " hidden channels",
-          .sparse = sparse_moe(shape.type, shape.slots),
-          .dense = dense_moe(shape.type, shape.slots),
+          .sparse = [shape](const Target &target) { return sparse_moe(shape.type, shape.slots, target); },
+          .dense = [shape](const Target &target) { return dense_moe(shape.type, shape.slots, target); },
           .inputs = {{"X", data.tensor(shape.type, {kTokens, kChannels}, 2)},
                      {"Wg", data.tensor(shape.type, {kChannels, experts}, in)},
                      {"W1", data.tensor(shape.type, {experts, kChannels, kHidden}, 2 * in)},
@@ -182,8 +185,8 @@ Problem feed_forward_problem(Type type, const DataOptions &options) {
                    std::to_string(shortest) + " to " + std::to_string(longest) + " words of " +
                    std::to_string(kChannels) + " channels, " + std::to_string(kHidden) +
                    " hidden channels",
-          .sparse = sparse_feed_forward(type),
-          .dense = dense_feed_forward(type),
+          .sparse = [type](const Target &target) { return sparse_feed_forward(type, target); },
+          .dense = [type](const Target &target) { return dense_feed_forward(type, target); },
           .inputs = {{"X", embedded(type, sentences, longest, table)},
                      {"W1", data.tensor(type, {kChannels, kHidden}, 2 * in)},
                      {"b1", data.tensor(float32, {kHidden}, 0.1)},

@@ -13,7 +13,7 @@ namespace pit::demo {
 /// An operator in its sparse and its dense schedule, with data for both.
 struct Problem {
   std::string about;  ///< sizes, for people
-  Pipeline sparse, dense;
+  std::function<Pipeline(const Target &)> sparse, dense;
   std::map<std::string, AnyBuffer> inputs;  ///< of both, by the names of their signatures
   Type type;                                ///< of the output
   Shape extents;                            ///< of the output

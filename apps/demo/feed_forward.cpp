@@ -3,7 +3,7 @@
 
 namespace pit::demo {
 
-Pipeline sparse_feed_forward(Type type) {
+Pipeline sparse_feed_forward(Type type, const Target &target) {
   Var b("b"), t("t"), d("d"), f("f"), bt("bt"), one("one"), two("two");
   TensorParam X(type, 3, "X"), W1(type, 2, "W1"), W2(type, 2, "W2"), b1(float32, 1, "b1"),
       b2(float32, 1, "b2"), len(int32, 1, "len");
@@ -21,17 +21,18 @@ Pipeline sparse_feed_forward(Type type) {
 
   // The words of all sentences come together, 128 at a time, and stay so between the two matrices.
   SparseIndex words = Out.fuse(b, t, bt).index({.axis = bt}).named("words");
-  H.fuse(b, t, bt).pit_tile(one, {.dense = {{bt, 128}, {f, 256}}, .index = words});
+  const std::int64_t columns = TileSizes(type, target).columns;
+  H.fuse(b, t, bt).pit_tile(one, {.dense = {{bt, 128}, {f, columns}}, .index = words});
   H.store_compact(words);
   A1.compute_at(H, one);
-  Out.pit_tile(two, {.dense = {{bt, 128}, {d, 256}}, .index = words});
+  Out.pit_tile(two, {.dense = {{bt, 128}, {d, columns}}, .index = words});
   A2.compute_at(Out, two);
   mean.update().parallel(b);
   variance.update().parallel(b);
   return Pipeline({Out}, {}, "sparse_feed_forward");
 }
 
-Pipeline dense_feed_forward(Type type) {
+Pipeline dense_feed_forward(Type type, const Target &target) {
   Var b("b"), t("t"), d("d"), f("f"), bt("bt"), o("o"), i("i"), fo("fo"), fi("fi"), dt("dt"),
       di("di");
   TensorParam X(type, 3, "X"), W1(type, 2, "W1"), W2(type, 2, "W2"), b1(float32, 1, "b1"),
@@ -50,9 +51,10 @@ Pipeline dense_feed_forward(Type type) {
   norm.compute_root().parallel(b);
   mean.update().parallel(b);
   variance.update().parallel(b);
-  H.compute_root().fuse(b, t, bt).tile(bt, f, o, fo, i, fi, 256, 256).parallel(o).parallel(fo);
+  const TileSizes tile(type, target);
+  H.compute_root().fuse(b, t, bt).tile(bt, f, o, fo, i, fi, tile.rows, tile.columns).parallel(o).parallel(fo);
   A1.compute_at(H, fo);
-  Out.fuse(b, t, bt).tile(bt, d, o, dt, i, di, 256, 256).parallel(o).parallel(dt);
+  Out.fuse(b, t, bt).tile(bt, d, o, dt, i, di, tile.rows, tile.columns).parallel(o).parallel(dt);
   A2.compute_at(Out, dt);
   return Pipeline({Out}, {}, "dense_feed_forward");
 }

@@ -3,7 +3,7 @@
 
 namespace pit::demo {
 
-Pipeline sparse_moe(Type type, int slots) {
+Pipeline sparse_moe(Type type, int slots, const Target &target) {
   Var t("t"), s("s"), f("f"), d("d"), ev("ev"), ts("ts"), up("up"), down("down"), to("to"),
       ti("ti");
   TensorParam X(type, 2, "X"), Wg(type, 2, "Wg"), W1(type, 3, "W1"), W3(type, 3, "W3"),
@@ -29,8 +29,10 @@ Pipeline sparse_moe(Type type, int slots) {
   // The tokens of one expert come together, 128 at a time, and stay so between the two matrices.
   SparseIndex by_expert =
       H.fuse(t, s, ts).index({.axis = ts, .group = expert(t, s)}).named("by_expert");
-  H.pit_tile(up, {.dense = {{ts, 128}, {f, 256}}, .index = by_expert});
-  Dn.fuse(t, s, ts).pit_tile(down, {.dense = {{ts, 128}, {d, 256}}, .index = by_expert});
+  const std::int64_t of_two = TileSizes(type, target, 2).columns,
+                     of_one = TileSizes(type, target).columns;
+  H.pit_tile(up, {.dense = {{ts, 128}, {f, of_two}}, .index = by_expert});
+  Dn.fuse(t, s, ts).pit_tile(down, {.dense = {{ts, 128}, {d, of_one}}, .index = by_expert});
   H.store_compact(by_expert);
   Dn.store_compact(by_expert);
   GU.compute_at(H, up);
@@ -42,7 +44,7 @@ Pipeline sparse_moe(Type type, int slots) {
   return Pipeline({Out}, {}, "sparse_moe");
 }
 
-Pipeline dense_moe(Type type, int slots) {
+Pipeline dense_moe(Type type, int slots, const Target &target) {
   Var t("t"), s("s"), f("f"), d("d"), ev("ev"), to("to"), ti("ti"), fo("fo"), fi("fi"), dt("dt"),
       di("di");
   TensorParam X(type, 2, "X"), Wg(type, 2, "Wg"), W1(type, 3, "W1"), W3(type, 3, "W3"),
@@ -67,8 +69,9 @@ Pipeline dense_moe(Type type, int slots) {
   logit.update().split(t, to, ti, 64).parallel(to).vectorize(ti).vectorize(ev);
   weight.compute_root();
   chosen.compute_root();
-  H.compute_root().tile(t, f, to, fo, ti, fi, 256, 256).parallel(ev).parallel(to).parallel(fo);
-  Dn.compute_root().tile(t, d, to, dt, ti, di, 256, 256).parallel(ev).parallel(to).parallel(dt);
+  const TileSizes two(type, target, 2), one(type, target);
+  H.compute_root().tile(t, f, to, fo, ti, fi, two.rows, two.columns).parallel(ev).parallel(to).parallel(fo);
+  Dn.compute_root().tile(t, d, to, dt, ti, di, one.rows, one.columns).parallel(ev).parallel(to).parallel(dt);
   GU.compute_at(H, fo);
   Acc.compute_at(Dn, dt);
   Out.split(t, to, ti, 64).parallel(to);

@@ -3,7 +3,8 @@
 
 namespace pit::demo {
 
-Pipeline sparse_matmul(Type type, std::int64_t micro_rows, std::int64_t micro_columns) {
+Pipeline sparse_matmul(Type type, std::int64_t micro_rows, std::int64_t micro_columns,
+                       const Target &target) {
   Var m("m"), n("n"), mo("mo"), no("no"), mi("mi"), ni("ni"), kt("kt");
   TensorParam A(type, 2, "A"), B(type, 2, "B");
   RDom k(0, A.extent(1), "k");
@@ -16,13 +17,13 @@ Pipeline sparse_matmul(Type type, std::int64_t micro_rows, std::int64_t micro_co
   // together 64 at a time, to be multiplied as if they were neighbours.
   SparseIndex live =
       C.update().index({.axis = k, .micro = {{m, micro_rows}, {k, micro_columns}}}).named("live");
-  Out.tile(m, n, mo, no, mi, ni, micro_rows, 256).parallel(mo).parallel(no);
+  Out.tile(m, n, mo, no, mi, ni, micro_rows, TileSizes(type, target).columns).parallel(mo).parallel(no);
   C.compute_at(Out, no);
   C.update().pit_tile(kt, {.dense = {{k, 64}}, .index = live});
   return Pipeline({Out}, {}, "sparse_matmul");
 }
 
-Pipeline dense_matmul(Type type) {
+Pipeline dense_matmul(Type type, const Target &target) {
   Var m("m"), n("n"), mo("mo"), no("no"), mi("mi"), ni("ni");
   TensorParam A(type, 2, "A"), B(type, 2, "B");
   RDom k(0, A.extent(1), "k");
@@ -30,7 +31,8 @@ Pipeline dense_matmul(Type type) {
   C(m, n) += f32(A(m, k)) * f32(B(k, n));
   Out(m, n) = cast(type, C(m, n));
 
-  Out.tile(m, n, mo, no, mi, ni, 256, 256).parallel(mo).parallel(no);
+  const TileSizes tile(type, target);
+  Out.tile(m, n, mo, no, mi, ni, tile.rows, tile.columns).parallel(mo).parallel(no);
   C.compute_at(Out, no);
   return Pipeline({Out}, {}, "dense_matmul");
 }

@@ -1,6 +1,7 @@
 // Copies into shared tiles: lines of 16 bytes of the contiguous dimension, shared out among the
 // threads.
 #include <algorithm>
+#include <array>
 #include <numeric>
 
 #include "codegen/ir/mutator.h"
@@ -26,6 +27,31 @@ bool reads_memory(const Expr &e) {
     return !reads;
   });
   return reads;
+}
+
+bool reads_any(const Expr &e) {
+  bool reads = false;
+  walk(e, [&](const Expr &part) { return !(reads = reads || part.as<Load>()); });
+  return reads;
+}
+
+/// What e reads, of memory or of tiles, it takes as multiples of n.
+bool reads_multiples(const Expr &e, std::int64_t n) {
+  if (!reads_any(e)) return true;
+  if (const auto *conversion = e.as<Cast>()) return reads_multiples(conversion->a, n);
+  const auto *binary = e.as<Binary>();
+  if (binary == nullptr) return false;
+  std::int64_t c = 0;
+  if (binary->op == BinaryOp::Mul)
+    return (is_const_int(binary->a, &c) || is_const_int(binary->b, &c)) && c % n == 0;
+  return (binary->op == BinaryOp::Add || binary->op == BinaryOp::Sub) &&
+         reads_multiples(binary->a, n) && reads_multiples(binary->b, n);
+}
+
+/// e with zero in place of everything that it reads.
+Expr without_reads(const Expr &e) {
+  return rewrite(e,
+                 [](const Expr &part) { return part.as<Load>() ? make_zero(part.type()) : part; });
 }
 
 }  // namespace
@@ -54,10 +80,12 @@ KernelEmitter::Line KernelEmitter::line_of(const ir::Copy &s) const {
   for (const Expr &guard : s.guards) {
     const auto *less = guard.as<Binary>();
     const auto *variable = less && less->op == BinaryOp::Lt ? less->a.as<Variable>() : nullptr;
-    if (variable && variable->var == line.along && !uses(less->b, line.along))
+    if (variable && variable->var == line.along && !uses(less->b, line.along)) {
       line.bounds.push_back(less->b);
-    else
-      line.guards.push_back(guard);
+      continue;
+    }
+    if (less && uses(guard, line.along)) line.ends.push_back(less->b);
+    line.guards.push_back(guard);
   }
   return line;
 }
@@ -129,7 +157,8 @@ llvm::Value *KernelEmitter::whole_lines(const Line &line) {
   const auto *source = line.copy->value.as<Load>();
   const code::StorageValue from = storage(source->storage);
   const auto last = source->indices.size() - 1;
-  if (from.unit_dimension != static_cast<int>(last) || reads_memory(source->indices[last]))
+  if (from.unit_dimension != static_cast<int>(last) ||
+      !reads_multiples(source->indices[last], line.elements))
     return b.getFalse();
   Value *bits = b.CreatePtrToInt(from.base, b.getInt64Ty());
   const std::int64_t element = line.copy->storage->type.bytes();
@@ -140,9 +169,10 @@ llvm::Value *KernelEmitter::whole_lines(const Line &line) {
   {
     const Memo memo(*this, true);
     env_.variables[line.along.get()] = i64(0);
-    add(index(source->indices[last]));
+    add(index(without_reads(source->indices[last])));
   }
   for (const Expr &bound : line.bounds) add(index(bound));
+  for (const Expr &end : line.ends) add(index(end));
   return b.CreateICmpEQ(b.CreateAnd(bits, i64(kChunk - 1)), i64(0));
 }
 
@@ -226,49 +256,74 @@ void KernelEmitter::copy_by_threads(const Line &line, Value *buffer) {
   // registers of a producer.
   Value *thread =
       assembly("mov.b32 $0, $1;", "=r,r", {b.CreateTrunc(thread_, b.getInt32Ty())}, b.getInt32Ty());
-  // All lanes take all turns, so that they look up together.
-  loop(number(0), number(turns), number(1), "line", code::LoopStyle::NotVectorized,
+  // All lanes take all turns, so that they look up together; what they load in some turns waits
+  // together.
+  const std::int64_t together = turns % 4 == 0 ? 4 : turns % 2 == 0 ? 2 : 1;
+  loop(number(0), number(turns), number(together), "line", code::LoopStyle::NotVectorized,
        [&](Value *turn) {
-         const Memo memo(*this, true);
-         Value *at = b.CreateAdd(thread, b.CreateMul(turn, number(threads_)));
-         Value *row = b.CreateUDiv(at, number(line.lines_of_row)),
-               *chunk = b.CreateURem(at, number(line.lines_of_row));
-         set_line(line, row, chunk);
-         copy_line_by_thread(
-             line, b.CreateAdd(buffer, line_offset(line, row, chunk)),
-             lines % threads_ == 0 ? b.getTrue() : b.CreateICmpULT(at, number(lines)));
+         std::vector<std::array<Value *, 3>> copied;  // destination, line, whether there is one
+         for (std::int64_t t = 0; t < together; ++t) {
+           const Memo memo(*this, true);
+           Value *at =
+               b.CreateAdd(thread, b.CreateMul(b.CreateAdd(turn, number(t)), number(threads_)));
+           Value *row = b.CreateUDiv(at, number(line.lines_of_row)),
+                 *chunk = b.CreateURem(at, number(line.lines_of_row));
+           set_line(line, row, chunk);
+           Value *active = lines % threads_ == 0 ? b.getTrue() : b.CreateICmpULT(at, number(lines));
+           Value *destination = b.CreateAdd(buffer, line_offset(line, row, chunk));
+           copied.push_back({destination, load_line(line, active), active});
+         }
+         for (const auto &[destination, elements, active] : copied) {
+           Value *to = b.CreateIntToPtr(destination, llvm::PointerType::get(context_, kShared));
+           when(active, [&, v = elements] { b.CreateAlignedStore(v, to, llvm::Align(kChunk)); });
+         }
        });
 }
 
-void KernelEmitter::copy_line_by_thread(const Line &line, Value *destination, Value *active) {
+// The line's elements, one by one; zero where a guard fails.
+llvm::Value *KernelEmitter::load_line(const Line &line, Value *active) {
   const auto *source = line.copy->value.as<Load>();
-  llvm::Type *type = code::memory_type(context_, line.copy->storage->type);
+  llvm::Type *type = b.getIntNTy(8 * static_cast<unsigned>(line.copy->storage->type.bytes()));
+  const bool lazy = std::ranges::any_of(source->indices, reads_memory);
   Value *start = env_.variables.at(line.along.get());
-  Value *to = b.CreateIntToPtr(destination, llvm::PointerType::get(context_, kShared));
-  auto *vector_type = llvm::FixedVectorType::get(type, static_cast<unsigned>(line.elements));
-  Value *together = llvm::Constant::getNullValue(vector_type);
+  Value *zero = llvm::Constant::getNullValue(type);
+  Value *elements = llvm::Constant::getNullValue(
+      llvm::FixedVectorType::get(type, static_cast<unsigned>(line.elements)));
   for (std::int64_t e = 0; e < line.elements; ++e) {
     const Memo memo(*this, true);
     env_.variables[line.along.get()] = b.CreateAdd(start, i64(e));
     look_up_line(line);
-    Value *element = either(
-        active, type,
-        [&] {
-          return either(
-              holds(line.copy->guards), type,
-              [&]() -> Value * {
-                auto *access = b.CreateAlignedLoad(type, address(source->storage, source->indices),
-                                                   llvm::Align(storage(source->storage).alignment));
-                describe_access(access, source->storage.get());
-                return access;
-              },
-              [&]() -> Value * { return llvm::Constant::getNullValue(type); });
-        },
-        [&]() -> Value * { return llvm::Constant::getNullValue(type); });
-    together = b.CreateInsertElement(together, element, static_cast<std::uint64_t>(e));
+    const auto load_it = [&](Value *ok) {
+      return load_where(ok, address(source->storage, source->indices), type);
+    };
+    Value *ok = either(
+        active, b.getInt1Ty(), [&] { return holds(line.copy->guards); },
+        [&]() -> Value * { return b.getFalse(); });
+    Value *element = lazy ? either(
+                                ok, type, [&] { return load_it(b.getTrue()); },
+                                [&]() -> Value * { return zero; })
+                          : load_it(ok);
+    elements = b.CreateInsertElement(elements, element, static_cast<std::uint64_t>(e));
   }
   row_values_.clear();
-  when(active, [&] { b.CreateAlignedStore(together, to, llvm::Align(kChunk)); });
+  return elements;
+}
+
+// Zero where `ok` is false. There is no branch around the load, so that it is waited for together
+// with others.
+llvm::Value *KernelEmitter::load_where(Value *ok, Value *address, llvm::Type *type) {
+  const unsigned bits = type->getIntegerBitWidth();
+  Value *place = b.CreateAddrSpaceCast(address, llvm::PointerType::get(context_, kGlobal));
+  Value *wanted = b.CreateZExt(ok, b.getInt32Ty());
+  // Bytes are loaded into registers of 16 bits.
+  llvm::Type *loaded = bits == 8 ? b.getInt16Ty() : type;
+  const std::string size = std::to_string(std::max(bits, 16U));
+  const char *register_kind = bits == 64 ? "l" : bits == 32 ? "r" : "h";
+  Value *v =
+      assembly("{.reg .pred wanted; setp.ne.b32 wanted, $2, 0; mov.b" + size +
+                   " $0, 0; @wanted ld.global." + (bits == 8 ? "u8" : "b" + size) + " $0, [$1];}",
+               std::string("=&") + register_kind + ",l,r", {place, wanted}, loaded);
+  return b.CreateTrunc(v, type);
 }
 
 // --- lines that each thread copies in every step ---

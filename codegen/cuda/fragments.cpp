@@ -23,6 +23,7 @@ using llvm::Value;
 
 constexpr int kLanes = 32, kWarpsOfGroup = 4, kRowsOfWarp = 16, kBeside = 2, kUnitColumns = 8;
 constexpr std::int64_t kWidest = 16;  // bytes of a store
+constexpr unsigned kGlobal = 1;       // address space
 
 std::int64_t own_columns(const ir::Layout &layout, const ir::Coordinates &extents) {
   return extents[1] / layout.warps_n;
@@ -234,6 +235,21 @@ void KernelEmitter::fragment_row(const ir::Store &s, const Fragment &fragment,
                          code::Movement::Unit;
   const bool exchanged = bytes == 2 && fragment.layout.kind == ir::Layout::Kind::Accumulator &&
                          columns % (4 * kUnitColumns) == 0;
+  if (adds_together(s, fragment, element, columns)) {
+    Value *at = nullptr;
+    {
+      const Memo memo(*this, true);
+      env_.variables[element.column.get()] = first_added(first_column);
+      at = b.CreateAddrSpaceCast(address(s.storage, s.indices),
+                                 llvm::PointerType::get(context_, kGlobal));
+      env_.variables[element.column.get()] = first_column;
+    }
+    Value *aligned =
+        b.CreateICmpEQ(b.CreateAnd(b.CreatePtrToInt(at, b.getInt64Ty()), i64(kWidest - 1)), i64(0));
+    return when(
+        b.CreateAnd(whole, aligned), [&] { add_row(s, element, first, columns, at); },
+        [&] { each(true); });
+  }
   const std::int64_t unit_bytes = bytes * shape.beside;
   // Sums of matrix instructions leave no registers for another way of storing them.
   const bool vectors = fragment.layout.kind == ir::Layout::Kind::Blocked && shape.beside > 1 &&

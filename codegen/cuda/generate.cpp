@@ -20,6 +20,33 @@ namespace {
 
 using llvm::Value;
 
+bool reports(const ir::Launch &launch) {
+  bool found = false;
+  ir::walk_statements(launch.body, [&](const ir::Stmt &part) {
+    found = found || part.as<ir::Check>();
+    return !found;
+  });
+  return found;
+}
+
+/// The kernel that is launched before all others in every call, or null when that is not known.
+const ir::Launch *first_launch(const ir::Stmt &s) {
+  if (!s.defined()) return nullptr;
+  if (const auto *launch = s.as<ir::Launch>()) return launch;
+  if (const auto *stage = s.as<ir::Stage>()) return first_launch(stage->body);
+  if (const auto *let = s.as<ir::Let>()) return first_launch(let->body);
+  if (const auto *allocate = s.as<ir::Allocate>()) return first_launch(allocate->body);
+  const auto *block = s.as<ir::Block>();
+  for (const ir::Stmt &part : block ? block->stmts : std::vector<ir::Stmt>{}) {
+    bool launches = false;
+    ir::walk_statements(part, [&](const ir::Stmt &inner) {
+      return !(launches = launches || inner.as<ir::Launch>());
+    });
+    if (launches) return first_launch(part);
+  }
+  return nullptr;
+}
+
 // The workspace that blocks share out: its parts are aligned so.
 constexpr std::int64_t kPartAlignment = kAlignment;
 
@@ -36,14 +63,11 @@ class Launcher final : public code::EntryEmitter {
         new llvm::GlobalVariable(llvm_, b.getInt8Ty(), false, llvm::GlobalValue::ExternalLinkage,
                                  nullptr, result_.image_symbol);
     ir::walk_statements(module_.body, [&](const ir::Stmt &s) {
-      if (const auto *launch = s.as<ir::Launch>()) {
-        ir::walk_statements(launch->body, [&](const ir::Stmt &part) {
-          reports_ = reports_ || part.as<ir::Check>();
-          return true;
-        });
-      }
+      if (const auto *launch = s.as<ir::Launch>()) reports_ = reports_ || reports(*launch);
       return true;
     });
+    const ir::Launch *first = first_launch(module_.body);
+    if (reports_ && first && may_clear_status(*first)) clears_status_ = first;
     for (const StoragePtr &s : module_.outputs) written_.insert(s.get());
     if (variant_.outputs_overlap_inputs) {
       for (const StoragePtr &s : module_.inputs) written_.insert(s.get());
@@ -58,7 +82,8 @@ class Launcher final : public code::EntryEmitter {
   void emit_body() override {
     llvm::Type *pointer = b.getPtrTy(), *i32 = b.getInt32Ty();
     auto begin = runtime("pit_cuda_begin", i32, {pointer, pointer, i32});
-    Value *begun = b.CreateCall(begin, {call_, image_, b.getInt32(reports_ ? 1 : 0)});
+    const std::uint32_t needs_status = !reports_ ? 0 : clears_status_ == nullptr ? 1 : 2;
+    Value *begun = b.CreateCall(begin, {call_, image_, b.getInt32(needs_status)});
     when(b.CreateICmpEQ(begun, b.getInt32(PIT_OK)), [&] {
       status_ = b.CreateLoad(pointer, field(call_, offsetof(pit_call, device_status)), "status");
       with_statistics([&] { EntryEmitter::emit(module_.body); });
@@ -138,14 +163,29 @@ class Launcher final : public code::EntryEmitter {
     });
   }
 
-  void emit(const ir::Launch &s) override {
-    bool statistics = false;
+  bool stores_statistics(const ir::Launch &s) const {
+    bool found = false;
     ir::walk_statements(s.body, [&](const ir::Stmt &part) {
       const auto *store = part.as<ir::Store>();
-      statistics = statistics || (store && store->storage == module_.statistics);
-      return true;
+      found = found || (store && store->storage == module_.statistics);
+      return !found;
     });
-    if (!statistics) return launch(s);
+    return found;
+  }
+
+  /// Its blocks neither say nor ask what the status is. (Those of the staged level are as many as
+  /// points, perhaps none.)
+  bool may_clear_status(const ir::Launch &s) const {
+    bool other = reports(s) || stores_statistics(s);
+    ir::walk_statements(s.body, [&](const ir::Stmt &part) {
+      other = other || part.as<ir::SumBefore>() || part->kind >= ir::StmtKind::Barriers;
+      return !other;
+    });
+    return !other;
+  }
+
+  void emit(const ir::Launch &s) override {
+    if (!stores_statistics(s)) return launch(s);
     when(b.CreateIsNotNull(statistics_), [&] { launch(s); });
   }
 
@@ -171,6 +211,7 @@ class Launcher final : public code::EntryEmitter {
       arguments.points = b.CreateMul(arguments.points, arguments.extents.back());
     }
     if (reports_) arguments.status = status_;
+    arguments.clears_status = &s == clears_status_;
     Value *bytes = i64(0);
     for (const ir::Allocate *allocate : placement.in_workspace) {
       arguments.offsets.push_back(bytes);
@@ -326,6 +367,8 @@ class Launcher final : public code::EntryEmitter {
 
   void start(const ir::Launch &s, const Placement &placement, KernelArguments arguments,
              std::uint32_t number, Value *blocks) {
+    if (arguments.clears_status)
+      blocks = b.CreateBinaryIntrinsic(llvm::Intrinsic::smax, blocks, i64(1));
     std::unordered_set<Value *> maps;
     for (const TensorMap &map : arguments.maps) maps.insert(map.map);
     KernelEmitter kernel(*result_.device, device_, &entry_.messages);
@@ -369,7 +412,8 @@ class Launcher final : public code::EntryEmitter {
   std::unordered_set<const StorageNode *> written_;
   llvm::GlobalVariable *image_ = nullptr;
   Value *status_ = nullptr, *statistics_ = nullptr;
-  bool reports_ = false;  // some kernel may
+  bool reports_ = false;                       // some kernel may
+  const ir::Launch *clears_status_ = nullptr;  // a kernel does; else the runtime
 };
 
 }  // namespace

@@ -131,13 +131,24 @@ std::vector<llvm::Value *> KernelEmitter::emit_kernel(const ir::Launch &launch,
   thread_ = special(llvm::Intrinsic::nvvm_read_ptx_sreg_tid_x);
   lane_ = b.CreateAnd(thread_, i64(31));
   warp_ = b.CreateLShr(thread_, i64(5));
-  return_after_failure();
+  if (arguments_.clears_status)
+    clear_status();
+  else
+    return_after_failure();
   {
     const Memo memo(*this, true);
     for_each_point(launch);
   }
   b.CreateRetVoid();
   return given;
+}
+
+// Kernels before it on the stream are done, and it reports nothing itself.
+void KernelEmitter::clear_status() {
+  Value *block = b.CreateZExt(b.CreateIntrinsic(llvm::Intrinsic::nvvm_read_ptx_sreg_ctaid_x, {}),
+                              b.getInt64Ty());
+  when(b.CreateICmpEQ(b.CreateOr(block, thread_), i64(0)),
+       [&] { b.CreateAlignedStore(b.getInt32(PIT_OK), arguments_.status, llvm::Align(4)); });
 }
 
 // All threads of a block leave or none does: others may report a failure meanwhile.

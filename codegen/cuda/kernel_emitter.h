@@ -47,6 +47,7 @@ struct KernelArguments {
   /// one.
   llvm::Value *parts = nullptr;
   llvm::Value *status = nullptr;                    ///< two pit_device_status
+  bool clears_status = false;                       ///< it is the call's first kernel
   llvm::Value *workspace = nullptr;                 ///< null: none
   llvm::Value *workspace_bytes = nullptr;           ///< of a block
   std::vector<llvm::Value *> offsets;               ///< in it, of placement.in_workspace
@@ -84,6 +85,7 @@ class KernelEmitter final : public code::FunctionEmitter {
   llvm::Value *load_element(const Load &e) override;
 
   // kernel_emitter.cpp
+  void clear_status();
   void return_after_failure();
   void for_each_point(const ir::Launch &launch);
   void barrier();
@@ -178,8 +180,9 @@ class KernelEmitter final : public code::FunctionEmitter {
     std::int64_t rows = 1, lines_of_row = 0;
     std::int64_t elements = 0;  ///< of a line
     int swizzle = 0;
-    std::vector<Expr> guards;  ///< that do not read `along`
+    std::vector<Expr> guards;  ///< that hold for all of a line, or else are bounds of its places
     std::vector<Expr> bounds;  ///< along < bound
+    std::vector<Expr> ends;    ///< of the guards that are such bounds: place < end
   };
   /// A copy that each step of a loop makes, as each thread makes it.
   struct LineCopy {
@@ -212,7 +215,8 @@ class KernelEmitter final : public code::FunctionEmitter {
   void copy_line(llvm::Value *destination, std::int64_t offset, llvm::Value *address,
                  llvm::Value *ok);
   void copy_by_threads(const Line &line, llvm::Value *buffer);
-  void copy_line_by_thread(const Line &line, llvm::Value *destination, llvm::Value *active);
+  llvm::Value *load_line(const Line &line, llvm::Value *active);
+  llvm::Value *load_where(llvm::Value *ok, llvm::Value *address, llvm::Type *type);
   llvm::Value *holds(const std::vector<Expr> &guards, std::size_t first = 0);
   /// Before a loop, and at the end of its body.
   void prepare_copies(const ir::For &loop);
@@ -267,6 +271,13 @@ class KernelEmitter final : public code::FunctionEmitter {
   /// Before a loop, and at the end of its body.
   void prepare_products(const ir::For &loop);
   void start_products(const ir::For &loop);
+
+  // add_fragments.cpp
+  bool adds_together(const ir::Store &s, const Fragment &fragment, const FragmentElement &axes,
+                     std::int64_t columns);
+  llvm::Value *first_added(llvm::Value *first_column);
+  void add_row(const ir::Store &s, const FragmentElement &axes, int first, std::int64_t columns,
+               llvm::Value *address);
 
   // mma_sync.cpp
   /// An operand of a multiplication by the threads or their warps, in one buffer of a shared tile

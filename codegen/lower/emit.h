@@ -127,6 +127,8 @@ class Emitter {
   void check_shared_loops(const Job &job) const;
   void check_compact_rank(const PlannedStage &stage) const;
   void choose_parallel(Job &job);
+  bool adds_atomically(const PlannedStage &stage, const PlannedDefinition &def,
+                       const std::vector<Directive> &directives) const;
   void choose_gpu_parallel(Job &job) const;
   static bool is_innermost_parallel(const Job &job, std::size_t i);
   bool realizes_here(const Job &job, const Dim &dim) const;
@@ -197,6 +199,14 @@ class Emitter {
   std::set<const IndexPlan *> under_way_;  ///< indices that are being built
   void check_computed_before(const IndexPlan &index) const;
   void emit_given_checks(const IndexPlan &index);
+  /// What is said of lists that are none.
+  struct GivenText {
+    explicit GivenText(const IndexPlan &index);
+    std::string name, holds, outside, inside_micro, twice, falls, ends, starts;
+  };
+  std::pair<Expr, Expr> domain_of_group(const IndexPlan &index, const Expr &group);
+  void emit_given_entries(const IndexPlan &index);
+  void emit_given_entries_on_gpu(const IndexPlan &index);
   ir::Stmt offsets_check(const StoragePtr &offsets, const Expr &groups, const Expr &first,
                          const Expr &last, const std::string &name) const;
   void allocate_index(IndexPlan *index);

@@ -373,7 +373,9 @@ void Emitter::check_lanes(const Job &job) const {
 /// unless the schedule says itself which loops are parallel.
 void Emitter::choose_parallel(Job &job) {
   // Iterations of a reduction meet in one element: on a CPU they keep their order, atomic() or not.
+  const bool any_order = adds_atomically(*job.stage, *job.def, *job.directives);
   for (Dim &dim : job.nest.dims) {
+    if (any_order) break;
     if (dim.reduction && dim.kind != ir::ForKind::Unrolled) dim.kind = ir::ForKind::Serial;
   }
   if (job.stage->level != Level::Root) return;
@@ -393,7 +395,8 @@ void Emitter::choose_parallel(Job &job) {
   for (std::size_t i = 0; i <= static_cast<std::size_t>(job.level); ++i) {
     const bool of_axis =
         dims[i].var == job.nest.pit.tile_var || dims[i].var == job.nest.pit.group_loop;
-    if (of_axis ? pure_axis : !dims[i].reduction) dims[i].kind = ir::ForKind::Parallel;
+    if (any_order || (of_axis ? pure_axis : !dims[i].reduction))
+      dims[i].kind = ir::ForKind::Parallel;
   }
 }
 

@@ -71,6 +71,17 @@ Stmt Emitter::spread(const std::vector<std::pair<VarPtr, Expr>> &loops, ir::ForK
   return body;
 }
 
+/// Whether the definition's updates of memory are atomic: its schedule says so, and blocks of a GPU
+/// make them. One component is updated, by what it does not hold itself.
+bool Emitter::adds_atomically(const PlannedStage &stage, const PlannedDefinition &def,
+                              const std::vector<Directive> &directives) const {
+  const bool said = std::any_of(directives.begin(), directives.end(),
+                                [](const Directive &d) { return d.kind == DirectiveKind::Atomic; });
+  return said && on_gpu() && def.number > 0 && stage.level == Level::Root &&
+         def.values.size() == 1 && def.combiner != Combiner::Assign &&
+         def.combiner != Combiner::Softmax && !self_reads(*stage.func, def.number).read.defined();
+}
+
 /// Whether there is nothing in it that the threads of a block could share out.
 bool Emitter::is_scalar(const Stmt &body) {
   bool scalar = true;

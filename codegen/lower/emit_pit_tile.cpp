@@ -2,6 +2,7 @@
 // micro-tile is partial.
 
 #include <algorithm>
+#include <numeric>
 
 #include "codegen/ir/mutator.h"
 #include "dsl/analysis/annihilation.h"
@@ -236,6 +237,12 @@ Stmt Emitter::emit_tile(Job &job, std::size_t i, const Scope &loops, const Expr 
     const StoragePtr tile_coordinates =
         ir::make_storage(index.axis->name + ".coordinates", int32, 1, Space::Tile);
     coordinate = to_int64(make_load(tile_coordinates, {make_variable(pit.entry_lane)}));
+    // What begins at multiples of a micro-tile may be copied in lines.
+    std::int64_t low = 0;
+    if (on_gpu() && pit.micro_lane && is_const_int(index.axis_range.min, &low)) {
+      const std::int64_t step = std::gcd(index.micro, low);
+      if (step > 1) coordinate = coordinate / constant(step) * constant(step);
+    }
     // The lanes of the tile may be declared in a loop further inside: then the list is copied over
     // an axis of its own.
     const bool declared = job.level == static_cast<int>(i);

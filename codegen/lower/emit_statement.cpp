@@ -191,8 +191,9 @@ Stmt Emitter::store(PlannedStage *stage, const PlannedDefinition &def, int compo
   }
   std::vector<Expr> outside, inside;
   for (const Expr &c : conditions) (reads_axis(c, scope.axes) ? inside : outside).push_back(c);
+  const bool atomic = !in_tile && adds_atomically(*stage, def, *directives_);
   Stmt result =
-      ir::make<ir::Store>(axes, inside, storage, indices, combiner, stored, false, vector_bytes);
+      ir::make<ir::Store>(axes, inside, storage, indices, combiner, stored, atomic, vector_bytes);
   choose_kernel(storage);
   if (def.combiner != Combiner::Softmax) choose_sum(*stage, def, result);
   for (auto it = outside.rbegin(); it != outside.rend(); ++it)

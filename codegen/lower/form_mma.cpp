@@ -144,7 +144,7 @@ class FormMma final : public ir::Mutator {
   }
 
   Stmt visit(const ir::Store &store, const Stmt &self) override {
-    if (store.combiner != Combiner::Sum || store.atomic) return self;
+    if (store.combiner != Combiner::Sum) return self;
     if (store.axes.empty())
       return leave(
           store, self,
@@ -367,7 +367,7 @@ class FormMma final : public ir::Mutator {
       }
       stmts.push_back(ir::make<ir::Store>(c_axes, guards, store.storage, store.indices,
                                           Combiner::Sum, make_load(accumulator.tile, plain(c_axes)),
-                                          false, store.vector_bytes));
+                                          store.atomic, store.vector_bytes));
     }
     std::erase_if(reusable_,
                   [&](const Operand &known) { return reads(known.value, store.storage); });

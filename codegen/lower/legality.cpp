@@ -101,7 +101,8 @@ void check_key(const Plan &plan, const PlannedStage &stage, const IndexPlan &ind
 }
 
 void check_rule(const Plan &plan, const PlannedStage &stage, const PlannedDefinition &def,
-                const Directive &directive, const std::string &name) {
+                const Directive &directive, const std::vector<Directive> &directives,
+                const std::string &name) {
   const IndexPlan &index = *plan.index_of.at(identity_of(directive.index));
   AxisChoice choice;
   choice.axis = index.axis;
@@ -124,8 +125,13 @@ void check_rule(const Plan &plan, const PlannedStage &stage, const PlannedDefini
   plan.explain(name, "rule", rule + ", index " + index.name());
   plan.explain(name, "proof", report.proof);
   if (report.needs_combine) {
+    const bool atomic = plan.target->is_cuda() &&
+                        std::any_of(directives.begin(), directives.end(), [](const Directive &d) {
+                          return d.kind == DirectiveKind::Atomic;
+                        });
     plan.explain(name, "races",
-                 "iterations outside one tile may write one element: they run in a fixed order");
+                 std::string("iterations outside one tile may write one element: they ") +
+                     (atomic ? "add to it in any order" : "run in a fixed order"));
   }
 }
 
@@ -137,7 +143,7 @@ void check_legality(const Plan &plan) {
       auto check_all = [&](const std::vector<Directive> &directives) {
         for (const Directive &d : directives) {
           if (d.kind == DirectiveKind::PitTile)
-            check_rule(plan, *stage, def, d, def.name_under(*stage->func, directives));
+            check_rule(plan, *stage, def, d, directives, def.name_under(*stage->func, directives));
         }
       };
       check_all(def.directives);

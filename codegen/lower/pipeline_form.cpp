@@ -9,7 +9,9 @@
 #include "dependence.h"
 #include "fragment_uses.h"
 #include "linear.h"
+#include "run_length.h"
 #include "slice.h"
+#include "under_guards.h"
 
 namespace pit::lower {
 namespace {
@@ -19,6 +21,8 @@ using ir::Layout;
 using ir::Stmt;
 
 constexpr int kLanes = 32, kWarpsOfGroup = 4;
+/// Bytes that are copied together.
+constexpr std::int64_t kLine = 16;
 
 /// Leaves the recognition.
 struct NotOfTheForm {
@@ -368,6 +372,8 @@ class Finder {
       made->guards.push_back(when_true ? choice->condition : !choice->condition);
       made->value = when_true ? choice->true_value : choice->false_value;
     }
+    made->value = under_guards(made->value, made->guards);
+    for (Expr &guard : made->guards) guard = bound_on_axis(guard, operand.axes);
     const auto *element = made->value.as<Load>();
     require(element && element->storage->space != Space::Tile,
             "the operand " + name + " is computed, not loaded");
@@ -387,8 +393,9 @@ class Finder {
       bool alone = true;
       for (const VarPtr &other : operand.load->axes)
         alone &= other == axis || !uses(element->indices.back(), other);
-      if (!elsewhere && alone && is_unit_term(element->indices.back(), axis))
-        return static_cast<int>(d);
+      const std::int64_t run = run_length(element->indices.back(), axis);
+      const bool in_lines = run == kEndlessRun || run * element->type.bytes() % kLine == 0;
+      if (!elsewhere && alone && run > 0 && in_lines) return static_cast<int>(d);
     }
     return -1;
   }
@@ -396,11 +403,13 @@ class Finder {
   /// Every guard holds for all of a line of the contiguous dimension, or for its beginning.
   static bool guarded_in_lines(const PipelinedOperand &operand, int contiguous) {
     const VarPtr &along = operand.axis(static_cast<std::size_t>(contiguous));
+    const std::int64_t run = run_length(operand.value.as<Load>()->indices.back(), along);
     return std::all_of(operand.guards.begin(), operand.guards.end(), [&](const Expr &guard) {
       if (!uses(guard, along)) return true;
       const auto *less = guard.as<Binary>();
-      const auto *variable = less && less->op == BinaryOp::Lt ? less->a.as<Variable>() : nullptr;
-      return variable && variable->var == along && !uses(less->b, along);
+      if (less == nullptr || less->op != BinaryOp::Lt || uses(less->b, along)) return false;
+      const auto *variable = less->a.as<Variable>();
+      return (variable && variable->var == along) || run_length(less->a, along) == run;
     });
   }
 
@@ -480,8 +489,19 @@ class Finder {
       const Expr &index = indices[dimension[tile_dimension]];
       const Expr extent = extent_of_source(bound, index, *axis, operand->extents[tile_dimension]);
       const bool row = std::find(rows.begin(), rows.end(), *axis) != rows.end();
-      if (!extent.defined() && (!row || index.as<Variable>())) return false;
-      guards.push_back(extent.defined() ? index < extent : guard);
+      if (!extent.defined()) {
+        if (!row || index.as<Variable>()) return false;
+        guards.push_back(guard);
+        continue;
+      }
+      const auto known = std::find_if(guards.begin(), guards.end(), [&](const Expr &each) {
+        const auto *less = each.as<Binary>();
+        return less && less->op == BinaryOp::Lt && equal(less->a, index);
+      });
+      if (known == guards.end())
+        guards.push_back(index < extent);
+      else
+        *known = index < min(known->as<Binary>()->b, extent);
     }
     operand->box_guards = std::move(guards);
     return true;

@@ -11,6 +11,7 @@
 #include "dsl/error.h"
 #include "matrix_units.h"
 #include "merge_axes.h"
+#include "one_step.h"
 #include "pipeline.h"
 
 namespace pit::lower {
@@ -71,7 +72,7 @@ class Pass final : public ir::Mutator {
   Stmt visit(const ir::Launch &launch, const Stmt &self) override {
     const Products products = products_of(launch.body);
     if (!products.any) return self;
-    const Stmt merged = merge_axes(self);
+    const Stmt merged = one_step(merge_axes(self));
     const Attempt chosen = choose(merged, products, kernel_of(launch.body));
     const PipelineOptions &options = chosen.options;
     if (!chosen.done()) {

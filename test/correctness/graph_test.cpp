@@ -1,5 +1,6 @@
 // Index and operator in one CUDA graph: nothing between inputs and output asks the host, so a graph
 // of one call is right for other data and another sparsity.
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -118,6 +119,76 @@ TEST_CASE("graph - a failure of one replay is reported, and the next replay is r
   for (std::int64_t p = 0; p < 100; p += 9) {
     for (std::int64_t j = 0; j < 8; ++j)
       CHECK(got.number(Shape{p, j}) == 2 * x.number(Shape{p, j}));
+  }
+}
+
+// No kernel that reports is first here: the status of a replay is cleared by one that does not.
+TEST_CASE("graph - lists that the caller gives are tested at every replay") {
+  const Target target = target_under_test();
+  if (!target.is_cuda()) return;
+  Var i("i"), n("n"), tile("tile");
+  TensorParam X(float32, 2, "X"), keep(uint8, 1, "keep"), offsets(int32, 1, "offsets"),
+      rows(int32, 1, "rows");
+  Func Y("Y");
+  Y(i, n) = X(i, n) * 2.f;
+  Y.where(keep(i) != 0);
+  SparseIndex live = Y.index({.axis = i}).named("live");
+  live.given(offsets, rows);
+  Y.pit_tile(tile, {.dense = {{i, 16}}, .index = live});
+  const Pipeline pipeline({Y}, {}, "listed");
+  constexpr std::int64_t kRows = 1000, kListed = 600;
+  const auto list = [&](const std::function<int(int)> &row) {
+    const Buffer<std::int32_t, 1> made({kListed});
+    for (int e = 0; e < kListed; ++e) made(e) = row(e);
+    return made;
+  };
+  const auto ascending = list([](int e) { return e + e / 2; });
+  const auto falling = list([](int e) { return 999 - e; });
+  const auto twice = list([](int e) { return e == 500 ? 999 : 999 - e; });
+  const auto outside = list([](int e) { return e == 400 ? 1000 : e; });
+  const Driver driver;
+  const Driver::Pointer stream = driver.stream();
+  const Callable callable = pipeline.compile(target).on(stream);
+  std::mt19937 generator(1);
+  const AnyBuffer x = random_integers(float32, {kRows, 8}, generator, -3, 4);
+  AnyBuffer all(uint8, {kRows});
+  all.fill_bytes(1);
+  const Buffer<std::int32_t, 1> ends({2}, {0, static_cast<int>(kListed)});
+  const AnyBuffer y(float32, {kRows, 8});
+  std::map<std::string, AnyBuffer> there{{"X", x.to_cuda()},
+                                         {"keep", all.to_cuda()},
+                                         {"offsets", AnyBuffer(ends).to_cuda()},
+                                         {"rows", AnyBuffer(ascending).to_cuda()},
+                                         {"Y", y.to_cuda()}};
+  std::vector<CallArgument> arguments;
+  for (const Argument &a : pipeline.signature()) arguments.emplace_back(there.at(a.name));
+  const Driver::Pointer graph = driver.captured(stream, [&] { callable.call(arguments); });
+  const auto replay = [&](const Buffer<std::int32_t, 1> &rows_now) {
+    driver.to_device(there.at("rows").data(), rows_now.data(), kListed * 4);
+    driver.to_device(there.at("Y").data(), y.data(), kRows * 8 * 4);
+    driver.launch(graph, stream);
+    driver.wait(stream);
+    pit::check(stream);
+  };
+  const auto right = [&](const Buffer<std::int32_t, 1> &rows_now) {
+    replay(rows_now);
+    const AnyBuffer got = there.at("Y").to_host();
+    std::int64_t wrong = 0;
+    for (int e = 0; e < kListed; ++e) {
+      for (std::int64_t j = 0; j < 8; ++j)
+        wrong += got.number(Shape{rows_now(e), j}) != 2 * x.number(Shape{rows_now(e), j});
+    }
+    CHECK(wrong == 0);
+  };
+  for (int turn = 0; turn < 3; ++turn) {
+    right(ascending);
+    CHECK_THROWS_WITH_AS(
+        replay(twice),
+        doctest::Contains("holds 999 twice in the list of group 0, at positions 0 and 500"),
+        RuntimeError);
+    right(falling);
+    CHECK_THROWS_WITH_AS(replay(outside), doctest::Contains("holds 1000 at position 400"),
+                         RuntimeError);
   }
 }
 

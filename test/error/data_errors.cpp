@@ -440,6 +440,36 @@ const std::vector<Case> kCases = {
        p.inputs.at("col") = values<int>({2, 1, 1, 0, 1});
      },
      false},
+    {"a coordinate listed twice in one of many groups",
+     {"lists: input 'col' holds 1 twice in the list of group 130, at positions 261 and 263"},
+     given(),
+     [](Problem &p) {
+       std::vector<int> off(201), col;
+       for (int g = 0; g < 200; ++g) {
+         for (const int c : g == 130 ? std::vector{2, 1, 0, 1} : std::vector{2, 0})
+           col.push_back(c);
+         off[static_cast<std::size_t>(g) + 1] = static_cast<int>(col.size());
+       }
+       p.inputs.at("A") = numbers({200, 3}, 10);
+       p.inputs.at("off") = values<int>(off);
+       p.inputs.at("len") = values<int>(std::vector<int>(200, 3));
+       p.inputs.at("col") = values<int>(col);
+       p.outputs.at("C") = {200, 2};
+     },
+     false},
+    {"a coordinate too large in a long list",
+     {"lists: input 'col' holds 2000 at position 999; coordinates of k are from 0 to 2000 - 1"},
+     given(),
+     [](Problem &p) {
+       std::vector<int> col(1000);
+       for (int i = 0; i < 1000; ++i) col[static_cast<std::size_t>(i)] = i < 999 ? 2 * i : 2000;
+       p.inputs.at("A") = numbers({2, 2000}, 10);
+       p.inputs.at("B") = numbers({2000, 2}, 11);
+       p.inputs.at("off") = values<int>({0, 0, 1000});
+       p.inputs.at("len") = values<int>({2000, 2000});
+       p.inputs.at("col") = values<int>(col);
+     },
+     false},
     {"a listed coordinate inside a micro-tile",
      {"lists: input 'col' holds 1 at position 2; micro-tiles of 2 of k begin at 0 and every 2 "
       "behind it"},

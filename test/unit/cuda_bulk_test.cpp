@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "codegen/emit/listing.h"
+#include "codegen/ir/mutator.h"
 #include "codegen/lower/lower.h"
 #include "test/harness.h"
 #include "test/ptxas.h"
@@ -50,6 +51,23 @@ Pipeline gathered(bool clusters) {
   return Pipeline({Y}, {}, "gathered");
 }
 
+/// C = A B of the micro-tiles of A that are not zero, of which a step takes `step` columns.
+Pipeline of_micro_tiles(std::int64_t rows, std::int64_t columns, std::int64_t step) {
+  Var m("m"), n("n"), mo("mo"), no("no"), mi("mi"), ni("ni"), kt("kt");
+  TensorParam A(bfloat16, 2, "A"), B(bfloat16, 2, "B");
+  RDom k(0, A.extent(1), "k");
+  k.where(A(m, k) != 0);
+  Func C("C"), Y("Y");
+  C(m, n) += f32(A(m, k)) * f32(B(k, n));
+  Y(m, n) = bf16(C(m, n));
+  SparseIndex live =
+      C.update().index({.axis = k, .micro = {{m, rows}, {k, columns}}}).named("live");
+  Y.tile(m, n, mo, no, mi, ni, rows, 256).gpu_blocks(mo, no).persistent();
+  C.compute_at(Y, no);
+  C.update().pit_tile(kt, {.dense = {{k, step}}, .index = live}).warp_specialize({});
+  return Pipeline({Y}, {}, "of_micro_tiles");
+}
+
 std::string text_of(const Pipeline &pipeline) {
   const ir::Module module = lower::lower(pipeline, Target(kTarget));
   return emit::ptx_of(module, cuda::device_of(Target(kTarget))).text;
@@ -88,6 +106,63 @@ TEST_CASE("cuda bulk - blocks of a cluster copy for each other") {
                                         "mbarrier::complete_tx::bytes.multicast::cluster"};
   check_text(text_of(dense(true, TileOrder::Swizzled)), parts);
   check_text(text_of(gathered(true)), parts);
+}
+
+TEST_CASE("cuda bulk - micro-tiles that are steps are boxes, the last of a row too") {
+  std::mt19937 generator(5);
+  for (const auto &[rows, columns] : {std::pair{128, 128}, {64, 64}}) {
+    CAPTURE(rows);
+    const Pipeline pipeline = of_micro_tiles(rows, columns, columns);
+    const std::string text = text_of(pipeline);
+    if (rows == 128) check_text(text, {});
+    CHECK(text.find("cp.async.bulk.tensor.2d") != std::string::npos);
+    CHECK(text.find("cp.async.cg.shared.global") == std::string::npos);
+    // The last has rows that the accelerator cannot read.
+    for (const auto &[m, n, k] :
+         std::vector<std::array<std::int64_t, 3>>{{256, 264, 384}, {150, 72, 200}, {70, 65, 131}}) {
+      CAPTURE(m);
+      Problem problem;
+      problem.inputs.emplace("A", random_values(bfloat16, {m, k}, generator, true, 0.99));
+      problem.inputs.emplace("B", random_values(bfloat16, {k, n}, generator, true));
+      problem.outputs.emplace("Y", Shape{m, n});
+      check_results(pipeline, problem);
+    }
+  }
+}
+
+TEST_CASE("cuda bulk - micro-tiles of which a step has several are copied in lines") {
+  std::mt19937 generator(6);
+  for (const std::int64_t columns : {8, 16, 32}) {
+    CAPTURE(columns);
+    const Pipeline pipeline = of_micro_tiles(64, columns, 64);
+    int copies = 0;
+    ir::walk_statements(lower::lower(pipeline, Target(kTarget)).body, [&](const ir::Stmt &s) {
+      const auto *copy = s.as<ir::Copy>();
+      copies += copy != nullptr;
+      if (copy) CHECK(copy->engine == ir::CopyEngine::Async);
+      return true;
+    });
+    CHECK(copies == 2);
+    // The last two have rows that are no multiples of 16 bytes.
+    for (const auto &[m, n, k] :
+         std::vector<std::array<std::int64_t, 3>>{{128, 264, 384}, {70, 72, 131}, {64, 65, 200}}) {
+      CAPTURE(k);
+      Problem problem;
+      problem.inputs.emplace("A", random_values(bfloat16, {m, k}, generator, true, 0.99));
+      problem.inputs.emplace("B", random_values(bfloat16, {k, n}, generator, true));
+      problem.outputs.emplace("Y", Shape{m, n});
+      check_results(pipeline, problem);
+    }
+  }
+  // Narrower ones are not.
+  bool threads = false;
+  ir::walk_statements(lower::lower(of_micro_tiles(64, 4, 64), Target(kTarget)).body,
+                      [&](const ir::Stmt &s) {
+                        const auto *copy = s.as<ir::Copy>();
+                        threads = threads || (copy && copy->engine == ir::CopyEngine::Threads);
+                        return true;
+                      });
+  CHECK(threads);
 }
 
 TEST_CASE("cuda bulk - ragged tiles, and tensors that the accelerator cannot read") {

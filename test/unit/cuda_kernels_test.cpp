@@ -3,8 +3,10 @@
 
 #include <filesystem>
 #include <string>
+#include <vector>
 
 #include "codegen/emit/listing.h"
+#include "codegen/ir/mutator.h"
 #include "codegen/lower/lower.h"
 #include "dsl/error.h"
 #include "test/programs.h"
@@ -81,6 +83,30 @@ TEST_CASE("cuda kernels - the operand of an index is read by 16 bytes, several r
     CHECK(text.find("ld.relaxed.gpu") != std::string::npos);
     CHECK(text.find("st.relaxed.gpu") != std::string::npos);
   }
+}
+
+TEST_CASE("cuda kernels - two kernels test a list that is given, the first one clears the status") {
+  Var i("i"), n("n"), tile("tile");
+  TensorParam X(float32, 2, "X"), keep(uint8, 1, "keep"), offsets(int32, 1, "offsets"),
+      rows(int32, 1, "rows");
+  Func Y("Y");
+  Y(i, n) = X(i, n) * 2.f;
+  Y.where(keep(i) != 0);
+  SparseIndex kept = Y.index({.axis = i}).named("kept").given(offsets, rows);
+  Y.pit_tile(tile, {.dense = {{i, 16}}, .index = kept});
+  const Pipeline pipeline({Y}, {}, "listed");
+  const ir::Module module = lower::lower(pipeline, Target("x86-64-linux-cuda-sm_90a"));
+  std::vector<std::string> kernels;
+  ir::walk_statements(module.body, [&](const ir::Stmt &s) {
+    if (const auto *launch = s.as<ir::Launch>()) kernels.push_back(launch->name);
+    return true;
+  });
+  CHECK(kernels == std::vector<std::string>{"kept_1", "kept_1.1", "Y"});
+  const std::string ptx = ptx_of(pipeline, "x86-64-linux-cuda-sm_90a");
+  const std::string first = ptx.substr(ptx.find(".entry pit_listed_kept_1("));
+  const std::string text = first.substr(0, first.find("\n}\n"));
+  CHECK(text.find("atom") == std::string::npos);
+  CHECK(text.find("st.global.b32") != std::string::npos);
 }
 
 TEST_CASE("cuda kernels - float64 functions come from libdevice, where it is") {

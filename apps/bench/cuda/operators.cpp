@@ -39,14 +39,14 @@ Pipeline sparse_product(Type type, const Micro &micro, const std::string &name) 
   if (micro.rows == 1 && micro.columns > 1) {
     // Flat micro-tiles: of micro.columns columns the rows that are not zero come together, so that
     // they share the rows of B. Their sums are scattered, in whatever order they come.
-    C.compute_root();
+    C.compute_root().gpu_blocks(m).gpu_threads(n);
     C.update()
         .pit_tile(mt, {.axis = m,
                        .micro = {{m, 1}, {k, micro.columns}},
                        .dense = {{m, kRows}, {n, kColumns}}})
         .swrite(C)
         .atomic();
-    Out.tile(m, n, mo, no, mi, ni, 16, kColumns).gpu_blocks(mo, no);
+    Out.gpu_blocks(m).gpu_threads(n);
     return Pipeline({Out}, {}, name);
   }
   SparseIndex live =

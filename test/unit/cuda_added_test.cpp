@@ -1,0 +1,82 @@
+// Products whose tiles meet in elements of the result, which they add to in any order.
+#include <doctest/doctest.h>
+
+#include <array>
+#include <random>
+#include <string>
+#include <vector>
+
+#include "codegen/emit/listing.h"
+#include "codegen/lower/lower.h"
+#include "test/harness.h"
+#include "test/ptxas.h"
+
+namespace pit::test {
+namespace {
+
+/// C += A B: of each `columns` columns of A those rows come together that are not zero there.
+Pipeline by_columns(std::int64_t columns, bool atomic) {
+  Var m("m"), n("n"), mt("mt");
+  TensorParam A(bfloat16, 2, "A"), B(bfloat16, 2, "B");
+  RDom k(0, A.extent(1), "k");
+  k.where(A(m, k) != 0);
+  Func C("C");
+  C(m, n) += f32(A(m, k)) * f32(B(k, n));
+  Definition update = C.update();
+  update.pit_tile(mt, {.axis = m, .micro = {{m, 1}, {k, columns}}, .dense = {{m, 128}, {n, 256}}});
+  if (atomic) update.atomic();
+  return Pipeline({C}, {}, "by_columns");
+}
+
+std::string text_of(const Pipeline &pipeline, const std::string &target) {
+  const ir::Module module = lower::lower(pipeline, Target(target));
+  return emit::ptx_of(module, cuda::device_of(Target(target))).text;
+}
+
+TEST_CASE("cuda added - tensor cores make the sums, which are added four at a time") {
+  const Pipeline pipeline = by_columns(64, true);
+  CHECK(pipeline.explain(Target("x86-64-linux-cuda-sm_90a")).find("they add to it in any order") !=
+        std::string::npos);
+  const std::string ptx = text_of(pipeline, "x86-64-linux-cuda-sm_90a");
+  for (const char *part : {"wgmma.mma_async.sync.aligned.m64n256k16.f32.bf16.bf16",
+                           "red.relaxed.gpu.global.add.v4.f32", "cp.async.bulk.tensor.2d"})
+    CHECK_MESSAGE(ptx.find(part) != std::string::npos, part);
+  const auto cubin = assembled(ptx, "sm_90a");
+  if (cubin) {
+    CAPTURE(cubin->said);
+    CHECK(cubin->status == 0);
+    CHECK(cubin->said.find("(C75") == std::string::npos);
+    CHECK(cubin->spilled() == 0);
+  }
+  const std::string older = text_of(pipeline, "x86-64-linux-cuda-sm_80");
+  CHECK(older.find("mma.sync.aligned") != std::string::npos);
+  CHECK(older.find("v4.f32 [") == std::string::npos);
+}
+
+TEST_CASE("cuda added - nothing is added atomically where atomic() is not said") {
+  const std::string ptx = text_of(by_columns(64, false), "x86-64-linux-cuda-sm_90a");
+  CHECK(ptx.find("red.relaxed.gpu.global.add") == std::string::npos);
+  CHECK(ptx.find("global.add.f32") == std::string::npos);
+}
+
+TEST_CASE("cuda added - the results are those of the algorithm, ragged ones and unaligned ones") {
+  std::mt19937 generator(7);
+  const bool device = target_under_test().is_cuda();
+  for (const bool atomic : {true, false}) {
+    const Pipeline pipeline = by_columns(64, atomic);
+    for (const auto &[m, n, k] :
+         std::vector<std::array<std::int64_t, 3>>{{300, 264, 192}, {131, 70, 100}, {5, 3, 2}}) {
+      CAPTURE(m);
+      Problem problem;
+      problem.inputs.emplace("A", random_values(bfloat16, {m, k}, generator, true, 0.98));
+      problem.inputs.emplace("B", random_values(bfloat16, {k, n}, generator, true));
+      problem.outputs.emplace("C", Shape{m, n});
+      const Comparison result =
+          check(pipeline, problem, device ? Engine::Compiled : Engine::CudaTileInterpreter, true);
+      CHECK_MESSAGE(result.different == 0, result.first);
+    }
+  }
+}
+
+}  // namespace
+}  // namespace pit::test
