@@ -89,23 +89,25 @@ Problem moe_problem(const MoeShape &shape, const DataOptions &options) {
       samples.push_back({i * kTokens / kSampledTokens + i, j * kChannels / kSampledChannels + i});
     }
   }
-  return {.about = "moe: " + std::to_string(kTokens) + " tokens of " + std::to_string(kChannels) +
-                   " channels, " + std::to_string(kHidden) + " hidden channels",
-          .sparse = [shape](const Target &target) { return sparse_moe(shape.type, shape.slots, target); },
-          .dense = [shape](const Target &target) { return dense_moe(shape.type, shape.slots, target); },
-          .inputs = {{"X", data.tensor(shape.type, {kTokens, kChannels}, 2)},
-                     {"Wg", data.tensor(shape.type, {kChannels, experts}, in)},
-                     {"W1", data.tensor(shape.type, {experts, kChannels, kHidden}, 2 * in)},
-                     {"W3", data.tensor(shape.type, {experts, kChannels, kHidden}, 2 * in)},
-                     {"W2", data.tensor(shape.type, {experts, kHidden, kChannels}, 2 * out)}},
-          .type = shape.type,
-          .extents = {kTokens, kChannels},
-          .index = "by_expert",
-          .passing = static_cast<double>(kTokens * shape.slots),
-          .micro_size = 1,
-          .dense_iterations = static_cast<double>(kTokens * experts),
-          .longest_sum = kHidden,
-          .samples = samples};
+  return {
+      .about = "moe: " + std::to_string(kTokens) + " tokens of " + std::to_string(kChannels) +
+               " channels, " + std::to_string(kHidden) + " hidden channels",
+      .sparse =
+          [shape](const Target &target) { return sparse_moe(shape.type, shape.slots, target); },
+      .dense = [shape](const Target &target) { return dense_moe(shape.type, shape.slots, target); },
+      .inputs = {{"X", data.tensor(shape.type, {kTokens, kChannels}, 2)},
+                 {"Wg", data.tensor(shape.type, {kChannels, experts}, in)},
+                 {"W1", data.tensor(shape.type, {experts, kChannels, kHidden}, 2 * in)},
+                 {"W3", data.tensor(shape.type, {experts, kChannels, kHidden}, 2 * in)},
+                 {"W2", data.tensor(shape.type, {experts, kHidden, kChannels}, 2 * out)}},
+      .type = shape.type,
+      .extents = {kTokens, kChannels},
+      .index = "by_expert",
+      .passing = static_cast<double>(kTokens * shape.slots),
+      .micro_size = 1,
+      .dense_iterations = static_cast<double>(kTokens * experts),
+      .longest_sum = kHidden,
+      .samples = samples};
 }
 
 Case moe_case(const MoeShape &shape) {

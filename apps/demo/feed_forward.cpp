@@ -52,7 +52,11 @@ Pipeline dense_feed_forward(Type type, const Target &target) {
   mean.update().parallel(b);
   variance.update().parallel(b);
   const TileSizes tile(type, target);
-  H.compute_root().fuse(b, t, bt).tile(bt, f, o, fo, i, fi, tile.rows, tile.columns).parallel(o).parallel(fo);
+  H.compute_root()
+      .fuse(b, t, bt)
+      .tile(bt, f, o, fo, i, fi, tile.rows, tile.columns)
+      .parallel(o)
+      .parallel(fo);
   A1.compute_at(H, fo);
   Out.fuse(b, t, bt).tile(bt, d, o, dt, i, di, tile.rows, tile.columns).parallel(o).parallel(dt);
   A2.compute_at(Out, dt);

@@ -70,8 +70,9 @@ struct Sample {
 };
 
 std::vector<Sample> interpret(const Problem &problem) {
-  const Func output(problem.sparse.outputs().front());
-  Reference reference(problem.sparse, problem.inputs, {}, {{output.name(), problem.extents}});
+  const Pipeline pipeline = problem.sparse(Target());
+  const Func output(pipeline.outputs().front());
+  Reference reference(pipeline, problem.inputs, {}, {{output.name(), problem.extents}});
   std::vector<Sample> samples;
   for (const Shape &at : problem.samples) samples.push_back({at, reference.bounded(output, at)});
   return samples;
@@ -112,7 +113,8 @@ Measurement measure(const std::string &name, const Problem &problem, const Targe
   constexpr int kFewest = 7, kMost = 101;
 
   progress("compiling");
-  Subject sparse(problem.sparse, problem, target), dense(problem.dense, problem, target);
+  Subject sparse(problem.sparse(target), problem, target),
+      dense(problem.dense(target), problem, target);
 
   progress("running");
   Measurement result{.name = name, .about = problem.about};

@@ -70,8 +70,16 @@ Pipeline dense_moe(Type type, int slots, const Target &target) {
   weight.compute_root();
   chosen.compute_root();
   const TileSizes two(type, target, 2), one(type, target);
-  H.compute_root().tile(t, f, to, fo, ti, fi, two.rows, two.columns).parallel(ev).parallel(to).parallel(fo);
-  Dn.compute_root().tile(t, d, to, dt, ti, di, one.rows, one.columns).parallel(ev).parallel(to).parallel(dt);
+  H.compute_root()
+      .tile(t, f, to, fo, ti, fi, two.rows, two.columns)
+      .parallel(ev)
+      .parallel(to)
+      .parallel(fo);
+  Dn.compute_root()
+      .tile(t, d, to, dt, ti, di, one.rows, one.columns)
+      .parallel(ev)
+      .parallel(to)
+      .parallel(dt);
   GU.compute_at(H, fo);
   Acc.compute_at(Dn, dt);
   Out.split(t, to, ti, 64).parallel(to);

@@ -17,7 +17,9 @@ Pipeline sparse_matmul(Type type, std::int64_t micro_rows, std::int64_t micro_co
   // together 64 at a time, to be multiplied as if they were neighbours.
   SparseIndex live =
       C.update().index({.axis = k, .micro = {{m, micro_rows}, {k, micro_columns}}}).named("live");
-  Out.tile(m, n, mo, no, mi, ni, micro_rows, TileSizes(type, target).columns).parallel(mo).parallel(no);
+  Out.tile(m, n, mo, no, mi, ni, micro_rows, TileSizes(type, target).columns)
+      .parallel(mo)
+      .parallel(no);
   C.compute_at(Out, no);
   C.update().pit_tile(kt, {.dense = {{k, 64}}, .index = live});
   return Pipeline({Out}, {}, "sparse_matmul");

@@ -2,6 +2,7 @@
 #include "math.h"
 
 #include <llvm/IR/Intrinsics.h>
+#include <llvm/IR/IntrinsicsNVPTX.h>
 #include <llvm/IR/Module.h>
 
 #include <cmath>
@@ -50,10 +51,32 @@ class Arithmetic {
 
 constexpr float kInfinity = std::numeric_limits<float>::infinity();
 
+// On a GPU, which has 2^f: e^x = 2^n 2^f, |f| <= 1/2 where n is not at an end of the exponents.
+Value *emit_exp_by_unit(Arithmetic a, Value *x) {
+  IRBuilderBase &b = a.b;
+  constexpr double kLog2E = 1.4426950408889634074;
+  constexpr auto kHigh = static_cast<float>(kLog2E);
+  constexpr double kLow = kLog2E - static_cast<double>(kHigh);
+  constexpr double kLeast = -126, kExponents = 253, kBias = 127;
+  // (x log2 e - kLeast) / kExponents, which stops at 0 and 1; NaN becomes 0, but comes back with f.
+  Value *part =
+      b.CreateIntrinsic(llvm::Intrinsic::nvvm_fma_rn_sat_f, {},
+                        {x, a.number(x, kLog2E / kExponents), a.number(x, -kLeast / kExponents)});
+  // Adding 1.5 * 2^23 leaves the integer n + kBias in the low bits.
+  constexpr double kShift = 12582912.0;
+  Value *shifted = a.fma(part, kExponents, a.number(x, kShift + kLeast + kBias));
+  Value *n = b.CreateFSub(shifted, a.number(x, kShift + kBias));
+  Value *f = a.fma(x, kHigh, b.CreateFNeg(n));
+  f = a.fma(x, kLow, f);
+  Value *power = b.CreateUnaryIntrinsic(llvm::Intrinsic::nvvm_ex2_approx_ftz, f);
+  return b.CreateFMul(power, a.to_float(b.CreateShl(a.to_bits(shifted), 23)));
+}
+
 // x = n ln 2 + r; e^r by a polynomial; times 2^n in two steps, so that results may be denormal or
 // overflow.
 Value *emit_exp(Arithmetic a, Value *x) {
   IRBuilderBase &b = a.b;
+  if (b.GetInsertBlock()->getModule()->getTargetTriple().isNVPTX()) return emit_exp_by_unit(a, x);
   // Beyond these bounds the result no longer changes. Ordered comparisons let NaN through.
   x = b.CreateSelect(b.CreateFCmpOLT(x, a.number(x, -105)), a.number(x, -105), x);
   x = b.CreateSelect(b.CreateFCmpOGT(x, a.number(x, 90)), a.number(x, 90), x);

@@ -221,12 +221,60 @@ class Persistent {
       body = ir::make_block({body, set((so_far + make_variable(total)) % blocks_)});
     }
     body = ir::make<ir::Let>(total, total_points(), body);
-    for (auto it = before.rbegin(); it != before.rend(); ++it) body = with_body(*it, body);
-    if (outer_.empty()) return body;
-    for (auto it = outer_.rbegin(); it != outer_.rend(); ++it)
-      body = ir::make<ir::For>(it->var, make_int(int64, 0), it->extent, ir::ForKind::Serial, body);
+    if (outer_.size() == 1) {
+      body = loading_ahead(outer_.front(), before, body);
+    } else {
+      for (auto it = before.rbegin(); it != before.rend(); ++it) body = with_body(*it, body);
+      if (outer_.empty()) return body;
+      for (auto it = outer_.rbegin(); it != outer_.rend(); ++it)
+        body =
+            ir::make<ir::For>(it->var, make_int(int64, 0), it->extent, ir::ForKind::Serial, body);
+    }
     return ir::make<ir::Allocate>(done, std::vector<Expr>{},
                                   ir::make_block({set(constant(0)), body}));
+  }
+
+  /// for axis: around: body, where what `around` reads from memory for an iteration is read in the
+  /// one before: most blocks have few points of each.
+  static Stmt loading_ahead(const ir::GridAxis &axis, const std::vector<Stmt> &around,
+                            const Stmt &body) {
+    std::vector<StoragePtr> next;
+    std::vector<Stmt> loads, now;
+    for (const Stmt &s : around) {
+      const auto *let = s.as<ir::Let>();
+      bool reads = false;
+      if (let != nullptr)
+        walk(let->value, [&](const Expr &e) { return !(reads = reads || e.as<Load>()); });
+      if (reads) {
+        next.push_back(
+            ir::make_storage(let->var->name + ".next", let->value.type(), 0, Space::Tile));
+        loads.push_back(ir::make<ir::Store>(std::vector<VarPtr>{}, std::vector<Expr>{}, next.back(),
+                                            std::vector<Expr>{}, Combiner::Assign,
+                                            make_variable(let->var)));
+        now.push_back(ir::make<ir::Let>(let->var, make_load(next.back(), {}), body));
+      } else {
+        now.push_back(s);
+      }
+    }
+    const auto load = [&](const Expr &at) {
+      Stmt s = ir::make_block(loads);
+      for (auto it = around.rbegin(); it != around.rend(); ++it) {
+        if (it->as<ir::Let>()) s = with_body(*it, s);
+      }
+      return clone(s, {axis.var}, {at});
+    };
+    const Expr extent = cast(int64, axis.extent), one = make_int(int64, 1);
+    Stmt inside = body;
+    if (!next.empty())
+      inside = ir::make_block({load(min(make_variable(axis.var) + one, extent - one)), body});
+    for (auto it = now.rbegin(); it != now.rend(); ++it) inside = with_body(*it, inside);
+    Stmt s =
+        ir::make<ir::For>(axis.var, make_int(int64, 0), axis.extent, ir::ForKind::Serial, inside);
+    if (next.empty()) return s;
+    const Expr first = make_int(int64, 0);
+    s = ir::make_block({ir::make<ir::If>(first < extent, load(first)), s});
+    for (const StoragePtr &tile : next) s = ir::make<ir::Allocate>(tile, std::vector<Expr>{}, s);
+    return s;
   }
 
   Expr rows() const {

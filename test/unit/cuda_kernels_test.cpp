@@ -33,7 +33,8 @@ TEST_CASE("cuda kernels - the eight programs, with and without schedules, are PT
       CAPTURE(target);
       const std::string ptx = ptx_of(program.build(scheduled), "x86-64-linux-cuda-" + target);
       CHECK(ptx.find(".target " + target) != std::string::npos);
-      const auto cubin = assembled(ptx, target);
+      // What is scheduled is assembled in test/ptxas.
+      const auto cubin = scheduled ? std::nullopt : assembled(ptx, target);
       if (!cubin) continue;
       CHECK_MESSAGE(cubin->status == 0, cubin->said);
       CHECK_MESSAGE(cubin->said.find("warning") == std::string::npos, cubin->said);

@@ -147,7 +147,9 @@ Pipeline gated_experts(int slots) {
   Dn.store_compact(by_expert);
   Acc.compute_at(Dn, down);
   Acc.update().split(r, ro, ri, kStep).warp_specialize({});
+  // A thread adds up an element of the result in registers.
   Out.gpu_blocks(t).gpu_threads(d);
+  Y.compute_at(Out, d);
   return Pipeline({Out}, {}, "gated_experts");
 }
 

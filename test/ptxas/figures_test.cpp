@@ -1,0 +1,197 @@
+// What ptxas makes of every kernel of the tests' programs, of the demonstration and of the
+// benchmark: registers and shared memory as recorded in figures.txt, no spills where there are
+// matrix products, no warnings. A schedule or an emitter that gets worse shows here without a
+// device.
+//
+// PIT_RECORD_FIGURES=1 writes figures.txt anew, in the source folder.
+#include <doctest/doctest.h>
+
+#include <cstdlib>
+#include <fstream>
+#include <map>
+#include <sstream>
+#include <string>
+#include <vector>
+
+#include "apps/bench/cuda/operators.h"
+// A program's parts are in no library.
+#include "apps/demo/feed_forward.cpp"  // NOLINT(bugprone-suspicious-include)
+#include "apps/demo/moe.cpp"           // NOLINT(bugprone-suspicious-include)
+#include "apps/demo/spmm.cpp"          // NOLINT(bugprone-suspicious-include)
+#include "codegen/cuda/placement.h"
+#include "codegen/emit/listing.h"
+#include "codegen/ir/mutator.h"
+#include "codegen/lower/lower.h"
+#include "dsl/error.h"
+#include "test/programs.h"
+#include "test/ptxas.h"
+
+namespace pit::test {
+namespace {
+
+const char *const kFile = PIT_SOURCE_DIR "/test/ptxas/figures.txt";
+
+struct Operator {
+  std::string name;
+  Pipeline pipeline;
+};
+
+std::vector<Operator> operators() {
+  std::vector<Operator> all;
+  for (const Program &program : programs())
+    all.push_back({"test/" + program.name, program.build(true)});
+  for (const Type type : {float32, bfloat16}) {
+    const std::string of = "/" + to_string(type);
+    all.push_back({"demo/spmm" + of, demo::sparse_matmul(type, 32, 1)});
+    all.push_back({"demo/moe" + of, demo::sparse_moe(type, 2)});
+    all.push_back({"demo/feed_forward" + of, demo::sparse_feed_forward(type)});
+  }
+  using namespace bench::cuda;
+  all.push_back({"bench/dense", dense_product(bfloat16)});
+  all.push_back({"bench/dense/float32", dense_product(float32)});
+  for (const Micro micro :
+       {Micro{128, 1}, Micro{128, 128}, Micro{64, 64}, Micro{64, 1}, Micro{32, 1}, Micro{1, 64}})
+    all.push_back({"bench/spmm/" + micro.text(), sparse_product(bfloat16, micro)});
+  all.push_back({"bench/spmm/32x1/float32", sparse_product(float32, {32, 1})});
+  all.push_back({"bench/gather", gathered_rows(Rows::Marked)});
+  all.push_back({"bench/gather/given", gathered_rows(Rows::Given)});
+  all.push_back({"bench/moe", gated_experts(8)});
+  all.push_back({"bench/moe/switch", switch_experts()});
+  for (const Micro micro : {Micro{64, 64}, Micro{32, 1}, Micro{1, 64}, Micro{1, 1}})
+    all.push_back({"bench/index/" + micro.text(), indexed_sum(micro, true)});
+  return all;
+}
+
+/// The most bytes that kernels with products spill: none may, these are defects that are held where
+/// they are. Sums take almost all registers of threads that multiply and copy, or do so themselves.
+const std::map<std::string, int> kSpilling{{"sm_80 bench/dense/float32", 48},
+                                           {"sm_80 bench/moe", 96},
+                                           {"sm_90a demo/moe/float32", 64},
+                                           {"sm_90a demo/feed_forward/float32", 64}};
+
+/// A kernel as figures.txt has it: shared memory is what a launch asks for and what it always has.
+struct Figures {
+  int registers = 0;
+  std::int64_t shared_bytes = 0;
+};
+/// By target, operator and kernel.
+using Table = std::map<std::string, Figures>;
+
+Table recorded() {
+  Table table;
+  std::ifstream file(kFile);
+  for (std::string line; std::getline(file, line);) {
+    if (line.empty() || line.front() == '#') continue;
+    std::istringstream words(line);
+    std::string target, name, kernel;
+    Figures figures;
+    words >> target >> name >> kernel >> figures.registers >> figures.shared_bytes;
+    REQUIRE_MESSAGE(words, line);
+    table[target + " " + name + " " + kernel] = figures;
+  }
+  return table;
+}
+
+/// The launches of a module by the names of their kernels.
+std::map<std::string, const ir::Launch *> launches_of(const ir::Module &module,
+                                                      const std::vector<std::string> &kernels) {
+  std::map<std::string, const ir::Launch *> launches;
+  ir::walk_statements(module.body, [&](const ir::Stmt &s) {
+    const auto *launch = s.as<ir::Launch>();
+    if (launch == nullptr) return true;
+    REQUIRE(launches.size() < kernels.size());
+    launches[kernels[launches.size()]] = launch;
+    return false;
+  });
+  return launches;
+}
+
+bool has_products(const ir::Launch &launch) {
+  bool found = false;
+  ir::walk_statements(launch.body, [&](const ir::Stmt &s) {
+    const auto *product = s.as<ir::Mma>();
+    found = found || (product && !product->atom.empty());
+    return !found;
+  });
+  return found;
+}
+
+/// Of all operators, or nothing where there is no ptxas.
+Table figures_of(const std::string &architecture) {
+  Table table;
+  const Target target("x86-64-linux-cuda-" + architecture);
+  const cuda::Device device = cuda::device_of(target);
+  for (const Operator &each : operators()) {
+    CAPTURE(each.name);
+    ir::Module module;
+    try {
+      module = lower::lower(each.pipeline, target);
+    } catch (const CompileError &) {
+      // The schedule asks for more shared memory than this device has.
+      table[architecture + " " + each.name + " refused"] = {};
+      continue;
+    }
+    const emit::Ptx ptx = emit::ptx_of(module, device);
+    const auto cubin = assembled(ptx.text, architecture);
+    if (!cubin) {
+      MESSAGE("skipped: there is no ptxas");
+      return {};
+    }
+    CAPTURE(cubin->said);
+    CHECK(cubin->status == 0);
+    CHECK(!cubin->warns());
+    const auto launches = launches_of(module, ptx.kernels);
+    for (const KernelFigures &kernel : cubin->kernels()) {
+      CAPTURE(kernel.name);
+      const ir::Launch &launch = *launches.at(kernel.name);
+      const auto known = kSpilling.find(architecture + " " + each.name);
+      if (has_products(launch))
+        CHECK(kernel.spilled <= (known == kSpilling.end() ? 0 : known->second));
+      table[architecture + " " + each.name + " " + kernel.name] = {
+          kernel.registers,
+          kernel.shared_bytes + cuda::place_memory(launch, device.shared_bytes).shared_bytes};
+    }
+  }
+  return table;
+}
+
+void check(const std::string &architecture) {
+  const Table found = figures_of(architecture);
+  if (found.empty()) return;
+  Table wanted = recorded();
+  if (std::getenv("PIT_RECORD_FIGURES") != nullptr) {
+    std::erase_if(wanted, [&](const auto &row) { return row.first.starts_with(architecture); });
+    wanted.insert(found.begin(), found.end());
+    std::ofstream file(kFile);
+    file << "# target, operator, kernel, registers of a thread, bytes of shared memory of a block; "
+            "written by\n# PIT_RECORD_FIGURES=1 test_ptxas.\n";
+    for (const auto &[key, figures] : wanted)
+      file << key << ' ' << figures.registers << ' ' << figures.shared_bytes << '\n';
+    return;
+  }
+  // Another version of ptxas shares out registers a little differently.
+  constexpr int kRegisters = 8;
+  constexpr std::int64_t kSharedBytes = 1024;
+  for (const auto &[key, figures] : found) {
+    CAPTURE(key);
+    const auto row = wanted.find(key);
+    CHECK_MESSAGE(row != wanted.end(), "not in figures.txt");
+    if (row == wanted.end()) continue;
+    CHECK(figures.registers <= row->second.registers + kRegisters);
+    CHECK(figures.registers >= row->second.registers - kRegisters);
+    CHECK(figures.shared_bytes <= row->second.shared_bytes + kSharedBytes);
+    CHECK(figures.shared_bytes >= row->second.shared_bytes - kSharedBytes);
+  }
+  for (const auto &[key, figures] : wanted) {
+    if (key.starts_with(architecture))
+      CHECK_MESSAGE(found.contains(key), key, " is in figures.txt, and there is no such kernel");
+  }
+}
+
+}  // namespace
+
+TEST_CASE("registers and shared memory of the kernels for sm_80") { check("sm_80"); }
+
+TEST_CASE("registers and shared memory of the kernels for sm_90a") { check("sm_90a"); }
+
+}  // namespace pit::test
