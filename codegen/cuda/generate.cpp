@@ -36,12 +36,7 @@ class Launcher final : public code::EntryEmitter {
         new llvm::GlobalVariable(llvm_, b.getInt8Ty(), false, llvm::GlobalValue::ExternalLinkage,
                                  nullptr, result_.image_symbol);
     ir::walk_statements(module_.body, [&](const ir::Stmt &s) {
-      if (const auto *launch = s.as<ir::Launch>()) {
-        ir::walk_statements(launch->body, [&](const ir::Stmt &part) {
-          reports_ = reports_ || part.as<ir::Check>();
-          return true;
-        });
-      }
+      if (const auto *launch = s.as<ir::Launch>()) reports_ = reports_ || has_checks(*launch);
       return true;
     });
     for (const StoragePtr &s : module_.outputs) written_.insert(s.get());
@@ -64,6 +59,14 @@ class Launcher final : public code::EntryEmitter {
       with_statistics([&] { EntryEmitter::emit(module_.body); });
       b.CreateCall(runtime("pit_cuda_end", b.getVoidTy(), {pointer}), {call_});
     });
+  }
+
+  static bool has_checks(const ir::Launch &launch) {
+    bool found = false;
+    ir::walk_statements(launch.body, [&](const ir::Stmt &part) {
+      return !(found = found || part.as<ir::Check>() != nullptr);
+    });
+    return found;
   }
 
   Value *is_profiled() {
@@ -170,7 +173,10 @@ class Launcher final : public code::EntryEmitter {
       arguments.extents.push_back(not_negative(index(axis.extent)));
       arguments.points = b.CreateMul(arguments.points, arguments.extents.back());
     }
-    if (reports_) arguments.status = status_;
+    const bool reports = has_checks(s);
+    if (reports || failed_before_) arguments.status = status_;
+    arguments.failed_before = failed_before_;
+    failed_before_ = failed_before_ || reports;
     Value *bytes = i64(0);
     for (const ir::Allocate *allocate : placement.in_workspace) {
       arguments.offsets.push_back(bytes);
@@ -369,7 +375,8 @@ class Launcher final : public code::EntryEmitter {
   std::unordered_set<const StorageNode *> written_;
   llvm::GlobalVariable *image_ = nullptr;
   Value *status_ = nullptr, *statistics_ = nullptr;
-  bool reports_ = false;  // some kernel may
+  bool reports_ = false;        // some kernel may
+  bool failed_before_ = false;  // a kernel before may have
 };
 
 }  // namespace
