@@ -60,7 +60,11 @@ void KernelEmitter::emit(const ir::Store &s) {
     if (is_local(s.storage)) return FunctionEmitter::emit(s);
     return when(b.CreateICmpEQ(thread_, i64(0)), [&] { FunctionEmitter::emit(s); });
   }
-  if (mark_columns(s)) return;
+  if (mark_columns(s) || copy_wide(s)) return;
+  store_elements(s);
+}
+
+void KernelEmitter::store_elements(const ir::Store &s) {
   // Updates of one element are one thread's, in their order.
   std::vector<VarPtr> kept, reduced;
   std::int64_t bound = 1;
