@@ -1,7 +1,9 @@
 // Marks of columns: mark[p / n] ||= condition(row, p), which is how sparsity is found. It reads all
 // of an operand, so it is done by the widest accesses there are: a thread takes a few neighbouring
-// columns of every so many rows and keeps what it finds in the bytes of a word.
+// columns of every so many rows and keeps what it finds in the bytes of a word. Marks of rows,
+// mark[row] ||= condition(row, p), are made by the threads that have a row's columns together.
 #include <algorithm>
+#include <utility>
 
 #include "codegen/llvm/access.h"
 #include "kernel_emitter.h"
@@ -72,18 +74,12 @@ bool KernelEmitter::mark_columns(const ir::Store &s) {
   for (const VarPtr &axis : s.axes) {
     if (!is_column(axis)) columns.row = axis;
   }
-  std::vector<const Load *> loads;
-  unconditional_loads(s.value, &loads);
-  for (const Load *load : loads) {
-    const int unit = storage(load->storage).unit_dimension;
-    if (code::movement(load->indices, columns.column, unit) != Movement::Unit ||
-        (columns.row && code::movement(load->indices, columns.row, unit) == Movement::Irregular)) {
-      continue;
-    }
-    columns.loads.push_back(load);
-    columns.width = std::min(columns.width, kAccessBytes / load->storage->type.bytes());
+  find_wide_loads(&columns);
+  if (columns.loads.empty() && columns.row && columns.divisor == 1) {
+    std::swap(columns.column, columns.row);
+    find_wide_loads(&columns);
+    return mark_rows(columns);
   }
-  columns.nonzero = is_nonzero_test(s.value, columns.loads);
   const std::int64_t width = columns.width, n = columns.divisor,
                      bound = env_.axes.at(columns.column.get()).bound;
   if (columns.loads.empty() || bound <= 0 || (n % width != 0 && width % n != 0)) return false;
@@ -96,6 +92,82 @@ bool KernelEmitter::mark_columns(const ir::Store &s) {
   when(b.CreateICmpULT(thread_, i64(groups * rows)), [&] {
     mark_columns(columns, b.CreateURem(thread_, i64(groups)), b.CreateUDiv(thread_, i64(groups)),
                  rows);
+  });
+  return true;
+}
+
+// The loads that a thread makes of its columns at once.
+void KernelEmitter::find_wide_loads(Columns *c) {
+  std::vector<const Load *> loads;
+  unconditional_loads(c->store.value, &loads);
+  for (const Load *load : loads) {
+    const int unit = storage(load->storage).unit_dimension;
+    if (code::movement(load->indices, c->column, unit) != Movement::Unit ||
+        (c->row && code::movement(load->indices, c->row, unit) == Movement::Irregular)) {
+      continue;
+    }
+    c->loads.push_back(load);
+    c->width = std::min(c->width, kAccessBytes / load->storage->type.bytes());
+  }
+  c->nonzero = is_nonzero_test(c->store.value, c->loads);
+}
+
+// Threads beside each other take the columns of a row, and mark it when they find anything.
+bool KernelEmitter::mark_rows(Columns &c) {
+  const std::int64_t bound = env_.axes.at(c.column.get()).bound,
+                     of_row = (bound + c.width - 1) / c.width;
+  if (c.loads.empty() || bound <= 0 || of_row > threads_) return false;
+  c.divisor = c.width;  // which of its columns does not matter
+  const std::int64_t rows_at_once = threads_ / of_row, most_rows = env_.axes.at(c.row.get()).bound;
+  const std::int64_t own = most_rows > 0 ? (most_rows + rows_at_once - 1) / rows_at_once
+                                         : kRowsAtOnce,
+                     together = std::min(own, kRowsAtOnce);
+  Value *columns = env_.axes.at(c.column.get()).extent,
+        *rows = not_negative(env_.axes.at(c.row.get()).extent);
+  Value *first = b.CreateNSWMul(b.CreateURem(thread_, i64(of_row)), i64(c.width), "column"),
+        *first_row = b.CreateUDiv(thread_, i64(of_row)), *end = b.CreateNSWAdd(first, i64(c.width));
+  // In place of a row beyond the last, `row` again.
+  const auto row_after = [&](Value *row, std::int64_t steps) {
+    Value *after = b.CreateNSWAdd(row, i64(steps * rows_at_once));
+    return b.CreateSelect(b.CreateICmpSLT(after, rows), after, row);
+  };
+  const auto mark = [&](Value *row, Value *found) {
+    when(found, [&] {
+      b.CreateStore(b.getInt8(1),
+                    b.CreateInBoundsGEP(b.getInt8Ty(), storage(c.store.storage).base, row));
+    });
+  };
+  const auto by_wide_loads = [&] {
+    loop(first_row, rows, i64(rows_at_once * together), "rows", code::LoopStyle::NotVectorized,
+         [&](Value *row) {
+           std::vector<Value *> each{row};
+           for (std::int64_t u = 1; u < together; ++u) each.push_back(row_after(row, u));
+           std::vector<std::vector<Value *>> loaded;
+           for (Value *at : each) loaded.push_back(load_columns(c, at, first));
+           for (std::size_t u = 0; u < each.size(); ++u) {
+             Value *found = marks_in(c, loaded[u], each[u], first);
+             mark(each[u], b.CreateICmpNE(found, llvm::Constant::getNullValue(found->getType())));
+           }
+         });
+  };
+  const auto by_elements = [&] {
+    loop(first_row, rows, i64(rows_at_once), "row", code::LoopStyle::NotVectorized,
+         [&](Value *row) {
+           loop(first, b.CreateBinaryIntrinsic(llvm::Intrinsic::smin, end, columns), i64(1),
+                "column", code::LoopStyle::NotVectorized, [&](Value *column) {
+                  const Memo memo(*this, true);
+                  go_to(c, row, column);
+                  mark(row, value(c.store.value));
+                });
+         });
+  };
+  Value *takes_part =
+      b.CreateAnd(b.CreateICmpULT(thread_, i64(of_row * rows_at_once)),
+                  b.CreateAnd(b.CreateICmpSLT(first, columns), b.CreateICmpSLT(first_row, rows)));
+  when(takes_part, [&] {
+    Value *wide = b.CreateAnd(b.CreateICmpSLE(end, columns),
+                              is_aligned(c, first_row, row_after(first_row, 1), first));
+    when(wide, by_wide_loads, by_elements);
   });
   return true;
 }

@@ -138,6 +138,8 @@ class KernelEmitter final : public code::FunctionEmitter {
   llvm::Value *is_aligned(const Columns &columns, llvm::Value *row, llvm::Value *next,
                           llvm::Value *first);
   void mark_wide_rows(const Columns &columns, std::int64_t groups);
+  bool mark_rows(Columns &columns);
+  void find_wide_loads(Columns *columns);
   void mark_columns(const Columns &columns, llvm::Value *group, llvm::Value *first_row,
                     std::int64_t row_step);
   void store_marks(const Columns &columns, llvm::Value *found, llvm::Value *first, bool alone);

@@ -53,6 +53,17 @@ TEST_CASE("cuda added - tensor cores make the sums, which are added four at a ti
   CHECK(older.find("v4.f32 [") == std::string::npos);
 }
 
+TEST_CASE("cuda added - rows are marked by threads that read their columns together") {
+  const std::string ptx = text_of(by_columns(64, true), "x86-64-linux-cuda-sm_90a");
+  const std::string kernel = ptx.substr(ptx.find(".entry pit_by_columns_C_index_1_1("));
+  const std::string text = kernel.substr(0, kernel.find("\n}\n"));
+  int wide = 0;
+  for (std::size_t at = text.find("ld.global.nc.v4.b32"); at != std::string::npos;
+       at = text.find("ld.global.nc.v4.b32", at + 1))
+    ++wide;
+  CHECK(wide >= 8);
+}
+
 TEST_CASE("cuda added - nothing is added atomically where atomic() is not said") {
   const std::string ptx = text_of(by_columns(64, false), "x86-64-linux-cuda-sm_90a");
   CHECK(ptx.find("red.relaxed.gpu.global.add") == std::string::npos);
