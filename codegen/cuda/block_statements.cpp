@@ -60,7 +60,11 @@ void KernelEmitter::emit(const ir::Store &s) {
     if (is_local(s.storage)) return FunctionEmitter::emit(s);
     return when(b.CreateICmpEQ(thread_, i64(0)), [&] { FunctionEmitter::emit(s); });
   }
-  if (mark_columns(s)) return;
+  if (mark_columns(s) || copy_wide(s)) return;
+  store_elements(s);
+}
+
+void KernelEmitter::store_elements(const ir::Store &s) {
   // Updates of one element are one thread's, in their order.
   std::vector<VarPtr> kept, reduced;
   std::int64_t bound = 1;
@@ -180,6 +184,18 @@ void KernelEmitter::reduce_by_warps(const ir::Store &s, const std::vector<VarPtr
 // Warps leave their parts in memory, from where every thread combines them in one order.
 void KernelEmitter::reduce_by_block(const ir::Store &s) {
   Value *held = nullptr;
+  if (s.combiner == Combiner::Or && s.storage->type == boolean && role_ == 0) {
+    // One barrier tells all threads whether the condition holds for any.
+    Value *mine = partial(s, s.axes, thread_, i64(threads_), &held);
+    Value *any = b.CreateIntrinsic(llvm::Intrinsic::nvvm_barrier_cta_red_or_aligned_all, {},
+                                   {b.getInt32(0), b.CreateAnd(held, mine)});
+    hazards_.barrier();
+    when(is_local(s.storage) ? any : b.CreateAnd(any, b.CreateICmpEQ(thread_, i64(0))),
+         [&] { update(s, any); });
+    Hazards::Accesses stored;
+    stored.add(ir::make<ir::Store>(s));
+    return hazards_.add(without_local(std::move(stored)));
+  }
   Value *v = combine_in_warp(s, partial(s, s.axes, thread_, i64(threads_), &held));
   held = any_in_warp(held);
   llvm::Type *type = v->getType();

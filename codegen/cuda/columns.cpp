@@ -76,8 +76,7 @@ bool KernelEmitter::mark_columns(const ir::Store &s) {
   unconditional_loads(s.value, &loads);
   for (const Load *load : loads) {
     const int unit = storage(load->storage).unit_dimension;
-    if (load->storage->space == Space::Tile ||
-        code::movement(load->indices, columns.column, unit) != Movement::Unit ||
+    if (code::movement(load->indices, columns.column, unit) != Movement::Unit ||
         (columns.row && code::movement(load->indices, columns.row, unit) == Movement::Irregular)) {
       continue;
     }

@@ -20,15 +20,6 @@ namespace {
 
 using llvm::Value;
 
-bool reports(const ir::Launch &launch) {
-  bool found = false;
-  ir::walk_statements(launch.body, [&](const ir::Stmt &part) {
-    found = found || part.as<ir::Check>();
-    return !found;
-  });
-  return found;
-}
-
 /// The kernel that is launched before all others in every call, or null when that is not known.
 const ir::Launch *first_launch(const ir::Stmt &s) {
   if (!s.defined()) return nullptr;
@@ -63,7 +54,7 @@ class Launcher final : public code::EntryEmitter {
         new llvm::GlobalVariable(llvm_, b.getInt8Ty(), false, llvm::GlobalValue::ExternalLinkage,
                                  nullptr, result_.image_symbol);
     ir::walk_statements(module_.body, [&](const ir::Stmt &s) {
-      if (const auto *launch = s.as<ir::Launch>()) reports_ = reports_ || reports(*launch);
+      if (const auto *launch = s.as<ir::Launch>()) reports_ = reports_ || has_checks(*launch);
       return true;
     });
     const ir::Launch *first = first_launch(module_.body);
@@ -89,6 +80,14 @@ class Launcher final : public code::EntryEmitter {
       with_statistics([&] { EntryEmitter::emit(module_.body); });
       b.CreateCall(runtime("pit_cuda_end", b.getVoidTy(), {pointer}), {call_});
     });
+  }
+
+  static bool has_checks(const ir::Launch &launch) {
+    bool found = false;
+    ir::walk_statements(launch.body, [&](const ir::Stmt &part) {
+      return !(found = found || part.as<ir::Check>() != nullptr);
+    });
+    return found;
   }
 
   Value *is_profiled() {
@@ -176,7 +175,7 @@ class Launcher final : public code::EntryEmitter {
   /// Its blocks neither say nor ask what the status is. (Those of the staged level are as many as
   /// points, perhaps none.)
   bool may_clear_status(const ir::Launch &s) const {
-    bool other = reports(s) || stores_statistics(s);
+    bool other = has_checks(s) || stores_statistics(s);
     ir::walk_statements(s.body, [&](const ir::Stmt &part) {
       other = other || part.as<ir::SumBefore>() || part->kind >= ir::StmtKind::Barriers;
       return !other;
@@ -210,8 +209,11 @@ class Launcher final : public code::EntryEmitter {
       arguments.extents.push_back(not_negative(index(axis.extent)));
       arguments.points = b.CreateMul(arguments.points, arguments.extents.back());
     }
-    if (reports_) arguments.status = status_;
+    const bool reports = has_checks(s);
     arguments.clears_status = &s == clears_status_;
+    if (reports || failed_before_ || arguments.clears_status) arguments.status = status_;
+    arguments.failed_before = failed_before_;
+    failed_before_ = failed_before_ || reports;
     Value *bytes = i64(0);
     for (const ir::Allocate *allocate : placement.in_workspace) {
       arguments.offsets.push_back(bytes);
@@ -413,6 +415,7 @@ class Launcher final : public code::EntryEmitter {
   llvm::GlobalVariable *image_ = nullptr;
   Value *status_ = nullptr, *statistics_ = nullptr;
   bool reports_ = false;                       // some kernel may
+  bool failed_before_ = false;                 // a kernel before may have
   const ir::Launch *clears_status_ = nullptr;  // a kernel does; else the runtime
 };
 

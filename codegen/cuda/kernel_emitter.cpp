@@ -103,7 +103,12 @@ std::vector<llvm::Value *> KernelEmitter::emit_kernel(const ir::Launch &launch,
   // Without it ptxas leaves the roles' numbers of registers out of account.
   if (staged_) function->addFnAttr("nvvm.minctasm", "1");
   // Blocks that wait for others, or for memory, want more blocks beside them than registers.
-  if (sums_) function->addFnAttr("nvvm.minctasm", "4");
+  if (sums_) {
+    constexpr std::int64_t kBlocks = 4;
+    const std::int64_t fit =
+        device_.shared_bytes / std::max<std::int64_t>(placement.shared_bytes, 1);
+    function->addFnAttr("nvvm.minctasm", std::to_string(std::clamp<std::int64_t>(fit, 1, kBlocks)));
+  }
   function->setDoesNotThrow();
   constexpr std::uint64_t kMapBytes = 128, kMapAlignment = 64;
   for (unsigned i = 0; i < given.size(); ++i) {
@@ -153,7 +158,7 @@ void KernelEmitter::clear_status() {
 
 // All threads of a block leave or none does: others may report a failure meanwhile.
 void KernelEmitter::return_after_failure() {
-  if (!arguments_.status) return;
+  if (!arguments_.failed_before) return;
   auto *status = b.CreateLoad(b.getInt32Ty(), arguments_.status, true);
   Value *failed = b.CreateICmpNE(status, b.getInt32(PIT_OK));
   Value *any = b.CreateIntrinsic(llvm::Intrinsic::nvvm_barrier_cta_red_or_aligned_all, {},

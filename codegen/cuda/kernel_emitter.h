@@ -46,7 +46,8 @@ struct KernelArguments {
   /// So many blocks share out the iterations of inner_parallel_loop(launch) at each point; null:
   /// one.
   llvm::Value *parts = nullptr;
-  llvm::Value *status = nullptr;                    ///< two pit_device_status
+  llvm::Value *status = nullptr;                    ///< two pit_device_status; null: not needed
+  bool failed_before = false;                       ///< status may say so from the beginning
   bool clears_status = false;                       ///< it is the call's first kernel
   llvm::Value *workspace = nullptr;                 ///< null: none
   llvm::Value *workspace_bytes = nullptr;           ///< of a block
@@ -101,6 +102,8 @@ class KernelEmitter final : public code::FunctionEmitter {
   /// the last axis varies fastest.
   void share_out(const std::vector<VarPtr> &axes, llvm::Value *first, llvm::Value *step,
                  const Body &body);
+  /// An element at a time.
+  void store_elements(const ir::Store &s);
   void reduce_by_block(const ir::Store &s);
   void reduce_by_warps(const ir::Store &s, const std::vector<VarPtr> &kept,
                        const std::vector<VarPtr> &reduced);
@@ -116,6 +119,7 @@ class KernelEmitter final : public code::FunctionEmitter {
   llvm::Value *scratch(llvm::Value *slot);
 
   // place.cpp
+  void sum_before_in_any_order(const ir::SumBefore &s);
   /// Of i32 values of a warp's lanes.
   llvm::Value *sum_of_lanes_below(llvm::Value *v);
 
@@ -137,6 +141,20 @@ class KernelEmitter final : public code::FunctionEmitter {
   void mark_columns(const Columns &columns, llvm::Value *group, llvm::Value *first_row,
                     std::int64_t row_step);
   void store_marks(const Columns &columns, llvm::Value *found, llvm::Value *first, bool alone);
+
+  // wide_copies.cpp
+  /// Whether `s` was a copy that was emitted by wide accesses.
+  bool copy_wide(const ir::Store &s);
+  struct WideCopy;
+  bool lies_wide(const WideCopy &copy, const StoragePtr &at, const std::vector<Expr> &indices);
+  llvm::Value *is_aligned(const WideCopy &copy, const StoragePtr &at,
+                          const std::vector<Expr> &indices);
+  struct LinePlace;
+  LinePlace line_place(const WideCopy &copy, llvm::Value *number);
+  void at_line(const WideCopy &copy, const LinePlace &place, const Body &body);
+  void copy_lines(const WideCopy &copy);
+  llvm::Value *load_line(const WideCopy &copy);
+  void store_line(const WideCopy &copy, llvm::Value *line);
 
   // staged_statements.cpp
   /// True when `s` was a statement of the staged level.

@@ -101,6 +101,22 @@ void KernelEmitter::emit(const ir::Compact &s) {
   hazards_.add(without_local(std::move(done)));
 }
 
+// One atomic operation a block.
+void KernelEmitter::sum_before_in_any_order(const ir::SumBefore &s) {
+  Value *value = b.CreateTrunc(index(s.value), b.getInt32Ty());
+  Value *place =
+      b.CreateInBoundsGEP(b.getInt32Ty(), storage(s.progress).base, index(s.part), "place");
+  barrier();  // behind the last reading of this memory
+  when(b.CreateICmpEQ(thread_, i64(0)), [&] {
+    Value *before = b.CreateAtomicRMW(llvm::AtomicRMWInst::Add, place, value, llvm::Align(4),
+                                      llvm::AtomicOrdering::Monotonic,
+                                      llvm_.getContext().getOrInsertSyncScopeID("device"));
+    b.CreateStore(b.CreateZExt(before, b.getInt64Ty()), scratch(i64(0)));
+  });
+  barrier();
+  store(s.sum, storage(s.sum).base, b.CreateLoad(b.getInt64Ty(), scratch(i64(0))));
+}
+
 // A look-back. The block says its value, and its first warp goes back over the parts before until
 // one knows its sum; then the block says its own sum. What is said fits one word, so no other
 // memory is ordered by it.
@@ -108,8 +124,11 @@ void KernelEmitter::emit(const ir::SumBefore &s) {
   internal_check(!in_thread_, "a sum over parts inside a thread loop");
   Hazards::Accesses own;
   own.add(ir::make<ir::SumBefore>(s));
-  for (const Expr *e : {&s.first, &s.part, &s.value}) own.add(*e);
+  for (const Expr *e : {&s.first, &s.part, &s.value}) {
+    if (e->defined()) own.add(*e);
+  }
   order(std::move(own));
+  if (!s.first.defined()) return sum_before_in_any_order(s);
   llvm::Type *i32 = b.getInt32Ty(), *word = b.getInt64Ty();
   Value *first = index(s.first), *part = index(s.part), *value = index(s.value);
   Value *progress = storage(s.progress).base;
@@ -154,7 +173,7 @@ void KernelEmitter::emit(const ir::SumBefore &s) {
     }
     Value *go_on = b.CreateIntrinsic(llvm::Intrinsic::nvvm_vote_all_sync, {},
                                      {b.getInt32(0xffffffffU), all_said});
-    if (!arguments_.status) {
+    if (!arguments_.failed_before) {
       b.CreateCondBr(go_on, add, back);
     } else {
       // Blocks that begin after a failure say nothing.

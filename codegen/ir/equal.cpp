@@ -188,8 +188,10 @@ class Matcher {
            same_number(a.length, b.length);
   }
   bool same(const SumBefore &a, const SumBefore &b) {
-    return same(a.sum, b.sum) && same(a.progress, b.progress) && same_number(a.first, b.first) &&
-           same_number(a.part, b.part) && same_number(a.value, b.value);
+    return same(a.sum, b.sum) && same(a.progress, b.progress) &&
+           a.first.defined() == b.first.defined() &&
+           (!a.first.defined() || same_number(a.first, b.first)) && same_number(a.part, b.part) &&
+           same_number(a.value, b.value);
   }
   bool same(const Stage &a, const Stage &b) {
     return a.name == b.name && a.stage_kind == b.stage_kind && same(a.body, b.body);

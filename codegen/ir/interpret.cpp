@@ -436,10 +436,17 @@ class Interpreter {
 
   void run(const SumBefore &s) {
     Buffer &progress = evaluator_.buffer(s.progress), &sum = evaluator_.buffer(s.sum);
-    const std::int64_t first = evaluator_(s.first).i, part = evaluator_(s.part).i,
-                       value = evaluator_(s.value).i;
+    const std::int64_t part = evaluator_(s.part).i, value = evaluator_(s.value).i;
     const std::string who = "part " + std::to_string(part) + " of the sum " + s.sum->name;
     if (value < 0) throw AccessError(who + " has a negative value");
+    if (!s.first.defined()) {
+      const Place place = progress.at_element(part);
+      const std::int64_t before = old_value(progress, place, true).i;
+      sum.write(sum.at_element(0), integer_value(before), evaluator_.iterations);
+      progress.write(place, integer_value(before + value), evaluator_.iterations, true);
+      return;
+    }
+    const std::int64_t first = evaluator_(s.first).i;
     const auto said = [&](std::int64_t p) {
       const Place place = progress.at_element(p);
       if (!progress.ever_written(place))

@@ -143,7 +143,8 @@ Stmt Mutator::visit(const Compact &node, const Stmt &self) {
 }
 
 Stmt Mutator::visit(const SumBefore &node, const Stmt &self) {
-  Expr first = expr(node.first), part = expr(node.part), value = expr(node.value);
+  Expr first = node.first.defined() ? expr(node.first) : node.first, part = expr(node.part),
+       value = expr(node.value);
   if (first.same_as(node.first) && part.same_as(node.part) && value.same_as(node.value))
     return self;
   return make<SumBefore>(node.sum, node.progress, first, part, value);

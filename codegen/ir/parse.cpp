@@ -574,8 +574,11 @@ class Parser {
     const Expr value = number_expression();
     expect("part");
     const Expr part = number_expression();
-    expect("from");
-    const Expr first = number_expression();
+    Expr first;
+    if (!accept("unordered")) {
+      expect("from");
+      first = number_expression();
+    }
     expect("progress");
     return make<SumBefore>(sum, existing(), first, part, value);
   }

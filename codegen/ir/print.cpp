@@ -417,8 +417,9 @@ class Printer {
 
   void print(const SumBefore &sum, bool) {
     line("sum_before " + name(sum.sum) + " = " + text(sum.value, int64) + " part " +
-         text(sum.part, int64) + " from " + text(sum.first, int64) + " progress " +
-         name(sum.progress));
+         text(sum.part, int64) +
+         (sum.first.defined() ? " from " + text(sum.first, int64) : std::string(" unordered")) +
+         " progress " + name(sum.progress));
   }
 
   void print(const Stage &stage, bool) {

@@ -571,9 +571,11 @@ class Verifier {
   }
 
   void verify(const SumBefore &sum, bool) {
-    for (const Expr *e : {&sum.first, &sum.part, &sum.value}) verify_integral(*e, {}, "a number ");
+    const bool ordered = sum.first.defined();
+    for (const Expr *e : {&sum.part, &sum.value}) verify_integral(*e, {}, "a number ");
+    if (ordered) verify_integral(sum.first, {}, "a number ");
     verify_tile(sum.sum, int64, 0, true);
-    verify_array(sum.progress, int64, false, true);
+    verify_array(sum.progress, ordered ? int64 : int32, false, true);
     verify_write(sum.progress, {}, {}, true);
     require(sum.progress->space == Space::Heap,
             "the progress " + sum.progress->name + " of a sum is no memory of the module's own");

@@ -18,6 +18,9 @@
 namespace pit::lower {
 
 struct KeptEntries;
+namespace build {
+struct Axis;
+}
 
 /// Emits the module of a plan. One object, one module.
 class Emitter {
@@ -221,6 +224,8 @@ class Emitter {
     Expr base;                 ///< position of the first; undefined = 0
     Expr extent, length;       ///< positions, and micro-tiles
     std::int64_t maximum = 0;  ///< of length; 0 = none
+    /// A tile of what `store_values` keeps, [row of the micro-tile][position]; null: none.
+    StoragePtr operand = nullptr;
   };
   using Factor = std::vector<Expr>;  ///< conjuncts that are tested together
   struct MarksTo {
@@ -239,6 +244,7 @@ class Emitter {
   ir::Stmt for_strips(const IndexPlan &index, const Expr &extent, const Expr &length,
                       ir::ForKind kind, const std::function<ir::Stmt(const GpuStrip &)> &body);
   Expr strips_of(const IndexPlan &index, const Expr &length) const;
+  Expr spacing_of(const IndexPlan &index) const;
   Expr flag(const Expr &condition) const;
   Combiner either_mark() const;
   ir::Stmt emit_marks_of_strip(const IndexPlan &index, const Scope &scope, const MarksTo &to,
@@ -272,7 +278,12 @@ class Emitter {
   };
   static StoredRows stored_rows(const IndexPlan &index, const Scope &scope);
   ir::Stmt emit_values(IndexPlan *index);
-  ir::Stmt pack_values(const IndexPlan &index, const Scope &scope, const Expr &first,
+  static std::int64_t rows_of_values(const IndexPlan &index);
+  static bool packs_columns(const IndexPlan &index);
+  ir::Stmt load_operand(const IndexPlan &index, const Scope &scope, const GpuStrip &strip);
+  Expr operand_at(const IndexPlan &index, const Scope &scope, const StoredRows &stored,
+                  const std::vector<build::Axis> &axes, const Expr &position);
+  ir::Stmt pack_values(const IndexPlan &index, const Scope &scope, const GpuStrip &strip,
                        const KeptEntries &kept);
   bool places_while_marking(const IndexPlan &index) const;
   void allocate_values(const IndexPlan &index);
@@ -280,7 +291,9 @@ class Emitter {
   ir::Stmt place_index(IndexPlan *index);
   ir::Stmt for_groups(const IndexPlan &index, Scope *scope, Expr *number,
                       const std::function<ir::Stmt()> &body);
-  static Expr kept_of(const IndexPlan &index);
+  Expr kept_of(const IndexPlan &index) const;
+  ir::Stmt with_sum_of_counts(const IndexPlan &index,
+                              const std::function<ir::Stmt(const Expr &)> &body) const;
   ir::Stmt count_kept(const IndexPlan &index) const;
   void emit_output_indices();
   void emit_room_checks(const IndexPlan &index);

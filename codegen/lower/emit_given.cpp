@@ -2,8 +2,9 @@
 //
 // A list is a set. One that ascends is seen to be one by its neighbours; for others every
 // coordinate remembers an entry that holds it. The host does so in one pass. On a GPU the blocks of
-// one kernel find in each part of a group the first entry that is wrong or does not ascend. They
-// report nothing and so wait for nothing. A few blocks then look at what was found, and report.
+// one kernel find whether anything is wrong, or not in order, in each part of a group. They report
+// nothing and so wait for nothing. A few blocks then look at what was found; where that is nothing
+// they are done, else they look for it again, and report.
 
 #include <limits>
 
@@ -181,38 +182,52 @@ void Emitter::emit_given_entries_on_gpu(const IndexPlan &index) {
   // As many parts of a group as there are pieces of entries for each: lists are of one length, or
   // a part takes several pieces.
   const Expr parts = max(divided_up(ceil_div(total, kPiece), max(groups, number(1))), number(1));
-  const StoragePtr found = ir::make_storage(index.name() + ".found", int64, 1, Space::Heap);
+  const StoragePtr found = ir::make_storage(index.name() + ".found", boolean, 1, Space::Heap);
   const auto coordinate_of = [&](const Expr &entry) { return index_load(coordinates, entry); };
-  // Offsets that are wrong lead nowhere outside.
+  // Offsets that are wrong lead nowhere outside. A single list begins at 0, or that is wrong.
   const auto entries_of_group = [&](const Expr &g, const std::function<Stmt(Expr, Expr)> &body) {
     const VarPtr start = ir::make_let_variable("start", int64),
                  end = ir::make_let_variable("end", int64);
-    return let(start, max(index_load(offsets, g), number(0)),
+    return let(start, is_one(groups) ? number(0) : max(index_load(offsets, g), number(0)),
                let(end, min(index_load(offsets, g + number(1)), total),
                    body(make_variable(start), make_variable(end))));
   };
+  // Both are evaluated, so that loads do not wait for each other.
+  const auto both = [](const Expr &a, const Expr &b) {
+    return (cast(int32, a) & cast(int32, b)) != number32(0);
+  };
+  struct Entry {
+    Expr right, ascends;
+  };
+  const auto look_at = [&](const Expr &g, const Expr &start, const Expr &entry) {
+    const Expr coordinate = coordinate_of(entry),
+               previous = coordinate_of(max(entry - number(1), number(0)));
+    const auto [low, behind] = domain_of_group(index, g);
+    Expr right = both(coordinate >= low, coordinate < behind);
+    if (index.micro > 1) right = both(right, (coordinate - low) % number(index.micro) == number(0));
+    return Entry{right, !both(entry != start, previous >= coordinate)};
+  };
 
-  // The first entry that is wrong; else, behind all numbers of entries, one that does not ascend.
+  // Whether there is anything wrong, or not in order, in a part of a group.
   const Loop g("g"), part("part"), turn("turn");
-  const StoragePtr first_found = make_tile(index.name() + ".first", int64, 0);
+  const StoragePtr odd = make_tile(index.name() + ".odd", boolean, 0);
   const Stmt find = entries_of_group(g.value, [&](const Expr &start, const Expr &end) {
     const Expr first = start + (part.value + turn.value * parts) * number(kPiece);
-    const Axis e("e", min(number(kPiece), end - first), kPiece);
-    const Expr entry = first + e.value, coordinate = coordinate_of(entry);
-    const auto [low, behind] = domain_of_group(index, g.value);
-    Expr right = coordinate >= low && coordinate < behind;
-    if (index.micro > 1) right = right && (coordinate - low) % number(index.micro) == number(0);
-    const Expr ascends =
-        entry == start || coordinate_of(max(entry - number(1), number(0))) < coordinate;
-    const Expr what = select(right, select(ascends, number(kNone), total + entry), entry);
-    const Expr turns = divided_up(ceil_div(end - start, kPiece) - part.value, parts);
+    const Axis e("e", min(number(kPiece), total - first), kPiece);
+    const Expr entry = first + e.value;
+    const Entry looked = look_at(g.value, start, entry);
+    const Expr is_odd = both(!both(looked.right, looked.ascends), entry < end);
+    const Expr turns =
+        is_one(groups) ? number(1) : divided_up(ceil_div(end - start, kPiece) - part.value, parts);
+    const Expr here = index_load(offsets, g.value), next = index_load(offsets, g.value + number(1));
+    const Expr offsets_are =
+        both(both(here <= next, next <= total), !both(g.value == number(0), here != number(0)));
     return with_tiles(
-        {{first_found, 0}},
+        {{odd, 0}},
         ir::make_block(
-            {set(first_found, {}, number(kNone)),
-             serial(turn, turns,
-                    over({e}, {build::store({e}, {}, first_found, {}, what, Combiner::Min)})),
-             set(found, g.value * parts + part.value, value_of(first_found))}));
+            {set(odd, {}, Expr(false)),
+             serial(turn, turns, over({e}, {build::store({e}, {}, odd, {}, is_odd, Combiner::Or)})),
+             set(found, g.value * parts + part.value, !both(!value_of(odd), offsets_are))}));
   });
 
   // Each reporter looks at every kReporters-th group, and notes the last entry of each coordinate.
@@ -220,24 +235,30 @@ void Emitter::emit_given_entries_on_gpu(const IndexPlan &index) {
   const Expr low_of_all = lower_expr(domain.min, {}),
              room = max(ceil_div(lower_expr(domain.extent, {}), index.micro), number(0));
   const StoragePtr seen = ir::make_storage(index.name() + ".seen", int64, 1, Space::Heap);
-  const StoragePtr any = make_tile(index.name() + ".any", int64, 0),
+  const StoragePtr any = make_tile(index.name() + ".any", boolean, 0),
                    worst = make_tile(index.name() + ".worst", int64, 0);
   const Expr reporters = min(groups, number(kReporters));
   const Loop reporter("reporter"), mine("mine");
   const Expr own = divided_up(groups - reporter.value, reporters);
   const auto group_of = [&](const Expr &i) { return reporter.value + i * reporters; };
-  const Axis i("i", own, 0), all("i", own, 0), of_all("part", parts, 0), of_mine("part", parts, 0);
+  const Axis i("i", own, 0), all("i", own, 0), of_all("part", parts, 0);
   const Expr here = index_load(offsets, group_of(i.value)),
              next = index_load(offsets, group_of(i.value) + number(1));
   const Stmt offsets_ascend = over(
       {i}, {check(here <= next, text.falls, {here, next, group_of(i.value)}, {i.binding.var})});
   const Expr first_offset = index_load(offsets, number(0)),
              last_offset = index_load(offsets, groups);
-  const Stmt offsets_fit = ir::make<ir::If>(
-      reporter.value == number(0),
+  const Stmt offsets_fit =
       ir::make_block({check(first_offset == number(0), text.starts, {first_offset, number(0)}),
-                      check(last_offset <= total, text.ends, {last_offset, total})}));
-  const auto report = [&](const Expr &group) {
+                      check(last_offset <= total, text.ends, {last_offset, total})});
+  // The first entry that is wrong; else, behind all numbers of entries, one that does not ascend.
+  const auto report = [&](const Expr &group, const Expr &start, const Expr &end) {
+    const Expr count = max(end - start, number(0));
+    const Axis of_group("e", count, 0), e("e", count, 0), again("e", count, 0);
+    const Expr each = start + of_group.value;
+    const Entry seen_at = look_at(group, start, each);
+    const Expr what =
+        select(seen_at.right, select(seen_at.ascends, number(kNone), total + each), each);
     const VarPtr at_entry = ir::make_let_variable("entry", int64);
     const Expr entry = make_variable(at_entry), coordinate = coordinate_of(entry);
     const auto [low, behind] = domain_of_group(index, group);
@@ -247,46 +268,45 @@ void Emitter::emit_given_entries_on_gpu(const IndexPlan &index) {
       wrong.push_back(check((coordinate - low) % number(index.micro) == number(0),
                             text.inside_micro, {coordinate, entry, low}));
     }
-    const Stmt repeated = entries_of_group(group, [&](const Expr &start, const Expr &end) {
-      const Axis e("e", max(end - start, number(0)), 0), again("e", max(end - start, number(0)), 0);
-      const auto place = [&](const Expr &c) {
-        return reporter.value * room + (c - low_of_all) / number(index.micro);
-      };
-      const Expr stored = start + e.value, looked = start + again.value,
-                 holder = at(seen, place(coordinate_of(looked)));
-      return ir::make_block({over({e}, {build::store({e}, {}, seen, place(coordinate_of(stored)),
-                                                     stored, Combiner::Max, true)}),
-                             over({again}, {check(holder == looked, text.twice,
-                                                  {coordinate_of(looked), group,
-                                                   min(holder, looked), max(holder, looked)},
-                                                  {again.binding.var})})});
-    });
-    return let(at_entry, value_of(worst),
-               ir::make<ir::If>(entry < total, ir::make_block(wrong),
-                                ir::make<ir::If>(entry < number(kNone), repeated)));
+    const auto place = [&](const Expr &c) {
+      return reporter.value * room + (c - low_of_all) / number(index.micro);
+    };
+    const Expr stored = start + e.value, looked = start + again.value,
+               holder = at(seen, place(coordinate_of(looked)));
+    const Stmt repeated = ir::make_block(
+        {over({e}, {build::store({e}, {}, seen, place(coordinate_of(stored)), stored, Combiner::Max,
+                                 true)}),
+         over({again},
+              {check(holder == looked, text.twice,
+                     {coordinate_of(looked), group, min(holder, looked), max(holder, looked)},
+                     {again.binding.var})})});
+    return with_tiles(
+        {{worst, 0}},
+        ir::make_block(
+            {set(worst, {}, number(kNone)),
+             over({of_group}, {build::store({of_group}, {}, worst, {}, what, Combiner::Min)}),
+             let(at_entry, value_of(worst),
+                 ir::make<ir::If>(entry < total, ir::make_block(wrong),
+                                  ir::make<ir::If>(entry < number(kNone), repeated)))}));
   };
   const Axis place_of_all("c", room, 0);
   const Stmt forget =
       over({place_of_all}, {build::store({place_of_all}, {}, seen,
                                          reporter.value * room + place_of_all.value, number(-1))});
-  const Stmt look = serial(
-      mine, own,
-      with_tiles({{worst, 0}},
-                 ir::make_block(
-                     {set(worst, {}, number(kNone)),
-                      over({of_mine},
-                           {build::store({of_mine}, {}, worst, {},
-                                         at(found, group_of(mine.value) * parts + of_mine.value),
-                                         Combiner::Min)}),
-                      report(group_of(mine.value))})));
+  const Expr group = group_of(mine.value);
+  const Stmt look =
+      serial(mine, own, entries_of_group(group, [&](const Expr &start, const Expr &end) {
+               return report(group, start, end);
+             }));
   const Stmt tell = with_tiles(
       {{any, 0}},
       ir::make_block(
-          {offsets_fit, offsets_ascend, set(any, {}, number(kNone)),
+          {set(any, {}, Expr(false)),
            over({all, of_all}, {build::store({all, of_all}, {}, any, {},
                                              at(found, group_of(all.value) * parts + of_all.value),
-                                             Combiner::Min)}),
-           ir::make<ir::If>(value_of(any) != number(kNone), ir::make_block({forget, look}))}));
+                                             Combiner::Or)}),
+           ir::make<ir::If>(value_of(any),
+                            ir::make_block({offsets_fit, offsets_ascend, forget, look}))}));
   append_allocation(found, {max(groups * parts, number(0))});
   append_allocation(seen, {max(reporters, number(0)) * room});
   append(ir::make<ir::Stage>(index.name(), ir::StageKind::Check,

@@ -145,12 +145,13 @@ void Emitter::allocate_index(IndexPlan *index) {
   if (!index->node->capacity.defined()) {
     append(ir::make<ir::Stage>(
         index->name(), ir::StageKind::Check,
-        ir::make<ir::Check>(std::vector<VarPtr>{}, std::vector<Expr>{},
-                            candidates < make_int(int64, std::int64_t{1} << 31),
-                            "index " + index->name() +
-                                " has {0} candidate micro-tiles, more than 2^31 - 1: declare how "
-                                "many it may keep with capacity(n), or use larger micro-tiles",
-                            std::vector<Expr>{candidates})));
+        ir::make<ir::Check>(
+            std::vector<VarPtr>{}, std::vector<Expr>{},
+            candidates + index->groups * pad < make_int(int64, std::int64_t{1} << 31),
+            "index " + index->name() +
+                " has {0} candidate micro-tiles, more than 2^31 - 1: declare how "
+                "many it may keep with capacity(n), or use larger micro-tiles",
+            std::vector<Expr>{candidates})));
   }
   append_allocation(index->offsets, {index->groups + constant(1)});
   append_allocation(index->counts, {index->groups});
@@ -183,27 +184,35 @@ Stmt Emitter::place_index(IndexPlan *index) {
 }
 
 /// Entries without padding: what density and count speak of.
-Expr Emitter::kept_of(const IndexPlan &index) {
-  return index.kept ? make_load(index.kept, {constant(0)})
-                    : index_load(index.offsets, index.groups);
+Expr Emitter::kept_of(const IndexPlan &index) const {
+  if (index.kept) return make_load(index.kept, {constant(0)});
+  internal_check(!spacing_of(index).defined(), "nobody counts the entries of " + index.name());
+  return index_load(index.offsets, index.groups);
+}
+
+Stmt Emitter::with_sum_of_counts(const IndexPlan &index,
+                                 const std::function<Stmt(const Expr &)> &body) const {
+  const VarPtr each = ir::make_axis_variable("g");
+  const StoragePtr sum = ir::make_storage(index.name() + ".sum", int64, 0, Space::Tile);
+  const std::vector<Expr> none;
+  return ir::make<ir::Allocate>(
+      sum, none,
+      ir::make_block(
+          {ir::make<ir::Store>(std::vector<VarPtr>{}, none, sum, none, Combiner::Assign,
+                               constant(0)),
+           ir::make<ir::Axes>(
+               std::vector<ir::AxisBinding>{{each, index.groups, 0}},
+               ir::make<ir::Store>(std::vector<VarPtr>{each}, none, sum, none, Combiner::Sum,
+                                   index_load(index.counts, make_variable(each)))),
+           body(make_load(sum, none))}));
 }
 
 Stmt Emitter::count_kept(const IndexPlan &index) const {
   if (!index.kept) return {};
   if (on_gpu()) {
-    const VarPtr each = ir::make_axis_variable("g");
-    const StoragePtr sum = ir::make_storage(index.name() + ".sum", int64, 0, Space::Tile);
-    const std::vector<Expr> none;
-    return ir::make<ir::Allocate>(
-        sum, none,
-        ir::make_block(
-            {ir::make<ir::Store>(std::vector<VarPtr>{}, none, sum, none, Combiner::Assign,
-                                 constant(0)),
-             ir::make<ir::Axes>(
-                 std::vector<ir::AxisBinding>{{each, index.groups, 0}},
-                 ir::make<ir::Store>(std::vector<VarPtr>{each}, none, sum, none, Combiner::Sum,
-                                     index_load(index.counts, make_variable(each)))),
-             set(index.kept, constant(0), Combiner::Assign, make_load(sum, none))}));
+    return with_sum_of_counts(index, [&](const Expr &sum) {
+      return set(index.kept, constant(0), Combiner::Assign, sum);
+    });
   }
   const VarPtr g = ir::make_loop_variable("g");
   return ir::make_block({set(index.kept, constant(0), Combiner::Assign, constant(0)),
@@ -533,7 +542,15 @@ void Emitter::emit_statistics() {
   for (const auto &owned : plan_->indices) {
     const IndexPlan &index = *owned;
     if (!index.built || index.kind == IndexKind::Given || index.kind == IndexKind::Range) continue;
-    record(index.name() + ".kept", kept_of(index), &stmts);
+    if (!index.kept && spacing_of(index).defined()) {
+      stmts.push_back(with_sum_of_counts(index, [&](const Expr &sum) {
+        std::vector<Stmt> recorded;
+        record(index.name() + ".kept", sum, &recorded);
+        return ir::make_block(recorded);
+      }));
+    } else {
+      record(index.name() + ".kept", kept_of(index), &stmts);
+    }
     record(
         index.name() + ".candidates",
         index.kind == IndexKind::Keyed ? index.groups * candidates_of(index) : candidates_of(index),

@@ -211,6 +211,7 @@ Stmt Emitter::emit_factor(const IndexPlan &index, const Factor &tested, const Sc
   std::vector<ir::AxisBinding> axes;
   std::vector<VarPtr> order;
   std::vector<Expr> tails;
+  Expr row = constant(0);  // of the micro-tile
   auto add_axis = [&](const std::string &name, const Expr &count, std::int64_t maximum) {
     axes.push_back({ir::make_axis_variable(name), count, maximum});
     order.push_back(axes.back().var);
@@ -228,7 +229,8 @@ Stmt Emitter::emit_factor(const IndexPlan &index, const Factor &tested, const Sc
     const Expr valid = min(constant(g.micro), g.range.min + g.range.extent - first);
     const Expr lane =
         add_axis(g.var->name, (valid + constant(step - 1)) / constant(step), g.micro / step);
-    scope.to[i] = first + lane * constant(step);
+    row = lane * constant(step);
+    scope.to[i] = first + row;
   }
   for (const ReductionDim &dim : index.covered) {
     bool used = false;
@@ -263,6 +265,13 @@ Stmt Emitter::emit_factor(const IndexPlan &index, const Factor &tested, const Sc
   set_axis_value(index, low, strip.base.defined() ? strip.base + axis : axis, &scope);
   scope.axes = axes;
   scope.in_tile = true;
+  if (strip.operand) {
+    // The block has it in a tile.
+    tiles_.push_back({.index = &index,
+                      .operand = without_uniform_divisions(
+                          substitute(stored_access(index), scope.from, scope.to), scope.axes),
+                      .packed = make_load(strip.operand, {row, axis})});
+  }
   const Stmt marked = with_inner_calls(tested, scope, [&] {
     Expr condition;
     for (const Expr &p : tested) {
@@ -275,6 +284,7 @@ Stmt Emitter::emit_factor(const IndexPlan &index, const Factor &tested, const Sc
     return ir::make_block({passes, ir::make<ir::Store>(order, tails, partial, std::vector<Expr>{j},
                                                        either_mark(), flag(!condition))});
   });
+  if (strip.operand) tiles_.pop_back();
   return ir::make<ir::Axes>(axes, marked);
 }
 

@@ -32,11 +32,28 @@ Stmt Emitter::for_strips(const IndexPlan &index, const Expr &extent, const Expr 
                  index.full ? build::make_tile(index.name() + ".partial", boolean) : StoragePtr(),
                  {base, max(min(constant(candidates * index.micro), extent - base), zero),
                   max(min(constant(candidates), length - first), zero), candidates}};
-  Stmt inside = body(strip);
   const std::vector<Expr> room{constant(candidates)};
+  if (packs_columns(index)) {
+    const StoragePtr &values = index.values;
+    strip.marked.operand = ir::make_storage(values->name + ".strip", values->type, 2, Space::Tile);
+  }
+  Stmt inside = body(strip);
+  if (strip.marked.operand) {
+    inside = ir::make<ir::Allocate>(
+        strip.marked.operand, std::vector<Expr>{constant(rows_of_values(index)), room[0]}, inside);
+  }
   if (strip.partial) inside = ir::make<ir::Allocate>(strip.partial, room, inside);
   inside = ir::make<ir::Allocate>(strip.marks, room, inside);
   return ir::make<ir::For>(number, zero, strips_of(index, length), kind, inside);
+}
+
+/// Where nobody asks for the whole of the lists, and there is room for all candidates, the entries of a group stand
+/// where they would if all candidates were kept: its blocks need not wait for other groups'.
+Expr Emitter::spacing_of(const IndexPlan &index) const {
+  if (!places_while_marking(index) || index.totalled || index.node->capacity.defined()) return {};
+  const Expr align = constant(index.node->align);
+  return index.node->align == 1 ? index.length
+                                : (index.length + constant(index.node->align - 1)) / align * align;
 }
 
 /// At least one, so that a group without candidates has a block too.
@@ -54,8 +71,10 @@ Stmt Emitter::emit_placed_marks(IndexPlan *index) {
                      .groups = index->groups,
                      .micro = constant(index->micro),
                      .strips = strips_of(*index, index->length),
-                     .capacity = index->capacity,
+                     .capacity = index->node->capacity.defined() ? index->capacity : Expr(),
+                     .spacing = spacing_of(*index),
                      .align = index->node->align,
+                     .ordered = index->node->ordered,
                      .first = index->first,
                      .offsets = index->offsets,
                      .counts = index->counts,
@@ -72,12 +91,11 @@ Stmt Emitter::emit_placed_marks(IndexPlan *index) {
                             strip.marks, strip.partial};
           std::function<Stmt(const KeptEntries &)> pack;
           if (index->values) {
-            pack = [&](const KeptEntries &kept) {
-              return pack_values(*index, scope, strip.first, kept);
-            };
+            pack = [&](const KeptEntries &kept) { return pack_values(*index, scope, strip, kept); };
           }
           return ir::make_block(
-              {emit_marks_of_strip(*index, scope, {strip.marks, constant(0), strip.partial},
+              {load_operand(*index, scope, strip),
+               emit_marks_of_strip(*index, scope, {strip.marks, constant(0), strip.partial},
                                    strip.marked),
                place_strip(placed, where, pack)});
         });
@@ -86,9 +104,15 @@ Stmt Emitter::emit_placed_marks(IndexPlan *index) {
 }
 
 /// A strip is a few hundred positions long, whole lines of memory, and has some ten thousand
-/// iterations to test; it is no longer than what its block has memory to list.
+/// iterations to test; it is no longer than what its block has memory to list, and its part of an
+/// operand that is packed no larger than what lets some blocks run beside each other.
 std::int64_t Emitter::candidates_in_strip(const IndexPlan &index) const {
   constexpr std::int64_t kIterations = 32768, kShortest = 256, kMostCandidates = 4096;
+  if (packs_columns(index)) {
+    constexpr std::int64_t kBytes = 65536, kLine = 64;
+    const std::int64_t row = kBytes / (rows_of_values(index) * index.values->type.bytes());
+    return std::clamp(row & -kLine, kLine, kMostCandidates);
+  }
   std::int64_t rows = 1, step = index.micro;
   auto times = [&](std::int64_t n) { rows = std::min(rows * n, kIterations); };
   for (const GroupVar &g : index.group) {
@@ -108,42 +132,61 @@ std::int64_t Emitter::candidates_in_strip(const IndexPlan &index) const {
   return std::clamp<std::int64_t>(positions / (index.micro / step), 1, kMostCandidates);
 }
 
-/// values[entry][lane] of a strip's entries, through a tile, so that both sides are whole lines of
-/// memory. The block has just read the operand: it is near.
-Stmt Emitter::pack_values(const IndexPlan &index, const Scope &scope, const Expr &first,
-                          const KeptEntries &kept) {
-  constexpr std::int64_t kTileBytes = 32768;
+std::int64_t Emitter::rows_of_values(const IndexPlan &index) {
+  return index.group.empty() ? 1 : index.group.back().micro;
+}
+
+/// Whether what `store_values` keeps lies across the rows of the operand: then a block has its
+/// strip of the operand in a tile, which it marks and packs from. Otherwise an entry's values are
+/// part of a row, which are copied as they are.
+bool Emitter::packs_columns(const IndexPlan &index) {
+  const Expr access = index.values ? stored_access(index) : Expr();
+  const auto *load = access.defined() ? access.as<Load>() : nullptr;
+  return load && uses(load->indices.back(), index.axis);
+}
+
+/// The strip's part of the operand, read once.
+Stmt Emitter::load_operand(const IndexPlan &index, const Scope &scope, const GpuStrip &strip) {
+  if (!strip.marked.operand) return {};
   const StoredRows stored = stored_rows(index, scope);
-  const std::int64_t bytes = index.values->type.bytes(),
-                     most = std::clamp<std::int64_t>(kTileBytes / (stored.micro * bytes), 16, 256);
-  // One bank more a row: neither reading nor writing along a column meets one bank twice.
-  const std::int64_t room = most + std::max<std::int64_t>(4 / bytes, 1);
-  const build::Loop piece("piece");
-  const Expr begin = piece.value * constant(most);
   const build::Axis lane("lane", stored.rows, stored.micro),
-      entry("entry", min(constant(most), kept.count - begin), most);
-  const StoragePtr tile =
-      ir::make_storage(index.values->name + ".tile", index.values->type, 2, Space::Tile);
+      position("p", strip.marked.extent, strip.marked.maximum);
+  return build::over(
+      {lane, position},
+      {ir::make<ir::Store>(
+          std::vector<VarPtr>{lane.binding.var, position.binding.var}, std::vector<Expr>{},
+          strip.marked.operand, std::vector<Expr>{lane.value, position.value}, Combiner::Assign,
+          operand_at(index, scope, stored, {lane, position}, strip.first + position.value))});
+}
+
+/// The operand's element in the row of the first axis, at a position.
+Expr Emitter::operand_at(const IndexPlan &index, const Scope &scope, const StoredRows &stored,
+                         const std::vector<build::Axis> &axes, const Expr &position) {
   Scope inside = scope;
-  inside.axes = {lane.binding, entry.binding};
-  if (!index.group.empty()) inside.to[0] = inside.to[0] + lane.value;
+  for (const build::Axis &axis : axes) inside.axes.push_back(axis.binding);
+  if (!index.group.empty()) inside.to[0] = inside.to[0] + axes[0].value;
   inside.from.push_back(index.axis);
-  inside.to.push_back(lower_expr(index.axis_range.min, scope) + first +
-                      to_int64(make_load(kept.list, {begin + entry.value})));
-  const std::vector<Expr> at{lane.value, entry.value};
-  const Expr to = kept.entry + begin + entry.value;
-  const std::vector<VarPtr> along_rows{lane.binding.var, entry.binding.var},
-      along_entries{entry.binding.var, lane.binding.var};
-  const std::vector<Stmt> copies{
-      ir::make<ir::Store>(along_rows, std::vector<Expr>{}, tile, at, Combiner::Assign,
-                          lower_expr(stored.access, inside)),
-      ir::make<ir::Store>(along_entries, std::vector<Expr>{to < index.capacity}, index.values,
-                          std::vector<Expr>{to, lane.value}, Combiner::Assign,
-                          make_load(tile, at))};
-  return build::serial(
-      piece, build::ceil_div(kept.count, most),
-      ir::make<ir::Allocate>(tile, std::vector<Expr>{constant(stored.micro), constant(room)},
-                             build::over({lane, entry}, copies)));
+  inside.to.push_back(lower_expr(index.axis_range.min, scope) + position);
+  return lower_expr(stored.access, inside);
+}
+
+/// values[entry][lane] of a strip's entries.
+Stmt Emitter::pack_values(const IndexPlan &index, const Scope &scope, const GpuStrip &strip,
+                          const KeptEntries &kept) {
+  const StoredRows stored = stored_rows(index, scope);
+  const build::Axis lane("lane", stored.rows, stored.micro),
+      entry("entry", kept.count, strip.marked.maximum);
+  const Expr candidate = to_int64(make_load(kept.list, {entry.value})),
+             to = kept.entry + entry.value;
+  const Expr value = strip.marked.operand
+                         ? make_load(strip.marked.operand, {lane.value, candidate})
+                         : operand_at(index, scope, stored, {lane, entry}, strip.first + candidate);
+  std::vector<Expr> guards;
+  if (kept.capacity.defined()) guards.push_back(to < kept.capacity);
+  return build::over({entry, lane},
+                     {ir::make<ir::Store>(std::vector<VarPtr>{entry.binding.var, lane.binding.var},
+                                          guards, index.values, std::vector<Expr>{to, lane.value},
+                                          Combiner::Assign, value)});
 }
 
 }  // namespace pit::lower

@@ -28,7 +28,8 @@ class IndexPlanner {
     find_group();
     find_covered();
     choose_kind();
-    index_->exact = is_output() || index_->wants_position || is_asked_for();
+    index_->exact = is_output() || index_->wants_position || is_asked_for(false);
+    index_->totalled = index_->exact || is_asked_for(true);
     size_lists();
     make_storages();
     explain();
@@ -299,8 +300,9 @@ class IndexPlanner {
     });
   }
 
-  /// A value or predicate of the pipeline is computed from the lists.
-  bool is_asked_for() const {
+  /// A value or predicate of the pipeline is computed from the lists, or a condition of a
+  /// specialization.
+  bool is_asked_for(bool in_conditions) const {
     bool asked = false;
     auto look = [&](const Expr &e) {
       walk(e, [&](const Expr &node) {
@@ -318,6 +320,9 @@ class IndexPlanner {
           look(dim.min);
           look(dim.extent);
         }
+        for (const auto &[condition, directives] : def.specializations) {
+          if (in_conditions) look(condition);
+        }
       }
     }
     return asked;
@@ -333,7 +338,7 @@ class IndexPlanner {
     else
       index_->kind = IndexKind::List;
     if (index_->kind == IndexKind::Range && !index_->segment_offsets &&
-        (is_output() || index_->wants_position || is_asked_for())) {
+        (is_output() || index_->wants_position || is_asked_for(false))) {
       index_->kind = IndexKind::List;  // the caller, a compact storage or a value wants real lists
     }
     if (index_->key.defined() && index_->micro != 1) {

@@ -6,9 +6,9 @@
 #include "statements.h"
 
 // One read of the candidates, one kernel: where a strip's entries stand depends on how many the
-// strips before it keep, which their blocks tell while they run. An aligned index rounds up the
-// entries of a group: its last strip says, besides what it keeps, what the padding takes, and for
-// that it sums inside the group first.
+// strips before it keep, which their blocks tell while they run. Where groups are spaced only those
+// of its group matter. Elsewhere an aligned index rounds up the entries of a group: its last strip
+// says, besides what it keeps, what the padding takes, and for that it sums inside the group first.
 
 namespace pit::lower {
 
@@ -30,6 +30,13 @@ Expr rounded(const PlacedIndex &index, const Expr &entries) {
 bool has_one_strip(const PlacedIndex &index) {
   std::int64_t strips = 0;
   return is_const_int(index.strips, &strips) && strips == 1;
+}
+
+/// Whether a strip's entries may stand where there is room when it comes. Padding is stored by who
+/// comes last in a group, which only an order says.
+bool takes_any_place(const PlacedIndex &index) {
+  return !index.ordered && index.spacing.defined() && index.align == 1 && index.counts &&
+         !has_one_strip(index);
 }
 
 /// coordinates, full and position of a strip's candidates.
@@ -63,8 +70,8 @@ Stmt pad(const PlacedIndex &index, const Expr &entry, const Expr &end) {
   if (index.align == 1 || !index.coordinates) return {};
   const Axis p("p", number(index.align - 1), index.align - 1);
   const Expr e = entry + p.value;
-  return over({p},
-              {store({p}, {e < min(end, index.capacity)}, index.coordinates, e, number32(-1))});
+  const Expr room = index.capacity.defined() ? min(end, index.capacity) : end;
+  return over({p}, {store({p}, {e < room}, index.coordinates, e, number32(-1))});
 }
 
 /// What the last of all parts knows: how many entries there are.
@@ -82,20 +89,28 @@ Stmt finish(const PlacedIndex &index, const Expr &part, const Expr &total) {
 }  // namespace
 
 void make_progress(PlacedIndex *index) {
+  const bool one = has_one_strip(*index);
+  if ((index->spacing.defined() && one) || takes_any_place(*index)) return;
   index->progress = ir::make_storage(index->name + ".progress", int64, 1, Space::Heap);
-  if (index->align > 1 && !has_one_strip(*index))
+  if (index->align > 1 && !one && !index->spacing.defined())
     index->group_progress = ir::make_storage(index->name + ".in_group", int64, 1, Space::Heap);
 }
 
 Stmt with_progress(const PlacedIndex &index, const Stmt &body) {
   const Expr parts = parts_of(index);
   const Loop i("i");
-  std::vector<Stmt> zero{set(index.progress, i.value, number(0))};
-  if (index.group_progress) zero.push_back(set(index.group_progress, i.value, number(0)));
-  std::vector<Stmt> clear{
-      ir::make<ir::If>(i.value < parts, ir::make_block(zero)),
-      ir::make<ir::If>(i.value == index.groups, set(index.offsets, i.value, number32(0)))};
-  if (index.counts && !has_one_strip(index)) {
+  const bool spaced = index.spacing.defined();
+  std::vector<Stmt> zero;
+  for (const StoragePtr &progress : {index.progress, index.group_progress}) {
+    if (progress) zero.push_back(set(progress, i.value, number(0)));
+  }
+  std::vector<Stmt> clear;
+  if (!zero.empty()) clear.push_back(ir::make<ir::If>(i.value < parts, ir::make_block(zero)));
+  clear.push_back(
+      spaced ? ir::make<ir::If>(i.value <= index.groups,
+                                set(index.offsets, i.value, cast(int32, i.value * index.spacing)))
+             : ir::make<ir::If>(i.value == index.groups, set(index.offsets, i.value, number32(0))));
+  if (index.counts && !has_one_strip(index) && (!spaced || takes_any_place(index))) {
     clear.push_back(
         ir::make<ir::If>(i.value < index.groups, set(index.counts, i.value, number32(0))));
   }
@@ -113,26 +128,38 @@ Stmt place_strip(const PlacedIndex &index, const Strip &strip,
                    count = make_tile(index.name + ".count", int32, 0),
                    before = make_tile(index.name + ".before", int64, 0),
                    in_group = make_tile(index.name + ".group_before", int64, 0);
-  const bool one = has_one_strip(index);
+  const bool one = has_one_strip(index), spaced = index.spacing.defined(),
+             any = takes_any_place(index);
   const Expr kept = wide(value_of(count)), first_part = strip.group * index.strips,
              part = first_part + strip.number, entry = value_of(before);
   const Expr is_last = strip.number == index.strips - number(1);
   std::vector<Stmt> stmts{ir::make<ir::Compact>(list, count, strip.marks, strip.length)};
+  const StoragePtr &told_in_group = any      ? index.counts
+                                    : spaced ? index.progress
+                                             : index.group_progress;
   Expr taken = rounded(index, kept);  // entries, with padding
   Expr of_group = kept;               // kept ones up to here
-  if (index.group_progress) {
-    stmts.push_back(
-        ir::make<ir::SumBefore>(in_group, index.group_progress, first_part, part, kept));
+  if (any) {
+    stmts.push_back(ir::make<ir::SumBefore>(in_group, index.counts, Expr(), strip.group, kept));
+  } else if (told_in_group) {
+    stmts.push_back(ir::make<ir::SumBefore>(in_group, told_in_group, first_part, part, kept));
     of_group = value_of(in_group) + kept;
     taken = select(is_last, rounded(index, of_group) - value_of(in_group), kept);
   }
-  stmts.push_back(ir::make<ir::SumBefore>(before, index.progress, number(0), part, taken));
-  const KeptEntries entries{kept, entry, list};
+  if (spaced) {
+    const Expr first = strip.group * index.spacing;
+    stmts.push_back(set(before, {}, told_in_group ? first + value_of(in_group) : first));
+  } else {
+    stmts.push_back(ir::make<ir::SumBefore>(before, index.progress, number(0), part, taken));
+  }
+  const KeptEntries entries{kept, entry, list, index.capacity};
   stmts.push_back(store_entries(index, strip, entries));
   if (more) stmts.push_back(more(entries));
-  std::vector<Stmt> at_start{set(index.offsets, strip.group, inside(index, entry))};
-  std::vector<Stmt> at_end{pad(index, entry + kept, entry + taken)};
-  if (index.counts && (one || index.group_progress)) {
+  std::vector<Stmt> at_start, at_end{pad(index, entry + kept, entry + taken)};
+  if (!spaced) at_start.push_back(set(index.offsets, strip.group, inside(index, entry)));
+  if (any) {
+    // Its counts are what strips tell each other.
+  } else if (index.counts && (one || told_in_group)) {
     at_end.push_back(set(index.counts, strip.group, cast(int32, of_group)));
   } else if (index.counts) {
     stmts.push_back(store({}, {}, index.counts, strip.group, value_of(count), Combiner::Sum, true));
@@ -143,10 +170,10 @@ Stmt place_strip(const PlacedIndex &index, const Strip &strip,
   };
   stmts.push_back(when(strip.number == number(0), at_start));
   stmts.push_back(when(is_last, at_end));
-  stmts.push_back(finish(index, part, entry + taken));
+  if (!spaced) stmts.push_back(finish(index, part, entry + taken));
   std::vector<std::pair<StoragePtr, std::int64_t>> tiles{
       {list, strip.maximum}, {count, 0}, {before, 0}};
-  if (index.group_progress) tiles.emplace_back(in_group, 0);
+  if (told_in_group) tiles.emplace_back(in_group, 0);
   return with_tiles(tiles, ir::make_block(stmts));
 }
 
@@ -169,10 +196,11 @@ Stmt place_group(const PlacedIndex &index, const RaggedGroup &group) {
     std::vector<std::pair<StoragePtr, std::int64_t>> tiles{{marks, group.maximum},
                                                            {list, group.maximum}};
     if (partial) tiles.emplace_back(partial, group.maximum);
-    return serial(s, ceil_div(group.length, group.maximum),
-                  with_tiles(tiles, ir::make_block({group.load(strip),
-                                                    ir::make<ir::Compact>(list, count, marks, here),
-                                                    body(strip, {kept, value_of(next), list})})));
+    return serial(
+        s, ceil_div(group.length, group.maximum),
+        with_tiles(tiles, ir::make_block(
+                              {group.load(strip), ir::make<ir::Compact>(list, count, marks, here),
+                               body(strip, {kept, value_of(next), list, index.capacity})})));
   };
   const Expr all = value_of(total), entry = value_of(before), taken = rounded(index, all);
   std::vector<Stmt> stmts{

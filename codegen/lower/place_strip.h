@@ -15,10 +15,15 @@ struct PlacedIndex {
   std::string name;
   Expr groups, micro;
   Expr strips;    ///< of a group, at least 1; strip s of group g is part g * strips + s
-  Expr capacity;  ///< of coordinates; undefined when they are not wanted
+  Expr capacity;  ///< entries that there is room for; undefined: there is room for all
+  /// Entries from the first of a group to the first of the next, enough for all candidates and
+  /// their padding; undefined: groups follow each other closely.
+  Expr spacing;
   std::int64_t align = 1;
+  bool ordered = true;  ///< coordinates ascend within a group
   StoragePtr first, offsets, counts, coordinates, position, full;
-  /// What strips tell each other; see ir::SumBefore. Null until make_progress has made them.
+  /// What strips tell each other; see ir::SumBefore. Null until make_progress has made them, and
+  /// where there is nothing to tell.
   StoragePtr progress, group_progress;
 };
 
@@ -39,16 +44,19 @@ struct KeptEntries {
   Expr count;       ///< int64
   Expr entry;       ///< of the first, int64
   StoragePtr list;  ///< tile: numbers in the strip, ascending
+  Expr capacity;    ///< as PlacedIndex's
 };
 
 /// Gives the index its progress.
 void make_progress(PlacedIndex *index);
 
-/// Allocates the progress around `body`, before which a kernel clears it.
+/// Allocates the progress around `body`, before which a kernel clears it, and stores what is known
+/// of the lists before any of them.
 ir::Stmt with_progress(const PlacedIndex &index, const ir::Stmt &body);
 
 /// What the block of a strip does when its marks are there: counts, learns the place of its first
-/// entry from the strips before (ir::SumBefore), and stores its entries and what the index says of
+/// entry from the strips before it, those of its group if groups are spaced (ir::SumBefore), and
+/// stores its entries and what the index says of
 /// its group. Strips must be parts of Parallel loops that ascend by group, then number. `more`
 /// makes statements that use the entries; those from the capacity on may not be stored.
 ir::Stmt place_strip(const PlacedIndex &index, const Strip &strip,

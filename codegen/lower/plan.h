@@ -122,8 +122,9 @@ struct IndexPlan {
   StoragePtr output_offsets, output_coordinates, output_count;  ///< of an index that is an output
   StoragePtr marks;                                             ///< kept when marked in a producer
   bool wants_position = false;
-  bool exact = false;  ///< somebody sees the lists: a micro-tile is kept only if one iteration
-                       ///< passes all conjuncts
+  bool exact = false;     ///< somebody sees the lists: a micro-tile is kept only if one iteration
+                          ///< passes all conjuncts
+  bool totalled = false;  ///< exact, or a condition asks how much is kept in all groups together
   bool full_means_all_pass =
       false;  ///< full: every iteration passes; else: the micro-tile lies inside the domain
   PlannedStage *mark_stage = nullptr;  ///< compute_at(F, v)

@@ -46,6 +46,22 @@ TEST_CASE("settings of an index change nothing") {
                    sweep(kSizes, matmul_data)});
 }
 
+// Rows of several strips: what a strip keeps stands behind, or beside, what others keep.
+TEST_CASE("an index of long rows lists all that is kept, in order or not") {
+  const auto with = [](const std::string &micro, const std::string &settings) {
+    return "live = C.update(0).index(axis=k, micro=" + micro + ")" + settings +
+           "\nC.update(0).pit_tile(kt, dense={k:64}, index=live)\n";
+  };
+  std::vector<std::string> schedules;
+  for (const char *settings : {"", ".unordered()", ".align(8)", ".unordered().align(8)"}) {
+    schedules.push_back(with("{m:128, k:1}", settings));
+    schedules.push_back(with("{m:1, k:64}", settings));
+    schedules.push_back(with("{m:128, k:1}", std::string(settings) + ".store_values(A)"));
+  }
+  check_agreement({matmul_and_sums(), schedules,
+                   sweep({{3, 2, 1100}, {130, 1, 776}, {129, 2, 1001}}, matmul_data)});
+}
+
 TEST_CASE("one index shared by two definitions, and one algorithm under a choice by density") {
   Var m("m"), n("n");
   TensorParam A(float32, 2, "A"), B(float32, 2, "B");

@@ -110,6 +110,39 @@ TEST_CASE("cuda kernels - two kernels test a list that is given, the first one c
   CHECK(text.find("st.global.b32") != std::string::npos);
 }
 
+TEST_CASE("cuda kernels - an index packs values from shared memory, by 16 bytes") {
+  const auto kernel_of = [](const std::string &ptx) {
+    const std::string kernel = ptx.substr(ptx.find(".entry pit_pack_live_1_1("));
+    return kernel.substr(0, kernel.find("\n}\n"));
+  };
+  const auto count = [](const std::string &text, const std::string &what) {
+    int n = 0;
+    for (std::size_t at = text.find(what); at != std::string::npos; at = text.find(what, at + 1))
+      ++n;
+    return n;
+  };
+  for (const bool transposed : {false, true}) {
+    CAPTURE(transposed);
+    Var m("m"), n("n"), kt("kt");
+    TensorParam A(bfloat16, 2, "A"), B(bfloat16, 2, "B");
+    RDom k(0, A.extent(transposed ? 0 : 1), "k");
+    const Expr a = transposed ? A(k, m) : A(m, k);
+    k.where(a != 0);
+    Func C("C");
+    C(m, n) += f32(a) * f32(B(k, n));
+    SparseIndex live = C.update().index({.axis = k, .micro = {{m, 128}}}).named("live");
+    live.store_values(A);
+    C.update().pit_tile(kt, {.dense = {{k, 16}}, .index = live});
+    const std::string text =
+        kernel_of(ptx_of(Pipeline({C}, {}, "pack"), "x86-64-linux-cuda-sm_90a"));
+    CHECK(count(text, "ld.global.nc.v4.b32") >= 8);
+    CHECK(count(text, "st.shared.v4.b32") >= (transposed ? 0 : 8));
+    CHECK(count(text, "st.global.v4.b32") >= 1);
+    // Nothing before it can have failed.
+    CHECK(text.find("ld.volatile.global") == std::string::npos);
+  }
+}
+
 TEST_CASE("cuda kernels - float64 functions come from libdevice, where it is") {
   Var i("i");
   TensorParam X(float64, 1, "X");

@@ -154,19 +154,61 @@ TEST_CASE(
 CHECK: stage index live
 CHECK: launch
 CHECK: store live.progress[i] = 0
+CHECK: store live.offsets[i] = int32(i * A.extent(1))
 CHECK: launch {{.*}} grid m.group < (Out.extent(0) + 127) / 128, strip < max((A.extent(1) + 255) / 256, 1)
 CHECK: tile %live.mark: bool[256]
+CHECK: tile %live.values.strip: bfloat16[128, 256]
+CHECK: load lane, p: %live.values.strip[lane, p] = A(m.group * 128 + lane, strip * 256 + p)
 CHECK: axes m < {{.*}} max 128, k < {{.*}} max 256
-CHECK: reduce m, k: %live.mark[k] ||= A(m.group * 128 + m, strip * 256 + k) != 0.0
+CHECK: reduce m, k: %live.mark[k] ||= %live.values.strip[m, k] != 0.0
 CHECK: compact %live.list, %live.count
-CHECK: sum_before %live.before = int64(%live.count
+CHECK: sum_before %live.group_before = int64(%live.count{{.*}} from m.group * {{.*}} progress live.progress
+CHECK: %live.before[] = m.group * A.extent(1) + %live.group_before[]
 CHECK: swrite {{.*}} live.coordinates
-CHECK: sread lane, entry: %live.values.tile[lane, entry] = A(
-CHECK: swrite entry, lane: live.values
-CHECK: check {{.*}} "sparse index 'live': {0} entries are needed and the capacity is {1}"
+CHECK-NOT: A(
+CHECK: swrite entry, {{lane.*}}: live.values[{{.*}}] = %live.values.strip[lane
+CHECK-NOT: check
 CHECK-NOT: launch
 CHECK: stage compute
 )");
+}
+
+TEST_CASE("for CUDA groups of an index are spaced unless somebody sees the lists") {
+  Var m("m"), n("n");
+  TensorParam A(float32, 2, "A"), B(float32, 2, "B");
+  RDom k(0, A.extent(1), "k");
+  k.where(A(m, k) != 0);
+  Func C("C");
+  C(m, n) += A(m, k) * B(k, n);
+  const auto lowered = [&](const std::string &settings, const std::string &more = "") {
+    return ir::print(
+        lower::lower(with(Pipeline({C}, {}, "spaced"),
+                          "live = C.update(0).index(axis=k, micro={m:16, k:1})" + settings + "\n" +
+                              more + "C.update(0).pit_tile(kt, dense={k:16}, index=live)\n"),
+                     cuda()));
+  };
+  CHECK_TEXT(lowered(".align(4)"), R"(
+CHECK: store live.offsets[i] = int32(i * ((A.extent(1) + 3) / 4 * 4))
+CHECK: sum_before %live.group_before = {{.*}} from m.group * {{.*}} progress live.progress
+CHECK-NOT: sum_before
+CHECK: stage compute C
+)");
+  // One atomic operation a block, on what becomes the number of the group's entries.
+  CHECK_TEXT(lowered(".unordered()"), R"(
+CHECK: store live.counts[i] = 0
+CHECK: sum_before %live.group_before = {{.*}} part m.group unordered progress live.counts
+CHECK-NOT: store live.counts
+CHECK-NOT: progress live.progress
+CHECK: stage compute C
+)");
+  // Where there is less room, or the lists are seen, groups follow each other closely.
+  for (const std::string &text : {lowered(".unordered().capacity(A.extent(1))"),
+                                  lowered("", "C.update(0).specialize(live.density() < 0.5)\n")}) {
+    CHECK_TEXT(text, R"(
+CHECK: sum_before %live.before = {{.*}} from 0 progress live.progress
+CHECK: stage compute C
+)");
+  }
 }
 
 TEST_CASE("for CUDA a definition without directives is spread over blocks and threads") {

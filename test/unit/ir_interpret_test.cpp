@@ -264,6 +264,19 @@ TEST_CASE("ir interpreter - parts of a sum ascend, each once, from a progress of
   contains(run("i", ""), "progress[0] is not zero before the launch");
 }
 
+TEST_CASE("ir interpreter - an unordered sum is what was said before, of each part apart") {
+  TestTensor<std::int64_t> before({5});
+  TestTensor<std::int32_t> said({2});
+  interpret(parse("module p() -> (d: int64[1], said: int32[1]) { heap progress: int32[2] "
+                  "for i < 2 { store progress[i] = 0 } "
+                  "for i < 5 { tile %s: int64[] "
+                  "sum_before %s = i + 1 part i % 2 unordered progress progress "
+                  "store d[i] = %s[] } for i < 2 { store said[i] = progress[i] } }"),
+            {}, {}, {before.argument(), said.argument()});
+  CHECK(before.data == std::vector<std::int64_t>{0, 0, 1, 2, 4});
+  CHECK(said.data == std::vector<std::int32_t>{9, 6});
+}
+
 TEST_CASE("ir interpreter - masked reductions with every combiner") {
   const struct {
     const char *op, *identity;

@@ -116,6 +116,7 @@ TEST_CASE("ir text - every statement with all its fields survives") {
       make<Prefix>(starts, first, index(3)),
       make<Compact>(list, count, passes, index(3)),
       make<SumBefore>(before, starts, index(1), index(3), i64(make_load(count, {}))),
+      make<SumBefore>(before, counts, Expr(), index(3), i64(make_load(count, {}))),
       make<Check>(std::vector<VarPtr>{}, std::vector<Expr>{}, Expr(true), "always",
                   std::vector<Expr>{}),
       make<Check>(std::vector<VarPtr>{m, n}, guards, em < en, "row {0}\nof {1}",

@@ -213,6 +213,8 @@ TEST_CASE("ir verifier - every rule that text can break") {
        "s is of type int32, not int64"},
       {"tile %p: int64[n] tile %s: int64[] sum_before %s = 1 part 0 from 0 progress %p",
        "the progress p of a sum is no memory of the module's own"},
+      {"heap p: int64[n] tile %s: int64[] sum_before %s = 1 part 0 unordered progress p",
+       "p is of type int64, not int32"},
       // stages
       {"for i < 2 { stage compute s { } }", "the stage s is not in the outermost blocks"},
       {"stage compute a { stage compute s { } }", "the stage s is not in the outermost blocks"},
