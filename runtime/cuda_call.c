@@ -105,6 +105,7 @@ int32_t pit_cuda_begin(pit_call *call, pit_cuda_image *image, int32_t needs_stat
     return status;
   }
   call->cuda = c;
+  c->after_kernel = 0;
   c->in_range = pit_range_begin(image->name);
   if (needs_status) {
     CUresult error = pit_give_status(c->entered.context, c->stream);
@@ -216,10 +217,13 @@ static int allow(pit_call *call, pit_kernel *kernel, int32_t threads, int64_t sh
   return cluster <= 8 || allow_large_clusters(call, kernel);
 }
 
-/* `attribute` must live as long as the configuration that is returned. */
+enum { MOST_ATTRIBUTES = 2 };
+
+/* `attributes`, room for MOST_ATTRIBUTES, must live as long as the configuration that is returned.
+ */
 static CUlaunchConfig launch_config(int64_t blocks, int32_t threads, int64_t shared_bytes,
-                                    int32_t cluster, CUstream stream,
-                                    CUlaunchAttribute *attribute) {
+                                    int32_t cluster, int overlaps, CUstream stream,
+                                    CUlaunchAttribute *attributes) {
   CUlaunchConfig config = {.grid_x = (uint32_t)blocks,
                            .grid_y = 1,
                            .grid_z = 1,
@@ -227,19 +231,33 @@ static CUlaunchConfig launch_config(int64_t blocks, int32_t threads, int64_t sha
                            .block_y = 1,
                            .block_z = 1,
                            .shared_bytes = (uint32_t)shared_bytes,
-                           .stream = stream};
+                           .stream = stream,
+                           .attributes = attributes};
   if (cluster > 1) {
+    CUlaunchAttribute *attribute = &attributes[config.attribute_count++];
     attribute->id = CU_LAUNCH_ATTRIBUTE_CLUSTER_DIMENSION;
     attribute->value.cluster.x = (uint32_t)cluster;
     attribute->value.cluster.y = attribute->value.cluster.z = 1;
-    config.attributes = attribute;
-    config.attribute_count = 1;
+  }
+  if (overlaps) {
+    CUlaunchAttribute *attribute = &attributes[config.attribute_count++];
+    attribute->id = CU_LAUNCH_ATTRIBUTE_PROGRAMMATIC_STREAM_SERIALIZATION;
+    attribute->value.programmatic_serialization = 1;
   }
   return config;
 }
 
+/* Whether a kernel that waits may begin while the one before it ends: nothing else is between
+ * them. Graphs have known such edges since CUDA 12.3. */
+static int may_overlap(const pit_call *call, int32_t waits) {
+  enum { OLDEST_VERSION = 12030 };
+  return waits && call->cuda->after_kernel && pit_opened_driver()->version >= OLDEST_VERSION &&
+         call->cuda->entered.context->device->info.architecture >= 90;
+}
+
 void pit_cuda_launch(pit_call *call, pit_cuda_image *image, int32_t kernel, int64_t blocks,
-                     int32_t threads, int64_t shared_bytes, int32_t cluster, void **arguments) {
+                     int32_t threads, int64_t shared_bytes, int32_t cluster, int32_t waits,
+                     void **arguments) {
   pit_kernel *k = find_kernel(call, image, kernel);
   if (!k || blocks == 0) return;
   if (blocks < 0 || blocks > INT32_MAX || (cluster > 1 && blocks % cluster != 0)) {
@@ -251,10 +269,11 @@ void pit_cuda_launch(pit_call *call, pit_cuda_image *image, int32_t kernel, int6
     return;
   }
   if (!allow(call, k, threads, shared_bytes, cluster)) return;
-  CUlaunchAttribute attribute;
-  const CUlaunchConfig config =
-      launch_config(blocks, threads, shared_bytes, cluster, call->stream, &attribute);
+  CUlaunchAttribute attributes[MOST_ATTRIBUTES];
+  const CUlaunchConfig config = launch_config(blocks, threads, shared_bytes, cluster,
+                                              may_overlap(call, waits), call->stream, attributes);
   const CUresult error = pit_opened_driver()->launch(&config, k->function, arguments, NULL);
+  call->cuda->after_kernel = 1;
   if (error == CUDA_SUCCESS) return;
   char what[512];
   snprintf(what, sizeof what,
@@ -279,9 +298,9 @@ static CUresult count_resident(const pit_call *call, const pit_kernel *kernel, i
   int count = 0;
   CUresult error;
   if (cluster > 1) {
-    CUlaunchAttribute attribute;
+    CUlaunchAttribute attributes[MOST_ATTRIBUTES];
     const CUlaunchConfig config =
-        launch_config(cluster, threads, shared_bytes, cluster, NULL, &attribute);
+        launch_config(cluster, threads, shared_bytes, cluster, 0, NULL, attributes);
     error = d->most_active_clusters(&count, kernel->function, &config);
     *blocks = (int64_t)count * cluster;
   } else {

@@ -14,9 +14,11 @@ struct pit_cuda_call {
   pit_entered entered;
   pit_module *module;
   pit_stream *stream;
-  int in_range;                     /* of the profiler */
-  pit_device_workspace *workspaces; /* not released yet */
-  int32_t workspace_count, workspace_room;
+  int in_range; /* of the profiler */
+  pit_device_workspace
+      *workspaces; /* those from workspace_live on are released, but not freed yet */
+  int32_t workspace_live, workspace_count, workspace_room;
+  int after_kernel;             /* what the call enqueued last is a kernel */
   struct pit_event_set *events; /* null: no profile is taken */
 };
 
@@ -37,6 +39,7 @@ int pit_range_begin(const char *name);
 void pit_range_end(void);
 
 /* cuda_memory.c */
+/* Frees them all. */
 void pit_release_workspaces(pit_call *call);
 /* Gives back what the pools of all devices keep. */
 void pit_trim_pools(void);

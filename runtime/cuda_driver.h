@@ -80,6 +80,7 @@ enum {
   CU_POINTER_ATTRIBUTE_MEMORY_TYPE = 2,
   CU_POINTER_ATTRIBUTE_DEVICE_ORDINAL = 9,
   CU_LAUNCH_ATTRIBUTE_CLUSTER_DIMENSION = 4,
+  CU_LAUNCH_ATTRIBUTE_PROGRAMMATIC_STREAM_SERIALIZATION = 6,
   CU_TENSOR_MAP_L2_PROMOTION_L2_128B = 2
 };
 
@@ -91,6 +92,7 @@ typedef struct CUlaunchAttribute {
     struct {
       uint32_t x, y, z;
     } cluster;
+    int32_t programmatic_serialization;
   } value;
 } CUlaunchAttribute;
 

@@ -65,6 +65,16 @@ static void no_memory(pit_call *call, int64_t bytes, CUresult error) {
   pit_report(call, PIT_ERROR_MEMORY, -1, &bytes, 1);
 }
 
+static void free_released(pit_call *call) {
+  struct pit_cuda_call *c = call->cuda;
+  while (c->workspace_count > c->workspace_live) {
+    c->after_kernel = 0;
+    const CUdeviceptr memory = c->workspaces[--c->workspace_count].memory;
+    pit_call_failed(call, pit_opened_driver()->mem_free_async(memory, call->stream),
+                    "releasing a workspace");
+  }
+}
+
 void *pit_cuda_workspace(pit_call *call, int64_t bytes) {
   struct pit_cuda_call *c = call->cuda;
   if (!c || __atomic_load_n(&call->status, __ATOMIC_RELAXED) != PIT_OK) return NULL;
@@ -76,6 +86,8 @@ void *pit_cuda_workspace(pit_call *call, int64_t bytes) {
                   pit_describe_device(call->device).text);
     return NULL;
   }
+  free_released(call);
+  c->after_kernel = 0;
   CUmemoryPool pool;
   CUdeviceptr memory = 0;
   CUresult error = CUDA_ERROR_OUT_OF_MEMORY;
@@ -92,6 +104,7 @@ void *pit_cuda_workspace(pit_call *call, int64_t bytes) {
   }
   if (pit_call_failed(call, error, "taking a workspace")) return NULL;
   c->workspaces[c->workspace_count++] = (pit_device_workspace){memory, bytes};
+  c->workspace_live = c->workspace_count;
   call->workspace_bytes += bytes;
   if (call->workspace_bytes > call->peak_workspace_bytes) {
     call->peak_workspace_bytes = call->workspace_bytes;
@@ -99,28 +112,24 @@ void *pit_cuda_workspace(pit_call *call, int64_t bytes) {
   return (void *)(uintptr_t)memory;
 }
 
-static void release_last(pit_call *call) {
-  const pit_device_workspace last = call->cuda->workspaces[--call->cuda->workspace_count];
-  call->workspace_bytes -= last.bytes;
-  pit_call_failed(call, pit_opened_driver()->mem_free_async(last.memory, call->stream),
-                  "releasing a workspace");
-}
-
+/* Not yet freed: that would come between kernels. Others of the call get the memory in time. */
 void pit_cuda_workspace_release(pit_call *call, void *memory) {
   struct pit_cuda_call *c = call->cuda;
   if (!c || !memory) return;
-  for (int32_t i = c->workspace_count; i-- > 0;) {
+  for (int32_t i = c->workspace_live; i-- > 0;) {
     if (c->workspaces[i].memory != (CUdeviceptr)(uintptr_t)memory) continue;
     const pit_device_workspace this_one = c->workspaces[i];
-    c->workspaces[i] = c->workspaces[c->workspace_count - 1];
-    c->workspaces[c->workspace_count - 1] = this_one;
-    release_last(call);
+    c->workspaces[i] = c->workspaces[--c->workspace_live];
+    c->workspaces[c->workspace_live] = this_one;
+    call->workspace_bytes -= this_one.bytes;
     return;
   }
 }
 
 void pit_release_workspaces(pit_call *call) {
-  while (call->cuda->workspace_count > 0) release_last(call);
+  for (struct pit_cuda_call *c = call->cuda; c->workspace_live > 0;)
+    call->workspace_bytes -= c->workspaces[--c->workspace_live].bytes;
+  free_released(call);
 }
 
 /* --- buffers --- */

@@ -35,6 +35,7 @@ void pit_profile_begin(pit_call *call) {
 }
 
 static int record(pit_call *call, CUevent event) {
+  call->cuda->after_kernel = 0;
   return !pit_call_failed(call, pit_opened_driver()->event_record(event, call->stream),
                           "taking the time");
 }

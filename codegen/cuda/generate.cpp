@@ -392,10 +392,11 @@ class Launcher final : public code::EntryEmitter {
     }
     b.CreateCall(
         runtime("pit_cuda_launch", b.getVoidTy(),
-                {pointer, pointer, i32, word, i32, word, i32, pointer}),
+                {pointer, pointer, i32, word, i32, word, i32, i32, pointer}),
         {call_, image_, b.getInt32(number), b.CreateMul(blocks, i64(std::max(cluster_of(s), 1))),
          b.getInt32(static_cast<std::uint32_t>(s.threads)), i64(placement.shared_bytes),
-         b.getInt32(static_cast<std::uint32_t>(cluster_of(s))), list});
+         b.getInt32(static_cast<std::uint32_t>(cluster_of(s))),
+         b.getInt32(waits_for_kernels(device_) ? 1 : 0), list});
   }
 
   // Names of kernels are what profilers show.

@@ -136,6 +136,15 @@ std::vector<llvm::Value *> KernelEmitter::emit_kernel(const ir::Launch &launch,
   thread_ = special(llvm::Intrinsic::nvvm_read_ptx_sreg_tid_x);
   lane_ = b.CreateAnd(thread_, i64(31));
   warp_ = b.CreateLShr(thread_, i64(5));
+  if (waits_for_kernels(device_)) {
+    assembly("griddepcontrol.launch_dependents;", "");
+    // Memory of blocks may have been another kernel's.
+    if (arguments_.failed_before || arguments_.workspace || arguments_.clears_status) {
+      wait_for_kernels();
+    } else {
+      first_after_kernels_ = first_after_kernels(launch.body);
+    }
+  }
   if (arguments_.clears_status)
     clear_status();
   else
@@ -154,6 +163,51 @@ void KernelEmitter::clear_status() {
                               b.getInt64Ty());
   when(b.CreateICmpEQ(b.CreateOr(block, thread_), i64(0)),
        [&] { b.CreateAlignedStore(b.getInt32(PIT_OK), arguments_.status, llvm::Align(4)); });
+}
+
+bool waits_for_kernels(const Device &device) { return device.architecture >= 90; }
+
+// Until kernels before it have ended, and what they stored can be seen.
+void KernelEmitter::wait_for_kernels() { assembly("griddepcontrol.wait;", ""); }
+
+// The first statement that accesses what another kernel of the call may access too, tensors that
+// are only read apart; null: there is none.
+const ir::StmtNode *KernelEmitter::first_after_kernels(const ir::Stmt &s) const {
+  const auto meets = [&](const Hazards::Accesses &accesses) {
+    const auto shared = [](const StorageNode *storage) { return storage->space != Space::Tile; };
+    return std::ranges::any_of(accesses.writes, shared) ||
+           std::ranges::any_of(accesses.reads, [&](const StorageNode *storage) {
+             return shared(storage) &&
+                    (storage->space != Space::Tensor || arguments_.written.contains(storage));
+           });
+  };
+  Hazards::Accesses all;
+  all.add(s);
+  bool sums = false;
+  ir::walk_statements(s, [&](const ir::Stmt &part) {
+    return !(sums = sums || part.as<ir::SumBefore>() || part.as<ir::Check>());
+  });
+  if (!sums && !meets(all)) return nullptr;
+  if (const auto *block = s.as<ir::Block>()) {
+    for (const ir::Stmt &part : block->stmts) {
+      if (const ir::StmtNode *found = first_after_kernels(part)) return found;
+    }
+  }
+  ir::Stmt body;
+  Hazards::Accesses own;
+  if (const auto *let = s.as<ir::Let>()) {
+    own.add(let->value);
+    body = let->body;
+  } else if (const auto *axes = s.as<ir::Axes>()) {
+    for (const ir::AxisBinding &axis : axes->axes) own.add(axis.extent);
+    body = axes->body;
+  } else if (const auto *allocate = s.as<ir::Allocate>()) {
+    for (const Expr &extent : allocate->extents) own.add(extent);
+    body = allocate->body;
+  } else if (const auto *barriers = s.as<ir::Barriers>()) {
+    body = barriers->body;
+  }
+  return !body.defined() || meets(own) ? s.get() : first_after_kernels(body);
 }
 
 // All threads of a block leave or none does: others may report a failure meanwhile.
@@ -248,6 +302,7 @@ void KernelEmitter::order(Hazards::Accesses next) {
 // --- statements around others ---
 
 void KernelEmitter::emit(const ir::Stmt &s) {
+  if (s.defined() && s.get() == first_after_kernels_) wait_for_kernels();
   if (!s.defined() || in_thread_) return FunctionEmitter::emit(s);
   if (emit_staged(s)) return;
   if (s.as<ir::Let>() || s.as<ir::Axes>() || s.as<ir::Allocate>() || s.as<ir::If>()) {

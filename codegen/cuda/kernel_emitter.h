@@ -62,6 +62,9 @@ struct KernelArguments {
 /// iterations. Null when there is none.
 const ir::For *inner_parallel_loop(const ir::Launch &launch);
 
+/// Whether kernels wait themselves for those launched before them: the device can begin them early.
+bool waits_for_kernels(const Device &device);
+
 class KernelEmitter final : public code::FunctionEmitter {
  public:
   /// `messages` are those of all Checks of the operator; new ones are added.
@@ -88,6 +91,8 @@ class KernelEmitter final : public code::FunctionEmitter {
   // kernel_emitter.cpp
   void clear_status();
   void return_after_failure();
+  void wait_for_kernels();
+  const ir::StmtNode *first_after_kernels(const ir::Stmt &s) const;
   void for_each_point(const ir::Launch &launch);
   void barrier();
   Hazards::Accesses without_local(Hazards::Accesses accesses) const;
@@ -152,6 +157,7 @@ class KernelEmitter final : public code::FunctionEmitter {
   struct LinePlace;
   LinePlace line_place(const WideCopy &copy, llvm::Value *number);
   void at_line(const WideCopy &copy, const LinePlace &place, const Body &body);
+  bool copy_rows_async(const WideCopy &copy);
   void copy_lines(const WideCopy &copy);
   llvm::Value *load_line(const WideCopy &copy);
   void store_line(const WideCopy &copy, llvm::Value *line);
@@ -340,7 +346,8 @@ class KernelEmitter final : public code::FunctionEmitter {
   llvm::Value *part_ = nullptr;           ///< the block's share of them
   /// Loads whose values are at hand, because wider ones have brought them.
   std::unordered_map<const Load *, llvm::Value *> wide_;
-  bool sums_ = false;       ///< over parts
+  bool sums_ = false;                                  ///< over parts
+  const ir::StmtNode *first_after_kernels_ = nullptr;  ///< a wait for kernels precedes it
   bool in_thread_ = false;  ///< inside a thread loop: statements are one thread's
   Hazards hazards_;
   bool shared_memory_used_ = false;  ///< by an Allocate before

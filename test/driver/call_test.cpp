@@ -33,8 +33,8 @@ pit_call run_reporting(pit_cuda_image *image, void *on = nullptr, std::int32_t d
   pit_call call = call_on(device, on);
   if (pit_cuda_begin(&call, image, 1) != PIT_OK) return call;
   void *arguments[] = {&call.device_status};
-  pit_cuda_launch(&call, image, 0, 4, 128, 0, 1, arguments);
-  pit_cuda_launch(&call, image, 1, 4, 128, 0, 1, arguments);
+  pit_cuda_launch(&call, image, 0, 4, 128, 0, 1, 0, arguments);
+  pit_cuda_launch(&call, image, 1, 4, 128, 0, 1, 0, arguments);
   pit_cuda_end(&call);
   return call;
 }
@@ -67,7 +67,7 @@ TEST_CASE("a launch is handed on as it is") {
           EXPECT(pit_cuda_begin(&call, image.get(), 0) == PIT_OK);
           EXPECT(call.device_status == nullptr);
           void *arguments[] = {&call};
-          pit_cuda_launch(&call, image.get(), 1, 264, 384, 1000, 2, arguments);
+          pit_cuda_launch(&call, image.get(), 1, 264, 384, 1000, 2, 0, arguments);
           EXPECT(std::string(seen.kernel) == "second");
           EXPECT(seen.config.grid_x == 264);
           EXPECT(seen.config.grid_y * seen.config.grid_z == 1);
@@ -76,7 +76,7 @@ TEST_CASE("a launch is handed on as it is") {
           EXPECT(seen.config.stream == stream(3));
           EXPECT(seen.cluster == 2);
           EXPECT(seen.arguments == arguments);
-          pit_cuda_launch(&call, image.get(), 1, 0, 384, 1000, 2, arguments);  // nothing to do
+          pit_cuda_launch(&call, image.get(), 1, 0, 384, 1000, 2, 0, arguments);  // nothing to do
           EXPECT(count("cuLaunchKernelEx") == 1);
           pit_cuda_end(&call);
         }) == "");
@@ -114,12 +114,12 @@ TEST_CASE("launches that no device or not this one can do are refused by the ker
             pit_call call = call_on(0);
             pit_cuda_begin(&call, image.get(), 0);
             pit_cuda_launch(&call, image.get(), c.kernel, c.blocks, c.threads, c.shared, c.cluster,
-                            nullptr);
+                            0, nullptr);
             EXPECT(call.status == c.status);
             EXPECT_PART(call.error, c.part);
             EXPECT(count("cuLaunchKernelEx") == 0);
             // The first error stays, and nothing more is done.
-            pit_cuda_launch(&call, image.get(), 0, 1, 1, 0, 1, nullptr);
+            pit_cuda_launch(&call, image.get(), 0, 1, 1, 0, 1, 0, nullptr);
             EXPECT(count("cuLaunchKernelEx") == 0);
             EXPECT_PART(call.error, c.part);
             pit_cuda_end(&call);
@@ -130,7 +130,7 @@ TEST_CASE("launches that no device or not this one can do are refused by the ker
           Image image;
           pit_call call = call_on(0);
           pit_cuda_begin(&call, image.get(), 0);
-          pit_cuda_launch(&call, image.get(), 0, 2, 128, 0, 2, nullptr);
+          pit_cuda_launch(&call, image.get(), 0, 2, 128, 0, 2, 0, nullptr);
           EXPECT(call.status == PIT_ERROR_DEVICE);
           EXPECT_PART(call.error, "runs in clusters of 2 blocks, and device 0 (Fake GPU) is sm_86");
           pit_cuda_end(&call);
@@ -143,12 +143,12 @@ TEST_CASE("shared memory and large clusters are asked for once") {
           pit_call call = call_on(0);
           pit_cuda_begin(&call, image.get(), 0);
           for (int i = 0; i < 3; ++i) {
-            pit_cuda_launch(&call, image.get(), 0, 1, 128, 200000, 1, nullptr);
-            pit_cuda_launch(&call, image.get(), 0, 1, 128, 100000, 1, nullptr);
+            pit_cuda_launch(&call, image.get(), 0, 1, 128, 200000, 1, 0, nullptr);
+            pit_cuda_launch(&call, image.get(), 0, 1, 128, 100000, 1, 0, nullptr);
           }
           EXPECT(count("cuFuncSetAttribute") == 1);
           for (int i = 0; i < 3; ++i) {
-            pit_cuda_launch(&call, image.get(), 1, 16, 128, 0, 16, nullptr);
+            pit_cuda_launch(&call, image.get(), 1, 16, 128, 0, 16, 0, nullptr);
           }
           EXPECT(count("cuFuncSetAttribute") == 2);
           EXPECT(call.status == PIT_OK);

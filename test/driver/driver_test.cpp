@@ -24,7 +24,7 @@ TEST_CASE("without a driver everything says so and nothing breaks") {
               EXPECT_PART(call.error, "operator spmm: there is no CUDA driver");
               EXPECT_PART(call.error, "install the NVIDIA driver, or choose the target \"host\"");
               EXPECT(call.status == PIT_ERROR_DEVICE);
-              pit_cuda_launch(&call, image.get(), 0, 1, 1, 0, 1, nullptr);
+              pit_cuda_launch(&call, image.get(), 0, 1, 1, 0, 1, 0, nullptr);
               EXPECT(pit_cuda_workspace(&call, 8) == nullptr);
               pit_cuda_end(&call);
               EXPECT(pit_check(nullptr, 0) == PIT_ERROR_DEVICE);

@@ -65,13 +65,13 @@ void run_on_device(const std::string &ptx, int architecture, int specific) {
   void *memory = pit_cuda_workspace(&call, 4);
   EXPECT(pit_cuda_fill(0, nullptr, memory, 0, 4) == PIT_OK);
   void *arguments[] = {&memory};
-  pit_cuda_launch(&call, image, 1, 100, 256, 64 << 10, 1, arguments);
+  pit_cuda_launch(&call, image, 1, 100, 256, 64 << 10, 1, 0, arguments);
   const std::int32_t cluster = specific ? 2 : 1;
   EXPECT(pit_cuda_resident_blocks(&call, image, 1, 256, 64 << 10, cluster) >= cluster);
-  pit_cuda_launch(&call, image, 1, 100, 256, 0, cluster, arguments);
+  pit_cuda_launch(&call, image, 1, 100, 256, 0, cluster, 0, arguments);
   std::int64_t value = 41;
   void *report[] = {&call.device_status, &value};
-  pit_cuda_launch(&call, image, 0, 1, 32, 0, 1, report);
+  pit_cuda_launch(&call, image, 0, 1, 32, 0, 1, 0, report);
   std::int32_t counted = 0;
   EXPECT(pit_cuda_copy(0, nullptr, &counted, memory, 4) == PIT_OK);
   EXPECT(pit_cuda_device_of(memory) == 0);

@@ -49,7 +49,7 @@ inline pit_call run(pit_cuda_image *image, std::int32_t device = 0, void *stream
                     std::int32_t kernel = 0) {
   pit_call call = call_on(device, stream);
   pit_cuda_begin(&call, image, 1);
-  pit_cuda_launch(&call, image, kernel, 7, 128, 0, 1, nullptr);
+  pit_cuda_launch(&call, image, kernel, 7, 128, 0, 1, 0, nullptr);
   pit_cuda_end(&call);
   return call;
 }
