@@ -358,6 +358,7 @@ class KernelEmitter final : public code::FunctionEmitter {
   bool staged_ = false;
   unsigned role_ = 0;            ///< number of its hardware barrier; 0: the block
   std::int64_t first_warp_ = 0;  ///< of the role
+  int registers_ = 0;            ///< that the role gives a thread; 0: what the block starts with
   std::unordered_set<const StorageNode *> ordered_;  ///< accesses to these wait for each other
   std::unordered_map<const StorageNode *, SharedTile> tiles_;
   std::unordered_map<const StorageNode *, Fragment> fragments_;

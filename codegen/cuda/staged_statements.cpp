@@ -172,7 +172,8 @@ void KernelEmitter::emit(const ir::Roles &s) {
 }
 
 void KernelEmitter::emit_role(const ir::Role &role, unsigned number, std::int64_t first_warp) {
-  const auto outside = std::tuple(thread_, warp_, threads_, role_, first_warp_, hazards_);
+  const auto outside =
+      std::tuple(thread_, warp_, threads_, role_, first_warp_, registers_, hazards_);
   if (role.registers > 0) {
     // The registers that a thread starts with: all, shared out in eights.
     constexpr std::int64_t kRegisters = 64 * 1024, kStep = 8;
@@ -187,6 +188,7 @@ void KernelEmitter::emit_role(const ir::Role &role, unsigned number, std::int64_
   }
   threads_ = role.warps * kWarp;
   role_ = number;
+  registers_ = role.registers;
   first_warp_ = first_warp;
   hazards_ = {};
   // Instructions of a warpgroup take it from uniform registers.
@@ -196,7 +198,7 @@ void KernelEmitter::emit_role(const ir::Role &role, unsigned number, std::int64_
   stored_ = local(b.getInt1Ty(), "stored");
   b.CreateStore(b.getFalse(), stored_);
   emit(role.body);
-  std::tie(thread_, warp_, threads_, role_, first_warp_, hazards_) = outside;
+  std::tie(thread_, warp_, threads_, role_, first_warp_, registers_, hazards_) = outside;
 }
 
 }  // namespace pit::cuda

@@ -45,6 +45,21 @@ bool may_be_speculated(const Expr &e) {
   return may_be_speculated(e, &budget);
 }
 
+/// 1 + exp(...), and the like: not below 1, if it is a number.
+bool exceeds_one(const Expr &e) {
+  const auto *sum = e.as<Binary>();
+  if (sum == nullptr || sum->op != BinaryOp::Add) return false;
+  const auto is_exp = [](const Expr &part) {
+    const auto *function = part.as<Unary>();
+    return function && function->op == UnaryOp::Exp;
+  };
+  const auto is_at_least_one = [](const Expr &part) {
+    const auto *constant = part.as<FloatImm>();
+    return constant && constant->value >= 1;
+  };
+  return (is_at_least_one(sum->a) && is_exp(sum->b)) || (is_exp(sum->a) && is_at_least_one(sum->b));
+}
+
 bool is_leaf(const Expr &e) {
   return e->kind == ExprKind::IntImm || e->kind == ExprKind::FloatImm ||
          e->kind == ExprKind::Variable || e->kind == ExprKind::Param || e->kind == ExprKind::Extent;
@@ -223,6 +238,7 @@ llvm::Value *FunctionEmitter::compute(const Binary &e) {
     case BinaryOp::Mul:
       return is_float ? b.CreateFMul(x, y) : b.CreateMul(x, y);
     case BinaryOp::Div:
+      if (is_float && is_one(e.a) && exceeds_one(e.b)) return emit_reciprocal(b, y);
       return is_float ? b.CreateFDiv(x, y) : divide(e, x, y);
     case BinaryOp::Mod:
       internal_check(!is_float, "remainder of floats");

@@ -51,6 +51,10 @@ class Arithmetic {
 
 constexpr float kInfinity = std::numeric_limits<float>::infinity();
 
+bool is_gpu(IRBuilderBase &b) {
+  return b.GetInsertBlock()->getModule()->getTargetTriple().isNVPTX();
+}
+
 // On a GPU, which has 2^f: e^x = 2^n 2^f, |f| <= 1/2 where n is not at an end of the exponents.
 Value *emit_exp_by_unit(Arithmetic a, Value *x) {
   IRBuilderBase &b = a.b;
@@ -76,7 +80,7 @@ Value *emit_exp_by_unit(Arithmetic a, Value *x) {
 // overflow.
 Value *emit_exp(Arithmetic a, Value *x) {
   IRBuilderBase &b = a.b;
-  if (b.GetInsertBlock()->getModule()->getTargetTriple().isNVPTX()) return emit_exp_by_unit(a, x);
+  if (is_gpu(b)) return emit_exp_by_unit(a, x);
   // Beyond these bounds the result no longer changes. Ordered comparisons let NaN through.
   x = b.CreateSelect(b.CreateFCmpOLT(x, a.number(x, -105)), a.number(x, -105), x);
   x = b.CreateSelect(b.CreateFCmpOGT(x, a.number(x, 90)), a.number(x, 90), x);
@@ -130,7 +134,8 @@ Value *emit_tanh(Arithmetic a, Value *x) {
                           -0.006096714176f};
   Value *small = a.fma(b.CreateFMul(square, x), a.polynomial(square, kP), x);
   Value *e = emit_exp(a, b.CreateFAdd(t, t));
-  Value *quotient = b.CreateFDiv(a.number(x, 2), b.CreateFAdd(e, a.number(x, 1)));
+  Value *quotient =
+      b.CreateFMul(a.number(x, 2), emit_reciprocal(b, b.CreateFAdd(e, a.number(x, 1))));
   Value *large = a.copysign(b.CreateFSub(a.number(x, 1), quotient), x);
   return b.CreateSelect(b.CreateFCmpOLT(t, a.number(x, 0.625)), small, large);
 }
@@ -261,6 +266,19 @@ llvm::Value *emit_function(llvm::IRBuilderBase &b, const std::string &prefix, Un
     default:
       throw InternalError("not a mathematical function");
   }
+}
+
+// One step of Newton's behind what the unit for it gives, which flushes denormal numbers: x is made
+// smaller and the result again. Of infinity, the step would make NaN; minnum leaves the zero.
+llvm::Value *emit_reciprocal(llvm::IRBuilderBase &b, llvm::Value *x) {
+  Arithmetic a(b);
+  if (!x->getType()->isFloatTy() || !is_gpu(b)) return b.CreateFDiv(a.number(x, 1), x);
+  constexpr double kScale = 0x1p-32;
+  Value *scaled = b.CreateFMul(x, a.number(x, kScale));
+  Value *y = b.CreateIntrinsic(llvm::Intrinsic::nvvm_rcp_approx_ftz_f, {}, {scaled});
+  Value *error = a.fma(b.CreateFNeg(scaled), y, 1);
+  error = b.CreateBinaryIntrinsic(llvm::Intrinsic::minnum, error, a.number(x, 1));
+  return b.CreateFMul(a.fma(y, error, y), a.number(x, kScale));
 }
 
 llvm::Value *emit_pow(llvm::IRBuilderBase &b, const std::string &prefix, llvm::Value *x,

@@ -17,6 +17,10 @@ namespace pit::code {
 llvm::Value *emit_function(llvm::IRBuilderBase &b, const std::string &prefix, UnaryOp op,
                            llvm::Value *x);
 
+/// 1 / x of floats or doubles, x being at least 1 or NaN. In float32 on a GPU without the branches
+/// of its division, between which nothing of other elements is computed.
+llvm::Value *emit_reciprocal(llvm::IRBuilderBase &b, llvm::Value *x);
+
 /// a to the power b, of floats or doubles.
 llvm::Value *emit_pow(llvm::IRBuilderBase &b, const std::string &prefix, llvm::Value *x,
                       llvm::Value *y);
