@@ -14,7 +14,7 @@ struct PipelineOptions {
   int stages = 2;          ///< software_pipeline(loop, n): buffers of each operand
   int producer_warps = 0;  ///< warp_specialize; 0: all warps of the block copy and multiply
   int consumer_warpgroups = 0;
-  int producer_registers = 104;  ///< a thread; the consumers get what is left
+  int producer_registers = 112;  ///< a thread; the consumers get what is left
   /// Bytes of one asynchronous copy that the tensors' alignments allow: 16, 8, 4, or 0 where they
   /// do not: the threads then copy.
   int copy_bytes = 16;

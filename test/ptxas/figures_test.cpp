@@ -68,6 +68,7 @@ std::vector<Operator> operators() {
 /// they are. Sums take almost all registers of threads that multiply and copy, or do so themselves.
 const std::map<std::string, int> kSpilling{{"sm_80 bench/dense/float32", 48},
                                            {"sm_80 bench/moe", 96},
+                                           {"sm_80 bench/moe/switch", 32},
                                            {"sm_90a demo/moe/float32", 64},
                                            {"sm_90a demo/feed_forward/float32", 64}};
 

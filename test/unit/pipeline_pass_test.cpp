@@ -250,7 +250,7 @@ TEST_CASE("pipeline - the staged kernels are as the prototypes") {
     CHECK: barrier empty[4] arrivals 1
     CHECK: shared %a: bfloat16[4, 64, 16] buffers swizzle(128, 0)
     CHECK: shared %b: bfloat16[4, 16, 16] buffers swizzle(32, 1)
-    CHECK: role producer warps 4 registers 104
+    CHECK: role producer warps 4 registers 112
     CHECK: if (count + 15) / 16 > 0
     CHECK: load [[K:.*]]: %column.next
     CHECK: for kt
