@@ -150,6 +150,7 @@ class KernelEmitter final : public code::FunctionEmitter {
   struct LinePlace;
   LinePlace line_place(const WideCopy &copy, llvm::Value *number);
   void at_line(const WideCopy &copy, const LinePlace &place, const Body &body);
+  bool copy_rows_async(const WideCopy &copy);
   void copy_lines(const WideCopy &copy);
   llvm::Value *load_line(const WideCopy &copy);
   void store_line(const WideCopy &copy, llvm::Value *line);

@@ -1,6 +1,7 @@
 // Copies whose destination is contiguous along one of the axes: a thread stores 16 bytes at a time,
-// from one load where the source is contiguous too, else from elements that it collects. Whether
-// all is aligned shows at run time; where it is not elements are copied one by one.
+// from one load where the source is contiguous too, else from elements that it collects. Rows of
+// global memory go to shared memory by cp.async. Whether all is aligned shows at run time; where it
+// is not elements are copied one by one.
 #include <algorithm>
 
 #include "codegen/llvm/access.h"
@@ -14,6 +15,9 @@ using code::Movement;
 using llvm::Value;
 
 constexpr std::int64_t kWarp = 32, kAccessBytes = 16;
+constexpr unsigned kGlobal = 1, kShared = 3;  // address spaces
+/// Lines of a thread that are copied without a loop.
+constexpr std::int64_t kMostPasses = 32;
 /// Lines of a thread whose loads wait together: copied by one load, and collected.
 constexpr std::int64_t kCopiesAtOnce = 8, kCollectedAtOnce = 2;
 
@@ -139,7 +143,58 @@ void KernelEmitter::at_line(const WideCopy &copy, const LinePlace &place, const 
   body();
 }
 
+// Rows of a tile in shared memory: a thread has the same place in every so many of them, whose
+// copies are all under way at once.
+bool KernelEmitter::copy_rows_async(const WideCopy &copy) {
+  const StoragePtr &to = copy.to.storage, &from = copy.from.storage;
+  const auto space_of = [&](const StoragePtr &s) {
+    return storage(s).base->getType()->getPointerAddressSpace();
+  };
+  const VarPtr &axis = copy.others[0];
+  const std::int64_t step = threads_ / copy.lines, bound = env_.axes.at(axis.get()).bound,
+                     passes = (bound + step - 1) / std::max<std::int64_t>(step, 1);
+  const auto is_affine = [&](const StoragePtr &s, const std::vector<Expr> &indices) {
+    return code::movement(indices, axis, storage(s).unit_dimension) != Movement::Irregular;
+  };
+  if (copy.collects || copy.others.size() != 1 || !copy.to.guards.empty() ||
+      space_of(to) != kShared || space_of(from) != kGlobal || threads_ % copy.lines != 0 ||
+      passes < 1 || passes > kMostPasses || !is_affine(to, copy.to.indices) ||
+      !is_affine(from, copy.from.indices)) {
+    return false;
+  }
+  const auto addresses_at = [&](Value *row, Value *along) {
+    std::pair<Value *, Value *> addresses;
+    at_line(copy, {{row}, along, nullptr}, [&] {
+      addresses = {b.CreatePtrToInt(address(to, copy.to.indices), b.getInt32Ty()),
+                   b.CreatePtrToInt(address(from, copy.from.indices), b.getInt64Ty())};
+    });
+    return addresses;
+  };
+  Value *row = b.CreateUDiv(thread_, i64(copy.lines)),
+        *along = b.CreateNSWMul(b.CreateURem(thread_, i64(copy.lines)), i64(copy.width));
+  auto [destination, source] = addresses_at(row, along);
+  const auto [next_destination, next_source] = addresses_at(b.CreateNSWAdd(row, i64(step)), along);
+  Value *destination_step = b.CreateSub(next_destination, destination),
+        *source_step = b.CreateSub(next_source, source);
+  // No row where the thread has no place.
+  Value *rows = b.CreateSelect(
+      b.CreateICmpSLT(along, env_.axes.at(copy.along.get()).extent),
+      b.CreateTrunc(b.CreateNSWSub(env_.axes.at(axis.get()).extent, row), b.getInt32Ty()),
+      b.getInt32(0));
+  for (std::int64_t pass = 0; pass < passes; ++pass) {
+    assembly(
+        "{ .reg .pred p; setp.gt.s32 p, $2, $3; @p cp.async.cg.shared.global [$0], [$1], 16; }",
+        "r,l,r,n",
+        {destination, source, rows, b.getInt32(static_cast<std::uint32_t>(pass * step))});
+    destination = b.CreateAdd(destination, destination_step);
+    source = b.CreateAdd(source, source_step);
+  }
+  assembly("cp.async.wait_all;", "");
+  return true;
+}
+
 void KernelEmitter::copy_lines(const WideCopy &copy) {
+  if (copy_rows_async(copy)) return;
   const std::int64_t together = copy.collects ? kWarp : 1,
                      at_once = copy.collects ? kCollectedAtOnce : kCopiesAtOnce;
   std::int64_t inner = copy.lines;  // lines at a place of the outermost axis
