@@ -154,58 +154,68 @@ void KernelEmitter::emit(const ir::SumBefore &s) {
     b.CreateStore(b.getInt64(0), sum);
     b.CreateStore(part, end);
     llvm::Function *function = b.GetInsertBlock()->getParent();
-    auto *back = llvm::BasicBlock::Create(context_, "back", function);
-    auto *add = llvm::BasicBlock::Create(context_, "add", function);
-    auto *known = llvm::BasicBlock::Create(context_, "known", function);
-    b.CreateCondBr(is_first, known, back);
-    // The nearest parts before `end`; again while one of them has said nothing.
-    b.SetInsertPoint(back);
-    std::vector<Value *> said;
-    Value *all_said = b.getTrue();
-    Value *last = b.CreateLoad(word, end);
-    for (int i = 0; i < kLooks; ++i) {
-      Value *p = b.CreateNSWSub(b.CreateNSWSub(last, i64(1 + i * kWarp)), lane_);
-      // Before the first part the sum is known to be 0.
-      Value *is_part = b.CreateICmpSGE(p, first);
-      Value *seen = look(b.CreateSelect(is_part, p, first));
-      said.push_back(b.CreateSelect(is_part, seen, b.getInt64(2)));
-      all_said = b.CreateAnd(all_said, b.CreateICmpNE(said.back(), b.getInt64(0)));
-    }
-    Value *go_on = b.CreateIntrinsic(llvm::Intrinsic::nvvm_vote_all_sync, {},
-                                     {b.getInt32(0xffffffffU), all_said});
-    if (!arguments_.failed_before) {
-      b.CreateCondBr(go_on, add, back);
-    } else {
-      // Blocks that begin after a failure say nothing.
-      auto *again = llvm::BasicBlock::Create(context_, "again", function);
-      b.CreateCondBr(go_on, add, again);
-      b.SetInsertPoint(again);
-      Value *status = b.CreateLoad(i32, arguments_.status, true);
-      Value *failed =
-          b.CreateIntrinsic(llvm::Intrinsic::nvvm_vote_any_sync, {},
-                            {b.getInt32(0xffffffffU), b.CreateICmpNE(status, b.getInt32(PIT_OK))});
-      b.CreateCondBr(failed, known, back);
-    }
-    b.SetInsertPoint(add);
-    Value *mine = b.getInt64(0), *found = b.getFalse();
-    for (Value *v : said) {
-      Value *knows = b.CreateICmpEQ(b.CreateAnd(v, b.getInt64(3)), b.getInt64(2));
-      Value *those = b.CreateIntrinsic(llvm::Intrinsic::nvvm_vote_ballot_sync, {},
-                                       {b.getInt32(0xffffffffU), knows});
-      // Lanes up to the first that knows its sum.
-      Value *up_to = b.CreateXor(those, b.CreateSub(those, b.getInt32(1)));
-      Value *here =
-          b.CreateICmpNE(b.CreateAnd(b.CreateLShr(up_to, b.CreateTrunc(lane_, i32)), b.getInt32(1)),
-                         b.getInt32(0));
-      Value *counts = b.CreateAnd(here, b.CreateNot(found));
-      mine = b.CreateAdd(mine,
-                         b.CreateSelect(counts, b.CreateLShr(v, std::uint64_t{2}), b.getInt64(0)));
-      found = b.CreateOr(found, b.CreateICmpNE(those, b.getInt32(0)));
-    }
-    for (int mask = 16; mask > 0; mask /= 2) mine = b.CreateAdd(mine, exchange(mine, mask));
-    b.CreateStore(b.CreateAdd(b.CreateLoad(word, sum), mine), sum);
-    b.CreateStore(b.CreateNSWSub(last, i64(kLooks * kWarp)), end);
-    b.CreateCondBr(found, known, back);
+    const auto block = [&](const char *name) {
+      return llvm::BasicBlock::Create(context_, name, function);
+    };
+    llvm::BasicBlock *waits = block("waits"), *known = block("known");
+    b.CreateCondBr(is_first, known, waits);
+    b.SetInsertPoint(waits);
+    // Of few parts no more are looked at than there are: who waits takes turns with who works.
+    llvm::BasicBlock *near = block("near"), *far = block("far");
+    b.CreateCondBr(b.CreateICmpSLE(b.CreateNSWSub(part, first), i64(kWarp)), near, far);
+    const auto look_back = [&](llvm::BasicBlock *back, int looks) {
+      auto *add = block("add");
+      // The nearest parts before `end`; again while one of them has said nothing.
+      b.SetInsertPoint(back);
+      std::vector<Value *> said;
+      Value *all_said = b.getTrue();
+      Value *last = b.CreateLoad(word, end);
+      for (int i = 0; i < looks; ++i) {
+        Value *p = b.CreateNSWSub(b.CreateNSWSub(last, i64(1 + i * kWarp)), lane_);
+        // Before the first part the sum is known to be 0.
+        Value *is_part = b.CreateICmpSGE(p, first);
+        Value *seen = look(b.CreateSelect(is_part, p, first));
+        said.push_back(b.CreateSelect(is_part, seen, b.getInt64(2)));
+        all_said = b.CreateAnd(all_said, b.CreateICmpNE(said.back(), b.getInt64(0)));
+      }
+      Value *go_on = b.CreateIntrinsic(llvm::Intrinsic::nvvm_vote_all_sync, {},
+                                       {b.getInt32(0xffffffffU), all_said});
+      if (!arguments_.failed_before) {
+        b.CreateCondBr(go_on, add, back);
+      } else {
+        // Blocks that begin after a failure say nothing.
+        llvm::BasicBlock *again = block("again");
+        b.CreateCondBr(go_on, add, again);
+        b.SetInsertPoint(again);
+        Value *status = b.CreateLoad(i32, arguments_.status, true);
+        Value *failed = b.CreateIntrinsic(
+            llvm::Intrinsic::nvvm_vote_any_sync, {},
+            {b.getInt32(0xffffffffU), b.CreateICmpNE(status, b.getInt32(PIT_OK))});
+        b.CreateCondBr(failed, known, back);
+      }
+      b.SetInsertPoint(add);
+      Value *mine = b.getInt64(0), *found = b.getFalse();
+      for (Value *v : said) {
+        Value *knows = b.CreateICmpEQ(b.CreateAnd(v, b.getInt64(3)), b.getInt64(2));
+        Value *those = b.CreateIntrinsic(llvm::Intrinsic::nvvm_vote_ballot_sync, {},
+                                         {b.getInt32(0xffffffffU), knows});
+        // Lanes up to the first that knows its sum.
+        Value *up_to = b.CreateXor(those, b.CreateSub(those, b.getInt32(1)));
+        Value *here = b.CreateICmpNE(
+            b.CreateAnd(b.CreateLShr(up_to, b.CreateTrunc(lane_, i32)), b.getInt32(1)),
+            b.getInt32(0));
+        Value *counts = b.CreateAnd(here, b.CreateNot(found));
+        mine = b.CreateAdd(
+            mine, b.CreateSelect(counts, b.CreateLShr(v, std::uint64_t{2}), b.getInt64(0)));
+        found = b.CreateOr(found, b.CreateICmpNE(those, b.getInt32(0)));
+      }
+      for (int mask = 16; mask > 0; mask /= 2) mine = b.CreateAdd(mine, exchange(mine, mask));
+      b.CreateStore(b.CreateAdd(b.CreateLoad(word, sum), mine), sum);
+      b.CreateStore(b.CreateNSWSub(last, i64(looks * kWarp)), end);
+      b.CreateCondBr(found, known, back);
+    };
+    look_back(near, 1);
+    look_back(far, kLooks);
     b.SetInsertPoint(known);
     Value *before = b.CreateLoad(word, sum);
     when(speaks, [&] {

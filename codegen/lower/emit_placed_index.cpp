@@ -17,6 +17,23 @@ namespace {
 
 Expr constant(std::int64_t c) { return make_int(int64, c); }
 
+/// The innermost of nested parallel loops becomes the outermost: a block's group has strips that
+/// have begun long before, and it rarely waits for them.
+Stmt strips_outside(const Stmt &loops) {
+  std::vector<const ir::For *> nest;
+  Stmt body = loops;
+  while (const auto *loop = body.as<ir::For>()) {
+    if (loop->loop_kind != ir::ForKind::Parallel) break;
+    nest.push_back(loop);
+    body = loop->body;
+  }
+  if (nest.empty()) return loops;
+  std::rotate(nest.begin(), nest.end() - 1, nest.end());
+  for (auto it = nest.rbegin(); it != nest.rend(); ++it)
+    body = ir::make<ir::For>((*it)->var, (*it)->min, (*it)->extent, (*it)->loop_kind, body);
+  return body;
+}
+
 }  // namespace
 
 /// Loops over strips of a group's candidates, each with tiles for its marks.
@@ -47,8 +64,9 @@ Stmt Emitter::for_strips(const IndexPlan &index, const Expr &extent, const Expr 
   return ir::make<ir::For>(number, zero, strips_of(index, length), kind, inside);
 }
 
-/// Where nobody asks for the whole of the lists, and there is room for all candidates, the entries of a group stand
-/// where they would if all candidates were kept: its blocks need not wait for other groups'.
+/// Where nobody asks for the whole of the lists, and there is room for all candidates, the entries
+/// of a group stand where they would if all candidates were kept: its blocks need not wait for
+/// other groups'.
 Expr Emitter::spacing_of(const IndexPlan &index) const {
   if (!places_while_marking(index) || index.totalled || index.node->capacity.defined()) return {};
   const Expr align = constant(index.node->align);
@@ -100,7 +118,7 @@ Stmt Emitter::emit_placed_marks(IndexPlan *index) {
                place_strip(placed, where, pack)});
         });
   });
-  return with_progress(placed, loops);
+  return with_progress(placed, placed.spacing.defined() ? strips_outside(loops) : loops);
 }
 
 /// A strip is a few hundred positions long, whole lines of memory, and has some ten thousand
