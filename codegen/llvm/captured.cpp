@@ -1,5 +1,7 @@
 // What a part of a function uses of its surroundings: what another function must be given to run
 // it.
+#include <algorithm>
+
 #include "codegen/ir/mutator.h"
 #include "function_emitter.h"
 
@@ -78,6 +80,18 @@ std::vector<llvm::Value **> values_of(Environment *environment) {
     for (llvm::Value *&e : v.extents) visit(e);
     for (llvm::Value *&e : v.strides) visit(e);
   }
+  if (places.empty()) return places;
+  // The maps have an order of addresses, which another run has not; the function's own is the same.
+  const auto *any = *places.front();
+  const auto *argument = llvm::dyn_cast<llvm::Argument>(any);
+  const llvm::Function &function =
+      argument ? *argument->getParent() : *llvm::cast<llvm::Instruction>(any)->getFunction();
+  std::unordered_map<const llvm::Value *, std::size_t> number;
+  for (const llvm::Argument &a : function.args()) number.emplace(&a, number.size());
+  for (const llvm::BasicBlock &block : function) {
+    for (const llvm::Instruction &i : block) number.emplace(&i, number.size());
+  }
+  std::ranges::stable_sort(places, {}, [&](llvm::Value **place) { return number.at(*place); });
   return places;
 }
 

@@ -43,7 +43,7 @@ struct Environment {
       false;  ///< other threads may run the same statement: atomic updates are needed
 };
 
-/// The values in it that are not constants.
+/// The values in it that are not constants, all of one function, in its order.
 std::vector<llvm::Value **> values_of(Environment *environment);
 
 /// Batched: not vectorised, but several iterations at a time, so that their loads wait together.
