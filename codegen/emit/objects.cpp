@@ -102,7 +102,7 @@ class Compiler {
     const cuda::Device device = cuda::device_of(target_);
     cuda::GeneratedModules generated = cuda::generate(module_, device, variant);
     describe(part, generated.entry, *generated.device);
-    const std::string ptx = cuda::make_ptx(*generated.device, device);
+    const std::string ptx = cuda::start_ptx(*generated.device, device).get();
     const std::string cubin = assembled(ptx, device);
     if (std::string(part) == "row_major") {
       result_.ptx = ptx;
