@@ -345,13 +345,13 @@ struct Compact final : StmtNode {
 
 /// sum = the values of the parts first, ..., part - 1. A part is one execution of the statement, by
 /// one point of a Launch (before there are Launches: by one iteration of the Parallel loops that
-/// will be its grid); it has `value`, not negative. Parts ascend with the points, and there is one
-/// for each number from `first` on, so that a point waits only for points before it, which a device
-/// starts earlier.
-/// `progress` (int64, an element for each part) is zero before the Launch, and then what parts tell
-/// each other: 0 before a part has said its value, 4 * value + 1 once it has,
-/// 4 * (sum + value) + 2 in the end. `sum` is an int64 tile of no dimension. Where the call has
-/// failed already the sum is anything.
+/// will be its grid); it has `value`, not negative. The parts that it sums are earlier points',
+/// which a device starts before it. `sum` is an int64 tile of no dimension; where the call has
+/// failed already it is anything. `progress` (int64, an element a part) is zero before the Launch,
+/// and then what parts tell each other: 0 before a part has said its value, 4 * value + 1 once it
+/// has, 4 * (sum + value) + 2 in the end.
+/// Without `first` the order is that in which parts come: the sum is progress[part], here an int32,
+/// to which `value` is added at the same time, atomically.
 struct SumBefore final : StmtNode {
   static constexpr StmtKind kKind = StmtKind::SumBefore;
   StoragePtr sum, progress;

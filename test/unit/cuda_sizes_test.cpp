@@ -155,7 +155,7 @@ CHECK: stage index live
 CHECK: launch
 CHECK: store live.progress[i] = 0
 CHECK: store live.offsets[i] = int32(i * A.extent(1))
-CHECK: launch {{.*}} grid m.group < (Out.extent(0) + 127) / 128, strip < max((A.extent(1) + 255) / 256, 1)
+CHECK: launch {{.*}} grid strip < max((A.extent(1) + 255) / 256, 1), m.group < (Out.extent(0) + 127) / 128
 CHECK: tile %live.mark: bool[256]
 CHECK: tile %live.values.strip: bfloat16[128, 256]
 CHECK: load lane, p: %live.values.strip[lane, p] = A(m.group * 128 + lane, strip * 256 + p)
