@@ -76,11 +76,11 @@ typedef struct pit_device_status {
 /* Opens a CUDA call: call->device and call->stream say where, the kernels of `image` are loaded if
  * they are not. needs_status: 0, or the kernels report; call->device_status is then set, and its
  * block [0] cleared in the stream (1), or else the first kernel of the call clears its status (2):
- * clearing takes the device longer than a small kernel. Returns PIT_OK or the error that is recorded in the call, one of an
- * earlier step too; only after PIT_OK must pit_cuda_end follow, on the same thread (otherwise it
- * does nothing). A call on a stream that is being captured is recorded into the graph; replays
- * report to the stream that was captured, and graphs captured from one stream must not run at the
- * same time if they report. */
+ * clearing takes the device longer than a small kernel. Returns PIT_OK or the error that is
+ * recorded in the call, one of an earlier step too; only after PIT_OK must pit_cuda_end follow, on
+ * the same thread (otherwise it does nothing). A call on a stream that is being captured is
+ * recorded into the graph; replays report to the stream that was captured, and graphs captured from
+ * one stream must not run at the same time if they report. */
 int32_t pit_cuda_begin(pit_call *call, pit_cuda_image *image, int32_t needs_status);
 /* Releases what workspaces are left. With call->profile it waits for the stages and adds their
  * times to stage_nanoseconds; otherwise it does not wait. */
