@@ -84,6 +84,23 @@ TEST_CASE("cuda kernels - the operand of an index is read by 16 bytes, several r
   }
 }
 
+TEST_CASE("cuda kernels - exponentials and what divides by them are units' work, not branches") {
+  Var i("i");
+  TensorParam X(float32, 1, "X");
+  Func Y("Y");
+  Y(i) = silu(X(i));
+  const std::string ptx = ptx_of(Pipeline({Y}, {}, "smooth"), "x86-64-linux-cuda-sm_80");
+  CHECK(ptx.find("ex2.approx.ftz.f32") != std::string::npos);
+  CHECK(ptx.find("rcp.approx.ftz.f32") != std::string::npos);
+  CHECK(ptx.find("rcp.rn") == std::string::npos);
+  CHECK(ptx.find("div.rn") == std::string::npos);
+  // Of anything else a quotient is rounded as arithmetic says.
+  Func Z("Z");
+  Z(i) = 1.f / (1.f + X(i));
+  CHECK(ptx_of(Pipeline({Z}, {}, "quotient"), "x86-64-linux-cuda-sm_80").find("rcp.approx") ==
+        std::string::npos);
+}
+
 TEST_CASE("cuda kernels - float64 functions come from libdevice, where it is") {
   Var i("i");
   TensorParam X(float64, 1, "X");
