@@ -10,6 +10,7 @@
 
 #include "codegen/emit/listing.h"
 #include "codegen/ir/mutator.h"
+#include "codegen/ir/text.h"
 #include "codegen/lower/lower.h"
 #include "dsl/error.h"
 #include "test/harness.h"
@@ -290,6 +291,15 @@ TEST_CASE("cuda staged - the programs that tensor cores are for use them") {
     CHECK(!cubin->warns());
     CHECK(cubin->spilled() <= c.most_spilled);
   }
+}
+
+TEST_CASE("cuda staged - the points of a group are counted while the group before is worked on") {
+  const std::string text = ir::print(lower::lower(one_expert_each(), Target(kTarget)));
+  const std::size_t loop = text.find("for group"), now = text.find("let count", loop),
+                    next = text.find("%count.next[] = ", now), tiles = text.find("for turn", loop);
+  REQUIRE(tiles != std::string::npos);
+  CHECK(text.substr(now, text.find('\n', now) - now).find("%count.next[]") != std::string::npos);
+  CHECK(next < tiles);
 }
 
 TEST_CASE("cuda staged - the programs give the reference's results") {

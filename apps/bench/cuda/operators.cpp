@@ -134,16 +134,21 @@ Pipeline gated_experts(int slots) {
   Y(t, d) += weight(t, u) * f32(Dn(t, u, d));
   Out(t, d) = bf16(Y(t, d));
 
-  // The tokens of one expert come together and stay so until their results are added.
+  // The tokens of one expert come together and stay so until their results are added. All of them
+  // are multiplied by some columns of its matrices before these are by others: each is then read
+  // from memory once.
   SparseIndex by_expert =
       H.fuse(t, s, ts).index({.axis = ts, .group = id(t, s)}).named("by_expert");
-  H.pit_tile(up, {.dense = {{ts, kRows}, {f, kColumns / 2}}, .index = by_expert}).persistent();
+  H.pit_tile(up, {.dense = {{ts, kRows}, {f, kColumns / 2}}, .index = by_expert})
+      .persistent()
+      .tile_order(TileOrder::ColumnMajor);
   H.store_compact(by_expert);
   GU.compute_at(H, up);
   GU.update().split(c, co, ci, kStep).warp_specialize({});
   Dn.fuse(t, s, ts)
       .pit_tile(down, {.dense = {{ts, kRows}, {d, kColumns}}, .index = by_expert})
-      .persistent();
+      .persistent()
+      .tile_order(TileOrder::ColumnMajor);
   Dn.store_compact(by_expert);
   Acc.compute_at(Dn, down);
   Acc.update().split(r, ro, ri, kStep).warp_specialize({});
