@@ -94,7 +94,7 @@ void KernelEmitter::emit(const ir::Mma &s) {
     internal_check(atom != nullptr, "a matrix multiplication names no atom");
     switch (atom->kind) {
       case ir::AtomKind::WarpgroupMatrix:
-        return emit_wgmma(s);
+        return emit_wgmma({&s});
       case ir::AtomKind::WarpMatrix:
         return emit_mma_sync(s, *atom);
       case ir::AtomKind::MultiplyAdd:

@@ -52,7 +52,10 @@ BulkBox bulk_box(const ir::Copy &copy, const ir::Allocate &tile, std::int64_t bl
     const auto *less = guard.as<Binary>();
     const auto index = std::ranges::find_if(
         source.indices, [&](const Expr &e) { return less && equal(e, less->a); });
-    internal_check(less && less->op == BinaryOp::Lt && index != source.indices.end(),
+    internal_check(less && less->op == BinaryOp::Lt, "a guard of a bulk copy is no bound");
+    // What lies outside of an axis of the tile, and not of the source, may be copied.
+    if (index == source.indices.end() && less->a.as<Variable>()) continue;
+    internal_check(index != source.indices.end(),
                    "a guard of a bulk copy is no bound of its source");
     box.extents[static_cast<std::size_t>(index - source.indices.begin())] = less->b;
   }

@@ -65,11 +65,10 @@ KernelEmitter::Line KernelEmitter::line_of(const ir::Copy &s) const {
 llvm::Value *KernelEmitter::buffer_address(const ir::Copy &s) {
   const SharedTile &tile = tiles_.at(s.storage.get());
   llvm::Type *i32 = b.getInt32Ty();
-  const std::int64_t bytes = ir::buffer_bytes(tile.extents, s.storage->type.bytes());
   Value *start = b.CreateAdd(b.CreatePtrToInt(shared_memory(), i32),
                              b.getInt32(static_cast<std::uint32_t>(tile.offset)));
   return b.CreateAdd(start, b.CreateMul(b.CreateTrunc(index(s.indices[0]), i32),
-                                        b.getInt32(static_cast<std::uint32_t>(bytes))));
+                                        b.getInt32(static_cast<std::uint32_t>(tile.pitch))));
 }
 
 // See ir::Layout.

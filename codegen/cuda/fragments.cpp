@@ -33,6 +33,10 @@ std::int64_t repetitions(const ir::Layout &layout, const ir::Coordinates &extent
 
 bool is_constant(const Expr &e) { return e.as<FloatImm>() || e.as<IntImm>(); }
 
+bool of_warpgroups(const ir::Layout &layout) {
+  return layout.kind == ir::Layout::Kind::Accumulator && layout.together == kWarpsOfGroup;
+}
+
 }  // namespace
 
 void KernelEmitter::allocate_fragment(const ir::Allocate &s) {
@@ -183,12 +187,14 @@ void KernelEmitter::store_fragments(const ir::Store &statement, const Fragment &
       fragment_row(s, fragment, shape, axes, i);
     row_values_.clear();
   }
-  // A start of sums is not made again where they end, while matrix instructions are under way.
-  if (is_constant(s.value) && fragment.layout.together == kWarpsOfGroup) after_fragments("");
 }
 
 llvm::Value *KernelEmitter::forgotten(Value *v) {
   return assembly("mov.b64 $0, $1;", "=l,l", {v}, b.getInt64Ty());
+}
+
+llvm::Value *KernelEmitter::in_own_register(Value *v) {
+  return assembly("mov.b32 $0, $1;", "=f,f", {v}, b.getFloatTy());
 }
 
 // One row's elements of a thread.
@@ -300,6 +306,8 @@ void KernelEmitter::store_element(const ir::Store &s) {
         v = combine(s.combiner, fragment->second.type,
                     b.CreateLoad(code::register_type(context_, fragment->second.type), place), v,
                     true);
+      else if (is_constant(s.value) && of_warpgroups(fragment->second.layout))
+        v = in_own_register(v);
       b.CreateStore(v, place);
       return;
     }
@@ -382,6 +390,24 @@ void KernelEmitter::store_row_wide(const ir::Store &s, const FragmentElement &ax
 
 namespace {
 
+/// The asynchronous products that each iteration of a loop issues itself.
+std::vector<const ir::Mma *> issued_in(const ir::For &loop) {
+  std::vector<const ir::Mma *> found;
+  const std::function<void(const ir::Stmt &)> visit = [&](const ir::Stmt &s) {
+    if (!s.defined() || s.as<ir::For>()) return;
+    const auto *product = s.as<ir::Mma>();
+    if (product && product->asynchronous) found.push_back(product);
+    bool first = true;
+    ir::walk_statements(s, [&](const ir::Stmt &part) {
+      if (std::exchange(first, false)) return true;
+      visit(part);
+      return false;
+    });
+  };
+  visit(loop.body);
+  return found;
+}
+
 WgmmaOperand wgmma_operand(const ir::Layout &layout, const ir::Coordinates &extents,
                            const ir::TileOperand &operand, const ir::Mma &s) {
   return {layout, extents, operand.axes[0] == s.k[0] ? 0 : 1};
@@ -399,13 +425,12 @@ std::pair<llvm::Value *, llvm::Value *> KernelEmitter::first_operands(const ir::
   llvm::Type *i32 = b.getInt32Ty();
   const auto number = [&](std::int64_t n) { return b.getInt32(static_cast<std::uint32_t>(n)); };
   const auto start = [&](const SharedTile &tile, const ir::TileOperand &o) {
-    const std::int64_t bytes = ir::buffer_bytes(tile.extents, static_cast<int>(kWgmmaElementBytes));
     // Above these bits an address says which block of the cluster it is in.
     constexpr std::int64_t kAddressBits = 0x3ffff;
     Value *base =
         b.CreateAnd(b.CreateAdd(b.CreatePtrToInt(shared_memory(), i32), number(tile.offset)),
                     number(kAddressBits));
-    Value *slot = b.CreateMul(b.CreateTrunc(index(o.slot), i32), number(bytes / 16));
+    Value *slot = b.CreateMul(b.CreateTrunc(index(o.slot), i32), number(tile.pitch / 16));
     return b.CreateAdd(b.CreateLShr(base, number(4)), slot);
   };
   Value *group =
@@ -421,28 +446,41 @@ std::pair<llvm::Value *, llvm::Value *> KernelEmitter::first_operands(const ir::
           b.CreateAdd(start(c, s.b), b.CreateMul(warp_n, number(column_offset / 16)))};
 }
 
+// A warpgroup all of whose rows lie outside of the products' leaves the matrix units to others.
+llvm::Value *KernelEmitter::has_rows(const ir::For &loop) {
+  const std::vector<const ir::Mma *> products = issued_in(loop);
+  if (products.empty()) return nullptr;
+  const VarPtr row = products.front()->m[0];
+  const Fragment &sums = fragments_.at(products.front()->accumulator.tile.get());
+  for (const ir::Mma *product : products) {
+    const Fragment &other = fragments_.at(product->accumulator.tile.get());
+    if (product->m[0] != row || other.layout != sums.layout || other.extents != sums.extents)
+      return nullptr;
+  }
+  const auto axis = env_.axes.find(row.get());
+  if (axis == env_.axes.end()) return nullptr;
+  Value *extent = axis->second.extent;
+  const auto *known = llvm::dyn_cast<llvm::ConstantInt>(extent);
+  if (known && known->getSExtValue() == sums.extents[0]) return nullptr;
+  const auto number = [&](std::int64_t n) { return b.getInt32(static_cast<std::uint32_t>(n)); };
+  Value *group =
+      b.CreateUDiv(b.CreateURem(uniform_warp_, number(sums.layout.warps_m)), number(kWarpsOfGroup));
+  Value *first = b.CreateMul(group, number(repetitions(sums.layout, sums.extents) * kWgmmaRows));
+  Value *any = b.CreateICmpSGT(extent, b.CreateZExt(first, b.getInt64Ty()));
+  return b.CreateIntrinsic(llvm::Intrinsic::nvvm_vote_any_sync, {}, {b.getInt32(0xffffffffU), any});
+}
+
 // Where the operands of the loop's next step start is computed before that is waited for.
 void KernelEmitter::prepare_products(const ir::For &loop) {
-  const std::function<void(const ir::Stmt &)> visit = [&](const ir::Stmt &s) {
-    if (!s.defined() || s.as<ir::For>()) return;
-    const auto *product = s.as<ir::Mma>();
-    const auto is_local_slot = [&](const ir::TileOperand &o) {
-      const auto *slot = o.slot.defined() ? o.slot.as<Load>() : nullptr;
-      return slot && is_local(slot->storage) && env_.storages.contains(slot->storage.get());
-    };
-    if (product && product->asynchronous && is_local_slot(product->a) &&
-        is_local_slot(product->b)) {
+  const auto is_local_slot = [&](const ir::TileOperand &o) {
+    const auto *slot = o.slot.defined() ? o.slot.as<Load>() : nullptr;
+    return slot && is_local(slot->storage) && env_.storages.contains(slot->storage.get());
+  };
+  for (const ir::Mma *product : issued_in(loop)) {
+    if (is_local_slot(product->a) && is_local_slot(product->b))
       product_starts_[product] = {local(b.getInt32Ty(), "a.start"),
                                   local(b.getInt32Ty(), "b.start")};
-    }
-    bool first = true;
-    ir::walk_statements(s, [&](const ir::Stmt &part) {
-      if (std::exchange(first, false)) return true;
-      visit(part);
-      return false;
-    });
-  };
-  visit(loop.body);
+  }
   start_products(loop);
 }
 
@@ -459,21 +497,72 @@ void KernelEmitter::start_products(const ir::For &loop) {
   });
 }
 
-void KernelEmitter::emit_wgmma(const ir::Mma &s) {
-  const auto fragment_it = fragments_.find(s.accumulator.tile.get());
+void KernelEmitter::emit_in_turn(const ir::Block &s) {
+  const auto issued = [&](std::size_t i) {
+    const auto *product = i < s.stmts.size() ? s.stmts[i].as<ir::Mma>() : nullptr;
+    return product && product->asynchronous ? product : nullptr;
+  };
+  for (std::size_t i = 0; i < s.stmts.size();) {
+    std::vector<const ir::Mma *> products;
+    for (; const ir::Mma *product = issued(i); ++i) products.push_back(product);
+    if (products.empty())
+      emit(s.stmts[i++]);
+    else
+      emit_wgmma(products);
+  }
+}
+
+bool KernelEmitter::is_beside(const ir::Mma &s, const ir::Mma &next) const {
+  const Fragment &sums = fragments_.at(s.accumulator.tile.get()),
+                 &next_sums = fragments_.at(next.accumulator.tile.get());
+  const SharedTile &right = tiles_.at(s.b.tile.get()), &next_right = tiles_.at(next.b.tile.get());
+  const auto same_slot = [](const ir::TileOperand &x, const ir::TileOperand &y) {
+    return x.slot.defined() && y.slot.defined() && equal(x.slot, y.slot);
+  };
+  const std::int64_t bytes = ir::buffer_bytes(right.extents, static_cast<int>(kWgmmaElementBytes));
+  const std::int64_t columns = own_columns(sums.layout, sums.extents);
+  return s.m == next.m && s.k == next.k && s.n == next.n && s.a.tile == next.a.tile &&
+         s.a.axes == next.a.axes && s.b.axes == next.b.axes && same_slot(s.a, next.a) &&
+         same_slot(s.b, next.b) && s.b.tile->type == next.b.tile->type &&
+         sums.layout == next_sums.layout && sums.extents == next_sums.extents &&
+         sums.layout.warps_n == 1 && right.layout == next_right.layout &&
+         right.extents == next_right.extents && right.pitch == next_right.pitch &&
+         next_right.offset == right.offset + bytes &&
+         wgmma_operand(right.layout, right.extents, s.b, s).offset(columns, 0) == bytes;
+}
+
+void KernelEmitter::emit_wgmma(const std::vector<const ir::Mma *> &products) {
+  if (!multiplies_) return;
+  for (std::size_t i = 0; i < products.size();) {
+    std::vector<const ir::Mma *> together{products[i]};
+    const Fragment &sums = fragments_.at(products[i]->accumulator.tile.get());
+    std::int64_t columns = own_columns(sums.layout, sums.extents);
+    const std::int64_t more = columns;
+    for (++i; i < products.size() && columns + more <= kWgmmaColumns &&
+              is_beside(*together.back(), *products[i]);
+         ++i, columns += more)
+      together.push_back(products[i]);
+    issue_wgmma(together);
+  }
+}
+
+void KernelEmitter::issue_wgmma(const std::vector<const ir::Mma *> &together) {
+  const ir::Mma &s = *together.front();
   const auto a_it = tiles_.find(s.a.tile.get()), b_it = tiles_.find(s.b.tile.get());
   const Type type = s.a.tile->type;
-  internal_check(s.asynchronous && fragment_it != fragments_.end() && a_it != tiles_.end() &&
-                     b_it != tiles_.end() && s.batch.empty() && s.m.size() == 1 &&
-                     s.n.size() == 1 && s.k.size() == 1 && s.b.tile->type == type &&
-                     (type == bfloat16 || type == float16),
+  internal_check(a_it != tiles_.end() && b_it != tiles_.end() && s.batch.empty() &&
+                     s.m.size() == 1 && s.n.size() == 1 && s.k.size() == 1 &&
+                     s.b.tile->type == type && (type == bfloat16 || type == float16),
                  "a matrix multiplication is not one of wgmma's");
-  const Fragment &fragment = fragment_it->second;
+  std::vector<const Fragment *> sums;
+  for (const ir::Mma *product : together)
+    sums.push_back(&fragments_.at(product->accumulator.tile.get()));
   const WgmmaOperand left = wgmma_operand(a_it->second.layout, a_it->second.extents, s.a, s),
                      right = wgmma_operand(b_it->second.layout, b_it->second.extents, s.b, s);
-  const ir::Layout &layout = fragment.layout;
-  const std::int64_t columns = own_columns(layout, fragment.extents),
-                     blocks = repetitions(layout, fragment.extents),
+  const ir::Layout &layout = sums.front()->layout;
+  const std::int64_t own = own_columns(layout, sums.front()->extents),
+                     columns = own * static_cast<std::int64_t>(together.size()),
+                     blocks = repetitions(layout, sums.front()->extents),
                      depth = left.extents[static_cast<std::size_t>(left.k)];
   llvm::Type *i32 = b.getInt32Ty(), *word = b.getInt64Ty();
   const auto running = product_starts_.find(&s);
@@ -491,22 +580,21 @@ void KernelEmitter::emit_wgmma(const ir::Mma &s) {
   for (std::int64_t block = 0; block < blocks; ++block) {
     for (std::int64_t column = 0; column < columns; column += kWgmmaColumns) {
       const std::int64_t wide = std::min(kWgmmaColumns, columns - column), count = wide / 2;
-      const int first = static_cast<int>((block * columns + column) / 2);
+      std::vector<Value *> places;
+      for (std::int64_t at = column / 2; at < (column + wide) / 2; ++at)
+        places.push_back(fragment_element(*sums[static_cast<std::size_t>(at / (own / 2))],
+                                          static_cast<int>(block * own / 2 + at % (own / 2))));
       const std::string text = wgmma_text(wide, type, !left.k_major(), !right.k_major());
       const std::vector<llvm::Type *> types(static_cast<std::size_t>(count), b.getFloatTy());
       llvm::Type *result = llvm::StructType::get(context_, types);
       for (std::int64_t k = 0; k < depth / kWgmmaDepth; ++k) {
         std::vector<Value *> operands;
-        for (int i = 0; i < count; ++i) {
-          operands.push_back(b.CreateLoad(b.getFloatTy(), fragment_element(fragment, first + i)));
-        }
+        for (Value *place : places) operands.push_back(b.CreateLoad(b.getFloatTy(), place));
         operands.push_back(descriptor(left, a_start, left.offset(block * kWgmmaRows, k)));
         operands.push_back(descriptor(right, b_start, right.offset(column, k)));
-        Value *sums = assembly(text, wgmma_constraints(count), operands, result);
-        for (int i = 0; i < count; ++i) {
-          b.CreateStore(b.CreateExtractValue(sums, static_cast<unsigned>(i)),
-                        fragment_element(fragment, first + i));
-        }
+        Value *results = assembly(text, wgmma_constraints(count), operands, result);
+        for (std::size_t i = 0; i < places.size(); ++i)
+          b.CreateStore(b.CreateExtractValue(results, static_cast<unsigned>(i)), places[i]);
       }
     }
   }

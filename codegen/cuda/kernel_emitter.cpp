@@ -234,6 +234,7 @@ void KernelEmitter::order(Hazards::Accesses next) {
 void KernelEmitter::emit(const ir::Stmt &s) {
   if (!s.defined() || in_thread_) return FunctionEmitter::emit(s);
   if (emit_staged(s)) return;
+  if (const auto *block = s.as<ir::Block>(); block && staged_) return emit_in_turn(*block);
   if (s.as<ir::Let>() || s.as<ir::Axes>() || s.as<ir::Allocate>() || s.as<ir::If>()) {
     Hazards::Accesses own;
     ir::walk_expressions(s, [&](const Expr &e) { own.add(e); });
@@ -287,14 +288,27 @@ void KernelEmitter::emit(const ir::For &s) {
     Hazards after = std::exchange(hazards_, {});
     prepare_copies(s);
     prepare_products(s);
-    loop(index(s.extent), s.var->name, code::LoopStyle::NotVectorized, [&](Value *i) {
-      env_.variables[s.var.get()] = b.CreateNSWAdd(min, i, s.var->name);
-      emit(s.body);
-      advance_copies(s);
-      start_products(s);
-      // Tiles that the body makes are known now: the next iteration has their places.
-      if (hazards_.need_barrier(without_local(all))) barrier();
-    });
+    const auto iterations = [&] {
+      hazards_ = {};
+      loop(index(s.extent), s.var->name, code::LoopStyle::NotVectorized, [&](Value *i) {
+        env_.variables[s.var.get()] = b.CreateNSWAdd(min, i, s.var->name);
+        emit(s.body);
+        advance_copies(s);
+        start_products(s);
+        // Tiles that the body makes are known now: the next iteration has their places.
+        if (hazards_.need_barrier(without_local(all))) barrier();
+      });
+    };
+    if (Value *multiplies = has_rows(s)) {
+      // ptxas wants no condition between matrix instructions and the drain behind them.
+      when(multiplies, iterations, [&] {
+        multiplies_ = false;
+        iterations();
+        multiplies_ = true;
+      });
+    } else {
+      iterations();
+    }
     after.add(without_local(all));
     hazards_ = after;
     return;
@@ -346,7 +360,8 @@ void KernelEmitter::emit(const ir::Allocate &s) {
       shared_memory_used_ = true;
       v.base = field(shared_memory(), static_cast<std::size_t>(entry.offset));
       if (s.placement.memory == ir::Memory::Shared) {
-        SharedTile &tile = tiles_[s.storage.get()] = {s.placement.layout, {}, entry.offset};
+        SharedTile &tile =
+            tiles_[s.storage.get()] = {s.placement.layout, {}, entry.offset, entry.pitch};
         for (const Expr &e : s.extents) is_const_int(e, &tile.extents.emplace_back());
         if (s.placement.buffered) tile.extents.erase(tile.extents.begin());
       } else if (staged_) {

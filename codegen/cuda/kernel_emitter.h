@@ -153,6 +153,10 @@ class KernelEmitter final : public code::FunctionEmitter {
   /// A number that LLVM takes for a new one, so that it keeps nothing of it from one statement to
   /// the next: sums in fragments leave no registers for that.
   llvm::Value *forgotten(llvm::Value *v);
+  /// The same float32 in a register of its own. Sums that start from one constant would share its
+  /// register up to the loop around their matrix instructions, which ptxas then puts one after the
+  /// other (C7515); and be made anew where the loop ends, while such instructions are under way.
+  llvm::Value *in_own_register(llvm::Value *v);
   llvm::Value *barrier_address(const ir::BarrierSlot &at);
 
   /// A tile in shared memory.
@@ -160,6 +164,7 @@ class KernelEmitter final : public code::FunctionEmitter {
     ir::Layout layout;
     ir::Coordinates extents;  ///< of one buffer
     std::int64_t offset;
+    std::int64_t pitch;  ///< bytes from one buffer to the next
   };
 
   // copies.cpp
@@ -248,7 +253,15 @@ class KernelEmitter final : public code::FunctionEmitter {
   void store_element(const ir::Store &s);
   void store_row_wide(const ir::Store &s, const FragmentElement &axes, int first, int columns,
                       llvm::Value *address);
-  void emit_wgmma(const ir::Mma &s);
+  void emit_in_turn(const ir::Block &s);
+  /// Products that are issued one after the other. Those of one left operand whose right operands
+  /// lie beside each other become one instruction.
+  void emit_wgmma(const std::vector<const ir::Mma *> &products);
+  bool is_beside(const ir::Mma &s, const ir::Mma &next) const;
+  void issue_wgmma(const std::vector<const ir::Mma *> &together);
+  /// Whether this warpgroup has rows of the products in a loop: i1, the same in all its lanes.
+  /// Null: it has.
+  llvm::Value *has_rows(const ir::For &loop);
   /// Where the operands of this warpgroup's first instruction start in shared memory (i32).
   std::pair<llvm::Value *, llvm::Value *> first_operands(const ir::Mma &s);
   /// Before a loop, and at the end of its body.
@@ -329,6 +342,7 @@ class KernelEmitter final : public code::FunctionEmitter {
   std::unordered_map<const ir::Copy *, LineCopy> line_copies_;  ///< of the loops around
   std::unordered_map<const ir::Mma *, std::pair<llvm::AllocaInst *, llvm::AllocaInst *>>
       product_starts_;                   ///< running values of the loops around
+  bool multiplies_ = true;               ///< not in a loop of a warpgroup without rows
   llvm::Value *uniform_warp_ = nullptr;  ///< i32, known to be the same in all lanes
   std::int64_t cluster_ = 1;             ///< blocks
   std::int64_t bulk_bytes_ = 0;  ///< of bulk copies that the last Arrive expects and that follow

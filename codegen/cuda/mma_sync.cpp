@@ -32,8 +32,8 @@ KernelEmitter::SharedOperand KernelEmitter::shared_operand(const ir::Mma &s,
   const int bytes = operand.tile->type.bytes(), k = operand.axes[0] == s.k[0] ? 0 : 1;
   Value *slot =
       operand.slot.defined() ? b.CreateTrunc(index(operand.slot), b.getInt32Ty()) : b.getInt32(0);
-  const auto size = static_cast<std::uint32_t>(ir::buffer_bytes(tile.extents, bytes));
-  Value *start = b.CreateAdd(b.CreateMul(slot, b.getInt32(size)),
+  const auto pitch = static_cast<std::uint32_t>(tile.pitch);
+  Value *start = b.CreateAdd(b.CreateMul(slot, b.getInt32(pitch)),
                              b.getInt32(static_cast<std::uint32_t>(tile.offset)));
   return {&tile, start, bytes, k, tile.extents[static_cast<std::size_t>(k)]};
 }

@@ -121,10 +121,10 @@ class Placer {
     } else if (fits_lanes(s)) {
       to_.entries[&s] = {Place::Lanes};
     } else if (s.placement.memory == ir::Memory::Shared) {
-      internal_check(bytes.has_value(), "a shared tile has a size that is not known");
-      take(-used_ & (kSwizzleAlignment - 1));
-      to_.entries[&s] = {Place::Shared, used_};
-      take(*bytes);
+      const ir::Allocate *last = place_buffers(s);
+      place(last->body, in_thread);
+      used_ = before;
+      return;
     } else if (bytes && used_ + aligned(*bytes) <= limit_) {
       to_.entries[&s] = {Place::Shared, used_};
       take(*bytes);
@@ -134,6 +134,43 @@ class Placer {
     }
     place(s.body, in_thread);
     used_ = before;
+  }
+
+  /// Places `first` and the shared tiles that are allocated directly inside of it and have as many
+  /// buffers; returns the innermost of them.
+  const ir::Allocate *place_buffers(const ir::Allocate &first) {
+    const auto bytes_of = [](const ir::Allocate &s) {
+      const std::optional<std::int64_t> bytes = constant_bytes(s);
+      internal_check(bytes.has_value(), "a shared tile has a size that is not known");
+      return *bytes;
+    };
+    const auto buffers_of = [](const ir::Allocate &s) {
+      std::int64_t buffers = 1;
+      if (s.placement.buffered) is_const_int(s.extents[0], &buffers);
+      return std::max<std::int64_t>(buffers, 1);
+    };
+    const auto buffer_bytes = [&](const ir::Allocate &s) {
+      const std::int64_t bytes = bytes_of(s) / buffers_of(s);
+      return (bytes + kSwizzleAlignment - 1) & -kSwizzleAlignment;
+    };
+    std::vector<const ir::Allocate *> tiles{&first};
+    std::int64_t pitch = buffer_bytes(first);
+    while (first.placement.buffered) {
+      const auto *next = tiles.back()->body.as<ir::Allocate>();
+      if (!next || !next->placement.buffered || next->placement.memory != ir::Memory::Shared ||
+          buffers_of(*next) != buffers_of(first))
+        break;
+      tiles.push_back(next);
+      pitch += buffer_bytes(*next);
+    }
+    take(-used_ & (kSwizzleAlignment - 1));
+    std::int64_t offset = used_;
+    for (const ir::Allocate *tile : tiles) {
+      to_.entries[tile] = {Place::Shared, offset, pitch};
+      offset += buffer_bytes(*tile);
+    }
+    take(first.placement.buffered ? buffers_of(first) * pitch : bytes_of(first));
+    return tiles.back();
   }
 
   void take(std::int64_t bytes) {

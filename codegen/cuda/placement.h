@@ -22,6 +22,7 @@ struct Placement {
   struct Entry {
     Place place;
     std::int64_t offset = 0;  ///< Shared: in bytes
+    std::int64_t pitch = 0;   ///< of a buffered tile: bytes from one buffer to the next
   };
   std::unordered_map<const ir::Allocate *, Entry> entries;
   std::unordered_map<const ir::BarrierNode *, std::int64_t> barriers;  ///< offsets
@@ -40,7 +41,8 @@ inline constexpr std::int64_t kSwizzleAlignment = 1024;
 /// placed. Those in registers that no layout distributes and that are no scalars are in the lanes
 /// of each warp when they are short lists of 4-byte numbers that copies, other such lists and
 /// statements over rows of fragments read, and else in shared memory, for the threads of their
-/// role, which do not share places with another role.
+/// role, which do not share places with another role. The buffers that tiles allocated together
+/// have for the same slot lie together.
 Placement place_memory(const ir::Launch &launch, std::int64_t shared_bytes);
 
 }  // namespace pit::cuda

@@ -1,6 +1,7 @@
 #include "ptx.h"
 
 #include <llvm/Bitcode/BitcodeReader.h>
+#include <llvm/Bitcode/BitcodeWriter.h>
 #include <llvm/IR/LegacyPassManager.h>
 #include <llvm/IR/Module.h>
 #include <llvm/IR/Verifier.h>
@@ -12,9 +13,13 @@
 #include <llvm/Target/TargetMachine.h>
 #include <llvm/Transforms/IPO/Internalize.h>
 
+#include <algorithm>
 #include <cstdlib>
+#include <future>
 #include <memory>
 #include <mutex>
+#include <optional>
+#include <string_view>
 #include <vector>
 
 #include "dsl/error.h"
@@ -46,7 +51,7 @@ std::unique_ptr<llvm::TargetMachine> target_machine(const Device &device) {
   options.AllowFPOpFusion = llvm::FPOpFusion::Standard;
   return std::unique_ptr<llvm::TargetMachine>(
       target->createTargetMachine(triple, device.cpu, device.features, options, std::nullopt,
-                                  std::nullopt, llvm::CodeGenOptLevel::Aggressive));
+                                  std::nullopt, llvm::CodeGenOptLevel::Default));
 }
 
 bool needs_libdevice(const llvm::Module &module) {
@@ -95,6 +100,14 @@ void link_libdevice(llvm::Module &module) {
   internal_check(!failed, "libdevice does not link");
 }
 
+// What a kernel needs that was emitted by a compiler: loops are unrolled and vectorised by then,
+// and nothing but libdevice is called. LLVM's own pipeline takes three times as long, for kernels
+// of the same registers.
+constexpr const char *kPasses =
+    "always-inline,cgscc(inline),globaldce,function(sroa,early-cse<memssa>,simplifycfg,"
+    "instcombine<no-verify-fixpoint>,loop-mssa(loop-rotate,licm),loop(indvars,loop-deletion,"
+    "loop-unroll-full),sroa,gvn,loop-unroll<O2>,simplifycfg,instcombine<no-verify-fixpoint>,adce)";
+
 void optimise(llvm::Module &module, llvm::TargetMachine &machine) {
   llvm::LoopAnalysisManager loops;
   llvm::FunctionAnalysisManager functions;
@@ -106,18 +119,16 @@ void optimise(llvm::Module &module, llvm::TargetMachine &machine) {
   builder.registerFunctionAnalyses(functions);
   builder.registerLoopAnalyses(loops);
   builder.crossRegisterProxies(loops, functions, sccs, modules);
-  builder.buildPerModuleDefaultPipeline(llvm::OptimizationLevel::O2).run(module, modules);
+  llvm::ModulePassManager passes;
+  builder.invokePipelineStartEPCallbacks(passes, llvm::OptimizationLevel::O2);  // __nvvm_reflect
+  llvm::cantFail(builder.parsePassPipeline(passes, kPasses));
+  passes.run(module, modules);
 }
 
-}  // namespace
-
-std::string make_ptx(llvm::Module &module, const Device &device) {
+std::string emit(llvm::Module &module, const Device &device) {
   const auto machine = target_machine(device);
   module.setDataLayout(machine->createDataLayout());
   link_libdevice(module);
-  std::string broken;
-  llvm::raw_string_ostream problems(broken);
-  internal_check(!llvm::verifyModule(module, &problems), "a kernel is no valid LLVM IR: " + broken);
   optimise(module, *machine);
   llvm::SmallString<0> text;
   llvm::raw_svector_ostream out(text);
@@ -127,6 +138,64 @@ std::string make_ptx(llvm::Module &module, const Device &device) {
   internal_check(!refused, "LLVM cannot write PTX");
   passes.run(module);
   return std::string(text);
+}
+
+// The module of `bitcode`, in a context of its own, with one of its kernels, or with all. Variables
+// that are visible outside are the first kernel's, those that are not get names of their own.
+std::string emit_kernel(llvm::MemoryBufferRef bitcode, std::optional<std::size_t> kernel,
+                        const Device &device) {
+  llvm::LLVMContext context;
+  const auto module = llvm::cantFail(llvm::getLazyBitcodeModule(bitcode, context));
+  std::size_t number = 0;
+  for (llvm::Function &f : llvm::make_early_inc_range(*module)) {
+    if (!f.isDeclaration() && kernel && number++ != *kernel) f.eraseFromParent();
+  }
+  llvm::cantFail(module->materializeAll());
+  for (llvm::GlobalVariable &v : llvm::make_early_inc_range(module->globals())) {
+    if (!kernel) break;
+    if (v.hasLocalLinkage()) {
+      v.setName(v.getName() + "_" + llvm::Twine(*kernel));
+    } else if (*kernel > 0 && v.use_empty()) {
+      v.eraseFromParent();
+    } else if (*kernel > 0 && v.hasInitializer()) {
+      v.setExternallyInitialized(false);
+      v.setInitializer(nullptr);
+    }
+  }
+  return emit(*module, device);
+}
+
+// Behind the lines that say what a file of PTX is for.
+std::string_view without_head(std::string_view ptx) {
+  constexpr std::string_view kLast = ".address_size";
+  return ptx.substr(ptx.find('\n', ptx.find(kLast)) + 1);
+}
+
+}  // namespace
+
+std::future<std::string> start_ptx(const llvm::Module &module, const Device &device) {
+  std::string broken;
+  llvm::raw_string_ostream problems(broken);
+  internal_check(!llvm::verifyModule(module, &problems), "a kernel is no valid LLVM IR: " + broken);
+  // Functions of libdevice that are called keep their names: kernels that need them stay together.
+  const auto kernels = static_cast<std::size_t>(
+      std::ranges::count_if(module, [](const llvm::Function &f) { return !f.isDeclaration(); }));
+  const bool together = needs_libdevice(module);
+  llvm::SmallString<0> bitcode;
+  llvm::raw_svector_ostream out(bitcode);
+  llvm::WriteBitcodeToFile(module, out);
+  return std::async(std::launch::async, [=, bitcode = std::move(bitcode)] {
+    const llvm::MemoryBufferRef buffer(bitcode, "kernels");
+    if (together) return emit_kernel(buffer, std::nullopt, device);
+    std::vector<std::future<std::string>> others;
+    for (std::size_t kernel = 1; kernel < kernels; ++kernel) {
+      others.push_back(std::async(std::launch::async,
+                                  [&, kernel] { return emit_kernel(buffer, kernel, device); }));
+    }
+    std::string ptx = emit_kernel(buffer, 0, device);
+    for (std::future<std::string> &part : others) ptx += without_head(part.get());
+    return ptx;
+  });
 }
 
 }  // namespace pit::cuda

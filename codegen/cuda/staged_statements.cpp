@@ -40,9 +40,10 @@ bool KernelEmitter::emit_staged(const ir::Stmt &s) {
   } else if (const auto *copy = s.as<ir::Copy>()) {
     emit(*copy);
   } else if (const auto *commit = s.as<ir::Commit>()) {
-    assembly(commit->engine == ir::Engine::Copies ? "cp.async.commit_group;"
-                                                  : "wgmma.commit_group.sync.aligned;",
-             "");
+    if (commit->engine == ir::Engine::Copies)
+      assembly("cp.async.commit_group;", "");
+    else if (multiplies_)
+      assembly("wgmma.commit_group.sync.aligned;", "");
   } else if (const auto *drain = s.as<ir::Drain>()) {
     emit(*drain);
   } else if (const auto *sync = s.as<ir::Sync>()) {
@@ -144,6 +145,8 @@ void KernelEmitter::emit(const ir::Drain &s) {
   const std::string pending = std::to_string(s.pending);
   if (s.engine == ir::Engine::Copies) {
     assembly("cp.async.wait_group " + pending + ";", "");
+  } else if (!multiplies_) {
+    // Nothing is under way.
   } else if (s.pending > 0) {
     assembly("wgmma.wait_group.sync.aligned " + pending + ";", "");
   } else {

@@ -10,6 +10,7 @@
 #include <atomic>
 #include <cmath>
 #include <cstring>
+#include <future>
 #include <list>
 #include <mutex>
 #include <set>
@@ -231,12 +232,13 @@ CudaFunction::CudaFunction(const ir::Module &module, const cuda::Device &device,
     lower::write_dump(module.name + ".llvm.ll", llvm_text(*generated.host));
     lower::write_dump(module.name + ".cuda.ll", llvm_text(*generated.device));
   }
-  ptx_ = cuda::make_ptx(*generated.device, device);
-  timer.step_ends("PTX");
-  if (lower::dump_wanted("ptx")) lower::write_dump(module.name + ".ptx", ptx_);
+  std::future<std::string> ptx = cuda::start_ptx(*generated.device, device);
   kernels_ = std::move(generated.kernels);
   link(*generated.host, host::machine_of(Target("host")), {}, std::move(generated.entry),
        {{generated.image_symbol, &image_}}, &timer);
+  ptx_ = ptx.get();
+  timer.step_ends("PTX, made beside");
+  if (lower::dump_wanted("ptx")) lower::write_dump(module.name + ".ptx", ptx_);
   for (const std::string &kernel : kernels_) kernel_names_.push_back(kernel.c_str());
   for (const std::string &message : description().messages)
     message_texts_.push_back(message.c_str());

@@ -29,7 +29,7 @@ std::string assembly_of(const ir::Module &module, const host::Machine &machine) 
 Ptx ptx_of(const ir::Module &module, const cuda::Device &device) {
   cuda::GeneratedModules generated =
       cuda::generate(module, device, code::row_major_variant(module));
-  return {cuda::make_ptx(*generated.device, device), std::move(generated.kernels)};
+  return {cuda::start_ptx(*generated.device, device).get(), std::move(generated.kernels)};
 }
 
 }  // namespace pit::emit

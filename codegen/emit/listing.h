@@ -25,7 +25,7 @@ struct Ptx {
 };
 
 /// The kernels of a module whose tensors are row-major. CompileError as cuda::generate and
-/// cuda::make_ptx say.
+/// cuda::start_ptx say.
 Ptx ptx_of(const ir::Module &module, const cuda::Device &device);
 
 }  // namespace pit::emit

@@ -117,7 +117,7 @@ class Compiler {
     const cuda::Device device = cuda::device_of(target_);
     cuda::GeneratedModules generated = cuda::generate(module_, device, variant);
     CudaPart part{generated.entry, llvm_text(*generated.device), {}, {}, {}};
-    part.ptx = cuda::make_ptx(*generated.device, device);
+    part.ptx = cuda::start_ptx(*generated.device, device).get();
     part.cubin = assembled(part.ptx, device);
     rename(generated.host->getFunction(generated.entry.symbol), symbol_ + "_" + name);
     define_image(generated, device, part.ptx, part.cubin);

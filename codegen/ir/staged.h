@@ -103,7 +103,9 @@ enum class CopyEngine : std::uint8_t { Threads, Async, Bulk };
 /// for axes (outermost first): storage[indices] = all guards ? value : 0.
 ///
 /// `storage` is a shared tile, `value` one load of its type from memory. Unlike a Store, a Copy
-/// writes where a guard fails, so that a tile is whole; value is not evaluated there. What it reads
+/// writes where a guard fails, so that a tile is whole; value is not evaluated there. (Bulk: where
+/// a guard bounds an axis, which is no index of the source, a box of the source may be copied whole
+/// instead: nobody may use what lies outside.) What it reads
 /// beside the source (guards, indices, tiles of coordinates) is read when it is issued. `bytes`: of
 /// one Async copy; guards hold for all of its elements or a prefix of them.
 struct Copy final : StmtNode {

@@ -13,6 +13,7 @@
 #include "kernel_choice.h"
 #include "loops.h"
 #include "plan.h"
+#include "split_reductions.h"
 
 namespace pit::lower {
 
@@ -27,6 +28,8 @@ class Emitter {
   const SumChoices &sum_choices() const { return sum_choices_; }
   /// What it says of kernels, by what they store.
   const KernelChoices &kernel_choices() const { return kernel_choices_; }
+  /// What it says of parts of reductions.
+  const SplitChoices &split_choices() const { return split_choices_; }
 
  private:
   // --- what expressions are lowered with ---
@@ -76,6 +79,7 @@ class Emitter {
   Plan *plan_;
   SumChoices sum_choices_;
   KernelChoices kernel_choices_;
+  SplitChoices split_choices_;
   const std::vector<Directive> *directives_ = nullptr;  ///< of the definition under way
   std::map<const PlannedStage *, Realization> realized_;
   struct InnerCall {
@@ -116,6 +120,7 @@ class Emitter {
       tails_;  ///< guards of the statement under way that say which lanes are iterations at all
   std::vector<Expr> split_tails_;  ///< those of them past which operands cannot be read
   void choose_lanes(Job &job);
+  void choose_split(const Job &job, const VarPtr &name, const VarPtr &loop);
   static bool states_meet(const Job &job, const Dim &dim);
   bool sums_along_innermost(const Job &job) const;
   void check_lanes(const Job &job) const;

@@ -194,6 +194,7 @@ void Emitter::choose_lanes(Job &job) {
     return false;
   };
   std::vector<Dim> outer, inner, lanes;
+  std::map<VarPtr, VarPtr> strips;  // and what they are strips of
   bool reduction_lane = false;
   for (std::size_t i = dims.size(); i-- > 0;) {
     Dim dim = dims[i];
@@ -222,6 +223,7 @@ void Emitter::choose_lanes(Job &job) {
         strip.var = strip.name;
         strip.extent = (dim.extent + constant(size - 1)) / constant(size);
         strip.maximum = 0;
+        strips[strip.name] = dim.name;
         Dim lane = dim;
         lane.var = ir::make_axis_variable(dim.name->name);
         lane.extent = min(constant(size), dim.extent - make_variable(strip.var) * constant(size));
@@ -262,6 +264,12 @@ void Emitter::choose_lanes(Job &job) {
   }
   if (vectorized && job.level >= 0) job.level = static_cast<int>(outer.size()) - 1;
   job.loops = outer.size() + inner.size();
+  for (const auto *list : {&outer, &inner}) {
+    for (const Dim &dim : *list) {
+      const auto strip = strips.find(dim.name);
+      choose_split(job, strip == strips.end() ? dim.name : strip->second, dim.var);
+    }
+  }
   // Lanes in the order of the Func's dimensions, reductions behind them: rows before columns.
   auto place = [&](const Dim &lane) {
     const auto &args = job.stage->func->args;
@@ -279,6 +287,15 @@ void Emitter::choose_lanes(Job &job) {
   dims.insert(dims.end(), inner.begin(), inner.end());
   dims.insert(dims.end(), lanes.begin(), lanes.end());
   check_lanes(job);
+}
+
+/// Notes what the schedule says of parts of the loop that it names `name`.
+void Emitter::choose_split(const Job &job, const VarPtr &name, const VarPtr &loop) {
+  for (const Directive &d : *job.directives) {
+    if (d.kind != DirectiveKind::SplitReduction || d.vars.at(0) != name) continue;
+    split_choices_[loop] = {job.def->name_under(*job.stage->func, *job.directives),
+                            static_cast<int>(d.ints.at(0))};
+  }
 }
 
 /// A loop over terms of several states of a softmax: its iterations may meet in one state, which

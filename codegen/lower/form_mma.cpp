@@ -238,6 +238,10 @@ class FormMma final : public ir::Mutator {
         return mixed();
     }
     if (m.empty() && n.empty()) return mixed();
+    if (host_sizes_ && (m.empty() || n.empty())) {
+      return leave(store, self,
+                   "a matrix times a vector uses each element once: threads read it where it lies");
+    }
     // The operand with the outer kept axes is the left one.
     if (m.empty() || (!n.empty() && position(kept, n[0]) < position(kept, m[0]))) {
       std::swap(m, n);

@@ -69,12 +69,17 @@ ir::Module lower(const Pipeline &pipeline, const Target &target,
   ProductChoices products;
   module = passes.run(
       "mma", [&] { return form_mma(module, emitter.sum_choices(), target.is_cuda(), &products); });
+  KernelChoices kernels = emitter.kernel_choices();
+  if (!emitter.split_choices().empty()) {
+    module = passes.run("split", [&] {
+      return split_reductions(module, emitter.split_choices(), &kernels, explanation);
+    });
+  }
   if (target.is_cuda()) {
     module = passes.run("index", [&] { return expand_index(module); });
     module = passes.run("launches", [&] { return form_launches(module); });
-    module = passes.run("pipeline", [&] {
-      return stage_kernels(module, products, emitter.kernel_choices(), target, explanation);
-    });
+    module = passes.run(
+        "pipeline", [&] { return stage_kernels(module, products, kernels, target, explanation); });
   }
   if (explanation) group_by_subject(explanation);
   return module;

@@ -195,12 +195,20 @@ class Pipeliner {
   }
 
   Stmt product(const ir::Mma &mma, const Expr &slot, bool asynchronous) const {
+    // Rows that there are not are multiplied only together with others.
+    const auto axes = [&](const std::vector<VarPtr> &list) {
+      std::vector<VarPtr> whole = padded(list);
+      for (std::size_t i = 0; asynchronous && i < list.size(); ++i) {
+        if (std::find(mma.m.begin(), mma.m.end(), list[i]) != mma.m.end()) whole[i] = list[i];
+      }
+      return whole;
+    };
     const auto operand = [&](const ir::TileOperand &tile) {
       const PipelinedOperand *found = form_.operand(tile.tile);
-      return ir::TileOperand{found ? found->buffers : tile.tile, padded(tile.axes),
+      return ir::TileOperand{found ? found->buffers : tile.tile, axes(tile.axes),
                              found ? slot : Expr()};
     };
-    return ir::make<ir::Mma>(mma.batch, padded(mma.m), padded(mma.n), padded(mma.k),
+    return ir::make<ir::Mma>(mma.batch, axes(mma.m), padded(mma.n), padded(mma.k),
                              operand(mma.accumulator), operand(mma.a), operand(mma.b),
                              atom_of(mma).name, asynchronous);
   }

@@ -80,8 +80,8 @@ class Finder {
       require(product->batch.empty(), "a matrix multiplication has batch axes");
       require(product->m.size() == 1 && product->n.size() == 1 && product->k.size() == 1,
               "rows, columns or what is summed over are several loops");
-      add_operand(product->a, product->k);
-      add_operand(product->b, product->k);
+      add_operand(product->a, product->k, product->m);
+      add_operand(product->b, product->k, {});
       find_accumulator(*product, find_atom(*product));
     }
     if (!specialised()) check_registers();
@@ -306,7 +306,9 @@ class Finder {
     require(filled, "the accumulator " + tile->name + " does not start from a constant");
   }
 
-  void add_operand(const ir::TileOperand &operand, const std::vector<VarPtr> &k) {
+  /// `rows`: those of its axes of which products use only what there is (see ir::Copy).
+  void add_operand(const ir::TileOperand &operand, const std::vector<VarPtr> &k,
+                   const std::vector<VarPtr> &rows) {
     if (form_.operand(operand.tile) != nullptr) return;
     const std::string name = operand.tile->name;
     const auto stores = loop_stores_.find(operand.tile.get());
@@ -323,7 +325,7 @@ class Finder {
     made.engine = lines && options_.copy_bytes > 0 && guarded_in_lines(made, contiguous)
                       ? ir::CopyEngine::Async
                       : ir::CopyEngine::Threads;
-    if (options_.bulk && specialised() && is_box(&made, contiguous))
+    if (options_.bulk && specialised() && is_box(&made, contiguous, rows))
       made.engine = ir::CopyEngine::Bulk;
     const auto dimension = lines ? contiguous : static_cast<int>(made.extents.size()) - 1;
     const std::int64_t bytes =
@@ -431,8 +433,9 @@ class Finder {
     }
   }
   /// The load is of a box of its source, as the tensor memory accelerator copies them: guards cut
-  /// off what lies behind an extent that the host knows, or all. Makes guards of that form.
-  static bool is_box(PipelinedOperand *operand, int contiguous) {
+  /// off what lies behind an extent that the host knows, or all, or rows. Makes guards of that
+  /// form.
+  static bool is_box(PipelinedOperand *operand, int contiguous, const std::vector<VarPtr> &rows) {
     constexpr std::size_t kMostRank = 5;
     constexpr std::int64_t kLongest = 256;
     const auto *element = operand->value.as<Load>();
@@ -476,8 +479,9 @@ class Finder {
       while (operand->axis(tile_dimension) != axes[d]) ++tile_dimension;
       const Expr &index = indices[dimension[tile_dimension]];
       const Expr extent = extent_of_source(bound, index, *axis, operand->extents[tile_dimension]);
-      if (!extent.defined()) return false;
-      guards.push_back(index < extent);
+      const bool row = std::find(rows.begin(), rows.end(), *axis) != rows.end();
+      if (!extent.defined() && (!row || index.as<Variable>())) return false;
+      guards.push_back(extent.defined() ? index < extent : guard);
     }
     operand->box_guards = std::move(guards);
     return true;

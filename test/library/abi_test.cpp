@@ -1,12 +1,15 @@
 // Emitted operators through their C interface: a program with the runtime and without a compiler.
 #include <block_attention.h>
 #include <doctest/doctest.h>
+#include <increment.h>
 #include <moe.h>
 #include <pit_cuda.h>
 #include <spmm.h>
 #include <spmm_cuda.h>
 
+#include <algorithm>
 #include <atomic>
+#include <chrono>
 #include <cstdlib>
 #include <fstream>
 #include <functional>
@@ -211,6 +214,21 @@ TEST_CASE("library: memory, threads, errors and measurements are the caller's, i
   pit_set_error_handler(nullptr, nullptr);
   CHECK(counts.errors == 1);
   CHECK(std::string(pit_last_error()).find("operator spmm: no memory for a workspace of") == 0);
+}
+
+TEST_CASE("library: what a call costs beside the operator's work is told") {
+  Tensor<float> x(kFloat, {1}), y(kFloat, {1});
+  std::vector<double> times;
+  for (int sample = 0; sample < 31; ++sample) {
+    constexpr int kCalls = 1000;
+    const auto start = std::chrono::steady_clock::now();
+    for (int i = 0; i < kCalls; ++i) REQUIRE(increment(&x, &y, nullptr) == PIT_OK);
+    const std::chrono::duration<double, std::micro> time = std::chrono::steady_clock::now() - start;
+    times.push_back(time.count() / kCalls);
+  }
+  std::ranges::sort(times);
+  CHECK(y.data[0] == 1);
+  MESSAGE("a call: median ", times[times.size() / 2], " us, least ", times.front(), " us");
 }
 
 }  // namespace

@@ -113,9 +113,6 @@ struct Case {
   bool exact = true;
   /// Bytes that a kernel may store to local memory. Not 0 is a defect that is held where it is.
   int most_spilled = 0;
-  /// ptxas puts the matrix instructions of a kernel one after the other: a defect that is held,
-  /// too.
-  bool serialised = false;
 };
 
 std::mt19937 generator(1);  // NOLINT: data that every run repeats
@@ -175,10 +172,7 @@ std::vector<Case> cases() {
                  build_moe(true),
                  {"H", "Dn"},
                  {moe(150, 2, 64, 128), moe(40, 5, 41, 20)},
-                 false,
-                 0,
-                 // Two sums in a cluster.
-                 true});
+                 false});
   const auto expert = [](std::int64_t t, std::int64_t e, std::int64_t c, std::int64_t d) {
     return [=] {
       Problem problem =
@@ -294,9 +288,33 @@ TEST_CASE("cuda staged - the programs that tensor cores are for use them") {
     CAPTURE(cubin->said);
     CHECK(cubin->status == 0);
     // Warnings of instructions that are serialised and of registers that roles do not get.
-    if (!c.serialised) CHECK(cubin->said.find("(C75") == std::string::npos);
+    CHECK(cubin->said.find("(C75") == std::string::npos);
     CHECK(cubin->spilled() <= c.most_spilled);
   }
+}
+
+TEST_CASE("cuda staged - two sums of the same rows are one matrix instruction") {
+  const std::string ptx =
+      emit::ptx_of(lower::lower(build_moe(true), Target(kTarget)), cuda::device_of(Target(kTarget)))
+          .text;
+  const std::size_t start = ptx.find(".entry pit_moe_H("), end = ptx.find(".entry", start + 1);
+  REQUIRE(start != std::string::npos);
+  const std::string kernel = ptx.substr(start, end - start);
+  // 128 columns of each sum.
+  CHECK(kernel.find("m64n256k16") != std::string::npos);
+  CHECK(kernel.find("m64n128k16") == std::string::npos);
+}
+
+TEST_CASE("cuda staged - rows in the order of the index are copied as a box") {
+  const ir::Module module = lower::lower(build_moe(true), Target(kTarget));
+  std::vector<std::string> bulk;
+  ir::walk_statements(module.body, [&](const ir::Stmt &s) {
+    const auto *copy = s.as<ir::Copy>();
+    if (copy && copy->engine == ir::CopyEngine::Bulk)
+      bulk.push_back(copy->value.as<Load>()->storage->name);
+    return true;
+  });
+  CHECK(bulk == std::vector<std::string>{"W1", "W3", "H", "W2"});
 }
 
 TEST_CASE("cuda staged - the programs give the reference's results") {

@@ -58,6 +58,8 @@ void add_gather_cases(std::vector<Case> &cases);
 void add_dense_cases(std::vector<Case> &cases);
 void add_spmm_cases(std::vector<Case> &cases);
 void add_moe_cases(std::vector<Case> &cases);
+void add_activation_cases(std::vector<Case> &cases);
+void add_attention_cases(std::vector<Case> &cases);
 void add_part_cases(std::vector<Case> &cases);
 
 }  // namespace pit::bench::cuda

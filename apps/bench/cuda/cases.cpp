@@ -8,6 +8,8 @@ std::vector<Case> all_cases() {
   add_dense_cases(cases);
   add_spmm_cases(cases);
   add_moe_cases(cases);
+  add_activation_cases(cases);
+  add_attention_cases(cases);
   add_part_cases(cases);
   return cases;
 }

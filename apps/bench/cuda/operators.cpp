@@ -79,6 +79,45 @@ Pipeline gathered_rows(Rows rows) {
   return Pipeline({Y}, {}, rows == Rows::Given ? "given_rows" : "gathered_rows");
 }
 
+Pipeline sparse_activations() {
+  Var t("t"), d("d"), d_out("do"), d_in("di"), ft("ft");
+  TensorParam H(bfloat16, 2, "H"), W2(bfloat16, 2, "W2");
+  RDom r(0, H.extent(1), "r");
+  r.where(H(t, r) != 0);
+  Func Y("Y"), Out("Out");
+  Y(t, d) += f32(H(t, r)) * f32(W2(r, d));
+  Out(t, d) = bf16(Y(t, d));
+
+  constexpr int kParts = 16;
+  Out.split(d, d_out, d_in, kColumns).gpu_blocks(t, d_out);
+  Y.compute_at(Out, d_out);
+  Y.update()
+      .pit_tile(ft, {.axis = r, .micro = {{t, 1}, {r, 1}}, .dense = {{r, kStep}}})
+      .split_reduction(ft, kParts);
+  return Pipeline({Out}, {}, "sparse_activations");
+}
+
+Pipeline block_attention() {
+  Var h("h"), i("i"), d("d"), jv("jv"), io("io"), ii("ii"), jt("jt");
+  TensorParam Q(bfloat16, 3, "Q"), K(bfloat16, 3, "K"), V(bfloat16, 3, "V"), mask(uint8, 3, "mask");
+  RDom j(0, K.extent(1), "j"), c(0, Q.extent(2), "c");
+  j.where(mask(h, i / kAttentionBlock, j / kAttentionBlock) != 0);
+  Func S("S"), P("P"), O("O");
+  S(h, i, jv) = kAttentionScale * sum(c, f32(Q(h, i, c)) * f32(K(h, jv, c)));
+  P(h, i, d) += softmax_term(S(h, i, j), f32(V(h, j, d)));
+  O(h, i, d) = bf16(softmax_value(P(h, i, d)));
+
+  O.split(i, io, ii, kAttentionBlock).gpu_blocks(h, io);
+  P.compute_at(O, io);
+  P.update()
+      .pit_tile(jt, {.axis = j,
+                     .micro = {{i, kAttentionBlock}, {j, kAttentionBlock}},
+                     .dense = {{j, kAttentionBlock}}})
+      .warp_specialize({});
+  S.compute_at(P, jt);
+  return Pipeline({O}, {}, "block_attention");
+}
+
 Pipeline gated_experts(int slots) {
   Var t("t"), s("s"), f("f"), d("d"), ts("ts"), up("up"), down("down");
   RVar co("co"), ci("ci"), ro("ro"), ri("ri");

@@ -30,6 +30,16 @@ enum class Rows {
 /// in float32.
 Pipeline gathered_rows(Rows rows);
 
+/// Out[t, d] = H[t, r] W2[r, d] of the activations that are not zero, for few tokens t: rows of W2
+/// are read by element, parts of the sum by different blocks. bfloat16, summed in float32.
+Pipeline sparse_activations();
+
+/// O[h, i] = the rows V[h, j] weighted by softmax over j of kAttentionScale Q[h, i] K[h, j], of the
+/// blocks of kAttentionBlock positions that `mask`[h, i / block, j / block] marks. bfloat16.
+Pipeline block_attention();
+constexpr std::int64_t kAttentionBlock = 128;
+constexpr float kAttentionScale = 0x1.6ap-4F;  ///< of 128 channels
+
 /// A layer of experts with SwiGLU: Out[t] = sum over the slots s of weight[t, s] times what expert
 /// id[t, s] makes of X[t]. X[token, channel], W1 and W3[expert, channel, hidden],
 /// W2[expert, hidden, channel] and Out are bfloat16, id int32, weight float32.
