@@ -3,11 +3,23 @@ include_guard(GLOBAL)
 
 # pit_add_generator(<target> SOURCES <file>...)
 #
-# A program of generators: the files register them with PIT_GENERATOR. `<target> --help` says what it does.
+# A program of generators: the files register them with PIT_GENERATOR. `<target> --help` says what it does. It runs while
+# the project is built, so when that is for another machine it is not made here, but taken from the folder that
+# PIT_HOST_GENERATORS names, where a build of the same project for this machine has put it.
 function(pit_add_generator target)
   cmake_parse_arguments(PARSE_ARGV 1 arg "" "" "SOURCES")
   if(NOT arg_SOURCES OR arg_UNPARSED_ARGUMENTS)
     message(FATAL_ERROR "pit_add_generator(${target} SOURCES <file>...)")
+  endif()
+  if(CMAKE_CROSSCOMPILING)
+    set(program "${PIT_HOST_GENERATORS}/${target}")
+    if(NOT PIT_HOST_GENERATORS OR NOT EXISTS ${program})
+      message(FATAL_ERROR "the generator ${target} must run on this machine, and this build is for another one: build the "
+                          "project for this machine, too, and set PIT_HOST_GENERATORS to the folder with its ${target}")
+    endif()
+    add_executable(${target} IMPORTED GLOBAL)
+    set_target_properties(${target} PROPERTIES IMPORTED_LOCATION ${program})
+    return()
   endif()
   add_executable(${target} ${arg_SOURCES})
   target_link_libraries(${target} PRIVATE pit::generator)

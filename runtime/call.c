@@ -42,6 +42,8 @@ void pit_parallel_for(pit_call *call, int64_t n, pit_loop_body body, void *closu
   if (n <= 0) return;
   if (n == 1) {
     body(closure, 0);
+  } else if (call->given.memory) {
+    pit_for_each_lane(call, n, body, closure);
   } else {
     call->parallel(call->parallel_user, n, body, closure);
   }

@@ -29,8 +29,7 @@ static uint64_t hash(const void *data, size_t bytes, uint64_t seed) {
   return h ^ h >> 32;
 }
 
-/* The folder's path; 0: there is to be none. */
-static int find_folder(char *path, size_t bytes) {
+int32_t pit_cache_folder(char *path, size_t bytes) {
   const char *given = getenv("PIT_CACHE_DIR"), *base = getenv("XDG_CACHE_HOME"),
              *home = getenv("HOME");
   int length;
@@ -48,7 +47,7 @@ static int find_folder(char *path, size_t bytes) {
 
 static int find_file(const char *ptx, pit_architecture architecture, char *path, size_t bytes) {
   char folder[PATH_MAX - 128];
-  if (!find_folder(folder, sizeof folder)) return 0;
+  if (!pit_cache_folder(folder, sizeof folder)) return 0;
   const size_t length = strlen(ptx);
   const int written =
       snprintf(path, bytes, "%s/%016" PRIx64 "%016" PRIx64 "-sm_%d%s-%d.cubin", folder,

@@ -107,6 +107,7 @@ int32_t pit_cuda_begin(pit_call *call, pit_cuda_image *image, int32_t needs_stat
   call->cuda = c;
   c->after_kernel = 0;
   c->in_range = pit_range_begin(image->name);
+  if (call->sizing) return PIT_OK;
   if (needs_status) {
     CUresult error = pit_give_status(c->entered.context, c->stream);
     if (error == CUDA_SUCCESS) {
@@ -259,7 +260,7 @@ void pit_cuda_launch(pit_call *call, pit_cuda_image *image, int32_t kernel, int6
                      int32_t threads, int64_t shared_bytes, int32_t cluster, int32_t waits,
                      void **arguments) {
   pit_kernel *k = find_kernel(call, image, kernel);
-  if (!k || blocks == 0) return;
+  if (!k || blocks == 0 || call->sizing) return;
   if (blocks < 0 || blocks > INT32_MAX || (cluster > 1 && blocks % cluster != 0)) {
     pit_fail_call(call, image->name, PIT_ERROR_CUDA,
                   "kernel %s cannot be launched with %" PRId64

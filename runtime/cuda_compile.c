@@ -24,8 +24,11 @@ static struct {
   int (*get_cubin)(nvJitLinkHandle, void *);
   int (*get_error_log_size)(nvJitLinkHandle, size_t *);
   int (*get_error_log)(nvJitLinkHandle, char *);
+  int (*version)(unsigned *major, unsigned *minor); /* null: before 12.4 */
 } nvjitlink;
 static int has_nvjitlink;
+static pthread_once_t nvjitlink_once = PTHREAD_ONCE_INIT;
+static pthread_mutex_t nvjitlink_mutex = PTHREAD_MUTEX_INITIALIZER; /* one link at a time */
 
 /* Version 12 exports its functions with the version's name only; each 12.x all since 12.0. */
 static int find_function(void *library, const char *name, void *to) {
@@ -55,6 +58,7 @@ static void open_nvjitlink(void) {
       find_function(library, "nvJitLinkGetLinkedCubin", &nvjitlink.get_cubin) &&
       find_function(library, "nvJitLinkGetErrorLogSize", &nvjitlink.get_error_log_size) &&
       find_function(library, "nvJitLinkGetErrorLog", &nvjitlink.get_error_log);
+  find_function(library, "nvJitLinkVersion", &nvjitlink.version);
 }
 
 /* The end of a log without what is no text. */
@@ -80,8 +84,7 @@ int pit_wants_whole_program(const char *ptx) { return strstr(ptx, "setmaxnreg") 
 
 pit_cubin pit_compile_with_nvjitlink(const char *ptx, pit_architecture architecture, char *log,
                                      size_t log_bytes) {
-  static pthread_once_t once = PTHREAD_ONCE_INIT;
-  pthread_once(&once, open_nvjitlink);
+  pthread_once(&nvjitlink_once, open_nvjitlink);
   pit_cubin cubin = {NULL, 0};
   log[0] = 0;
   if (!has_nvjitlink) return cubin;
@@ -90,6 +93,7 @@ pit_cubin pit_compile_with_nvjitlink(const char *ptx, pit_architecture architect
            architecture.specific ? "a" : "");
   const char *options[] = {option};
   nvJitLinkHandle handle = NULL;
+  pthread_mutex_lock(&nvjitlink_mutex);
   int error = nvjitlink.create(&handle, 1, options);
   if (error == 0) {
     error = nvjitlink.add_data(handle, NVJITLINK_INPUT_PTX, ptx, strlen(ptx) + 1, "pit");
@@ -106,7 +110,16 @@ pit_cubin pit_compile_with_nvjitlink(const char *ptx, pit_architecture architect
     read_error_log(handle, error, log, log_bytes);
   }
   if (handle) nvjitlink.destroy(&handle);
+  pthread_mutex_unlock(&nvjitlink_mutex);
   return cubin;
+}
+
+int32_t pit_cuda_assembler_version(void) {
+  pthread_once(&nvjitlink_once, open_nvjitlink);
+  if (!has_nvjitlink) return 0;
+  unsigned major = 12, minor = 0;
+  if (nvjitlink.version) nvjitlink.version(&major, &minor);
+  return (int32_t)(1000 * major + minor);
 }
 
 int32_t pit_cuda_assemble(const char *ptx, int32_t architecture, int32_t specific, void **cubin,

@@ -75,9 +75,30 @@ static void free_released(pit_call *call) {
   }
 }
 
+/* A part of what the caller gave, or would have to give. */
+static void *cut_given(pit_call *call, int64_t bytes) {
+  enum { kAlignment = PIT_CUDA_WORKSPACE_ALIGNMENT };
+  pit_stack *stack = &call->given;
+  const int64_t rest = stack->bytes - stack->used;
+  const int64_t size = bytes > 0 ? bytes : 1;
+  if (bytes < 0 || size > rest || (size + kAlignment - 1) / kAlignment * kAlignment > rest) {
+    no_memory(call, bytes, CUDA_ERROR_OUT_OF_MEMORY);
+    return NULL;
+  }
+  char *memory = stack->memory + stack->used;
+  stack->used += (size + kAlignment - 1) / kAlignment * kAlignment;
+  if (stack->used > call->needed) call->needed = stack->used;
+  return memory;
+}
+
 void *pit_cuda_workspace(pit_call *call, int64_t bytes) {
   struct pit_cuda_call *c = call->cuda;
   if (!c || __atomic_load_n(&call->status, __ATOMIC_RELAXED) != PIT_OK) return NULL;
+  if (call->given.memory) {
+    void *memory = cut_given(call, bytes);
+    call->peak_workspace_bytes = call->needed;
+    return memory;
+  }
   pit_device *device = c->entered.context->device;
   if (!device->has_pools) {
     pit_fail_call(call, operator_of(call), PIT_ERROR_DEVICE,
@@ -116,6 +137,10 @@ void *pit_cuda_workspace(pit_call *call, int64_t bytes) {
 void pit_cuda_workspace_release(pit_call *call, void *memory) {
   struct pit_cuda_call *c = call->cuda;
   if (!c || !memory) return;
+  if (call->given.memory) {
+    call->given.used = (char *)memory - call->given.memory;
+    return;
+  }
   for (int32_t i = c->workspace_live; i-- > 0;) {
     if (c->workspaces[i].memory != (CUdeviceptr)(uintptr_t)memory) continue;
     const pit_device_workspace this_one = c->workspaces[i];

@@ -95,6 +95,7 @@ void pit_cuda_tensor_map(pit_call *call, void *map, void *base, int32_t element_
                          const int64_t *extents, const int64_t *strides_bytes, const int32_t *box,
                          int32_t swizzle_bytes) {
   if (!call->cuda || __atomic_load_n(&call->status, __ATOMIC_RELAXED) != PIT_OK) return;
+  if (call->sizing) return;
   if (!is_legal(call, base, element_type, rank, extents, strides_bytes, box, swizzle_bytes)) return;
   /* As the driver takes them: the innermost first, whose stride is not given. */
   uint64_t sizes[kMostRank], strides[kMostRank];

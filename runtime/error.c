@@ -48,7 +48,7 @@ void pit_describe_failure(const pit_failure *failure, char *text, size_t bytes) 
   char message[kMessageBytes];
   if (failure->status == PIT_ERROR_CAPACITY) {
     snprintf(message, sizeof message, "%s{0} entries are needed and the capacity is {1}", index);
-  } else if (failure->status == PIT_ERROR_MEMORY) {
+  } else if (failure->status == PIT_ERROR_MEMORY && !failure->check) {
     snprintf(message, sizeof message, "no memory for a workspace of {0} bytes");
   } else if (failure->check) {
     snprintf(message, sizeof message, "%s", failure->check);

@@ -1,6 +1,7 @@
 /* Calls of operators: which code runs, where, and what a failure is told as. */
 #include "operator.h"
 
+#include <inttypes.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <string.h>
@@ -8,6 +9,11 @@
 #include "call.h"
 #include "error.h"
 #include "pit_cuda.h"
+
+/* Programs whose operators have code for the host alone are linked without what is for CUDA: only
+ * the code of operators for CUDA refers to it strongly. */
+#pragma weak pit_cuda_get_device
+#pragma weak pit_cuda_device_of
 
 /* --- defaults of the process --- */
 
@@ -235,7 +241,7 @@ static void describe(const pit_operator *op, const pit_code *code, const pit_cal
                                .values = call->values};
   char text[3072];
   pit_describe_failure(&failure, text, sizeof text);
-  const char *note = call->status == PIT_ERROR_MEMORY ? code->memory_note
+  const char *note = call->status == PIT_ERROR_MEMORY ? (call->sizing ? "" : code->memory_note)
                      : call->index_name               ? note_about(code, call->index_name)
                                                       : "";
   pit_set_error("operator %s: %s%s", op->name, text, note);
@@ -268,11 +274,17 @@ static void measure(const pit_code *code, const pit_call *call, int64_t start, i
   memcpy(s->statistics, call->statistics, sizeof s->statistics);
 }
 
-int32_t pit_operator_call(const pit_operator *op, const DLTensor *const *tensors,
-                          const void *const *scalars, const pit_options *options) {
-  static const pit_options usual;
-  if (!options) options = &usual;
-  const int64_t start = options->statistics ? pit_nanoseconds() : 0;
+/* What a call begins with, for `op` and these tensors: its code and its record, filled. */
+typedef struct prepared {
+  const pit_code *code;
+  pit_function function;
+  pit_call call;
+  int on_cuda;
+} prepared;
+
+/* Nothing is written but the message of a failure, which the error handler has had. */
+static int32_t prepare(const pit_operator *op, const DLTensor *const *tensors,
+                       const pit_options *options, prepared *p) {
   if (op->abi_version != PIT_ABI_VERSION) {
     pit_set_error(
         "this operator is of version %d of pit's binary interface, and the runtime of "
@@ -281,32 +293,108 @@ int32_t pit_operator_call(const pit_operator *op, const DLTensor *const *tensors
     return told(PIT_ERROR_VERSION);
   }
   const DLTensor *first = pit_tensor_count(op) > 0 ? tensors[0] : NULL;
-  const int32_t on_cuda = first && first->device.device_type == kDLCUDA;
-  const int32_t status = pit_operator_check(op, on_cuda, tensors);
+  p->on_cuda = first && first->device.device_type == kDLCUDA;
+  const int32_t status = pit_operator_check(op, p->on_cuda, tensors);
   if (status != PIT_OK) return told(status);
   const DLDevice device = first ? first->device : (DLDevice){kDLCPU, 0};
-  const pit_code *code = pit_operator_code(op, device);
-  if (!code) return told(PIT_ERROR_DEVICE);
-  pit_call call;
-  set_defaults(&call);
+  p->code = pit_operator_code(op, device);
+  if (!p->code) return told(PIT_ERROR_DEVICE);
+  p->function = pit_is_row_major(op, tensors) ? p->code->row_major : p->code->any;
+  set_defaults(&p->call);
   if (options->parallel) {
-    call.parallel = options->parallel;
-    call.parallel_user = options->parallel_user;
+    p->call.parallel = options->parallel;
+    p->call.parallel_user = options->parallel_user;
   }
   if (options->allocate && options->release) {
-    call.allocate = options->allocate;
-    call.release = options->release;
-    call.allocate_user = options->allocate_user;
+    p->call.allocate = options->allocate;
+    p->call.release = options->release;
+    p->call.allocate_user = options->allocate_user;
   }
-  if (on_cuda) {
-    call.device = device.device_id;
-    call.stream = options->stream;
+  if (p->on_cuda) {
+    p->call.device = device.device_id;
+    p->call.stream = options->stream;
   }
-  call.profile = options->statistics != NULL;
+  return PIT_OK;
+}
+
+/* What a call of `p` takes at most, found by a call that does nothing else. */
+static int32_t find_size(const pit_operator *op, const prepared *p, const DLTensor *const *tensors,
+                         const void *const *scalars, int64_t *bytes) {
+  pit_call call = p->call;
+  call.sizing = 1;
+  if (p->on_cuda) { /* addresses from which nothing is read */
+    call.given.memory = (char *)(uintptr_t)PIT_CUDA_WORKSPACE_ALIGNMENT;
+    call.given.bytes = INT64_MAX / 2;
+  }
+  const int32_t status = pit_operator_run(op, p->code, p->function, &call, tensors, scalars);
+  if (status != PIT_OK) return status;
+  int64_t all = 0;
+  int overflow = __builtin_mul_overflow(call.needed_by_thread, (int64_t)pit_threads(), &all);
+  overflow |= __builtin_add_overflow(all, call.needed, &all);
+  if (p->on_cuda) { /* of a call that is measured */
+    const int64_t statistics = (int64_t)sizeof(double) * p->code->statistic_count;
+    overflow |= __builtin_add_overflow(all, statistics + PIT_CUDA_WORKSPACE_ALIGNMENT, &all);
+  }
+  if (overflow || all == INT64_MAX) {
+    pit_set_error("operator %s: no address space for its workspace; use smaller tensors", op->name);
+    return told(PIT_ERROR_MEMORY);
+  }
+  *bytes = all;
+  return PIT_OK;
+}
+
+int32_t pit_operator_workspace_size(const pit_operator *op, const DLTensor *const *tensors,
+                                    const void *const *scalars, const pit_options *options,
+                                    int64_t *bytes) {
+  static const pit_options usual;
+  prepared p;
+  const int32_t status = prepare(op, tensors, options ? options : &usual, &p);
+  return status == PIT_OK ? find_size(op, &p, tensors, scalars, bytes) : status;
+}
+
+/* The caller's workspace becomes the call's. */
+static int32_t give_workspace(const pit_operator *op, prepared *p, const DLTensor *const *tensors,
+                              const void *const *scalars, const pit_options *options) {
+  const int alignment = p->on_cuda ? PIT_CUDA_WORKSPACE_ALIGNMENT : PIT_WORKSPACE_ALIGNMENT;
+  if ((uintptr_t)options->workspace % (uintptr_t)alignment != 0) {
+    pit_set_error("operator %s: its workspace is not at a multiple of %d bytes", op->name,
+                  alignment);
+    return told(PIT_ERROR_ARGUMENT);
+  }
+  if (p->on_cuda && pit_cuda_device_of(options->workspace) != p->call.device) {
+    pit_set_error(
+        "operator %s: its workspace is not in the memory of CUDA device %d, where its "
+        "tensors are",
+        op->name, p->call.device);
+    return told(PIT_ERROR_ARGUMENT);
+  }
+  int64_t needed = 0;
+  const int32_t status = find_size(op, p, tensors, scalars, &needed);
+  if (status != PIT_OK) return status;
+  if (options->workspace_bytes < needed) {
+    pit_set_error("operator %s: its workspace has %" PRId64
+                  " bytes, and these tensors need %" PRId64 ", as %s_workspace_size says",
+                  op->name, options->workspace_bytes, needed, op->name);
+    return told(PIT_ERROR_MEMORY);
+  }
+  p->call.given.memory = options->workspace;
+  p->call.given.bytes = options->workspace_bytes;
+  return PIT_OK;
+}
+
+int32_t pit_operator_call(const pit_operator *op, const DLTensor *const *tensors,
+                          const void *const *scalars, const pit_options *options) {
+  static const pit_options usual;
+  if (!options) options = &usual;
+  const int64_t start = options->statistics ? pit_nanoseconds() : 0;
+  prepared p;
+  int32_t status = prepare(op, tensors, options, &p);
+  if (status == PIT_OK && options->workspace)
+    status = give_workspace(op, &p, tensors, scalars, options);
+  if (status != PIT_OK) return status;
+  p.call.profile = options->statistics != NULL;
   const int64_t checked = options->statistics ? pit_nanoseconds() : 0;
-  const int32_t result =
-      pit_operator_run(op, code, pit_is_row_major(op, tensors) ? code->row_major : code->any, &call,
-                       tensors, scalars);
-  if (options->statistics) measure(code, &call, start, checked, options->statistics);
-  return result;
+  status = pit_operator_run(op, p.code, p.function, &p.call, tensors, scalars);
+  if (options->statistics) measure(p.code, &p.call, start, checked, options->statistics);
+  return status;
 }

@@ -12,6 +12,12 @@ extern "C" {
 
 #define PIT_MAX_VALUES 8
 
+/* Memory that is taken from one end and given back in the opposite order. */
+typedef struct pit_stack {
+  char *memory;
+  int64_t bytes, used;
+} pit_stack;
+
 /* One call of a pipeline. Owned by the caller; used by one call at a time. pit_call_initialise sets
  * the defaults. */
 typedef struct pit_call {
@@ -39,6 +45,15 @@ typedef struct pit_call {
   int32_t device; /* the number of a CUDA device; default -1: the host */
   void *stream;   /* a CUstream; null: the legacy default stream */
 
+  /* The caller's memory for workspaces, which is then not allocated. Parallel loops share out what
+   * is left of it among as many threads as pit_threads() says, each with a part of its own, in
+   * which loops inside of theirs run one iteration after the other. memory null: none. */
+  pit_stack given;
+  /* Non-zero: generated code only says how much of it a call takes at most. The host's: `needed`
+   * bytes and needed_by_thread more for each thread; a CUDA device's: `needed`. */
+  int32_t sizing;
+  int64_t needed, needed_by_thread;
+
   /* The CUDA part of the runtime fills the rest; see pit_cuda.h. */
   void *device_status; /* in device memory: two pit_device_status of the stream */
   const char *error;   /* the whole message, if it is more than the fields above say; the text of
@@ -52,9 +67,12 @@ void pit_call_initialise(pit_call *call);
 void pit_report(pit_call *call, int32_t status, int32_t check, const int64_t *values,
                 int32_t count);
 
-/* Workspaces. NULL after reporting PIT_ERROR_MEMORY. bytes 0 gives a valid pointer. Thread-safe. */
+/* Workspaces. NULL after reporting PIT_ERROR_MEMORY. bytes 0 gives a valid pointer. Thread-safe.
+ * Each takes PIT_WORKSPACE_ALIGNMENT bytes more than it has, rounded up to their multiple, of given
+ * memory; a thread releases its workspaces in the opposite order. */
 void *pit_workspace(pit_call *call, int64_t bytes);
 void pit_workspace_release(pit_call *call, void *memory);
+#define PIT_WORKSPACE_ALIGNMENT 64
 void pit_parallel_for(pit_call *call, int64_t n, pit_loop_body body, void *closure);
 
 int64_t pit_nanoseconds(void); /* monotonic clock */
@@ -63,7 +81,11 @@ int64_t pit_nanoseconds(void); /* monotonic clock */
  * contract. Null pointers: not given or not wanted. Return the total number of entries including
  * padding, or -1 after reporting, with check -1 and index_name set: PIT_ERROR_CAPACITY {needed,
  * capacity}, where entries and coordinates must also fit int32, or PIT_ERROR_DATA {key, position,
- * groups} for the first key out of range. After a failure the arrays hold no index. */
+ * groups} for the first key out of range. After a failure the arrays hold no index. The workspace
+ * that they take has at most PIT_PLACE_WORKSPACE bytes for so many candidates, or
+ * PIT_SORT_WORKSPACE. */
+#define PIT_PLACE_WORKSPACE(candidates) ((candidates) / 512 + 128)
+#define PIT_SORT_WORKSPACE(length, groups) (5 * (length) + 12 * (groups) + 64)
 int64_t pit_index_place(pit_call *call, const char *index_name, const uint8_t *marks,
                         const int64_t *mark_offsets, const int64_t *first, int64_t groups,
                         int64_t length, int64_t micro, int64_t align, int64_t capacity,

@@ -73,7 +73,9 @@ typedef struct pit_device_status {
  * needed, and no number is used twice, so that an image that is gone is known to be gone. */
 #define PIT_CUDA_IMAGE_VARIABLE "pit_cuda_image_number"
 
-/* Opens a CUDA call: call->device and call->stream say where, the kernels of `image` are loaded if
+/* With call->sizing nothing is put into the stream: kernels are loaded, and workspaces counted.
+ *
+ * Opens a CUDA call: call->device and call->stream say where, the kernels of `image` are loaded if
  * they are not. needs_status: 0, or the kernels report; call->device_status is then set, and its
  * block [0] cleared in the stream (1), or else the first kernel of the call clears its status (2):
  * clearing takes the device longer than a small kernel. Returns PIT_OK or the error that is
@@ -101,10 +103,12 @@ void pit_cuda_launch(pit_call *call, pit_cuda_image *image, int32_t kernel, int6
 int64_t pit_cuda_resident_blocks(pit_call *call, pit_cuda_image *image, int32_t kernel,
                                  int32_t threads, int64_t shared_bytes, int32_t cluster);
 
-/* Device memory for the kernels that the call launches between the two, in stream order, from a
- * pool of the runtime; 256-byte aligned; counted in workspace_bytes and peak_workspace_bytes. Null
- * after reporting PIT_ERROR_MEMORY {bytes} or PIT_ERROR_CUDA, and null if an error is recorded.
- * bytes 0 gives a valid pointer. Releasing null does nothing. */
+/* Device memory for the kernels that the call launches between the two, in stream order, from what
+ * the caller gave or a pool of the runtime, released in the opposite order; 256-byte aligned;
+ * counted in workspace_bytes and peak_workspace_bytes. Null after reporting PIT_ERROR_MEMORY
+ * {bytes} or PIT_ERROR_CUDA, and null if an error is recorded. bytes 0 gives a valid pointer.
+ * Releasing null does nothing. */
+#define PIT_CUDA_WORKSPACE_ALIGNMENT 256
 void *pit_cuda_workspace(pit_call *call, int64_t bytes);
 void pit_cuda_workspace_release(pit_call *call, void *memory);
 
@@ -152,6 +156,14 @@ void pit_cuda_image_release(pit_cuda_image *image);
  * compiled as a whole, by the driver (it has setmaxnreg); else free() frees it. */
 int32_t pit_cuda_assemble(const char *ptx, int32_t architecture, int32_t specific, void **cubin,
                           size_t *bytes);
+
+/* 1000 times the major version of the nvJitLink that is there plus its minor version; 0: none. */
+int32_t pit_cuda_assembler_version(void);
+
+/* The folder of what was compiled before: PIT_CACHE_DIR, else pit in XDG_CACHE_HOME, else
+ * .cache/pit in HOME. It may be removed at any time. 0: there is to be none, as for an empty
+ * PIT_CACHE_DIR. */
+int32_t pit_cache_folder(char *path, size_t bytes);
 
 /* --- for users --- */
 

@@ -144,6 +144,13 @@ typedef struct pit_options {
   void (*release)(void *user, void *memory);
   void *allocate_user;
   pit_statistics *statistics; /* null: the call is not measured */
+  /* Memory for all workspaces, where the tensors are: the call then allocates nothing. At a
+   * multiple of 64 bytes, on a CUDA device of 256, and of at least as many bytes as
+   * pit_operator_workspace_size says, else nothing is written and the status is PIT_ERROR_ARGUMENT
+   * or PIT_ERROR_MEMORY. For one call at a time; on a device, for calls on one stream. null: what
+   * `allocate` gives, or on a device the runtime's pool. */
+  void *workspace;
+  int64_t workspace_bytes;
 } pit_options;
 
 /* Runs the operator with its tensors (inputs, then outputs) and its scalars, each in the order of
@@ -157,6 +164,14 @@ typedef struct pit_options {
  * output that is an input, whole. On such an error outputs are untouched. */
 int32_t pit_operator_call(const pit_operator *op, const DLTensor *const *tensors,
                           const void *const *scalars, const pit_options *options);
+
+/* How many bytes of workspace a call with these tensors, scalars and options takes at most: they
+ * depend on extents and layouts, not on elements, and on the host on pit_threads(). The function
+ * NAME_workspace_size of NAME.h does the same. Fails as a call does before it writes anything, and
+ * with PIT_ERROR_MEMORY where the size of a workspace is known only from the data. */
+int32_t pit_operator_workspace_size(const pit_operator *op, const DLTensor *const *tensors,
+                                    const void *const *scalars, const pit_options *options,
+                                    int64_t *bytes);
 
 /* The checks of tensors alone. `on_cuda`: the tensors must be on a CUDA device, else in the host's
  * memory. */

@@ -9,7 +9,9 @@
 #include "call.h"
 #include "cuda_call.h"
 
-enum { kAlignment = 64, kMaxKept = 16 };
+#pragma weak pit_trim_pools /* there where operators for CUDA are */
+
+enum { kAlignment = PIT_WORKSPACE_ALIGNMENT, kMaxKept = 16 };
 
 /* Stands before every block, one alignment wide, and remembers its size: release does not say it.
  */
@@ -96,7 +98,7 @@ void pit_default_release(void *user, void *memory) {
 
 void pit_trim(void) {
   free_kept();
-  pit_trim_pools();
+  if (pit_trim_pools) pit_trim_pools();
 }
 
 /* --- workspaces --- */
@@ -104,7 +106,8 @@ void pit_trim(void) {
 void *pit_workspace(pit_call *call, int64_t bytes) {
   block *b = NULL;
   if (bytes >= 0 && bytes <= INT64_MAX - kAlignment) {
-    b = call->allocate(call->allocate_user, (size_t)bytes + kAlignment);
+    b = call->given.memory ? pit_take_given(call, bytes + kAlignment)
+                           : call->allocate(call->allocate_user, (size_t)bytes + kAlignment);
   }
   if (!b) {
     pit_report(call, PIT_ERROR_MEMORY, -1, &bytes, 1);
@@ -123,5 +126,9 @@ void pit_workspace_release(pit_call *call, void *memory) {
   if (!memory) return;
   block *b = (block *)((char *)memory - kAlignment);
   __atomic_sub_fetch(&call->workspace_bytes, (int64_t)b->bytes, __ATOMIC_RELAXED);
-  call->release(call->allocate_user, b);
+  if (call->given.memory) {
+    pit_return_given(call, b);
+  } else {
+    call->release(call->allocate_user, b);
+  }
 }

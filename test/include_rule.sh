@@ -30,6 +30,7 @@ check_files() {
     if (folder == "codegen/generator") return "dsl c c++"
     if (folder == "runtime")        return "runtime c posix dlpack"
     if (folder == "apps/bench")     return "apps/bench apps/program pit c c++ posix tbb dnnl eigen"
+    if (folder == "apps/run")       return "apps/run apps/program runtime c c++ posix dlpack"
     if (folder ~ /^apps\//)         return folder " apps/program pit c c++ posix"
     if (folder == "docs/lessons")   return "pit c c++"
     return ""
@@ -79,7 +80,7 @@ check_files() {
     words("assert.h complex.h ctype.h errno.h fenv.h float.h inttypes.h iso646.h limits.h locale.h math.h setjmp.h " \
           "signal.h stdalign.h stdarg.h stdatomic.h stdbool.h stddef.h stdint.h stdio.h stdlib.h stdnoreturn.h " \
           "string.h tgmath.h threads.h time.h uchar.h wchar.h wctype.h", c_headers)
-    words("alloca.h cpuid.h dirent.h dlfcn.h execinfo.h fcntl.h immintrin.h link.h malloc.h poll.h pthread.h pwd.h " \
+    words("alloca.h cpuid.h dirent.h dlfcn.h elf.h execinfo.h fcntl.h immintrin.h link.h malloc.h poll.h pthread.h pwd.h " \
           "sched.h semaphore.h spawn.h strings.h termios.h ucontext.h unistd.h x86intrin.h", posix_headers)
   }
 

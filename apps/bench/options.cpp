@@ -1,6 +1,7 @@
 #include "options.h"
 
 #include "apps/program/command_line.h"
+#include "apps/program/target.h"
 
 namespace pit::bench {
 
@@ -35,7 +36,7 @@ Options parse_options(int count, char **arguments) {
         options.budget.seconds = line.number(0);
         has_seconds = true;
       } else if (line.is("--target")) {
-        options.target = line.target();
+        options.target = program::target_of(line);
       } else if (line.is_flag("--small")) {
         options.small = true;
       } else if (line.is_flag("--quick")) {

@@ -1,6 +1,7 @@
 #include "options.h"
 
 #include "apps/program/command_line.h"
+#include "apps/program/target.h"
 
 namespace pit::demo {
 
@@ -19,7 +20,7 @@ Options parse_options(int count, char **arguments) {
     } else if (line.is("--seed")) {
       options.data.seed = line.number(0U);
     } else if (line.is("--target")) {
-      options.target = line.target();
+      options.target = program::target_of(line);
     } else if (line.is_flag("--list")) {
       options.list = true;
     } else if (line.is_flag("--help") || line.is_flag("-h")) {

@@ -49,19 +49,14 @@ std::string CommandLine::path(const std::string &what) {
 int CommandLine::number(int least) { return parsed(name_, value(), least); }
 unsigned CommandLine::number(unsigned least) { return parsed(name_, value(), least); }
 
-Target CommandLine::target() {
+double CommandLine::amount() {
   const std::string text = value();
-  try {
-    if (text != "cuda") return Target(text);
-    const std::vector<CudaDevice> devices = cuda_devices();
-    return devices.empty() ? Target("x86-64-linux-cuda") : devices.front().target;
-  } catch (const CompileError &error) {
-    // Where in this program the target is made says nothing to its user.
-    const std::string message = error.what(), line = std::to_string(error.where().line()) + ": ";
-    const std::size_t place = message.find(line);
-    throw UsageError(name_ + ": " +
-                     message.substr(place == message.npos ? 0 : place + line.size()));
-  }
+  double value = 0;
+  const char *end = text.data() + text.size();
+  const auto [stop, error] = std::from_chars(text.data(), end, value);
+  if (error != std::errc() || stop != end || !(value >= 0))
+    throw UsageError(name_ + " needs a number from 0 on, not '" + text + "'");
+  return value;
 }
 
 bool matches(const std::string &pattern, const std::string &text) {

@@ -1,8 +1,6 @@
 // Options of the programs in apps/.
 #pragma once
 
-#include <pit/pit.h>
-
 #include <functional>
 #include <optional>
 #include <stdexcept>
@@ -37,6 +35,9 @@ class CommandLine {
   /// Whether this is the option `name`, and without a value.
   bool is_flag(const std::string &name) const { return name_ == name && !attached_; }
   [[noreturn]] void refuse() const;
+  const std::string &name() const { return name_; }
+  /// Whether this is no option but a word, which name() is.
+  bool is_word() const { return !name_.starts_with("-"); }
 
   /// The value of this option.
   std::string value();
@@ -45,8 +46,8 @@ class CommandLine {
   /// The same for a whole number from `least` on.
   int number(int least);
   unsigned number(unsigned least);
-  /// "cuda" stands for the target of the first CUDA device, or without one for any.
-  Target target();
+  /// The same for a number from 0 on.
+  double amount();
 
  private:
   std::vector<std::string> words_;

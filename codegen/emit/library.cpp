@@ -4,13 +4,14 @@
 #include <algorithm>
 #include <filesystem>
 #include <fstream>
+#include <future>
 
 #include "codegen/ir/text.h"
 #include "description.h"
 #include "dsl/error.h"
 #include "dsl/pipeline.h"
 #include "metadata.h"
-#include "objects.h"
+#include "object_cache.h"
 #include "signature.h"
 
 #include <unistd.h>
@@ -96,10 +97,19 @@ class Library {
 
   void compile() {
     for (const Target &target : targets_) {
-      ir::Module &module = modules_.emplace_back(emit::lower_with(pipeline_, signature_, target));
-      module.name = name_;
-      codes_.push_back(emit::compile_objects(module, target, elementwise_));
-      description_.add(target, module, codes_.back().entry);
+      modules_.push_back(emit::lower_with(pipeline_, signature_, target));
+      modules_.back().name = name_;
+    }
+    // Each has an LLVM of its own, and takes a second where there are kernels.
+    std::vector<std::future<TargetCode>> codes;
+    for (std::size_t i = 0; i < targets_.size(); ++i) {
+      codes.push_back(std::async(std::launch::async, [this, i] {
+        return emit::cached_objects(modules_[i], targets_[i], elementwise_);
+      }));
+    }
+    for (std::size_t i = 0; i < targets_.size(); ++i) {
+      codes_.push_back(codes[i].get());
+      description_.add(targets_[i], modules_[i], codes_[i].entry);
     }
   }
 

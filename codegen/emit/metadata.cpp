@@ -30,7 +30,9 @@ class Metadata {
   Object emit() {
     const host::Machine machine = host::portable_machine_of(Target("x86-64-linux"));
     module_.setTargetTriple(llvm::Triple(machine.triple));
-    define_call(define_operator());
+    llvm::GlobalVariable *op = define_operator();
+    define_call(op, op_.name, "pit_operator_call", 0);
+    define_call(op, std::string(op_.name) + "_workspace_size", "pit_operator_workspace_size", 1);
     optimise(module_, machine);
     return {std::string(op_.name) + ".o", object_of(module_, machine)->getBuffer().str()};
   }
@@ -102,7 +104,9 @@ class Metadata {
     return llvm::IntegerType::get(context_, static_cast<unsigned>(type.bytes()) * 8);
   }
 
-  void define_call(llvm::GlobalVariable *op) {
+  // A function of the operator's arguments, of options and of `more` pointers, which passes all on.
+  void define_call(llvm::GlobalVariable *op, const std::string &name, const char *callee,
+                   unsigned more) {
     llvm::IRBuilder<> b(context_);
     llvm::Type *pointer = b.getPtrTy(), *i32 = b.getInt32Ty();
     std::vector<llvm::Type *> types;
@@ -112,9 +116,9 @@ class Metadata {
       types.push_back(is_scalar(a) ? scalar_type(type_of(a)) : pointer);
       ++(is_scalar(a) ? scalars : tensors);
     }
-    types.push_back(pointer);
+    types.insert(types.end(), 1 + more, pointer);
     auto *call = llvm::Function::Create(llvm::FunctionType::get(i32, types, false),
-                                        llvm::GlobalValue::ExternalLinkage, op_.name, module_);
+                                        llvm::GlobalValue::ExternalLinkage, name, module_);
     call->addFnAttr(llvm::Attribute::NoUnwind);
     b.SetInsertPoint(llvm::BasicBlock::Create(context_, "", call));
     const auto list = [&](unsigned count) {
@@ -133,10 +137,12 @@ class Metadata {
         b.CreateStore(value, b.CreateConstGEP1_32(pointer, tensor_list, next_tensor++));
       }
     }
-    auto *type = llvm::FunctionType::get(i32, std::vector<llvm::Type *>(4, pointer), false);
-    b.CreateRet(b.CreateCall(
-        module_.getOrInsertFunction("pit_operator_call", type),
-        {op, tensor_list, scalar_list, call->getArg(static_cast<unsigned>(op_.argument_count))}));
+    std::vector<llvm::Value *> passed{op, tensor_list, scalar_list};
+    for (unsigned i = 0; i <= more; ++i)
+      passed.push_back(call->getArg(static_cast<unsigned>(op_.argument_count) + i));
+    auto *type =
+        llvm::FunctionType::get(i32, std::vector<llvm::Type *>(passed.size(), pointer), false);
+    b.CreateRet(b.CreateCall(module_.getOrInsertFunction(callee, type), passed));
   }
 };
 
@@ -206,14 +212,20 @@ std::string c_header(const pit_operator &op) {
   text +=
       " * Tensors are all in the host's memory or all on one CUDA device. `options` may be null.\n"
       " * Returns a pit_status; pit_last_error() says what is wrong. Thread-safe. */\n";
-  const std::string indent(name.size() + 9, ' ');
-  text += "int32_t " + name + "(";
-  for (std::int32_t i = 0; i < op.argument_count; ++i) {
-    const pit_argument &a = op.arguments[i];
-    text +=
-        (is_scalar(a) ? c_type(type_of(a)) + " " : "const DLTensor *") + a.name + ",\n" + indent;
-  }
-  return text + "const pit_options *options);\n\n#ifdef __cplusplus\n}\n#endif\n#endif\n";
+  const auto declare = [&](const std::string &function, const char *last) {
+    const std::string indent(function.size() + 9, ' ');
+    text += "int32_t " + function + "(";
+    for (std::int32_t i = 0; i < op.argument_count; ++i) {
+      const pit_argument &a = op.arguments[i];
+      text +=
+          (is_scalar(a) ? c_type(type_of(a)) + " " : "const DLTensor *") + a.name + ",\n" + indent;
+    }
+    text += "const pit_options *options" + (*last != 0 ? ",\n" + indent + last : "") + ");\n\n";
+  };
+  declare(name, "");
+  text += "/* How many bytes of workspace such a call takes at most: see pit_runtime.h. */\n";
+  declare(name + "_workspace_size", "int64_t *needed_bytes");
+  return text + "#ifdef __cplusplus\n}\n#endif\n#endif\n";
 }
 
 }  // namespace pit::emit

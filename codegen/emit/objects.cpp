@@ -5,6 +5,7 @@
 #include <llvm/Support/MemoryBuffer.h>
 
 #include <cstdlib>
+#include <future>
 #include <set>
 
 #include "codegen/cuda/generate.h"
@@ -49,9 +50,21 @@ class Compiler {
     result_.row_major = symbol_ + "_row_major";
     result_.any = symbol_ + "_any";
     const code::Variant usual = code::row_major_variant(module_);
-    target_.is_cuda() ? add_cuda("row_major", usual) : add_host("row_major", usual);
     const code::Variant any = any_layout(module_, elementwise);
-    target_.is_cuda() ? add_cuda("any", any) : add_host("any", any);
+    if (target_.is_cuda()) {
+      // Assembling takes longer than all else.
+      std::future<CudaPart> other =
+          std::async(std::launch::async, [&] { return compile_cuda("any", any); });
+      CudaPart part = compile_cuda("row_major", usual);
+      result_.entry = std::move(part.entry);
+      result_.llvm = std::move(part.llvm);
+      result_.ptx = std::move(part.ptx);
+      result_.cubin = std::move(part.cubin);
+      result_.objects = {std::move(part.object), other.get().object};
+    } else {
+      add_host("row_major", usual);
+      add_host("any", any);
+    }
     return std::move(result_);
   }
 
@@ -70,22 +83,18 @@ class Compiler {
     value->setDSOLocal(true);
   }
 
-  void add_object(const std::string &part, llvm::Module &module) {
+  Object object(const std::string &part, llvm::Module &module) const {
     optimise(module, machine_);
     const auto bytes = object_of(module, machine_);
-    result_.objects.push_back(
-        {module_.name + "." + short_name(target_) + "." + part + ".o", bytes->getBuffer().str()});
-  }
-
-  void describe(const char *part, const code::Entry &entry, const llvm::Module &llvm) {
-    if (std::string(part) != "row_major") return;
-    result_.entry = entry;
-    result_.llvm = llvm_text(llvm);
+    return {module_.name + "." + short_name(target_) + "." + part + ".o", bytes->getBuffer().str()};
   }
 
   void add_host(const char *part, const code::Variant &variant) {
     const host::GeneratedModule generated = host::generate(module_, machine_, variant);
-    describe(part, generated.entry, *generated.module);
+    if (result_.llvm.empty()) {  // the first is row_major
+      result_.entry = generated.entry;
+      result_.llvm = llvm_text(*generated.module);
+    }
     rename(generated.module->getFunction(generated.entry.symbol), symbol_ + "_" + part);
     for (const host::Kernel &kernel : generated.kernels) {
       const std::string name = symbol_ + "_" + as_symbol(kernel.name);
@@ -93,24 +102,27 @@ class Compiler {
       if (!kernels_.insert(kernel.name).second) continue;
       const host::KernelModule code = host::generate_kernel(kernel, machine_);
       rename(code.module->getFunction(kernel.name), name);
-      add_object(kernel.name, *code.module);
+      result_.objects.push_back(object(kernel.name, *code.module));
     }
-    add_object(part, *generated.module);
+    result_.objects.push_back(object(part, *generated.module));
   }
 
-  void add_cuda(const char *part, const code::Variant &variant) {
+  struct CudaPart {
+    code::Entry entry;
+    std::string llvm, ptx, cubin;
+    Object object;
+  };
+
+  CudaPart compile_cuda(const char *name, const code::Variant &variant) const {
     const cuda::Device device = cuda::device_of(target_);
     cuda::GeneratedModules generated = cuda::generate(module_, device, variant);
-    describe(part, generated.entry, *generated.device);
-    const std::string ptx = cuda::start_ptx(*generated.device, device).get();
-    const std::string cubin = assembled(ptx, device);
-    if (std::string(part) == "row_major") {
-      result_.ptx = ptx;
-      result_.cubin = cubin;
-    }
-    rename(generated.host->getFunction(generated.entry.symbol), symbol_ + "_" + part);
-    define_image(generated, device, ptx, cubin);
-    add_object(part, *generated.host);
+    CudaPart part{generated.entry, llvm_text(*generated.device), {}, {}, {}};
+    part.ptx = cuda::start_ptx(*generated.device, device).get();
+    part.cubin = assembled(part.ptx, device);
+    rename(generated.host->getFunction(generated.entry.symbol), symbol_ + "_" + name);
+    define_image(generated, device, part.ptx, part.cubin);
+    part.object = object(name, *generated.host);
+    return part;
   }
 
   // "" where there is no nvJitLink.

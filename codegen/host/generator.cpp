@@ -71,6 +71,13 @@ void Generator::emit_module() {
   emit_entry(make_function(entry_type(context_), entry_.symbol, true));
 }
 
+void Generator::emit_body() {
+  llvm::Value *sizing = b.CreateLoad(b.getInt32Ty(), field(call_, offsetof(pit_call, sizing)));
+  when(
+      b.CreateICmpNE(sizing, b.getInt32(0)), [&] { emit_size(); },
+      [&] { EntryEmitter::emit_body(); });
+}
+
 GeneratedModule::GeneratedModule() : context(std::make_unique<llvm::LLVMContext>()) {}
 GeneratedModule::GeneratedModule(GeneratedModule &&) noexcept = default;
 GeneratedModule::~GeneratedModule() {

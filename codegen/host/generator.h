@@ -18,6 +18,7 @@
 #include "generate.h"
 #include "machine.h"
 #include "mma_plan.h"
+#include "workspace_size.h"
 
 namespace pit::host {
 
@@ -39,6 +40,7 @@ class Generator : public code::EntryEmitter {
   llvm::Function *kernel(const Kernel &kernel);
   void make_alias_scopes();
   void describe_access(llvm::Instruction *access, const StorageNode *s) override;
+  void emit_body() override;
 
   // statements.cpp, mma.cpp
   using EntryEmitter::emit;
@@ -55,6 +57,9 @@ class Generator : public code::EntryEmitter {
   llvm::Value *bytes_of(const ir::Allocate &s);
   llvm::Value *bytes_of(const ir::Allocate &s, const StorageValue &v);
   std::optional<std::int64_t> static_bytes_of(const ir::Allocate &s);
+  /// What a call that only asks for sizes does in place of the module's body.
+  void emit_size();
+  llvm::Value *size_of(const std::vector<WorkspacePart> &parts);
   void with_workspace(llvm::Value *bytes, const std::function<void(llvm::Value *)> &body);
   /// Reserves the memory of what `statements` allocate, as far as its size is known here, for the
   /// time of `body`.

@@ -74,6 +74,42 @@ std::optional<std::int64_t> Generator::static_bytes_of(const ir::Allocate &s) {
   return llvm::cast<llvm::ConstantInt>(bytes_of(s))->getSExtValue();
 }
 
+// As pit_workspace takes them of given memory.
+llvm::Value *Generator::size_of(const std::vector<WorkspacePart> &parts) {
+  Value *all = i64(0);
+  for (const WorkspacePart &part : parts) {
+    std::vector<Value *> extents;
+    for (const Expr &e : part.extents) extents.push_back(not_negative(index(e)));
+    Value *bytes = i64(part.bytes);
+    for (Value *extent : extents) bytes = multiply_sizes(bytes, extent);
+    for (Value *extent : extents)
+      bytes = b.CreateSelect(b.CreateICmpEQ(extent, i64(0)), i64(0), bytes);
+    bytes = add_sizes(bytes, i64(part.more + PIT_WORKSPACE_ALIGNMENT + kCacheLine - 1));
+    all = add_sizes(all, b.CreateAnd(bytes, i64(-kCacheLine)));
+  }
+  return all;
+}
+
+void Generator::emit_size() {
+  const WorkspaceSize size = workspace_size(module_, kSlack, mma_plans_, packed_operands_);
+  if (!size.unknown.empty()) {
+    entry_.messages.push_back("the size of '" + size.unknown +
+                              "', which is part of its workspace, is known only from the data; "
+                              "call it without a workspace");
+    llvm::Type *pointer = b.getPtrTy(), *i32 = b.getInt32Ty();
+    b.CreateCall(runtime("pit_report", b.getVoidTy(), {pointer, i32, i32, pointer, i32}),
+                 {call_, b.getInt32(PIT_ERROR_MEMORY),
+                  b.getInt32(static_cast<std::uint32_t>(entry_.messages.size() - 1)),
+                  llvm::ConstantPointerNull::get(b.getPtrTy()), b.getInt32(0)});
+    return;
+  }
+  Value *by_thread = i64(0);
+  for (const std::vector<WorkspacePart> &loop : size.loops)
+    by_thread = b.CreateBinaryIntrinsic(llvm::Intrinsic::smax, by_thread, size_of(loop));
+  b.CreateStore(size_of(size.outside), field(call_, offsetof(pit_call, needed)));
+  b.CreateStore(by_thread, field(call_, offsetof(pit_call, needed_by_thread)));
+}
+
 void Generator::with_workspace(llvm::Value *bytes, const std::function<void(llvm::Value *)> &body) {
   llvm::Type *pointer = b.getPtrTy();
   auto reserve = runtime("pit_workspace", pointer, {pointer, b.getInt64Ty()});

@@ -5,6 +5,10 @@
 //     lesson_07_first_generator --describe lesson_scale
 //     lesson_07_first_generator -g lesson_scale -o /tmp/operators target=x86-64-linux lanes=16
 //
+// pit-run runs it without a program of its own:
+//
+//     pit-run /tmp/operators/lesson_scale.a --shape X=9x4 --shape keep=9 --shape Y=9x4 --benchmark
+//
 // It has no main of its own: pit::generator, which it is linked with, brings one.
 #include <pit/generator.h>
 #include <pit/pit.h>

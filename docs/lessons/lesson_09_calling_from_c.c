@@ -1,6 +1,7 @@
-/* Lesson 9: calling an operator from C, and what becomes of mistakes. */
+/* Lesson 9: calling an operator from C, without allocation, and what becomes of mistakes. */
 #include <lesson_scale.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 enum { kRows = 4, kColumns = 3 };
@@ -34,6 +35,24 @@ int main(void) {
     return 1;
   }
   if (y[2 * kColumns] != 60 || y[kColumns] != -1) return 1;
+
+  /* Workspaces may be the caller's. What a call takes follows from extents, not from elements, so
+   * it may be asked for once, and then no call allocates. */
+  int64_t bytes = 0;
+  if (lesson_scale_workspace_size(&X, &K, 10, &Y, NULL, &bytes) != PIT_OK) return 1;
+  printf("a call takes at most %lld bytes\n", (long long)bytes);
+  pit_options options = {0};
+  options.workspace = aligned_alloc(64, ((size_t)bytes + 63) / 64 * 64);
+  options.workspace_bytes = bytes;
+  for (int i = 0; i < 3; ++i) {
+    if (lesson_scale(&X, &K, (float)i, &Y, &options) != PIT_OK || y[3 * kColumns] != 9 * (float)i) {
+      return 1;
+    }
+  }
+  options.workspace_bytes = 1;
+  if (lesson_scale(&X, &K, 5, &Y, &options) != PIT_ERROR_MEMORY || y[3 * kColumns] != 18) return 1;
+  printf("%s\n", pit_last_error());
+  free(options.workspace);
 
   /* Mistakes are named, and outputs stay as they are. */
   int failures = 0;

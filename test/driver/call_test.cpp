@@ -202,6 +202,49 @@ TEST_CASE("workspaces are counted, and what is left is released at the end") {
         }) == "");
 }
 
+TEST_CASE("a call that asks for its size puts nothing into the stream, and given memory suffices") {
+  CHECK(in_child([] {
+          Image image;
+          run(image.get());
+          const int launches = count("cuLaunchKernelEx"), clears = count("cuMemsetD32Async");
+          // Parts of 1000, 4096 (a multiple of the alignment, last) and 0 bytes.
+          const auto work = [&](pit_call *call) {
+            if (pit_cuda_begin(call, image.get(), 1) != PIT_OK) return;
+            void *a = pit_cuda_workspace(call, 1000);
+            void *empty = pit_cuda_workspace(call, 0);
+            pit_cuda_launch(call, image.get(), 0, 4, 128, 0, 1, 0, nullptr);
+            pit_cuda_workspace_release(call, empty);
+            void *b = pit_cuda_workspace(call, 4096);
+            EXPECT(call->status != PIT_OK || (a && empty && b && a != b));
+            pit_cuda_workspace_release(call, b);
+            pit_cuda_workspace_release(call, a);
+            pit_cuda_end(call);
+          };
+          pit_call asking = call_on(0);
+          asking.sizing = 1;
+          asking.given = {reinterpret_cast<char *>(PIT_CUDA_WORKSPACE_ALIGNMENT), INT64_MAX / 2, 0};
+          work(&asking);
+          EXPECT(asking.status == PIT_OK);
+          EXPECT(asking.needed == 1024 + 4096);
+          EXPECT(asking.given.used == 0);
+          EXPECT(count("cuLaunchKernelEx") == launches);
+          EXPECT(count("cuMemsetD32Async") == clears);
+          alignas(256) static char memory[1024 + 4096];
+          pit_call given = call_on(0);
+          given.given = {memory, sizeof memory, 0};
+          work(&given);
+          EXPECT(given.status == PIT_OK);
+          EXPECT(given.peak_workspace_bytes == 1024 + 4096);
+          EXPECT(count("cuLaunchKernelEx") == launches + 1);
+          EXPECT(fake().pool_allocated == 0);
+          EXPECT(count("cuMemPoolCreate") == 0);
+          pit_call small = call_on(0);
+          small.given = {memory, sizeof memory - 1, 0};
+          work(&small);
+          EXPECT(small.status == PIT_ERROR_MEMORY);
+        }) == "");
+}
+
 TEST_CASE("no memory for a workspace is reported, and the call ends cleanly") {
   CHECK(in_child([] {
           Image image;

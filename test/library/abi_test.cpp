@@ -1,106 +1,24 @@
 // Emitted operators through their C interface: a program with the runtime and without a compiler.
 #include <block_attention.h>
 #include <doctest/doctest.h>
+#include <increment.h>
 #include <moe.h>
 #include <pit_cuda.h>
-#include <pit_runtime.h>
 #include <spmm.h>
 #include <spmm_cuda.h>
 
+#include <algorithm>
 #include <atomic>
-#include <cmath>
-#include <cstdint>
+#include <chrono>
 #include <cstdlib>
-#include <cstring>
 #include <fstream>
 #include <functional>
-#include <random>
-#include <string>
-#include <thread>
-#include <vector>
+
+#include "operators.h"
+
+using namespace library;
 
 namespace {
-
-std::uint16_t bfloat16(float value) {
-  std::uint32_t bits = 0;
-  std::memcpy(&bits, &value, sizeof bits);
-  return static_cast<std::uint16_t>((bits + 0x7fff + (bits >> 16 & 1)) >> 16);
-}
-float number(std::uint16_t value) {
-  const std::uint32_t bits = static_cast<std::uint32_t>(value) << 16;
-  float result = 0;
-  std::memcpy(&result, &bits, sizeof result);
-  return result;
-}
-
-constexpr DLDataType kBfloat16{kDLBfloat, 16, 1}, kFloat{kDLFloat, 32, 1}, kInt{kDLInt, 32, 1},
-    kByte{kDLUInt, 8, 1};
-
-/// A row-major tensor of the host with its memory.
-template <class T>
-struct Tensor {
-  std::vector<std::int64_t> shape;
-  std::vector<T> data;
-  DLTensor tensor{};
-
-  Tensor(DLDataType type, std::vector<std::int64_t> extents) : shape(std::move(extents)) {
-    std::int64_t size = 1;
-    for (const std::int64_t extent : shape) size *= extent;
-    data.resize(static_cast<std::size_t>(size));
-    tensor.data = data.data();
-    tensor.device = {kDLCPU, 0};
-    tensor.ndim = static_cast<int>(shape.size());
-    tensor.dtype = type;
-    tensor.shape = shape.data();
-  }
-  Tensor(const Tensor &) = delete;
-  Tensor &operator=(const Tensor &) = delete;
-  T &operator()(std::int64_t i, std::int64_t j) {
-    return data[static_cast<std::size_t>(i * shape[1] + j)];
-  }
-  const DLTensor *operator&() const { return &tensor; }  // NOLINT: what operators take
-};
-
-using Half = Tensor<std::uint16_t>;
-
-/// Small whole numbers, whose products and sums are exact; `zeros` of them are 0.
-void fill(std::vector<std::uint16_t> *data, unsigned seed, double zeros = 0) {
-  std::mt19937 generator(seed);
-  std::bernoulli_distribution zero(zeros);
-  std::uniform_int_distribution<int> value(-2, 2);
-  for (std::uint16_t &v : *data)
-    v = bfloat16(zero(generator) ? 0.F : static_cast<float>(value(generator)));
-}
-
-struct Product {
-  Half a{kBfloat16, {100, 70}}, b{kBfloat16, {70, 50}}, out{kBfloat16, {100, 50}};
-  Tensor<float> bias{kFloat, {50}};
-
-  explicit Product(unsigned seed = 1) {
-    fill(&a.data, seed, 0.9);
-    fill(&b.data, seed + 1);
-    for (std::size_t i = 0; i < bias.data.size(); ++i) bias.data[i] = static_cast<float>(i % 3);
-    poison();
-  }
-  void poison() { std::memset(out.data.data(), 0xff, out.data.size() * 2); }
-  std::int64_t wrong() {
-    std::int64_t count = 0;
-    for (std::int64_t i = 0; i < 100; ++i) {
-      for (std::int64_t j = 0; j < 50; ++j) {
-        float sum = bias.data[static_cast<std::size_t>(j)];
-        for (std::int64_t k = 0; k < 70; ++k) sum += number(a(i, k)) * number(b(k, j));
-        count += number(out(i, j)) == number(bfloat16(std::max(sum, 0.F))) ? 0 : 1;
-      }
-    }
-    return count;
-  }
-  bool untouched() const {
-    for (const std::uint16_t v : out.data) {
-      if (v != 0xffff) return false;
-    }
-    return true;
-  }
-};
 
 TEST_CASE("library: no compiler is in the address space") {
   std::ifstream maps("/proc/self/maps");
@@ -130,141 +48,96 @@ TEST_CASE("library: a sparse product is right, for any layout of its tensors") {
 }
 
 TEST_CASE("library: a mixture of experts and block-sparse attention are right") {
-  constexpr std::int64_t kTokens = 37, kExperts = 5, kIn = 24, kHidden = 40;
-  Half x(kBfloat16, {kTokens, kIn}), w1(kBfloat16, {kExperts, kIn, kHidden}),
-      w3(kBfloat16, {kExperts, kIn, kHidden}), w2(kBfloat16, {kExperts, kHidden, kIn}),
-      out(kBfloat16, {kTokens, kIn});
-  Tensor<std::int32_t> expert(kInt, {kTokens, 2});
-  Tensor<float> weight(kFloat, {kTokens, 2});
-  fill(&x.data, 1);
-  for (std::uint16_t &value : x.data) value = bfloat16(number(value) / 16);
-  fill(&w1.data, 2);
-  fill(&w3.data, 3);
-  fill(&w2.data, 4);
-  std::mt19937 generator(5);
-  for (std::int64_t t = 0; t < kTokens; ++t) {
-    expert(t, 0) = static_cast<std::int32_t>(generator() % kExperts);
-    expert(t, 1) = (expert(t, 0) + 1) % static_cast<std::int32_t>(kExperts);
-    weight(t, 0) = 0.75F;
-    weight(t, 1) = 0.25F;
-  }
-  CHECK(moe(&x, &expert, &weight, &w1, &w3, &w2, &out, nullptr) == PIT_OK);
-  double worst = 0;
-  const auto of = [](Half &w, std::int64_t e, std::int64_t i, std::int64_t j) {
-    return static_cast<double>(
-        number(w.data[static_cast<std::size_t>((e * w.shape[1] + i) * w.shape[2] + j)]));
-  };
-  for (std::int64_t t = 0; t < kTokens; ++t) {
-    std::vector<double> sum(kIn);
-    for (std::int64_t s = 0; s < 2; ++s) {
-      const std::int64_t e = expert(t, s);
-      for (std::int64_t h = 0; h < kHidden; ++h) {
-        double gate = 0, up = 0;
-        for (std::int64_t c = 0; c < kIn; ++c) {
-          gate += number(x(t, c)) * of(w1, e, c, h);
-          up += number(x(t, c)) * of(w3, e, c, h);
-        }
-        const double hidden = gate / (1 + std::exp(-gate)) * up;
-        for (std::int64_t d = 0; d < kIn; ++d)
-          sum[static_cast<std::size_t>(d)] +=
-              static_cast<double>(weight(t, s)) * hidden * of(w2, e, h, d);
-      }
-    }
-    for (std::int64_t d = 0; d < kIn; ++d) {
-      const double wanted = sum[static_cast<std::size_t>(d)];
-      worst = std::max(worst, std::abs(static_cast<double>(number(out(t, d))) - wanted) /
-                                  (1 + std::abs(wanted)));
-    }
-  }
-  CHECK(worst < 0.05);  // hidden values and results are bfloat16
-
-  constexpr std::int64_t kLength = 130, kChannels = 16;
-  Half q(kBfloat16, {2, kLength, kChannels}), k(kBfloat16, {2, kLength, kChannels}),
-      v(kBfloat16, {2, kLength, kChannels}), o(kBfloat16, {2, kLength, kChannels});
-  Tensor<std::uint8_t> mask(kByte, {2, 3, 3});
-  fill(&q.data, 6);
-  fill(&k.data, 7);
-  fill(&v.data, 8);
-  for (std::size_t i = 0; i < mask.data.size(); ++i) mask.data[i] = i % 4 != 3 || i % 9 % 4 == 0;
-  CHECK(block_attention(&q, &k, &v, &mask, 0.25F, &o, nullptr) == PIT_OK);
-  const auto at = [](Half &tensor, std::int64_t h, std::int64_t i, std::int64_t d) {
-    return static_cast<double>(
-        number(tensor.data[static_cast<std::size_t>((h * kLength + i) * kChannels + d)]));
-  };
-  double error = 0;
-  for (std::int64_t h = 0; h < 2; ++h) {
-    for (std::int64_t i = 0; i < kLength; ++i) {
-      std::vector<double> sum(kChannels);
-      double total = 0;
-      for (std::int64_t j = 0; j <= i; ++j) {
-        if (!mask.data[static_cast<std::size_t>(h * 9 + i / 64 * 3 + j / 64)]) continue;
-        double score = 0;
-        for (std::int64_t c = 0; c < kChannels; ++c) score += at(q, h, i, c) * at(k, h, j, c);
-        const double share = std::exp(0.25 * score);
-        total += share;
-        for (std::int64_t d = 0; d < kChannels; ++d)
-          sum[static_cast<std::size_t>(d)] += share * at(v, h, j, d);
-      }
-      for (std::int64_t d = 0; d < kChannels && total > 0; ++d)
-        error =
-            std::max(error, std::abs(at(o, h, i, d) - sum[static_cast<std::size_t>(d)] / total));
-    }
-  }
-  CHECK(error < 0.03);
+  Experts e;
+  CHECK(moe(&e.x, &e.expert, &e.weight, &e.w1, &e.w3, &e.w2, &e.out, nullptr) == PIT_OK);
+  CHECK(e.wrong() == 0);
+  Attention a;
+  CHECK(block_attention(&a.q, &a.k, &a.v, &a.mask, a.scale, &a.out, nullptr) == PIT_OK);
+  CHECK(a.wrong() == 0);
 }
 
-TEST_CASE("library: wrong arguments are named, and nothing is written") {
-  struct Case {
+// What a call is made of, to be spoiled.
+struct Arguments {
+  DLTensor a, b, bias, out;
+  const DLTensor *tensors[4] = {&a, &b, &bias, &out};
+  pit_options options{};
+  const pit_operator *op = &pit_operator_spmm;
+
+  explicit Arguments(const Product &p)
+      : a(p.a.tensor), b(p.b.tensor), bias(p.bias.tensor), out(p.out.tensor) {}
+};
+
+TEST_CASE("library: what is wrong with a call is named, and nothing is written") {
+  struct Row {
     const char *name;
-    std::function<void(DLTensor *a, DLTensor *bias, DLTensor *out)> change;
+    std::function<void(Arguments *)> spoil;
     std::int32_t status;
     const char *part;
   };
   static std::int64_t shape3[] = {100, 70, 1}, negative[] = {-1, 70}, narrow[] = {99, 70},
                       zero[] = {0, 1};
-  const std::vector<Case> cases = {
-      {"rank", [](auto *a, auto *, auto *) { a->ndim = 3, a->shape = shape3; }, PIT_ERROR_ARGUMENT,
-       "operator spmm: argument 1 'A': wrong rank; expected 2; got 3, extents (100, 70, 1)"},
-      {"type", [](auto *a, auto *, auto *) { a->dtype = kFloat; }, PIT_ERROR_ARGUMENT,
-       "operator spmm: argument 1 'A': wrong element type; expected bfloat16; got float32"},
-      {"negative", [](auto *a, auto *, auto *) { a->shape = negative; }, PIT_ERROR_ARGUMENT,
-       "argument 1 'A': negative extent"},
-      {"shape", [](auto *a, auto *, auto *) { a->shape = narrow; }, PIT_ERROR_DATA,
-       "operator spmm: "},
-      {"stride", [](auto *, auto *, auto *out) { out->strides = zero; }, PIT_ERROR_ARGUMENT,
-       "argument 4 'Out': elements of an output overlap"},
-      {"null data", [](auto *, auto *bias, auto *) { bias->data = nullptr; }, PIT_ERROR_ARGUMENT,
-       "argument 3 'bias': null data"},
-      {"null shape", [](auto *, auto *bias, auto *) { bias->shape = nullptr; }, PIT_ERROR_ARGUMENT,
-       "argument 3 'bias': null shape"},
-      {"device", [](auto *, auto *bias, auto *) { bias->device = {kDLCUDA, 0}; },
-       PIT_ERROR_ARGUMENT, "argument 3 'bias': not in the host's memory"},
-      {"overlap", [](auto *a, auto *, auto *out) { out->data = a->data; }, PIT_ERROR_ARGUMENT,
-       "argument 4 'Out': overlaps argument 1 'A'"},
+  alignas(64) static char memory[256];
+  // A driver that opens knows whether memory is the device's.
+  const bool has_device = pit_cuda_device_count() > 0;
+  const auto on_device = [](Arguments *x) {
+    for (DLTensor *t : {&x->a, &x->b, &x->bias, &x->out}) t->device = {kDLCUDA, 0};
   };
-  for (const Case &c : cases) {
-    CAPTURE(c.name);
+  const Row rows[] = {
+      {"rank", [](auto *x) { x->a.ndim = 3, x->a.shape = shape3; }, PIT_ERROR_ARGUMENT,
+       "operator spmm: argument 1 'A': wrong rank; expected 2; got 3, extents (100, 70, 1)"},
+      {"type", [](auto *x) { x->a.dtype = kFloat; }, PIT_ERROR_ARGUMENT,
+       "operator spmm: argument 1 'A': wrong element type; expected bfloat16; got float32"},
+      {"negative extent", [](auto *x) { x->a.shape = negative; }, PIT_ERROR_ARGUMENT,
+       "operator spmm: argument 1 'A': negative extent"},
+      {"shape", [](auto *x) { x->a.shape = narrow; }, PIT_ERROR_DATA,
+       "operator spmm: Out reads input 'A' at 0 to 99 in dimension 0, which goes from 0 to 98"},
+      {"stride", [](auto *x) { x->out.strides = zero; }, PIT_ERROR_ARGUMENT,
+       "operator spmm: argument 4 'Out': elements of an output overlap"},
+      {"null tensor", [](auto *x) { x->tensors[1] = nullptr; }, PIT_ERROR_ARGUMENT,
+       "operator spmm: argument 2 'B': is a tensor"},
+      {"null data", [](auto *x) { x->bias.data = nullptr; }, PIT_ERROR_ARGUMENT,
+       "operator spmm: argument 3 'bias': null data"},
+      {"null shape", [](auto *x) { x->bias.shape = nullptr; }, PIT_ERROR_ARGUMENT,
+       "operator spmm: argument 3 'bias': null shape"},
+      {"one tensor on a device", [](auto *x) { x->bias.device = {kDLCUDA, 0}; }, PIT_ERROR_ARGUMENT,
+       "operator spmm: argument 3 'bias': not in the host's memory"},
+      {"overlap", [](auto *x) { x->out.data = x->a.data; }, PIT_ERROR_ARGUMENT,
+       "operator spmm: argument 4 'Out': overlaps argument 1 'A'"},
+      {"no code for the device", on_device, PIT_ERROR_DEVICE,
+       "operator spmm: it has no code for CUDA, where its tensors are; compile it for a CUDA "
+       "target, too, or copy the tensors to the host"},
+      {"no code for the host", [](auto *x) { x->op = &pit_operator_spmm_cuda; }, PIT_ERROR_DEVICE,
+       "operator spmm_cuda: it has no code for the host, where its tensors are; compile it for a "
+       "host target, too, or copy the tensors to a CUDA device"},
+      {"no device", [&](auto *x) { on_device(x), x->op = &pit_operator_spmm_cuda; },
+       PIT_ERROR_DEVICE, "operator spmm_cuda: "},
+      {"small workspace",
+       [](auto *x) { x->options.workspace = memory, x->options.workspace_bytes = sizeof memory; },
+       PIT_ERROR_MEMORY, "operator spmm: its workspace has 256 bytes, and these tensors need "},
+      {"misplaced workspace",
+       [](auto *x) { x->options.workspace = memory + 1, x->options.workspace_bytes = 1 << 30; },
+       PIT_ERROR_ARGUMENT, "operator spmm: its workspace is not at a multiple of 64 bytes"},
+  };
+  for (const Row &row : rows) {
+    CAPTURE(std::string(row.name));
+    if (has_device && std::string(row.name) == "no device") continue;
     Product p;
-    DLTensor a = p.a.tensor, bias = p.bias.tensor, out = p.out.tensor;
-    c.change(&a, &bias, &out);
-    CHECK(spmm(&a, &p.b, &bias, &out, nullptr) == c.status);
-    CHECK(std::string(pit_last_error()).find(c.part) != std::string::npos);
+    Arguments x(p);
+    row.spoil(&x);
+    CHECK(pit_operator_call(x.op, x.tensors, nullptr, &x.options) == row.status);
+    const std::string message = pit_last_error();
+    CAPTURE(message);
+    CHECK(message.find(row.part) == 0);
     CHECK(p.untouched());
-    CHECK(spmm(&p.a, &p.b, &p.bias, &p.out, nullptr) == PIT_OK);
+    // What is wrong with tensors is so without a call, too.
+    std::int64_t bytes = -1;
+    if (x.options.workspace == nullptr) {
+      CHECK(pit_operator_workspace_size(x.op, x.tensors, nullptr, &x.options, &bytes) ==
+            (row.status == PIT_ERROR_DATA ? PIT_OK : row.status));
+    }
+    CHECK(p.call(pit_operator_spmm) == PIT_OK);
     CHECK(p.wrong() == 0);
   }
-  Product p;
-  CHECK(spmm(&p.a, nullptr, &p.bias, &p.out, nullptr) == PIT_ERROR_ARGUMENT);
-  CHECK(std::string(pit_last_error()).find("argument 2 'B': is a tensor") != std::string::npos);
-}
-
-TEST_CASE("library: an operator for CUDA alone says that the host has no code") {
-  Product p;
-  CHECK(spmm_cuda(&p.a, &p.b, &p.bias, &p.out, nullptr) == PIT_ERROR_DEVICE);
-  CHECK(std::string(pit_last_error()) ==
-        "operator spmm_cuda: it has no code for the host, where its tensors are; compile it for a "
-        "host target, too, or copy the tensors to a CUDA device");
-  CHECK(p.untouched());
 }
 
 TEST_CASE("library: an operator of another version is refused") {
@@ -343,21 +216,19 @@ TEST_CASE("library: memory, threads, errors and measurements are the caller's, i
   CHECK(std::string(pit_last_error()).find("operator spmm: no memory for a workspace of") == 0);
 }
 
-TEST_CASE("library: threads call one operator at once") {
-  std::atomic<std::int64_t> wrong = 0;
-  std::vector<std::thread> threads;
-  for (unsigned t = 0; t < 8; ++t) {
-    threads.emplace_back([t, &wrong] {
-      Product p(t + 10);
-      for (int i = 0; i < 20; ++i) {
-        p.poison();
-        if (spmm(&p.a, &p.b, &p.bias, &p.out, nullptr) != PIT_OK) ++wrong;
-        wrong += p.wrong();
-      }
-    });
+TEST_CASE("library: what a call costs beside the operator's work is told") {
+  Tensor<float> x(kFloat, {1}), y(kFloat, {1});
+  std::vector<double> times;
+  for (int sample = 0; sample < 31; ++sample) {
+    constexpr int kCalls = 1000;
+    const auto start = std::chrono::steady_clock::now();
+    for (int i = 0; i < kCalls; ++i) REQUIRE(increment(&x, &y, nullptr) == PIT_OK);
+    const std::chrono::duration<double, std::micro> time = std::chrono::steady_clock::now() - start;
+    times.push_back(time.count() / kCalls);
   }
-  for (std::thread &thread : threads) thread.join();
-  CHECK(wrong == 0);
+  std::ranges::sort(times);
+  CHECK(y.data[0] == 1);
+  MESSAGE("a call: median ", times[times.size() / 2], " us, least ", times.front(), " us");
 }
 
 }  // namespace

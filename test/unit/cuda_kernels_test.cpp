@@ -143,43 +143,44 @@ TEST_CASE("cuda kernels - an index packs values from shared memory, by 16 bytes"
     // Nothing before it can have failed.
     CHECK(text.find("ld.volatile.global") == std::string::npos);
   }
+}
 
-  TEST_CASE("cuda kernels - exponentials and what divides by them are units' work, not branches") {
-    Var i("i");
-    TensorParam X(float32, 1, "X");
-    Func Y("Y");
-    Y(i) = silu(X(i));
-    const std::string ptx = ptx_of(Pipeline({Y}, {}, "smooth"), "x86-64-linux-cuda-sm_80");
-    CHECK(ptx.find("ex2.approx.ftz.f32") != std::string::npos);
-    CHECK(ptx.find("rcp.approx.ftz.f32") != std::string::npos);
-    CHECK(ptx.find("rcp.rn") == std::string::npos);
-    CHECK(ptx.find("div.rn") == std::string::npos);
-    // Of anything else a quotient is rounded as arithmetic says.
-    Func Z("Z");
-    Z(i) = 1.f / (1.f + X(i));
-    CHECK(ptx_of(Pipeline({Z}, {}, "quotient"), "x86-64-linux-cuda-sm_80").find("rcp.approx") ==
-          std::string::npos);
-  }
+TEST_CASE("cuda kernels - exponentials and what divides by them are units' work, not branches") {
+  Var i("i");
+  TensorParam X(float32, 1, "X");
+  Func Y("Y");
+  Y(i) = silu(X(i));
+  const std::string ptx = ptx_of(Pipeline({Y}, {}, "smooth"), "x86-64-linux-cuda-sm_80");
+  CHECK(ptx.find("ex2.approx.ftz.f32") != std::string::npos);
+  CHECK(ptx.find("rcp.approx.ftz.f32") != std::string::npos);
+  CHECK(ptx.find("rcp.rn") == std::string::npos);
+  CHECK(ptx.find("div.rn") == std::string::npos);
+  // Of anything else a quotient is rounded as arithmetic says.
+  Func Z("Z");
+  Z(i) = 1.f / (1.f + X(i));
+  CHECK(ptx_of(Pipeline({Z}, {}, "quotient"), "x86-64-linux-cuda-sm_80").find("rcp.approx") ==
+        std::string::npos);
+}
 
-  TEST_CASE("cuda kernels - float64 functions come from libdevice, where it is") {
-    Var i("i");
-    TensorParam X(float64, 1, "X");
-    Func Y("Y");
-    Y(i) = exp(X(i));
-    const Pipeline pipeline({Y}, {}, "exponential");
-    const bool there = std::filesystem::exists("/usr/local/cuda/nvvm/libdevice/libdevice.10.bc");
-    std::string message;
-    try {
-      const std::string ptx = ptx_of(pipeline, "x86-64-linux-cuda-sm_80");
-      CHECK(ptx.find("__nv_exp") == std::string::npos);  // inlined
-    } catch (const CompileError &error) {
-      message = error.what();
-    }
-    if (there)
-      CHECK(message.empty());
-    else
-      CHECK(message.find("PIT_LIBDEVICE") != std::string::npos);
+TEST_CASE("cuda kernels - float64 functions come from libdevice, where it is") {
+  Var i("i");
+  TensorParam X(float64, 1, "X");
+  Func Y("Y");
+  Y(i) = exp(X(i));
+  const Pipeline pipeline({Y}, {}, "exponential");
+  const bool there = std::filesystem::exists("/usr/local/cuda/nvvm/libdevice/libdevice.10.bc");
+  std::string message;
+  try {
+    const std::string ptx = ptx_of(pipeline, "x86-64-linux-cuda-sm_80");
+    CHECK(ptx.find("__nv_exp") == std::string::npos);  // inlined
+  } catch (const CompileError &error) {
+    message = error.what();
   }
+  if (there)
+    CHECK(message.empty());
+  else
+    CHECK(message.find("PIT_LIBDEVICE") != std::string::npos);
+}
 
 }  // namespace
 }  // namespace pit::test

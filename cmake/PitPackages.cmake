@@ -1,0 +1,27 @@
+# cpack: Debian packages of the two components, pit-runtime and pit-dev (which needs it).
+set(CPACK_GENERATOR DEB)
+set(CPACK_PACKAGE_NAME pit)
+set(CPACK_PACKAGE_VENDOR "the pit project")
+set(CPACK_PACKAGE_CONTACT "the pit project <pit@localhost>")
+set(CPACK_RESOURCE_FILE_LICENSE ${PROJECT_SOURCE_DIR}/LICENSE)
+set(CPACK_PACKAGING_INSTALL_PREFIX /usr)
+set(CPACK_COMPONENTS_ALL runtime development)
+set(CPACK_COMPONENT_RUNTIME_DESCRIPTION "What programs that call operators compiled by pit need
+ The library and headers for C and C++, and pit-run, which runs, checks and times operators.")
+set(CPACK_COMPONENT_DEVELOPMENT_DESCRIPTION "Compiler for operators with dynamic sparsity
+ The embedded language for C++, its compiler, and generators of operators for other programs.")
+set(CPACK_DEB_COMPONENT_INSTALL ON)
+set(CPACK_DEBIAN_FILE_NAME DEB-DEFAULT)
+set(CPACK_DEBIAN_COMPRESSION_TYPE gzip)
+set(CPACK_DEBIAN_RUNTIME_PACKAGE_NAME pit-runtime)
+set(CPACK_DEBIAN_RUNTIME_PACKAGE_SECTION libdevel)
+set(CPACK_DEBIAN_RUNTIME_PACKAGE_DEPENDS libdlpack-dev)
+set(CPACK_DEBIAN_RUNTIME_PACKAGE_SHLIBDEPS ON)
+set(CPACK_DEBIAN_DEVELOPMENT_PACKAGE_NAME pit-dev)
+set(CPACK_DEBIAN_DEVELOPMENT_PACKAGE_SECTION libdevel)
+set(CPACK_DEBIAN_DEVELOPMENT_PACKAGE_DEPENDS
+    "pit-runtime (= ${PROJECT_VERSION}), g++, libboost-dev")
+if(NOT PIT_SHARED)
+  string(APPEND CPACK_DEBIAN_DEVELOPMENT_PACKAGE_DEPENDS ", libtbb-dev, llvm-22-dev, libzstd-dev, libxml2-dev, zlib1g-dev")
+endif()
+include(CPack)

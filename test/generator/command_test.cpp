@@ -1,0 +1,275 @@
+// Programs of generators as their users run them: pit_operators.
+#include <doctest/doctest.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cstdio>
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <iterator>
+#include <string>
+#include <vector>
+
+namespace {
+
+namespace fs = std::filesystem;
+
+bool has(const std::string &text, const std::string &part) {
+  return text.find(part) != std::string::npos;
+}
+
+struct Result {
+  int status;
+  std::string text;  // of both streams
+};
+
+Result run(const std::string &command) {
+  FILE *pipe = ::popen((command + " 2>&1").c_str(), "r");
+  REQUIRE(pipe != nullptr);
+  std::string text;
+  char part[4096];
+  for (std::size_t n = 0; (n = std::fread(part, 1, sizeof part, pipe)) > 0;) text.append(part, n);
+  const int status = ::pclose(pipe);
+  return {WIFEXITED(status) ? WEXITSTATUS(status) : -1, text};
+}
+
+/// Runs pit_operators without what was compiled before.
+Result emit(const std::string &words, const std::string &cache = "") {
+  return run("PIT_CACHE_DIR=" + cache + " " PIT_OPERATORS " " + words);
+}
+
+std::string bytes_of(const std::string &path) {
+  std::ifstream file(path, std::ios::binary);
+  REQUIRE_MESSAGE(file.is_open(), path);
+  return {std::istreambuf_iterator<char>(file), {}};
+}
+
+/// A folder of the test, which goes with it.
+class Folder {
+ public:
+  Folder() : path_(fs::temp_directory_path() / ("pit_generator_" + std::to_string(::getpid()))) {
+    fs::create_directories(path_);
+  }
+  ~Folder() { fs::remove_all(path_); }
+  Folder(const Folder &) = delete;
+  Folder &operator=(const Folder &) = delete;
+  std::string operator/(const std::string &name) const { return (path_ / name).string(); }
+  std::string path() const { return path_.string(); }
+
+ private:
+  fs::path path_;
+};
+
+TEST_CASE("generators: they are listed and described") {
+  CHECK(emit("--list").text == "block_attention\nmoe\nspmm\n");
+  const Result help = emit("--help");
+  CHECK(help.status == 0);
+  CHECK(has(help.text, "usage: pit_operators -g NAME -o DIR"));
+  const Result spmm = emit("--describe spmm");
+  CHECK(spmm.status == 0);
+  CHECK(spmm.text ==
+        "spmm\n"
+        "  input      A  bfloat16 of rank 2\n"
+        "  input      B  bfloat16 of rank 2\n"
+        "  input      bias  float32 of rank 1\n"
+        "  parameter  rows = 128  integer from 1 to 256: rows of a tile of Out and of a micro-tile "
+        "of A\n"
+        "  parameter  columns = 256  integer from 16 to 512: columns of a tile of Out\n"
+        "  output     Out  bfloat16 of rank 2\n");
+  const Result attention = emit("--describe block_attention");
+  CHECK(has(attention.text, "  scalar     scale  float32\n"));
+  CHECK(has(attention.text, "parameter  block = 64  one of 16, 32, 64, 128: "));
+  CHECK(has(attention.text, "parameter  causal = true  bool: "));
+}
+
+TEST_CASE("generators: a wrong command line is said, and what the operator refuses") {
+  struct Row {
+    const char *words, *message;
+    int status;
+  };
+  const Row rows[] = {
+      {"", "there is nothing to do", 2},
+      {"-g spmm", "-o names no folder", 2},
+      {"-o /tmp", "-g names no generator", 2},
+      {"-g", "-g needs a value", 2},
+      {"--describe", "--describe takes the name of a generator", 2},
+      {"-g gemm -o /tmp/none",
+       "there is no generator 'gemm'; this program has block_attention, moe, "
+       "spmm",
+       2},
+      {"-g spmm -o /tmp/none --fast", "'--fast' is no option and no PARAMETER=VALUE", 2},
+      {"-g spmm -o /tmp/none -e cubin,exe", "-e knows no 'exe'; it knows static_library, c_header",
+       2},
+      {"-g spmm -o /tmp/none schedule=/no/such", "cannot read the schedule /no/such", 2},
+      {"-g spmm -o /tmp/none rows=300", "'300' is more than 256", 1},
+      {"-g spmm -o /tmp/none rows=many", "'many' is no integer", 1},
+      {"-g block_attention -o /tmp/none block=48", "'48' is not one of 16, 32, 64, 128", 1},
+      {"-g spmm -o /tmp/none depth=3", "depth", 1},
+      {"-g spmm -o /tmp/none target=x86-64-linux-avx9", "avx9", 1},
+      {"-g spmm -o /tmp/none target=x86-64-linux,x86-64-linux",
+       "target x86-64-linux is named twice", 1},
+      {"-g spmm -o /tmp/none -f 2fast", "Pipeline has the name '2fast'", 1},
+      {"-g spmm -o /dev/null/none", "/dev/null/none", 1},
+  };
+  for (const Row &row : rows) {
+    const Result result = emit(row.words);
+    CAPTURE(std::string(row.words));
+    CAPTURE(result.text);
+    CHECK(result.status == row.status);
+    CHECK(has(result.text, "pit_operators: "));
+    CHECK(has(result.text, row.message));
+  }
+  CHECK(!fs::exists("/tmp/none"));
+}
+
+TEST_CASE("generators: every kind of file is written and named") {
+  const Folder folder;
+  const Result result =
+      emit("-g spmm -o " + folder.path() +
+           " -f op target=x86-64-linux-cuda-sm_90a,x86-64-linux rows=64 -e "
+           "static_library,c_header,object,ptx,cubin,llvm_ir,tile_ir,html,schedule,explanation");
+  CAPTURE(result.text);
+  REQUIRE(result.status == 0);
+  std::size_t lines = 0, files = 0;
+  for (const char c : result.text) lines += c == '\n' ? 1 : 0;
+  for (const auto &file : fs::directory_iterator(folder.path())) {
+    ++files;
+    CHECK(has(result.text, file.path().string() + "\n"));
+    CHECK(fs::file_size(file.path()) > 0);
+  }
+  CHECK(lines == files);
+  CHECK(bytes_of(folder / "op.a").starts_with("!<arch>\n"));
+  CHECK(has(bytes_of(folder / "op.h"), "int32_t op_workspace_size(const DLTensor *A,"));
+  CHECK(bytes_of(folder / "op.o").starts_with("\177ELF"));
+  CHECK(bytes_of(folder / "op.x86-64.any.o").starts_with("\177ELF"));
+  CHECK(has(bytes_of(folder / "op.cuda-sm_90a.ptx"), ".target sm_90a"));
+  CHECK(has(bytes_of(folder / "op.cuda-sm_90a.ll"), "nvptx64-nvidia-cuda"));
+  CHECK(has(bytes_of(folder / "op.x86-64.ll"), "define i32 @"));
+  CHECK(has(bytes_of(folder / "op.x86-64.pit"), "module op("));
+  CHECK(has(bytes_of(folder / "op.cuda-sm_90a.pit"), "launch"));
+  CHECK(has(bytes_of(folder / "op.x86-64.txt"), "live"));
+  CHECK(has(bytes_of(folder / "op.schedule"), ".pit_tile(kt, "));
+
+  const std::string html = bytes_of(folder / "op.html");
+  CHECK(html.starts_with("<!DOCTYPE html>"));
+  CHECK(html.ends_with("</body></html>\n"));
+  for (const char *part :
+       {"<h1>op</h1>", "<h2>x86-64-linux</h2>", "<h2>x86-64-linux-cuda-sm_90a</h2>",
+        "<summary>C header</summary>", "<summary>Schedule</summary>",
+        "<summary>What was decided</summary>", "<summary>Tile IR</summary>",
+        "<summary>LLVM IR</summary>", "<summary>PTX</summary>", "#include &lt;pit_runtime.h&gt;"}) {
+    CAPTURE(std::string(part));
+    CHECK(has(html, part));
+  }
+  CHECK(!has(html, "#include <pit_runtime.h>"));
+  const auto count = [&](const std::string &part) {
+    std::size_t n = 0;
+    for (std::size_t at = 0; (at = html.find(part, at)) != std::string::npos; at += part.size())
+      ++n;
+    return n;
+  };
+  CHECK(count("<details") == count("</details>"));
+  CHECK(count("<pre>") == count("</pre>"));
+}
+
+TEST_CASE("generators: a saved schedule is replayed") {
+  const Folder folder;
+  const auto archive = [&](const std::string &more) {
+    const Result result = emit("-g spmm -o " + folder.path() + " target=x86-64-linux-avx2 " + more);
+    CAPTURE(result.text);
+    REQUIRE(result.status == 0);
+    return bytes_of(folder / "spmm.a");
+  };
+  const std::string usual = archive("rows=64"), other = archive("rows=32");
+  CHECK(usual != other);
+  archive("rows=32 -e static_library,schedule");
+  // What a schedule says wins over what the generator's parameters would make of it.
+  CHECK(archive("rows=64 schedule=" + (folder / "spmm.schedule")) == other);
+  // An edited one.
+  std::string text = bytes_of(folder / "spmm.schedule");
+  const std::size_t at = text.find("dense={k:64}");
+  CAPTURE(text);
+  REQUIRE(at != std::string::npos);
+  text.replace(at, 12, "dense={k:32}");
+  std::ofstream(folder / "edited.schedule") << text;
+  const std::string edited = archive("rows=32 schedule=" + (folder / "edited.schedule"));
+  CHECK(edited != other);
+  std::ofstream(folder / "wrong.schedule") << "Out.tile(m, q, mo, no, mi, ni, 8, 8)\n";
+  const Result wrong =
+      emit("-g spmm -o " + folder.path() + " schedule=" + (folder / "wrong.schedule"));
+  CAPTURE(wrong.text);
+  CHECK(wrong.status == 1);
+  CHECK(has(wrong.text, "q"));
+}
+
+TEST_CASE("generators: the same input gives the same bytes, from a cache, too") {
+  const Folder folder;
+  const std::string words =
+      "-g block_attention target=x86-64-linux,x86-64-linux-cuda-sm_80 "
+      "-e static_library,c_header,llvm_ir,ptx -o ";
+  const std::string cache = folder / "cache";
+  for (const char *name : {"plain", "making", "found"}) {
+    const std::string used = std::string(name) == "plain" ? "" : cache;
+    const Result result = emit(words + (folder / name), used);
+    CAPTURE(result.text);
+    REQUIRE(result.status == 0);
+  }
+  for (const char *name : {"making", "found"}) {
+    for (const auto &file : fs::directory_iterator(folder / "plain")) {
+      CAPTURE(file.path().string());
+      const bool same = bytes_of(file.path().string()) ==
+                        bytes_of((fs::path(folder / name) / file.path().filename()).string());
+      CHECK(same);
+    }
+  }
+  // One file for each target.
+  CHECK(std::distance(fs::directory_iterator(cache), fs::directory_iterator()) == 2);
+  // Another function, parameter or target is another input.
+  emit(words + (folder / "other") + " causal=false", cache);
+  CHECK(std::distance(fs::directory_iterator(cache), fs::directory_iterator()) == 4);
+  emit(words + (folder / "other") + " -f attend", cache);
+  CHECK(std::distance(fs::directory_iterator(cache), fs::directory_iterator()) == 6);
+}
+
+#ifndef PIT_SANITIZED
+TEST_CASE("generators: an operator for the host is small, and so is a program with it") {
+  constexpr std::uintmax_t kMost = 120 * 1024;
+  const Folder folder;
+  std::ofstream(folder / "none.c") << "int main(void) { return 0; }\n";
+  std::ofstream(folder / "call.c")
+      << "#include <op.h>\nint main(int n, char **v) {\n"
+         "  const DLTensor *t = (const DLTensor *)(void *)v[n - 1];\n  return CALL;\n}\n";
+  struct Row {
+    const char *generator, *call;
+  };
+  const Row rows[] = {{"spmm", "op(t, t, t, t, 0)"},
+                      {"moe", "op(t, t, t, t, t, t, t, 0)"},
+                      {"block_attention", "op(t, t, t, t, 1, t, 0)"}};
+  for (const Row &row : rows) {
+    CAPTURE(std::string(row.generator));
+    REQUIRE(emit(std::string("-g ") + row.generator + " -f op -o " + folder.path() +
+                 " target=x86-64-linux-avx2")
+                .status == 0);
+    const std::uintmax_t archive = fs::file_size(folder / "op.a");
+    const auto linked = [&](const std::string &name, const std::string &words) {
+      const Result result = run("cc -O2 -s -Wl,--gc-sections " + (folder / (name + ".c")) + " -o " +
+                                (folder / name) + " " + words);
+      CAPTURE(result.text);
+      REQUIRE(result.status == 0);
+      return fs::file_size(folder / name);
+    };
+    const std::uintmax_t growth =
+        linked("call", std::string("-DCALL='") + row.call + "' -I" + folder.path() +
+                           " -I" PIT_SOURCE_DIR "/runtime " + (folder / "op.a") +
+                           " " PIT_RUNTIME " -lm -lpthread -ldl") -
+        linked("none", "");
+    MESSAGE(std::string(row.generator), ": archive ", archive, " bytes, a program grows by ",
+            growth);
+    CHECK(archive < kMost);
+    CHECK(growth < kMost);
+  }
+}
+#endif
+
+}  // namespace
