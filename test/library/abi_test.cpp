@@ -219,13 +219,15 @@ TEST_CASE("library: memory, threads, errors and measurements are the caller's, i
 TEST_CASE("library: what a call costs beside the operator's work is told") {
   Tensor<float> x(kFloat, {1}), y(kFloat, {1});
   std::vector<double> times;
+  int failures = 0;
   for (int sample = 0; sample < 31; ++sample) {
     constexpr int kCalls = 1000;
     const auto start = std::chrono::steady_clock::now();
-    for (int i = 0; i < kCalls; ++i) REQUIRE(increment(&x, &y, nullptr) == PIT_OK);
+    for (int i = 0; i < kCalls; ++i) failures += increment(&x, &y, nullptr) == PIT_OK ? 0 : 1;
     const std::chrono::duration<double, std::micro> time = std::chrono::steady_clock::now() - start;
     times.push_back(time.count() / kCalls);
   }
+  CHECK(failures == 0);
   std::ranges::sort(times);
   CHECK(y.data[0] == 1);
   MESSAGE("a call: median ", times[times.size() / 2], " us, least ", times.front(), " us");
