@@ -25,7 +25,7 @@ constexpr std::int64_t kRowsOfTwoWarpgroups = 128;
 // Of kernels whose warps all copy and multiply. A warp's part of a tile is as large as leaves
 // registers for what is loaded; few warps have half of that, so that some work while others wait.
 constexpr int kStagesOfAll = 3, kLanes = 32, kFewWarps = 4, kMostWarps = 16;
-constexpr std::int64_t kSumBytesOfWarp = std::int64_t{4} * 64 * 64;
+constexpr std::int64_t kSumBytesOfWarp = std::int64_t{4} * 64 * 32;
 /// Of a block on devices without asynchronous matrix instructions.
 constexpr std::int64_t kSharedBytes = 163 * 1024;
 
@@ -33,7 +33,7 @@ constexpr std::int64_t kSharedBytes = 163 * 1024;
 struct Products {
   bool any = false;
   std::int64_t rows = 0;            ///< of the largest tile, where that is known
-  std::int64_t sum_bytes = 0;       ///< of the largest tile of sums, where that is known
+  std::int64_t sum_bytes = 0;       ///< of the tiles of sums, where that is known
   const ir::Atom *named = nullptr;  ///< by the schedule
   std::vector<const SumChoice *> choices;
 };
@@ -116,6 +116,7 @@ class Pass final : public ir::Mutator {
   Products products_of(const Stmt &body) const {
     Products products;
     std::map<const VarNode *, std::int64_t> bounds;
+    std::set<const StorageNode *> sums;
     ir::walk_statements(body, [&](const Stmt &s) {
       if (const auto *axes = s.as<ir::Axes>()) {
         for (const ir::AxisBinding &axis : axes->axes) bounds[axis.var.get()] = axis.maximum;
@@ -128,7 +129,7 @@ class Pass final : public ir::Mutator {
       for (const VarPtr &axis : mma->n) columns *= bounds[axis.get()];
       products.rows = std::max(products.rows, rows);
       const std::int64_t bytes = rows * columns * mma->accumulator.tile->type.bytes();
-      products.sum_bytes = std::max(products.sum_bytes, bytes);
+      if (sums.insert(mma->accumulator.tile.get()).second) products.sum_bytes += bytes;
       if (!mma->atom.empty()) products.named = ir::find_atom(mma->atom);
       if (const auto choice = choices_.find(mma->a.tile); choice != choices_.end())
         products.choices.push_back(&choice->second);
