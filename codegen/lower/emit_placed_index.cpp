@@ -125,7 +125,7 @@ Stmt Emitter::emit_placed_marks(IndexPlan *index) {
 /// iterations to test; it is no longer than what its block has memory to list, and its part of an
 /// operand that is packed no larger than what lets some blocks run beside each other.
 std::int64_t Emitter::candidates_in_strip(const IndexPlan &index) const {
-  constexpr std::int64_t kIterations = 32768, kShortest = 256, kMostCandidates = 4096;
+  constexpr std::int64_t kIterations = 32768, kShortest = 256, kMostCandidates = 8192;
   if (packs_columns(index)) {
     constexpr std::int64_t kBytes = 65536, kLine = 64;
     const std::int64_t row = kBytes / (rows_of_values(index) * index.values->type.bytes());
