@@ -39,5 +39,6 @@ dpkg-deb -x "$development" "$work/root"
 cmake -S "$source/test/package" -B "$work/build" -G Ninja -Dpit_ROOT="$usr" >"$work/log" 2>&1 ||
   { cat "$work/log" >&2; fail "configuring a project"; }
 cmake --build "$work/build" >"$work/log" 2>&1 || { cat "$work/log" >&2; fail "building a project"; }
-"$work/build/call_c"
+"$work/build/call_c" "$work/results"
+"$work/build/reference" | cmp - "$work/results" || fail "other results than the interpreter's"
 echo "the Debian packages work"

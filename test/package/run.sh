@@ -28,7 +28,13 @@ libraries=("$runtime" -lm -lpthread -ldl)
 quietly "configuring the project" \
   cmake -S "$source/test/package" -B "$work/build" -G Ninja -DCMAKE_PREFIX_PATH="$work/pit" -DCMAKE_BUILD_TYPE=Release
 quietly "building the project" cmake --build "$work/build"
-"$work/build/call_c"
+"$work/build/reference" >"$work/wanted"
+# Runs a program that calls the operator: its results are the interpreter's.
+agrees() {
+  "$1" "$work/results"
+  cmp "$work/results" "$work/wanted" || fail "$1: other results than the interpreter's"
+}
+agrees "$work/build/call_c"
 
 # The runtime alone, for a project that only calls.
 cat >"$work/CMakeLists.txt" <<'TEXT'
@@ -46,14 +52,14 @@ compiler=$(command -v clang++ || command -v clang++-22 || command -v g++)
 rows=$work/build/scale_rows.pit
 "$compiler" -x c++ -I"$rows" "${include[@]}" "$source/test/package/call.c" -x none "$rows/scale_rows.a" "${libraries[@]}" \
   -o "$work/call_cxx" || fail "C++ by $compiler"
-"$work/call_cxx"
+agrees "$work/call_cxx"
 
 # No CMake.
 cp "$source/test/package/call.c" "$source/test/package/Makefile" "$work"
 export PKG_CONFIG_PATH
 PKG_CONFIG_PATH=$(dirname "$(find "$work/pit" -name pit-runtime.pc)")
 quietly make make -s -C "$work" call GENERATOR="$work/build/scale_generator"
-"$work/call"
+agrees "$work/call"
 
 # The same input gives the same bytes, with what was compiled before and without.
 generator=$work/build/scale_generator
@@ -113,6 +119,6 @@ if "${cross[@]}" >"$work/log" 2>&1; then fail "cross-compiling needs no generato
 grep -q "PIT_HOST_GENERATORS to the folder" "$work/log" || { cat "$work/log" >&2; fail "cross-compiling does not say what it needs"; }
 quietly "configuring for another machine" "${cross[@]}" -DPIT_HOST_GENERATORS="$work/build"
 quietly "building for another machine" cmake --build "$work/cross"
-"$work/cross/call_c"
+agrees "$work/cross/call_c"
 cmp "$work/cross/scale_rows.pit/scale_rows.a" "$rows/scale_rows.a" || fail "the operator for another machine differs"
 echo "the installed package works"
