@@ -34,6 +34,17 @@ struct Comparison {
   std::string first;           ///< the first difference, for the message
 };
 
+/// Tensors of the names in `a` have the same bytes in both; all are compact.
+inline bool same_bytes(const std::map<std::string, AnyBuffer> &a,
+                       const std::map<std::string, AnyBuffer> &b) {
+  for (const auto &[name, buffer] : a) {
+    if (std::memcmp(buffer.data(), b.at(name).data(),
+                    static_cast<std::size_t>(buffer.size() * buffer.type().bytes())) != 0)
+      return false;
+  }
+  return true;
+}
+
 /// Outputs filled with a pattern that no test computes, so that what is left alone is seen.
 inline std::map<std::string, AnyBuffer> poisoned_outputs(const Pipeline &pipeline,
                                                          const Problem &problem) {

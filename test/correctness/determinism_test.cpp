@@ -12,16 +12,6 @@ namespace {
 
 constexpr int kRuns = 100, kThreads = 4;
 
-bool same_bytes(const std::map<std::string, AnyBuffer> &a,
-                const std::map<std::string, AnyBuffer> &b) {
-  for (const auto &[name, buffer] : a) {
-    if (std::memcmp(buffer.data(), b.at(name).data(),
-                    static_cast<std::size_t>(buffer.size() * buffer.type().bytes())) != 0)
-      return false;
-  }
-  return true;
-}
-
 /// Threads that call another operator until this object goes away.
 class Load {
  public:

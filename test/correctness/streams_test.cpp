@@ -2,7 +2,6 @@
 #include <doctest/doctest.h>
 
 #include <atomic>
-#include <cstring>
 #include <memory>
 #include <thread>
 #include <vector>
@@ -12,16 +11,6 @@
 
 namespace pit::test {
 namespace {
-
-bool same_bytes(const std::map<std::string, AnyBuffer> &a,
-                const std::map<std::string, AnyBuffer> &b) {
-  for (const auto &[name, buffer] : a) {
-    if (std::memcmp(buffer.data(), b.at(name).data(),
-                    static_cast<std::size_t>(buffer.size() * buffer.type().bytes())) != 0)
-      return false;
-  }
-  return true;
-}
 
 /// Calls on 1 to 4 streams, each by a thread of its own and with data of its own, many behind each
 /// other: every one gives the bits of a call that was alone.

@@ -19,8 +19,8 @@ if dpkg-deb -f "$runtime" Depends | grep -q llvm; then fail "the runtime depends
 dpkg-deb -f "$development" Depends | grep -q 'pit-runtime (= ' || fail "the compiler does not depend on its runtime"
 
 # The runtime alone calls operators.
-dpkg-deb -x "$runtime" "$work/root"
-usr=$work/root/usr
+dpkg-deb -x "$runtime" "$work/unpacked"
+usr=$work/unpacked/usr
 "$usr/bin/pit-run" "$spmm" --shape A=40x30 --shape B=30x20 --shape bias=20 --shape Out=40x20 --sparsity A=0.9
 if env -u LD_LIBRARY_PATH ldd "$usr/bin/pit-run" | grep -E 'LLVM|tbb|not found'; then fail "pit-run needs the above"; fi
 export PKG_CONFIG_PATH
@@ -35,7 +35,7 @@ if cmake -S "$work" -B "$work/none" -G Ninja -Dpit_ROOT="$usr" >"$work/log" 2>&1
 grep -q "only the runtime of pit is installed" "$work/log" || { cat "$work/log" >&2; fail "what is missing is not said"; }
 
 # Both make generators.
-dpkg-deb -x "$development" "$work/root"
+dpkg-deb -x "$development" "$work/unpacked"
 cmake -S "$source/test/package" -B "$work/build" -G Ninja -Dpit_ROOT="$usr" >"$work/log" 2>&1 ||
   { cat "$work/log" >&2; fail "configuring a project"; }
 cmake --build "$work/build" >"$work/log" 2>&1 || { cat "$work/log" >&2; fail "building a project"; }
