@@ -34,6 +34,17 @@ bool reads_computed(const Expr &e) {
   return reads;
 }
 
+/// Whether the stages that e reads surely have values where none of their predicates hold, too.
+bool computed_everywhere(const Expr &e, const Plan &plan) {
+  bool everywhere = true;
+  walk(e, [&](const Expr &node) {
+    if (const Call *call = node.as<Call>())
+      everywhere &= plan.stage(*call)->definitions.front().predicates.empty();
+    return everywhere;
+  });
+  return everywhere;
+}
+
 /// The loops that `exprs` read, with those that their bounds read, outermost first.
 std::vector<AccessLoop> needed_loops(const std::vector<AccessLoop> &loops,
                                      std::vector<Expr> exprs) {
@@ -357,7 +368,7 @@ StoragePtr Emitter::emit_coarse_check(const Access &access, const Expr &index,
       for (const Expr &operand : operands(e)) self(self, operand);
   };
   find_data(find_data, index);
-  if (data.empty()) return {};
+  if (data.empty() || !computed_everywhere(index, *plan_)) return {};
   const std::vector<AccessLoop> loops = needed_loops(access.loops, data);
   std::vector<Expr> readers = data;
   for (const AccessLoop &loop : loops)

@@ -228,3 +228,27 @@ TEST_CASE("outputs without elements, and bounds that an interval does not show")
   Q(i) += A(i, none);
   check_agreement({Pipeline({Q}, {}, "none"), {""}, sweep({{5, 3}, {33, 70}}, matrix)});
 }
+
+TEST_CASE("keys are tested where a predicate asks for them, and have no value elsewhere") {
+  Var i("i"), j("j"), q("q");
+  TensorParam X(float32, 1, "X"), row(int32, 1, "row"), mask(uint8, 1, "mask"),
+      rows_kept(uint8, 1, "rows_kept");
+  Func key("key"), Y("Y");
+  RDom r(0, row.extent(0), "r");
+  key(i) = row(i) / 2;
+  r.where(mask(r) != 0);
+  Y(j) += X(key(r)) * (j + 1);
+  Y.where(rows_kept(j) != 0);
+  const auto make = [](const Size &size, double zeros, bool, std::mt19937 &generator) {
+    return Problem{{{"X", random_integers(float32, {size[0]}, generator, -3, 4)},
+                    {"row", random_integers(int32, {size[1]}, generator, 0, 2 * size[0])},
+                    {"mask", random_mask(uint8, {size[1]}, generator, zeros)},
+                    {"rows_kept", random_mask(uint8, {size[2]}, generator, zeros)}},
+                   {},
+                   {{"Y", {size[2]}}}};
+  };
+  check_agreement({Pipeline({Y}, {}, "keys"),
+                   {"key.compute_root()\n", "key.compute_root()\nkey.pit_tile(t, axis=i)\n",
+                    "key.compute_root()\nkey.pit_tile(t, axis=i, dense={i:8})\n"},
+                   sweep({{3, 5, 4}, {7, 40, 33}}, make, true)});
+}
