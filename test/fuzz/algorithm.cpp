@@ -127,10 +127,14 @@ class Algorithm {
 
     DrawnFunc user{Func(expressions_.name("F")), n.vars, n.extents};
     const Value read{clamp(Expr(sum.func(args_of(n))), -4, 4), 4, true};
-    const Value v =
-        choices_.chance(40) ? Value{read.e + expressions_.value(n.scope, 1).e, 1 << 12} : read;
+    Value v = read;
+    if (choices_.chance(40)) {
+      const Value other = expressions_.value(n.scope, 1);
+      v = {read.e + other.e, 1 << 12, other.exact};
+    }
     const Value stored_value = expressions_.as_type(v, stored_type(v), 1);
     user.bound = stored_value.bound;
+    user.exact = stored_value.exact;
     user.func(args_of(n)) = stored_value.e;
     if (choices_.chance(30)) {
       Scope scope = n.scope;
