@@ -22,7 +22,8 @@ if(PROJECT_IS_TOP_LEVEL)
   find_program(PIT_CCACHE ccache)
   if(PIT_CCACHE AND NOT DEFINED CMAKE_CXX_COMPILER_LAUNCHER)
     set(CMAKE_C_COMPILER_LAUNCHER ${PIT_CCACHE})
-    set(CMAKE_CXX_COMPILER_LAUNCHER ${PIT_CCACHE})
+    # Precompiled headers are kept, too, if the times and macros that they hold are not asked for.
+    set(CMAKE_CXX_COMPILER_LAUNCHER env CCACHE_SLOPPINESS=pch_defines,time_macros ${PIT_CCACHE})
   endif()
 endif()
 
