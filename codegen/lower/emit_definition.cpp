@@ -336,20 +336,24 @@ bool Emitter::sums_along_innermost(const Job &job) const {
   return plain;
 }
 
-/// Loops that other outputs share are still loops.
+/// Loops that other outputs share are still loops, of all iterations: those of a pit_tile are what
+/// its index keeps.
 void Emitter::check_shared_loops(const Job &job) const {
   for (const auto &stage : plan_->stages) {
     if (stage->level != Level::With || stage->consumer != job.stage ||
         stage->consumer_definition != job.def->number)
       continue;
-    bool found = false;
-    for (std::size_t i = 0; i < job.loops; ++i)
-      found |= job.nest.dims[i].name == stage->consumer_loop;
-    if (found) continue;
+    bool found = false, kept = false;
+    for (std::size_t i = 0; i < job.loops && !found; ++i) {
+      kept |= job.nest.has_pit && job.nest.dims[i].var == job.nest.pit.tile_var;
+      found = job.nest.dims[i].name == stage->consumer_loop;
+    }
+    if (found && !kept) continue;
     throw CompileError(stage->name() + ".compute_with: loop " + stage->consumer_loop->name +
-                           " of " + job.stage->name() +
-                           " is a dimension of a tile here, or the axis of a pit_tile; share a "
-                           "loop outside the tile",
+                           " of " + job.stage->name() + " is " +
+                           (kept ? "inside a pit_tile, whose iterations are what the index keeps"
+                                 : "a dimension of a tile here") +
+                           "; share a loop outside the tile",
                        stage->where);
   }
 }

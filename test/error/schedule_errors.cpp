@@ -244,6 +244,16 @@ const std::vector<Case> kPlaces = {
            s.D.compute_with(s.Out, s.i);
            (void)Pipeline({s.Out, s.D}).compile();
          }),
+    Case("loops shared with a pit_tile",
+         {"D.compute_with: loop t of P is inside a pit_tile, whose iterations are what the index "
+          "keeps; share a loop outside the tile"},
+         [](Scene &s) {
+           s.P(s.i, s.j) = s.A(s.i, s.j) * 2;
+           s.P.where(s.key(s.i) >= 0);
+           s.D(s.i, s.j) = s.A(s.i, s.j);
+           s.P.pit_tile(s.t, {.axis = s.i}), s.D.compute_with(s.P, s.t);
+           (void)Pipeline({s.P, s.D}).compile();
+         }),
     Case("loops shared with a Func that is no output",
          {"P.compute_with: P is not an output", "compute_at(consumer, loop)"},
          [](Scene &s) {
