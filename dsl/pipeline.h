@@ -44,7 +44,7 @@ enum class Emit : std::uint8_t {
   CHeader,        ///< PREFIX.h: how C and C++ call it
   Objects,        ///< PREFIX.*.o: the members of PREFIX.a
   Ptx,            ///< PREFIX.TARGET.ptx, of CUDA targets
-  Cubin,          ///< PREFIX.TARGET.cubin, of CUDA targets, where nvJitLink is installed
+  Cubin,          ///< PREFIX.TARGET.cubin, of CUDA targets, where ptxas is installed
   LlvmIr,         ///< PREFIX.TARGET.ll: of the host's function, or of the kernels
   TileIr,         ///< PREFIX.TARGET.pit
   Schedule,       ///< PREFIX.schedule: see Schedule::parse

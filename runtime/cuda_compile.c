@@ -6,7 +6,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "error.h"
 #include "pit_cuda.h"
 
 /* --- nvJitLink, of the CUDA Toolkit --- */
@@ -24,7 +23,6 @@ static struct {
   int (*get_cubin)(nvJitLinkHandle, void *);
   int (*get_error_log_size)(nvJitLinkHandle, size_t *);
   int (*get_error_log)(nvJitLinkHandle, char *);
-  int (*version)(unsigned *major, unsigned *minor); /* null: before 12.4 */
 } nvjitlink;
 static int has_nvjitlink;
 static pthread_once_t nvjitlink_once = PTHREAD_ONCE_INIT;
@@ -58,7 +56,6 @@ static void open_nvjitlink(void) {
       find_function(library, "nvJitLinkGetLinkedCubin", &nvjitlink.get_cubin) &&
       find_function(library, "nvJitLinkGetErrorLogSize", &nvjitlink.get_error_log_size) &&
       find_function(library, "nvJitLinkGetErrorLog", &nvjitlink.get_error_log);
-  find_function(library, "nvJitLinkVersion", &nvjitlink.version);
 }
 
 /* The end of a log without what is no text. */
@@ -112,29 +109,6 @@ pit_cubin pit_compile_with_nvjitlink(const char *ptx, pit_architecture architect
   if (handle) nvjitlink.destroy(&handle);
   pthread_mutex_unlock(&nvjitlink_mutex);
   return cubin;
-}
-
-int32_t pit_cuda_assembler_version(void) {
-  pthread_once(&nvjitlink_once, open_nvjitlink);
-  if (!has_nvjitlink) return 0;
-  unsigned major = 12, minor = 0;
-  if (nvjitlink.version) nvjitlink.version(&major, &minor);
-  return (int32_t)(1000 * major + minor);
-}
-
-int32_t pit_cuda_assemble(const char *ptx, int32_t architecture, int32_t specific, void **cubin,
-                          size_t *bytes) {
-  *cubin = NULL;
-  *bytes = 0;
-  if (pit_wants_whole_program(ptx)) return PIT_OK;
-  char log[4096];
-  const pit_cubin made =
-      pit_compile_with_nvjitlink(ptx, (pit_architecture){architecture, specific}, log, sizeof log);
-  *cubin = made.data;
-  *bytes = made.data ? made.bytes : 0;
-  if (made.data || !log[0]) return PIT_OK;
-  pit_set_error("%s", log);
-  return PIT_ERROR_CUDA;
 }
 
 /* --- the driver's linker, which unlike the loading of PTX gives the machine code --- */

@@ -151,15 +151,6 @@ void pit_cuda_image_release(pit_cuda_image *image);
 
 /* --- for compilers --- */
 
-/* PTX to machine code of an architecture (90 = sm_90; specific: sm_90a) by nvJitLink, which needs
- * no device. *cubin is null and *bytes 0 where there is no nvJitLink, and for PTX that is to be
- * compiled as a whole, by the driver (it has setmaxnreg); else free() frees it. */
-int32_t pit_cuda_assemble(const char *ptx, int32_t architecture, int32_t specific, void **cubin,
-                          size_t *bytes);
-
-/* 1000 times the major version of the nvJitLink that is there plus its minor version; 0: none. */
-int32_t pit_cuda_assembler_version(void);
-
 /* The folder of what was compiled before: PIT_CACHE_DIR, else pit in XDG_CACHE_HOME, else
  * .cache/pit in HOME. It may be removed at any time. 0: there is to be none, as for an empty
  * PIT_CACHE_DIR. */

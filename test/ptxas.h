@@ -14,6 +14,8 @@
 
 #include <unistd.h>
 
+#include "codegen/cuda/toolkit.h"
+
 namespace pit::test {
 
 /// What ptxas says of a kernel.
@@ -67,13 +69,9 @@ struct Assembled {
   bool warns() const { return said.find("(C75") != std::string::npos; }
 };
 
-/// For an architecture such as "sm_90a"; nothing where there is no ptxas in the Toolkit's usual
-/// places.
+/// For an architecture such as "sm_90a"; nothing where there is no ptxas.
 inline std::optional<Assembled> assembled(const std::string &ptx, const std::string &architecture) {
-  std::string assembler;
-  for (const char *place : {"/usr/local/cuda/bin/ptxas", "/usr/bin/ptxas"}) {
-    if (assembler.empty() && std::filesystem::exists(place)) assembler = place;
-  }
+  const std::string assembler = cuda::assembler();
   if (assembler.empty()) return {};
   const std::string file = std::filesystem::temp_directory_path() /
                            ("pit-kernels-" + std::to_string(::getpid()) + ".ptx");

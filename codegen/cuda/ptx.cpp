@@ -23,6 +23,7 @@
 #include <vector>
 
 #include "dsl/error.h"
+#include "toolkit.h"
 
 extern "C" {
 void LLVMInitializeNVPTXTargetInfo();
@@ -64,12 +65,8 @@ bool needs_libdevice(const llvm::Module &module) {
 std::unique_ptr<llvm::MemoryBuffer> libdevice() {
   std::vector<std::string> places;
   if (const char *named = std::getenv("PIT_LIBDEVICE")) places.emplace_back(named);
-  for (const char *variable : {"CUDA_HOME", "CUDA_PATH"}) {
-    if (const char *root = std::getenv(variable))
-      places.push_back(std::string(root) + "/nvvm/libdevice/libdevice.10.bc");
-  }
-  for (const char *root : {"/usr/local/cuda", "/usr/lib/cuda", "/usr/lib/nvidia-cuda-toolkit"})
-    places.push_back(std::string(root) + "/nvvm/libdevice/libdevice.10.bc");
+  for (std::string &place : toolkit_places("nvvm/libdevice/libdevice.10.bc"))
+    places.push_back(std::move(place));
   std::string looked;
   for (const std::string &place : places) {
     if (auto file = llvm::MemoryBuffer::getFile(place)) return std::move(*file);

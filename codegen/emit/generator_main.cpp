@@ -28,7 +28,7 @@ Compiles the operator of a generator to files in DIR, which is made if it is mis
                    static_library  FUNCTION.a          c_header     FUNCTION.h
                    object          FUNCTION.*.o        schedule     FUNCTION.schedule
                    ptx             FUNCTION.TARGET.ptx (CUDA targets)
-                   cubin           FUNCTION.TARGET.cubin (where nvJitLink is installed)
+                   cubin           FUNCTION.TARGET.cubin (where ptxas is installed)
                    llvm_ir         FUNCTION.TARGET.ll  tile_ir      FUNCTION.TARGET.pit
                    html            FUNCTION.html       explanation  FUNCTION.TARGET.txt
   target=...     targets, separated by commas; default: host. A call runs the best that fits:

@@ -15,6 +15,7 @@
 #include <iterator>
 #include <optional>
 
+#include "codegen/cuda/toolkit.h"
 #include "codegen/ir/text.h"
 #include "runtime/pit_cuda.h"
 
@@ -43,8 +44,7 @@ std::string this_compiler() {
     struct ::stat file{};
     if (::stat(path, &file) != 0) return std::string();
     return std::to_string(file.st_size) + "." + std::to_string(file.st_mtim.tv_sec) + "." +
-           std::to_string(file.st_mtim.tv_nsec) + " " LLVM_VERSION_STRING " " +
-           std::to_string(pit_cuda_assembler_version());
+           std::to_string(file.st_mtim.tv_nsec) + " " LLVM_VERSION_STRING;
   }();
   return compiler;
 }
@@ -53,6 +53,7 @@ std::string this_compiler() {
 std::string made_of(const ir::Module &module, const Target &target, bool elementwise) {
   if (this_compiler().empty()) return "";
   std::string text = this_compiler() + "\n" + target.to_string() + "\n" +
+                     (target.is_cuda() ? cuda::assembler_version() : "") + "\n" +
                      std::to_string(PIT_ABI_VERSION) + (elementwise ? " elementwise\n" : "\n");
   // What the text of a module does not say of its tensors.
   for (const auto *tensors : {&module.inputs, &module.outputs}) {

@@ -4,18 +4,16 @@
 #include <llvm/IR/Module.h>
 #include <llvm/Support/MemoryBuffer.h>
 
-#include <cstdlib>
 #include <future>
 #include <set>
 
 #include "codegen/cuda/generate.h"
 #include "codegen/cuda/ptx.h"
+#include "codegen/cuda/toolkit.h"
 #include "codegen/host/generate.h"
 #include "codegen/host/kernel_code.h"
 #include "constants.h"
-#include "dsl/error.h"
 #include "optimise.h"
-#include "runtime/pit_cuda.h"
 
 namespace pit::emit {
 
@@ -118,26 +116,12 @@ class Compiler {
     cuda::GeneratedModules generated = cuda::generate(module_, device, variant);
     CudaPart part{generated.entry, llvm_text(*generated.device), {}, {}, {}};
     part.ptx = cuda::start_ptx(*generated.device, device).get();
-    part.cubin = assembled(part.ptx, device);
+    part.cubin = cuda::assembled(part.ptx, device,
+                                 "pipeline " + module_.name + ": target " + target_.to_string());
     rename(generated.host->getFunction(generated.entry.symbol), symbol_ + "_" + name);
     define_image(generated, device, part.ptx, part.cubin);
     part.object = object(name, *generated.host);
     return part;
-  }
-
-  // "" where there is no nvJitLink.
-  std::string assembled(const std::string &ptx, const cuda::Device &device) const {
-    void *data = nullptr;
-    std::size_t bytes = 0;
-    if (pit_cuda_assemble(ptx.c_str(), device.architecture, device.specific ? 1 : 0, &data,
-                          &bytes) != PIT_OK) {
-      throw CompileError(
-          "pipeline " + module_.name + ": target " + target_.to_string() + ": " + pit_last_error(),
-          std::source_location::current());
-    }
-    std::string cubin(static_cast<const char *>(data), bytes);
-    std::free(data);  // NOLINT: the runtime is C
-    return cubin;
   }
 
   // The pit_cuda_image that the entry refers to.

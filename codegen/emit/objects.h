@@ -23,13 +23,13 @@ struct TargetCode {
   std::string row_major, any;  ///< symbols; see pit_code
   code::Entry entry;
   std::string ptx;    ///< CUDA: of row_major
-  std::string cubin;  ///< CUDA: of row_major; empty where there is no nvJitLink
+  std::string cubin;  ///< CUDA: of row_major; empty where there is no ptxas
   std::string llvm;   ///< text, before optimisation, of row_major
 };
 
 /// For any CPU that the target names, not tuned for this machine: the same module and target give
 /// the same bytes. `elementwise`: see OperatorInfo. CompileError as the generators say, and when
-/// nvJitLink refuses the PTX.
+/// ptxas refuses the PTX.
 TargetCode compile_objects(const ir::Module &module, const Target &target, bool elementwise);
 
 /// "avx512_bf16-avx512_vnni", "cuda-sm_90a", "x86-64": what tells targets of one operator apart, in

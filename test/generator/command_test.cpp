@@ -34,9 +34,9 @@ Result run(const std::string &command) {
   return {WIFEXITED(status) ? WEXITSTATUS(status) : -1, text};
 }
 
-/// Runs pit_operators without what was compiled before.
-Result emit(const std::string &words, const std::string &cache = "") {
-  return run("PIT_CACHE_DIR=" + cache + " " PIT_OPERATORS " " + words);
+/// Runs pit_operators without what was compiled before. `more`: of its environment.
+Result emit(const std::string &words, const std::string &cache = "", const std::string &more = "") {
+  return run("PIT_CACHE_DIR=" + cache + " " + more + " " PIT_OPERATORS " " + words);
 }
 
 std::string bytes_of(const std::string &path) {
@@ -230,6 +230,50 @@ TEST_CASE("generators: the same input gives the same bytes, from a cache, too") 
   CHECK(std::distance(fs::directory_iterator(cache), fs::directory_iterator()) == 4);
   emit(words + (folder / "other") + " -f attend", cache);
   CHECK(std::distance(fs::directory_iterator(cache), fs::directory_iterator()) == 6);
+}
+
+TEST_CASE("generators: machine code for devices is made by ptxas, where there is one") {
+  const Folder folder;
+  const std::string words =
+      "-g spmm target=x86-64-linux-cuda-sm_90a -e static_library,cubin,ptx -o ";
+  const auto assembler = [&](const std::string &version, const std::string &does) {
+    const std::string path = folder / "ptxas";
+    std::ofstream(path) << "#!/bin/sh\nif [ \"$*\" = --version ]; then echo " << version
+                        << "; exit; fi\n[ \"$1 $2\" = \"-arch=sm_90a -o\" ] || exit 3\n"
+                        << does << "\n";
+    fs::permissions(path, fs::perms::owner_all);
+    return "PIT_PTXAS=" + path;
+  };
+  const std::string cache = folder / "cache";
+  const auto cubin = [&](const std::string &more) {
+    const std::string out = folder / "out";
+    fs::remove_all(out);
+    const Result result = emit(words + out, cache, more);
+    CAPTURE(result.text);
+    REQUIRE(result.status == 0);
+    CHECK(has(bytes_of(out + "/spmm.cuda-sm_90a.ptx"), ".target sm_90a"));
+    if (!fs::exists(out + "/spmm.cuda-sm_90a.cubin")) return std::string();
+    const std::string made = bytes_of(out + "/spmm.cuda-sm_90a.cubin");
+    CHECK(has(bytes_of(out + "/spmm.a"), made));
+    return made;
+  };
+  CHECK(cubin(assembler("1", "grep '^.target' \"$4\" >\"$3\"")) == ".target sm_90a\n");
+  CHECK(cubin("PIT_PTXAS=").empty());
+  // Another version is another assembler, also for the cache.
+  CHECK(cubin(assembler("2", "echo machine code >\"$3\"")) == "machine code\n");
+
+  const auto refused = [&](const std::string &more, const std::string &message) {
+    const Result result = emit(words + (folder / "none"), cache, more);
+    CAPTURE(result.text);
+    CHECK(result.status == 1);
+    CHECK(has(result.text, message));
+    CHECK(has(result.text, "ptxas in PIT_PTXAS, or nothing for PTX alone"));
+    CHECK(!fs::exists(folder / "none"));
+  };
+  refused(assembler("3", "echo 'ptxas fatal   : Unsupported .version 9.9' >&2; exit 255"),
+          "pipeline spmm: target x86-64-linux-cuda-sm_90a: " + (folder / "ptxas") +
+              " refuses the PTX: ptxas fatal   : Unsupported .version 9.9;");
+  refused("PIT_PTXAS=/no/such", "the assembler for CUDA does not run: /no/such: ");
 }
 
 #ifndef PIT_SANITIZED
