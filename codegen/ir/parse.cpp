@@ -1,10 +1,7 @@
-#include <algorithm>
-#include <cctype>
-#include <charconv>
 #include <map>
 
-#include "dsl/error.h"
 #include "dsl/expr_parser.h"
+#include "scanner.h"
 #include "text.h"
 
 namespace pit::ir {
@@ -40,24 +37,9 @@ class Symbols final : public ExprSymbols {
   std::map<std::string, ParamPtr> params;
 };
 
-/// `text` with comments (// to the end of the line, outside of strings) made blank.
-std::string without_comments(std::string text) {
-  bool in_string = false;
-  for (std::size_t i = 0; i < text.size(); ++i) {
-    if (text[i] == '\\' && in_string)
-      ++i;
-    else if (text[i] == '"')
-      in_string = !in_string;
-    else if (!in_string && text.compare(i, 2, "//") == 0) {
-      while (i < text.size() && text[i] != '\n') text[i++] = ' ';
-    }
-  }
-  return text;
-}
-
-class Parser {
+class Parser : private Scanner {
  public:
-  explicit Parser(const std::string &text) : text_(without_comments(text)) {}
+  using Scanner::Scanner;
 
   Module module() {
     Module m;
@@ -87,116 +69,17 @@ class Parser {
       parenthesised([&] { m.statistic_names.push_back(word()); });
     }
     m.body = braces();
-    skip();
-    if (position_ != text_.size()) fail("expected the end of the module");
+    if (!at_end()) fail("expected the end of the module");
     return m;
   }
 
  private:
-  std::string text_;
-  std::size_t position_ = 0;
   Symbols symbols_;
   std::map<std::string, BarrierPtr> barriers_;
 
-  // --- words ---
-
-  [[noreturn]] void fail(const std::string &message) const { fail(message, position_); }
-  [[noreturn]] void fail(const std::string &message, std::size_t where) const {
-    where = std::min(where, text_.size());
-    const std::string before = text_.substr(0, where);
-    const auto line = 1 + std::count(before.begin(), before.end(), '\n');
-    const std::size_t column = where - (before.rfind('\n') + 1) + 1;
-    throw InternalError("IR text, line " + std::to_string(line) + ", column " +
-                        std::to_string(column) + ": " + message);
-  }
-
-  static bool in_word(char c) {
-    return std::isalnum(static_cast<unsigned char>(c)) || c == '_' || c == '.' || c == '$';
-  }
-
-  void skip() {
-    while (position_ < text_.size() && std::isspace(static_cast<unsigned char>(text_[position_])))
-      ++position_;
-  }
-  bool at(const std::string &token) {
-    skip();
-    if (text_.compare(position_, token.size(), token) != 0) return false;
-    const std::size_t end = position_ + token.size();
-    return !in_word(token.back()) || end >= text_.size() || !in_word(text_[end]);
-  }
-  bool accept(const std::string &token) {
-    if (!at(token)) return false;
-    position_ += token.size();
-    return true;
-  }
-  void expect(const std::string &token) {
-    if (!accept(token)) fail("expected '" + token + "'");
-  }
-
-  /// A name, with the '%' of tiles.
-  std::string symbol() {
-    skip();
-    std::string name = parse_name(text_, &position_);
-    if (name.empty()) fail("expected a name");
-    return name;
-  }
-  std::string quoted() {
-    skip();
-    expect("\"");
-    std::string out;
-    while (position_ < text_.size() && text_[position_] != '"') {
-      char c = text_[position_++];
-      if (c == '\\' && position_ < text_.size()) {
-        c = text_[position_++];
-        if (c == 'n') c = '\n';
-      }
-      out += c;
-    }
-    expect("\"");
-    return out;
-  }
-  std::string word() { return at("\"") ? quoted() : symbol(); }
-
-  std::int64_t number() {
-    skip();
-    std::int64_t value = 0;
-    const auto [end, error] =
-        std::from_chars(text_.data() + position_, text_.data() + text_.size(), value);
-    if (error != std::errc()) fail("expected a number");
-    position_ = static_cast<std::size_t>(end - text_.data());
-    return value;
-  }
-  Type element_type() {
-    skip();
-    const std::size_t start = position_;
-    Type type;
-    if (!parse_type(symbol(), &type)) fail("expected an element type", start);
-    return type;
-  }
-
-  template <class Element>
-  void listed(const std::string &close, const Element &element) {
-    if (accept(close)) return;
-    do {
-      element();
-    } while (accept(","));
-    expect(close);
-  }
-  template <class Element>
-  void parenthesised(const Element &element) {
-    expect("(");
-    listed(")", element);
-  }
-
   // --- expressions and identities ---
 
-  Expr expression() {
-    try {
-      return parse_expr(text_, &position_, &symbols_);
-    } catch (const ExprSyntaxError &error) {
-      fail(error.what(), error.position);
-    }
-  }
+  Expr expression() { return Scanner::expression(&symbols_); }
   /// A literal takes the type that its place says.
   Expr expression(Type place) {
     const Expr e = expression();
@@ -243,15 +126,13 @@ class Parser {
     return known;
   }
   VarPtr axis() {
-    skip();
-    const std::size_t start = position_;
+    const std::size_t start = here();
     const auto found = symbols_.variables.find(symbol());
     if (found == symbols_.variables.end()) fail("expected an axis", start);
     return found->second;
   }
   StoragePtr existing() {
-    skip();
-    const std::size_t start = position_;
+    const std::size_t start = here();
     const auto found = symbols_.storages.find(symbol());
     if (found == symbols_.storages.end()) fail("expected a storage", start);
     return found->second;
@@ -262,7 +143,7 @@ class Parser {
   std::vector<Stmt> list() {
     std::vector<Stmt> stmts;
     while (!at("}")) {
-      if (position_ == text_.size()) fail("expected '}'");
+      if (at_end()) fail("expected '}'");
       stmts.push_back(statement());
     }
     return stmts;
@@ -324,8 +205,7 @@ class Parser {
         {"sync", &Parser::sync},
         {"fence", &Parser::fence},
         {"roles", &Parser::roles}};
-    skip();
-    const std::size_t start = position_;
+    const std::size_t start = here();
     const auto found = kStatements.find(symbol());
     if (found == kStatements.end()) fail("expected a statement", start);
     return (this->*found->second)();
@@ -418,17 +298,15 @@ class Parser {
 
   /// "mi, ni:" or nothing.
   std::vector<VarPtr> over() {
-    const std::size_t start = position_;
+    const std::size_t start = here();
     std::vector<VarPtr> axes;
-    skip();
     do {
-      skip();
-      const auto found = symbols_.variables.find(parse_name(text_, &position_));
+      const auto found = symbols_.variables.find(name());
       if (found == symbols_.variables.end()) break;
       axes.push_back(found->second);
     } while (accept(","));
     if (!axes.empty() && accept(":")) return axes;
-    position_ = start;
+    go_to(start);
     return {};
   }
   std::vector<Expr> where() {
@@ -634,8 +512,7 @@ class Parser {
     return make<Barriers>(barrier, scope());
   }
   BarrierSlot barrier_slot() {
-    skip();
-    const std::size_t start = position_;
+    const std::size_t start = here();
     const auto found = barriers_.find(symbol());
     if (found == barriers_.end()) fail("expected a barrier", start);
     expect("[");

@@ -1,284 +1,10 @@
 // Data that an operator refuses, with and without a schedule: the message says which tensor, index
-// and coordinate; outputs keep their bytes; the next call of the same operator works. And data that
-// is unusual but legal: the documented result.
-#include <doctest/doctest.h>
-#include <pit/pit.h>
-
-#include <cmath>
-#include <cstring>
-#include <functional>
-#include <limits>
-#include <string>
-#include <vector>
-
-#include "../harness.h"
+// and coordinate; outputs keep their bytes; the next call of the same operator works.
+#include "data_operators.h"
 #include "dsl/error.h"
 
 namespace pit::test {
 namespace {
-
-constexpr float kNan = std::numeric_limits<float>::quiet_NaN();
-constexpr float kInfinity = std::numeric_limits<float>::infinity();
-
-std::vector<CallArgument> arguments(const Pipeline &p, const Problem &problem,
-                                    const std::map<std::string, AnyBuffer> &outputs) {
-  std::vector<CallArgument> list;
-  for (const Argument &a : p.signature()) {
-    if (a.kind == Argument::Kind::InputTensor) {
-      list.push_back(CallArgument(problem.inputs.at(a.name)));
-    } else if (a.kind == Argument::Kind::Scalar) {
-      list.push_back(scalar_argument(a.type, problem.scalars.at(a.name)));
-    } else {
-      list.push_back(CallArgument(outputs.at(a.name)));
-    }
-  }
-  return list;
-}
-
-bool is_poison(const AnyBuffer &b) {
-  const auto *bytes = static_cast<const unsigned char *>(b.data());
-  for (std::int64_t i = 0; i < b.size() * b.type().bytes(); ++i) {
-    if (bytes[i] != 0xA5) return false;
-  }
-  return true;
-}
-
-template <class T>
-Buffer<T> values(const std::vector<T> &list) {
-  Buffer<T> b({static_cast<std::int64_t>(list.size())});
-  for (std::size_t i = 0; i < list.size(); ++i) b(static_cast<std::int64_t>(i)) = list[i];
-  return b;
-}
-
-AnyBuffer numbers(const Shape &extents, int seed, double zeros = 0) {
-  std::mt19937 generator(static_cast<unsigned>(seed));
-  return random_values(float32, extents, generator, true, zeros);
-}
-
-/// An operator with good data.
-struct Operator {
-  std::function<Pipeline(bool scheduled)> build;
-  std::function<Problem()> data;
-};
-
-// --- operators --------------------------------------------------------------------------------
-
-Problem routed(const AnyBuffer &expert) {
-  return {{{"X", numbers({6, 3}, 1)}, {"W", numbers({2, 3, 4}, 2)}, {"expert", expert}},
-          {},
-          {{"Y", {6, 4}}}};
-}
-
-/// Y(t, f) = sum over c of X(t, c) W(expert(t), c, f): tokens sorted by expert when scheduled.
-template <class Key>
-Operator route(bool drop_negative) {
-  return {[drop_negative](bool scheduled) {
-            Var t("t"), f("f"), tile("tile");
-            TensorParam X(float32, 2, "X"), W(float32, 3, "W"), expert(type_of<Key>(), 1, "expert");
-            RDom c(0, X.extent(1), "c");
-            Func Y("Y");
-            Y(t, f) += X(t, c) * W(expert(t), c, f);
-            if (drop_negative) Y.where(expert(t) >= 0);
-            if (scheduled) {
-              Y.update().pit_tile(tile, {.axis = t, .group = expert(t), .dense = {{t, 4}}});
-            }
-            return Pipeline({Y}, {}, "route");
-          },
-          [] { return routed(values<Key>({0, 1, 1, 0, 1, 0})); }};
-}
-
-/// Z(p, co) = sum over o, ci of X(nbr(p, o), ci) W(o, ci, co) where nbr(p, o) >= 0.
-Operator convolution() {
-  return {[](bool scheduled) {
-            Var p("p"), co("co"), tile("tile");
-            TensorParam X(float32, 2, "X"), W(float32, 3, "W"), nbr(int32, 2, "nbr");
-            RDom o(0, W.extent(0), "o"), ci(0, X.extent(1), "ci");
-            o.where(nbr(p, o) >= 0);
-            Func Z("Z");
-            Z(p, co) += X(nbr(p, o), ci) * W(o, ci, co);
-            if (scheduled) {
-              Z.update().pit_tile(tile, {.axis = o, .micro = {{p, 2}}, .dense = {{o, 1}}});
-            }
-            return Pipeline({Z}, {}, "convolution");
-          },
-          [] {
-            return Problem{
-                {{"X", numbers({5, 3}, 3)},
-                 {"W", numbers({3, 3, 4}, 4)},
-                 {"nbr", Buffer<int>({4, 3}, {0, -1, 4, 1, 2, -1, -1, -1, -1, 3, 3, 0})}},
-                {},
-                {{"Z", {4, 4}}}};
-          }};
-}
-
-/// Y(m, n) = sum over the row m of a CSR matrix of val(p) X(colidx(p), n).
-Operator csr_product() {
-  return {[](bool scheduled) {
-            Var m("m"), n("n"), tile("tile");
-            TensorParam rowptr(int32, 1, "rowptr"), colidx(int32, 1, "colidx");
-            TensorParam val(float32, 1, "val"), X(float32, 2, "X");
-            RDom p = csr(rowptr, colidx, m, "p");
-            Func Y("Y");
-            Y(m, n) += val(p) * X(colidx(p), n);
-            if (scheduled) Y.update().pit_tile(tile, {.axis = p, .dense = {{p, 4}}});
-            return Pipeline({Y}, {}, "csr_product");
-          },
-          [] {
-            return Problem{{{"rowptr", values<int>({0, 2, 2, 4})},
-                            {"colidx", values<int>({0, 1, 2, 0})},
-                            {"val", numbers({4}, 5)},
-                            {"X", numbers({3, 2}, 6)}},
-                           {},
-                           {{"Y", {3, 2}}}};
-          }};
-}
-
-/// C = A B with the zeros of A skipped. `settings` says more of the index, or nothing.
-Operator multiply(const std::function<void(SparseIndex &)> &settings = {}, bool strict = false) {
-  return {[settings, strict](bool scheduled) {
-            Var m("m"), n("n"), tile("tile");
-            TensorParam A(float32, 2, "A"), B(float32, 2, "B");
-            RDom k(0, A.extent(1), "k");
-            k.where(A(m, k) != 0);
-            Func C("C");
-            C(m, n) += A(m, k) * B(k, n);
-            if (scheduled) {
-              SparseIndex live = C.update().index({.axis = k, .micro = {{m, 2}}}).named("live");
-              if (settings) settings(live);
-              C.update().pit_tile(tile, {.dense = {{k, 4}}, .index = live});
-              if (strict) C.update().strict();
-            }
-            return Pipeline({C}, {}, "multiply");
-          },
-          [] {
-            return Problem{
-                {{"A", numbers({5, 9}, 7, 0.6)}, {"B", numbers({9, 6}, 8)}}, {}, {{"C", {5, 6}}}};
-          }};
-}
-
-/// The product over lists that the caller gives: columns 0, 2 of row 0 and 1 of row 1.
-Operator given(std::int64_t micro = 1, bool ragged = false) {
-  return {[micro, ragged](bool) {
-            Var m("m"), n("n"), tile("tile");
-            TensorParam A(float32, 2, "A"), B(float32, 2, "B");
-            TensorParam off(int32, 1, "off"), col(int32, 1, "col"), len(int32, 1, "len");
-            RDom k(0, ragged ? min(i64(len(m)), A.extent(1)) : A.extent(1), "k");
-            k.where(A(m, k) != 0);
-            Func C("C");
-            C(m, n) += A(m, k) * B(k, n);
-            SparseIndex lists =
-                C.update().index({.axis = k, .micro = {{k, micro}}}).named("lists").given(off, col);
-            C.update().pit_tile(tile, {.dense = {{k, 4}}, .index = lists});
-            return Pipeline({C}, {}, "given");
-          },
-          [micro] {
-            return Problem{
-                {{"A", Buffer<float>({2, 3}, {1, 0, 2, 0, 3, 0})},
-                 {"B", numbers({3, 2}, 9)},
-                 {"off", values<int>({0, 2, 3})},
-                 {"len", values<int>({3, 3})},
-                 {"col", values<int>(micro == 1 ? std::vector{0, 2, 1} : std::vector{0, 2, 0})}},
-                {},
-                {{"C", {2, 2}}}};
-          }};
-}
-
-/// Tokens sorted by expert, by the caller.
-Operator given_by_key() {
-  return {[](bool) {
-            Var t("t"), tile("tile");
-            TensorParam X(float32, 1, "X"), W(float32, 1, "W"), key(int32, 1, "key");
-            TensorParam off(int32, 1, "off"), col(int32, 1, "col");
-            Func Y("Y");
-            Y(t) = X(t) * W(key(t));
-            Y.where(key(t) >= 0);
-            SparseIndex lists =
-                Y.index({.axis = t, .group = key(t)}).named("lists").given(off, col);
-            Y.pit_tile(tile, {.dense = {{t, 2}}, .index = lists});
-            return Pipeline({Y}, {}, "given_by_key");
-          },
-          [] {
-            return Problem{{{"X", numbers({5}, 12)},
-                            {"W", numbers({3}, 13)},
-                            {"key", values<int>({2, 0, 2, -1, 2})},
-                            {"off", values<int>({0, 1, 1, 4})},
-                            {"col", values<int>({1, 4, 0, 2})}},
-                           {},
-                           {{"Y", {5}}}};
-          }};
-}
-
-/// Tokens sorted by expert, of which a mask says which elements there are.
-Operator masked_route() {
-  return {[](bool scheduled) {
-            Var t("t"), f("f"), tile("tile");
-            TensorParam W(float32, 2, "W"), mask(uint8, 2, "mask"), key(int32, 1, "key");
-            Func Y("Y");
-            Y(t, f) = W(key(t), f) * 2.f;
-            Y.where(mask(t, f) != 0);
-            if (scheduled) Y.pit_tile(tile, {.axis = t, .group = key(t), .dense = {{t, 2}}});
-            return Pipeline({Y}, {}, "masked_route");
-          },
-          [] {
-            return Problem{{{"W", numbers({3, 2}, 14)},
-                            {"mask", Buffer<std::uint8_t>({3, 2}, {1, 1, 0, 0, 0, 1})},
-                            {"key", values<int>({2, -1, 0})}},
-                           {},
-                           {{"Y", {3, 2}}}};
-          }};
-}
-
-/// A Func over what the index of a later one lists.
-Operator asked() {
-  return {[](bool) {
-            Var m("m"), n("n"), tile("tile");
-            TensorParam A(float32, 2, "A"), X(float32, 1, "X");
-            RDom k(0, A.extent(1), "k");
-            k.where(A(m, k) != 0);
-            Func C("C"), D("D");
-            C(m) += A(m, k);
-            SparseIndex live = C.update().index({.axis = k}).named("live");
-            C.update().pit_tile(tile, {.dense = {{k, 4}}, .index = live});
-            D(m, n) = X(n);
-            D.where(live.position({m, n}) >= 0);
-            return Pipeline({D, C}, {}, "asked");
-          },
-          [] {
-            return Problem{{{"A", numbers({4, 5}, 15, 0.5)}, {"X", numbers({5}, 16)}},
-                           {},
-                           {{"D", {4, 5}}, {"C", {4}}}};
-          }};
-}
-
-/// The blocks of A B^T that a mask selects, in the order of an index that is an output.
-Operator blocks() {
-  return {[](bool) {
-            Var i("i"), j("j"), tile("tile");
-            TensorParam A(float32, 2, "A"), B(float32, 2, "B"), mask(uint8, 2, "mask");
-            RDom c(0, A.extent(1), "c");
-            Func C("C"), S("S");
-            C(i, j) += A(i, c) * B(j, c);
-            S(i, j) = C(i, j);
-            S.where(mask(i / 4, j / 4) != 0);
-            SparseIndex list = S.index({.axis = j, .micro = {{i, 4}, {j, 4}}}).named("list");
-            S.pit_tile(tile, {.dense = {{i, 4}, {j, 8}}, .index = list});
-            S.store_compact(list);
-            C.compute_at(S, tile);
-            return Pipeline({S}, {list}, "blocks");
-          },
-          [] {
-            return Problem{{{"A", numbers({8, 3}, 10)},
-                            {"B", numbers({8, 3}, 11)},
-                            {"mask", Buffer<std::uint8_t>({2, 2}, {1, 0, 1, 1})}},
-                           {},
-                           {{"S", {3, 4, 4}},
-                            {"list.offsets", {3}},
-                            {"list.coordinates", {3}},
-                            {"list.count", {1}}}};
-          }};
-}
-
-// --- errors -----------------------------------------------------------------------------------
 
 struct Case {
   std::string name;
@@ -288,28 +14,20 @@ struct Case {
   bool plain_too = true;  ///< without a schedule it is the same error
 };
 
-/// Sets one element of an input.
-std::function<void(Problem &)> set(const std::string &tensor, const Shape &at, double value) {
-  return [=](Problem &p) { p.inputs.at(tensor).set_number(at, value); };
-}
-std::function<void(Problem &)> put(const std::string &tensor, const AnyBuffer &b) {
-  return [=](Problem &p) { p.inputs.at(tensor) = b; };
-}
-
 const std::int64_t kBeyond32 = (1LL << 32) + 1;
 
 const std::vector<Case> kCases = {
     {"key too large",
      {"reads input 'W' at index 2 of dimension 0, whose extent is 2, at t = 3"},
-     route<std::int32_t>(false),
+     route(int32, false),
      set("expert", {3}, 2)},
     {"key negative",
      {"reads input 'W' at index -1 of dimension 0, whose extent is 2, at t = 5"},
-     route<std::int32_t>(false),
+     route(int32, false),
      set("expert", {5}, -1)},
     {"key too large where negative ones are dropped",
      {"reads input 'W' at index 1073741824", "at t = 0"},
-     route<std::int32_t>(true),
+     route(int32, true),
      set("expert", {0}, 1 << 30)},
     {"key too large for one element of its token",
      {"reads input 'W' at index 3 of dimension 0, whose extent is 3, at t = 2"},
@@ -331,29 +49,29 @@ const std::vector<Case> kCases = {
      false},
     {"key of 8 bits",
      {"index 255 of dimension 0", "at t = 1"},
-     route<std::uint8_t>(false),
+     route(uint8, false),
      set("expert", {1}, 255)},
     {"key of 16 bits",
      {"index -32768 of dimension 0", "at t = 2"},
-     route<std::int16_t>(false),
+     route(int16, false),
      set("expert", {2}, -32768)},
     {"key that is in range modulo 2^32",
      {"index 4294967297 of dimension 0, whose extent is 2, at t = 4"},
-     route<std::int64_t>(false),
+     route(int64, false),
      put("expert", values<std::int64_t>({0, 1, 1, 0, kBeyond32, 0}))},
     {"the largest key",
      {"index 9223372036854775807", "at t = 0"},
-     route<std::int64_t>(false),
+     route(int64, false),
      put("expert",
          values<std::int64_t>({std::numeric_limits<std::int64_t>::max(), 1, 1, 0, 0, 0}))},
     {"the smallest key",
      {"index -9223372036854775808", "at t = 0"},
-     route<std::int64_t>(false),
+     route(int64, false),
      put("expert",
          values<std::int64_t>({std::numeric_limits<std::int64_t>::min(), 1, 1, 0, 0, 0}))},
     {"fewer keys than tokens",
      {"reads input 'expert'", "dimension 0"},
-     route<std::int32_t>(false),
+     route(int32, false),
      put("expert", values<std::int32_t>({0, 1, 0}))},
     {"neighbour too large",
      {"reads input 'X' at index 5 of dimension 0, whose extent is 5", "p = 2", "o = 1"},
@@ -650,94 +368,6 @@ TEST_CASE("errors: a key that is no group is named as it is") {
                          std::to_string(bad) +
                          ", outside [0, 4); exclude positions of no group by a predicate, e.g. "
                          "where(key >= 0)");
-  }
-}
-
-// --- unusual, but legal -----------------------------------------------------------------------
-
-struct Legal {
-  std::string name;
-  Operator op;
-  std::function<void(Problem &)> change;
-};
-
-Problem &resize(Problem &p, const Shape &a, const Shape &b, const Shape &c) {
-  p.inputs.at("A") = numbers(a, 1, 0.5);
-  p.inputs.at("B") = numbers(b, 2);
-  p.outputs.at("C") = c;
-  return p;
-}
-
-const std::vector<Legal> kLegal = {
-    {"a predicate that holds nowhere", multiply(),
-     [](Problem &p) { p.inputs.at("A").fill_bytes(0); }},
-    {"a predicate that holds everywhere", multiply(),
-     [](Problem &p) { p.inputs.at("A").fill_bytes(0x40); }},
-    {"one row without entries", multiply(),
-     [](Problem &p) { p.inputs.at("A").sliced(0, 2, 3).fill_bytes(0); }},
-    {"no rows", multiply(), [](Problem &p) { resize(p, {0, 9}, {9, 6}, {0, 6}); }},
-    {"no columns", multiply(), [](Problem &p) { resize(p, {5, 9}, {9, 0}, {5, 0}); }},
-    {"an empty sum", multiply(), [](Problem &p) { resize(p, {5, 0}, {0, 6}, {5, 6}); }},
-    {"nothing at all", multiply(), [](Problem &p) { resize(p, {0, 0}, {0, 0}, {0, 0}); }},
-    {"one element", multiply(), [](Problem &p) { resize(p, {1, 1}, {1, 1}, {1, 1}); }},
-    {"capacity that is just enough", multiply([](SparseIndex &live) { live.capacity(27); }),
-     [](Problem &p) { p.inputs.at("A").fill_bytes(0x40); }},
-    {"NaN and infinity in the sparse operand", multiply(),
-     [](Problem &p) {
-       p.inputs.at("A").fill_bytes(0);
-       p.inputs.at("A").set_number(Shape{1, 3}, kNan);
-       p.inputs.at("A").set_number(Shape{4, 8}, -kInfinity);
-       p.inputs.at("B").fill_bytes(0x40);
-     }},
-    {"NaN and infinity where strict() masks them", multiply({}, true),
-     [](Problem &p) {
-       p.inputs.at("B").set_number(Shape{2, 0}, kNan);
-       p.inputs.at("B").set_number(Shape{5, 3}, kInfinity);
-     }},
-    {"dropped keys", route<std::int32_t>(true), set("expert", {2}, -1)},
-    {"all keys dropped", route<std::int32_t>(true),
-     put("expert", values<int>({-1, -2, -3, -4, -5, -6}))},
-    {"one expert for all", route<std::int32_t>(false),
-     put("expert", values<int>({1, 1, 1, 1, 1, 1}))},
-    {"no neighbour anywhere", convolution(),
-     [](Problem &p) { p.inputs.at("nbr").fill_bytes(0xFF); }},
-    {"lists in any order", given(), put("col", values<int>({2, 0, 1}))},
-    {"falling row pointers: an empty row", csr_product(), set("rowptr", {2}, 1)},
-    {"all rows empty", csr_product(), put("rowptr", values<int>({0, 0, 0, 0}))},
-};
-
-TEST_CASE("errors: unusual data has the result of the algorithm") {
-  for (const Legal &c : kLegal) {
-    for (const bool scheduled : {false, true}) {
-      INFO(c.name << std::string(scheduled ? ", scheduled" : ""));
-      Problem problem = c.op.data();
-      c.change(problem);
-      for (const Engine engine : {Engine::Compiled, Engine::CudaTileInterpreter}) {
-        const Comparison comparison = check(c.op.build(scheduled), problem, engine, true);
-        CHECK_MESSAGE(comparison.different == 0, comparison.first);
-      }
-    }
-  }
-}
-
-TEST_CASE(
-    "errors: without strict(), a skipped product with a value that is not finite is 0 or NaN") {
-  const Operator op = multiply();
-  Problem problem = op.data();
-  problem.inputs.at("B").set_number(Shape{2, 0}, kNan);
-  problem.inputs.at("B").set_number(Shape{5, 3}, kInfinity);
-  for (const bool scheduled : {false, true}) {
-    const Pipeline pipeline = op.build(scheduled);
-    const auto out = poisoned_outputs(pipeline, problem),
-               expected = poisoned_outputs(pipeline, problem);
-    Reference(pipeline, problem.inputs, {}).run(expected);
-    pipeline.compile().call(arguments(pipeline, problem, out));
-    const AnyBuffer &c = out.at("C"), &reference = expected.at("C");
-    for_each_coordinate(c.extents(), [&](const Shape &at) {
-      const double y = c.number(at), r = reference.number(at);
-      const bool beside = at[1] == 0 || at[1] == 3;  // columns with such a value
-      CHECK((y == r || (std::isnan(y) && (std::isnan(r) || (scheduled && beside)))));
-    });
   }
 }
 
