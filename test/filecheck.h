@@ -1,14 +1,11 @@
 // Checking text, mostly printed IR, against the directives of LLVM's FileCheck.
 #pragma once
 
-#include <doctest/doctest.h>
-#include <unistd.h>
-
-#include <cstdio>
-#include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <string>
+
+#include "command.h"
 
 namespace pit::test {
 
@@ -21,21 +18,12 @@ inline std::string filecheck(const std::string &text, const std::string &checks)
     MESSAGE("FileCheck was not found: the text is not checked");
     return "";
   }
-  std::string folder = (std::filesystem::temp_directory_path() / "pit_filecheck_XXXXXX").string();
-  REQUIRE(mkdtemp(folder.data()) != nullptr);
-  const std::string text_file = folder + "/text", check_file = folder + "/checks";
-  std::ofstream(text_file) << text;
-  std::ofstream(check_file) << checks;
-  const std::string command =
-      program + " --dump-input=never --input-file=" + text_file + " " + check_file + " 2>&1";
-  std::string output;
-  FILE *pipe = popen(command.c_str(), "r");
-  REQUIRE(pipe != nullptr);
-  char buffer[4096];
-  while (const std::size_t size = std::fread(buffer, 1, sizeof buffer, pipe))
-    output.append(buffer, size);
-  const int status = pclose(pipe);
-  std::filesystem::remove_all(folder);
+  const Folder folder;
+  std::ofstream(folder / "text") << text;
+  std::ofstream(folder / "checks") << checks;
+  const auto [status, output] =
+      run_command(program + " --dump-input=never --input-file=" + (folder / "text") + " " +
+                  (folder / "checks"));
   if (status == 0) return "";
   return output.empty() ? "FileCheck failed" : output;
 }

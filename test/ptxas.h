@@ -2,19 +2,14 @@
 #pragma once
 
 #include <algorithm>
-#include <array>
-#include <cstdio>
-#include <cstdlib>
-#include <filesystem>
 #include <fstream>
 #include <optional>
 #include <sstream>
 #include <string>
 #include <vector>
 
-#include <unistd.h>
-
 #include "codegen/cuda/toolkit.h"
+#include "command.h"
 
 namespace pit::test {
 
@@ -73,19 +68,11 @@ struct Assembled {
 inline std::optional<Assembled> assembled(const std::string &ptx, const std::string &architecture) {
   const std::string assembler = cuda::assembler();
   if (assembler.empty()) return {};
-  const std::string file = std::filesystem::temp_directory_path() /
-                           ("pit-kernels-" + std::to_string(::getpid()) + ".ptx");
-  std::ofstream(file) << ptx;
-  const std::string command =
-      assembler + " -arch=" + architecture + " -v -o /dev/null " + file + " 2>&1";
-  Assembled result;
-  if (FILE *pipe = ::popen(command.c_str(), "r")) {
-    std::array<char, 256> part{};
-    while (std::fgets(part.data(), part.size(), pipe) != nullptr) result.said += part.data();
-    result.status = ::pclose(pipe);
-  }
-  std::filesystem::remove(file);
-  return result;
+  const Folder folder;
+  std::ofstream(folder / "kernels.ptx") << ptx;
+  const Ended ended = run_command(assembler + " -arch=" + architecture + " -v -o /dev/null " +
+                                  (folder / "kernels.ptx"));
+  return Assembled{ended.status, ended.text};
 }
 
 }  // namespace pit::test

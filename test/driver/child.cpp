@@ -5,7 +5,6 @@
 #include <unistd.h>
 
 #include <cstdio>
-#include <filesystem>
 
 namespace pit_test {
 
@@ -57,13 +56,6 @@ CUcontext current_context() {
   function<CUresult (*)(CUcontext *)>("cuCtxGetCurrent")(&context);
   return context;
 }
-
-Folder::Folder() {
-  std::string name = (std::filesystem::temp_directory_path() / "pit_driver_XXXXXX").string();
-  path_ = mkdtemp(name.data());
-}
-
-Folder::~Folder() { std::filesystem::remove_all(path_); }
 
 std::string &failures() {
   static std::string text;

@@ -8,6 +8,7 @@
 #include <utility>
 #include <vector>
 
+#include "test/command.h"
 #include "test/driver/fake_cuda.h"
 
 namespace pit_test {
@@ -20,25 +21,13 @@ void reset_device(int device);
 CUcontext push_context_of(int device);
 CUcontext current_context();
 
-// An empty folder, removed with all it holds at the end.
-class Folder {
- public:
-  Folder();
-  ~Folder();
-  Folder(const Folder &) = delete;
-  Folder &operator=(const Folder &) = delete;
-  const std::string &path() const { return path_; }
-
- private:
-  std::string path_;
-};
-
 // What EXPECT found in this process.
 std::string &failures();
 
 // Runs body in a child with these variables of the environment beside those that make the runtime
 // open the stand-in, without nvJitLink and without a cache. Returns the failures, "" if there are
 // none.
+using pit::test::Folder;
 using Environment = std::vector<std::pair<std::string, std::string>>;
 std::string in_child(const std::function<void()> &body, const Environment &environment = {});
 

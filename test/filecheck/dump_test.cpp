@@ -1,15 +1,13 @@
 // What PIT_DUMP writes.
 #include <pit/callable.h>
 #include <pit/error.h>
-#include <unistd.h>
 
 #include <cstdlib>
 #include <filesystem>
-#include <fstream>
 #include <set>
-#include <sstream>
 
 #include "lowered.h"
+#include "test/command.h"
 
 namespace pit::test {
 namespace {
@@ -18,15 +16,12 @@ namespace {
 class DumpFolder {
  public:
   explicit DumpFolder(const std::string &what) {
-    path_ = (std::filesystem::temp_directory_path() / "pit_dump_XXXXXX").string();
-    REQUIRE(mkdtemp(path_.data()) != nullptr);
     setenv("PIT_DUMP", what.c_str(), 1);
-    setenv("PIT_DUMP_DIR", path_.c_str(), 1);
+    setenv("PIT_DUMP_DIR", folder_.path().c_str(), 1);
   }
   ~DumpFolder() {
     unsetenv("PIT_DUMP");
     unsetenv("PIT_DUMP_DIR");
-    std::filesystem::remove_all(path_);
   }
   DumpFolder(const DumpFolder &) = delete;
   DumpFolder &operator=(const DumpFolder &) = delete;
@@ -34,21 +29,17 @@ class DumpFolder {
   /// Names of the files, in order, separated by blanks.
   std::string files() const {
     std::set<std::string> names;
-    for (const auto &entry : std::filesystem::directory_iterator(path_)) {
+    for (const auto &entry : std::filesystem::directory_iterator(folder_.path())) {
       names.insert(entry.path().filename().string());
     }
     std::string list;
     for (const std::string &name : names) list += (list.empty() ? "" : " ") + name;
     return list;
   }
-  std::string text(const std::string &name) const {
-    std::ostringstream all;
-    all << std::ifstream(path_ + "/" + name).rdbuf();
-    return all.str();
-  }
+  std::string text(const std::string &name) const { return bytes_of_file(folder_ / name); }
 
  private:
-  std::string path_;
+  Folder folder_;
 };
 
 Pipeline twice(const std::string &name) {

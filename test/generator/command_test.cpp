@@ -1,72 +1,28 @@
 // Programs of generators as their users run them: pit_operators.
-#include <doctest/doctest.h>
-#include <sys/wait.h>
-#include <unistd.h>
-
-#include <cstdio>
-#include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <iterator>
 #include <string>
 #include <vector>
 
+#include "test/command.h"
+
+namespace pit::test {
 namespace {
 
 namespace fs = std::filesystem;
 
-bool has(const std::string &text, const std::string &part) {
-  return text.find(part) != std::string::npos;
-}
-
-struct Result {
-  int status;
-  std::string text;  // of both streams
-};
-
-Result run(const std::string &command) {
-  FILE *pipe = ::popen((command + " 2>&1").c_str(), "r");
-  REQUIRE(pipe != nullptr);
-  std::string text;
-  char part[4096];
-  for (std::size_t n = 0; (n = std::fread(part, 1, sizeof part, pipe)) > 0;) text.append(part, n);
-  const int status = ::pclose(pipe);
-  return {WIFEXITED(status) ? WEXITSTATUS(status) : -1, text};
-}
-
 /// Runs pit_operators without what was compiled before. `more`: of its environment.
-Result emit(const std::string &words, const std::string &cache = "", const std::string &more = "") {
-  return run("PIT_CACHE_DIR=" + cache + " " + more + " " PIT_OPERATORS " " + words);
+Ended emit(const std::string &words, const std::string &cache = "", const std::string &more = "") {
+  return run_command("PIT_CACHE_DIR=" + cache + " " + more + " " PIT_OPERATORS " " + words);
 }
-
-std::string bytes_of(const std::string &path) {
-  std::ifstream file(path, std::ios::binary);
-  REQUIRE_MESSAGE(file.is_open(), path);
-  return {std::istreambuf_iterator<char>(file), {}};
-}
-
-/// A folder of the test, which goes with it.
-class Folder {
- public:
-  Folder() : path_(fs::temp_directory_path() / ("pit_generator_" + std::to_string(::getpid()))) {
-    fs::create_directories(path_);
-  }
-  ~Folder() { fs::remove_all(path_); }
-  Folder(const Folder &) = delete;
-  Folder &operator=(const Folder &) = delete;
-  std::string operator/(const std::string &name) const { return (path_ / name).string(); }
-  std::string path() const { return path_.string(); }
-
- private:
-  fs::path path_;
-};
 
 TEST_CASE("generators: they are listed and described") {
   CHECK(emit("--list").text == "block_attention\nmoe\nspmm\n");
-  const Result help = emit("--help");
+  const Ended help = emit("--help");
   CHECK(help.status == 0);
   CHECK(has(help.text, "usage: pit_operators -g NAME -o DIR"));
-  const Result spmm = emit("--describe spmm");
+  const Ended spmm = emit("--describe spmm");
   CHECK(spmm.status == 0);
   CHECK(spmm.text ==
         "spmm\n"
@@ -77,7 +33,7 @@ TEST_CASE("generators: they are listed and described") {
         "of A\n"
         "  parameter  columns = 256  integer from 16 to 512: columns of a tile of Out\n"
         "  output     Out  bfloat16 of rank 2\n");
-  const Result attention = emit("--describe block_attention");
+  const Ended attention = emit("--describe block_attention");
   CHECK(has(attention.text, "  scalar     scale  float32\n"));
   CHECK(has(attention.text, "parameter  block = 64  one of 16, 32, 64, 128: "));
   CHECK(has(attention.text, "parameter  causal = true  bool: "));
@@ -113,7 +69,7 @@ TEST_CASE("generators: a wrong command line is said, and what the operator refus
       {"-g spmm -o /dev/null/none", "/dev/null/none", 1},
   };
   for (const Row &row : rows) {
-    const Result result = emit(row.words);
+    const Ended result = emit(row.words);
     CAPTURE(std::string(row.words));
     CAPTURE(result.text);
     CHECK(result.status == row.status);
@@ -125,7 +81,7 @@ TEST_CASE("generators: a wrong command line is said, and what the operator refus
 
 TEST_CASE("generators: every kind of file is written and named") {
   const Folder folder;
-  const Result result =
+  const Ended result =
       emit("-g spmm -o " + folder.path() +
            " -f op target=x86-64-linux-cuda-sm_90a,x86-64-linux rows=64 -e "
            "static_library,c_header,object,ptx,cubin,llvm_ir,tile_ir,html,schedule,explanation");
@@ -139,19 +95,19 @@ TEST_CASE("generators: every kind of file is written and named") {
     CHECK(fs::file_size(file.path()) > 0);
   }
   CHECK(lines == files);
-  CHECK(bytes_of(folder / "op.a").starts_with("!<arch>\n"));
-  CHECK(has(bytes_of(folder / "op.h"), "int32_t op_workspace_size(const DLTensor *A,"));
-  CHECK(bytes_of(folder / "op.o").starts_with("\177ELF"));
-  CHECK(bytes_of(folder / "op.x86-64.any.o").starts_with("\177ELF"));
-  CHECK(has(bytes_of(folder / "op.cuda-sm_90a.ptx"), ".target sm_90a"));
-  CHECK(has(bytes_of(folder / "op.cuda-sm_90a.ll"), "nvptx64-nvidia-cuda"));
-  CHECK(has(bytes_of(folder / "op.x86-64.ll"), "define i32 @"));
-  CHECK(has(bytes_of(folder / "op.x86-64.pit"), "module op("));
-  CHECK(has(bytes_of(folder / "op.cuda-sm_90a.pit"), "launch"));
-  CHECK(has(bytes_of(folder / "op.x86-64.txt"), "live"));
-  CHECK(has(bytes_of(folder / "op.schedule"), ".pit_tile(kt, "));
+  CHECK(bytes_of_file(folder / "op.a").starts_with("!<arch>\n"));
+  CHECK(has(bytes_of_file(folder / "op.h"), "int32_t op_workspace_size(const DLTensor *A,"));
+  CHECK(bytes_of_file(folder / "op.o").starts_with("\177ELF"));
+  CHECK(bytes_of_file(folder / "op.x86-64.any.o").starts_with("\177ELF"));
+  CHECK(has(bytes_of_file(folder / "op.cuda-sm_90a.ptx"), ".target sm_90a"));
+  CHECK(has(bytes_of_file(folder / "op.cuda-sm_90a.ll"), "nvptx64-nvidia-cuda"));
+  CHECK(has(bytes_of_file(folder / "op.x86-64.ll"), "define i32 @"));
+  CHECK(has(bytes_of_file(folder / "op.x86-64.pit"), "module op("));
+  CHECK(has(bytes_of_file(folder / "op.cuda-sm_90a.pit"), "launch"));
+  CHECK(has(bytes_of_file(folder / "op.x86-64.txt"), "live"));
+  CHECK(has(bytes_of_file(folder / "op.schedule"), ".pit_tile(kt, "));
 
-  const std::string html = bytes_of(folder / "op.html");
+  const std::string html = bytes_of_file(folder / "op.html");
   CHECK(html.starts_with("<!DOCTYPE html>"));
   CHECK(html.ends_with("</body></html>\n"));
   for (const char *part :
@@ -176,10 +132,10 @@ TEST_CASE("generators: every kind of file is written and named") {
 TEST_CASE("generators: a saved schedule is replayed") {
   const Folder folder;
   const auto archive = [&](const std::string &more) {
-    const Result result = emit("-g spmm -o " + folder.path() + " target=x86-64-linux-avx2 " + more);
+    const Ended result = emit("-g spmm -o " + folder.path() + " target=x86-64-linux-avx2 " + more);
     CAPTURE(result.text);
     REQUIRE(result.status == 0);
-    return bytes_of(folder / "spmm.a");
+    return bytes_of_file(folder / "spmm.a");
   };
   const std::string usual = archive("rows=64"), other = archive("rows=32");
   CHECK(usual != other);
@@ -187,7 +143,7 @@ TEST_CASE("generators: a saved schedule is replayed") {
   // What a schedule says wins over what the generator's parameters would make of it.
   CHECK(archive("rows=64 schedule=" + (folder / "spmm.schedule")) == other);
   // An edited one.
-  std::string text = bytes_of(folder / "spmm.schedule");
+  std::string text = bytes_of_file(folder / "spmm.schedule");
   const std::size_t at = text.find("dense={k:64}");
   CAPTURE(text);
   REQUIRE(at != std::string::npos);
@@ -196,7 +152,7 @@ TEST_CASE("generators: a saved schedule is replayed") {
   const std::string edited = archive("rows=32 schedule=" + (folder / "edited.schedule"));
   CHECK(edited != other);
   std::ofstream(folder / "wrong.schedule") << "Out.tile(m, q, mo, no, mi, ni, 8, 8)\n";
-  const Result wrong =
+  const Ended wrong =
       emit("-g spmm -o " + folder.path() + " schedule=" + (folder / "wrong.schedule"));
   CAPTURE(wrong.text);
   CHECK(wrong.status == 1);
@@ -211,15 +167,15 @@ TEST_CASE("generators: the same input gives the same bytes, from a cache, too") 
   const std::string cache = folder / "cache";
   for (const char *name : {"plain", "making", "found"}) {
     const std::string used = std::string(name) == "plain" ? "" : cache;
-    const Result result = emit(words + (folder / name), used);
+    const Ended result = emit(words + (folder / name), used);
     CAPTURE(result.text);
     REQUIRE(result.status == 0);
   }
   for (const char *name : {"making", "found"}) {
     for (const auto &file : fs::directory_iterator(folder / "plain")) {
       CAPTURE(file.path().string());
-      const bool same = bytes_of(file.path().string()) ==
-                        bytes_of((fs::path(folder / name) / file.path().filename()).string());
+      const bool same = bytes_of_file(file.path().string()) ==
+                        bytes_of_file((fs::path(folder / name) / file.path().filename()).string());
       CHECK(same);
     }
   }
@@ -248,13 +204,13 @@ TEST_CASE("generators: machine code for devices is made by ptxas, where there is
   const auto cubin = [&](const std::string &more) {
     const std::string out = folder / "out";
     fs::remove_all(out);
-    const Result result = emit(words + out, cache, more);
+    const Ended result = emit(words + out, cache, more);
     CAPTURE(result.text);
     REQUIRE(result.status == 0);
-    CHECK(has(bytes_of(out + "/spmm.cuda-sm_90a.ptx"), ".target sm_90a"));
+    CHECK(has(bytes_of_file(out + "/spmm.cuda-sm_90a.ptx"), ".target sm_90a"));
     if (!fs::exists(out + "/spmm.cuda-sm_90a.cubin")) return std::string();
-    const std::string made = bytes_of(out + "/spmm.cuda-sm_90a.cubin");
-    CHECK(has(bytes_of(out + "/spmm.a"), made));
+    const std::string made = bytes_of_file(out + "/spmm.cuda-sm_90a.cubin");
+    CHECK(has(bytes_of_file(out + "/spmm.a"), made));
     return made;
   };
   CHECK(cubin(assembler("1", "grep '^.target' \"$4\" >\"$3\"")) == ".target sm_90a\n");
@@ -263,7 +219,7 @@ TEST_CASE("generators: machine code for devices is made by ptxas, where there is
   CHECK(cubin(assembler("2", "echo machine code >\"$3\"")) == "machine code\n");
 
   const auto refused = [&](const std::string &more, const std::string &message) {
-    const Result result = emit(words + (folder / "none"), cache, more);
+    const Ended result = emit(words + (folder / "none"), cache, more);
     CAPTURE(result.text);
     CHECK(result.status == 1);
     CHECK(has(result.text, message));
@@ -297,8 +253,8 @@ TEST_CASE("generators: an operator for the host is small, and so is a program wi
                 .status == 0);
     const std::uintmax_t archive = fs::file_size(folder / "op.a");
     const auto linked = [&](const std::string &name, const std::string &words) {
-      const Result result = run("cc -O2 -s -Wl,--gc-sections " + (folder / (name + ".c")) + " -o " +
-                                (folder / name) + " " + words);
+      const Ended result = run_command("cc -O2 -s -Wl,--gc-sections " + (folder / (name + ".c")) +
+                                       " -o " + (folder / name) + " " + words);
       CAPTURE(result.text);
       REQUIRE(result.status == 0);
       return fs::file_size(folder / name);
@@ -317,3 +273,4 @@ TEST_CASE("generators: an operator for the host is small, and so is a program wi
 #endif
 
 }  // namespace
+}  // namespace pit::test

@@ -1,10 +1,4 @@
 // pit-run as its users run it.
-#include <doctest/doctest.h>
-#include <sys/wait.h>
-#include <unistd.h>
-
-#include <cstdio>
-#include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <iterator>
@@ -12,56 +6,23 @@
 #include "apps/program/json.h"
 #include "apps/run/files.h"
 #include "apps/run/library.h"
+#include "test/command.h"
 
-using namespace pit::run;  // NOLINT: what is tested
+using namespace pit::run;   // NOLINT: what is tested
+using namespace pit::test;  // NOLINT: with what
 
 namespace {
 
 constexpr DLDataType kFloat{kDLFloat, 32, 1};
 
-struct Result {
-  int status;
-  std::string text;  // of both streams
-};
-
 /// Runs pit-run with these words, which a shell reads.
-Result run(const std::string &words) {
-  const std::string command = std::string(PIT_RUN) + " " + words + " 2>&1";
-  FILE *pipe = ::popen(command.c_str(), "r");
-  REQUIRE(pipe != nullptr);
-  std::string text;
-  char part[4096];
-  for (std::size_t n = 0; (n = std::fread(part, 1, sizeof part, pipe)) > 0;) text.append(part, n);
-  const int status = ::pclose(pipe);
-  return {WIFEXITED(status) ? WEXITSTATUS(status) : -1, text};
-}
-
-bool has(const std::string &text, const std::string &part) {
-  return text.find(part) != std::string::npos;
-}
-
-/// A folder of the test, which goes with it.
-class Folder {
- public:
-  Folder()
-      : path_(std::filesystem::temp_directory_path() /
-              ("pit_run_test_" + std::to_string(::getpid()))) {
-    std::filesystem::create_directories(path_);
-  }
-  ~Folder() { std::filesystem::remove_all(path_); }
-  Folder(const Folder &) = delete;
-  Folder &operator=(const Folder &) = delete;
-  std::string operator/(const std::string &name) const { return (path_ / name).string(); }
-
- private:
-  std::filesystem::path path_;
-};
+Ended run(const std::string &words) { return run_command(PIT_RUN " " + words); }
 
 const std::string kShapes = "--shape A=40x30 --shape B=30x20 --shape bias=20 --shape Out=40x20 ";
 const std::string kSpmm = std::string(PIT_SPMM) + " ";
 
 TEST_CASE("run: usage") {
-  const Result help = run("--help");
+  const Ended help = run("--help");
   CHECK(help.status == 0);
   CHECK(has(help.text, "usage: pit-run LIBRARY... [options]"));
   struct Row {
@@ -85,7 +46,7 @@ TEST_CASE("run: usage") {
       {"/no/such.so", "/no/such.so: it cannot be read", 1},
   };
   for (const Row &row : rows) {
-    const Result result = run(row.words);
+    const Ended result = run(row.words);
     CAPTURE(row.words);
     CAPTURE(result.text);
     CHECK(result.status == row.status);
@@ -94,13 +55,13 @@ TEST_CASE("run: usage") {
 }
 
 TEST_CASE("run: operators are described") {
-  const Result result = run(kSpmm + PIT_ATTENTION " --describe");
+  const Ended result = run(kSpmm + PIT_ATTENTION " --describe");
   CHECK(result.status == 0);
   CHECK(has(result.text, "spmm\n  input   A  bfloat16 of rank 2\n"));
   CHECK(has(result.text, "  input   bias  float32 of rank 1\n  output  Out  bfloat16 of rank 2\n"));
   CHECK(has(result.text, "  scalar  scale  float32\n"));
   CHECK(has(result.text, "  target  x86-64-linux-avx512\n"));
-  const Result one = run(kSpmm + PIT_ATTENTION " --describe --operator spmm");
+  const Ended one = run(kSpmm + PIT_ATTENTION " --describe --operator spmm");
   CHECK(has(one.text, "spmm"));
   CHECK(!has(one.text, "attention"));
 }
@@ -133,7 +94,7 @@ TEST_CASE("run: arguments that do not fit the operator") {
        1},
   };
   for (const Row &row : rows) {
-    const Result result = run(row.words);
+    const Ended result = run(row.words);
     CAPTURE(row.words);
     CAPTURE(result.text);
     CHECK(result.status == row.status);
@@ -143,7 +104,7 @@ TEST_CASE("run: arguments that do not fit the operator") {
 
 TEST_CASE("run: without a C compiler an archive cannot be loaded, and it says so") {
   ::setenv("CC", "/no/compiler", 1);
-  const Result result = run(kSpmm + "--describe");
+  const Ended result = run(kSpmm + "--describe");
   ::unsetenv("CC");
   CHECK(result.status == 1);
   CHECK(has(result.text,
@@ -174,8 +135,8 @@ TEST_CASE("run: inputs from files are computed with, and outputs compared") {
                              " --input bias=" + (folder / "bias.npy") + " ";
   const std::string expect = "--expect Out=" + (folder / "out.npy") + " ";
   for (const char *more : {"", "--threads 1 ", "--threads 3 --workspace"}) {
-    const Result good = run(kSpmm + inputs + expect + "--tolerance 0 " + more +
-                            " --output Out=" + (folder / "got.npy"));
+    const Ended good = run(kSpmm + inputs + expect + "--tolerance 0 " + more +
+                           " --output Out=" + (folder / "got.npy"));
     CAPTURE(good.text);
     CHECK(good.status == 0);
     CHECK(has(good.text, "Out agrees with "));
@@ -185,7 +146,7 @@ TEST_CASE("run: inputs from files are computed with, and outputs compared") {
   }
   out.set(25, out[25] + 3);
   write_npy(folder / "out.npy", out);
-  const Result bad = run(kSpmm + inputs + expect);
+  const Ended bad = run(kSpmm + inputs + expect);
   CAPTURE(bad.text);
   CHECK(bad.status == 3);
   CHECK(has(bad.text, "Out(1, 5) is "));
@@ -196,8 +157,8 @@ TEST_CASE("run: inputs from files are computed with, and outputs compared") {
 TEST_CASE("run: made-up inputs depend on the seed, and outputs on them alone") {
   const Folder folder;
   const auto output = [&](const std::string &more) {
-    const Result result = run(kSpmm + kShapes + "--sparsity A=0.8:32x1 " + more +
-                              " --output Out=" + (folder / "o.npy"));
+    const Ended result = run(kSpmm + kShapes + "--sparsity A=0.8:32x1 " + more +
+                             " --output Out=" + (folder / "o.npy"));
     CAPTURE(result.text);
     REQUIRE(result.status == 0);
     std::ifstream file(folder / "o.npy", std::ios::binary);
@@ -211,7 +172,7 @@ TEST_CASE("run: made-up inputs depend on the seed, and outputs on them alone") {
 
 TEST_CASE("run: a benchmark is a line, and a line of JSON") {
   const Folder folder;
-  const Result result =
+  const Ended result =
       run(kSpmm + kShapes + "--benchmark --seconds 0.05 --threads 1 --json " + (folder / "r.json"));
   CAPTURE(result.text);
   CHECK(result.status == 0);
@@ -226,19 +187,19 @@ TEST_CASE("run: a benchmark is a line, and a line of JSON") {
   CHECK(row["median_us"].number >= row["least_us"].number);
   CHECK(row["least_us"].number > 0);
   CHECK(row["workspace_bytes"].number > 0);
-  const Result standard = run(kSpmm + kShapes + "--benchmark --seconds 0 --json -");
+  const Ended standard = run(kSpmm + kShapes + "--benchmark --seconds 0 --json -");
   CHECK(has(standard.text, "{\"operator\": \"spmm\""));
 }
 
 TEST_CASE("run: an operator for devices alone tells what is missing") {
   // A driver that is not there stands for a machine without one.
   ::setenv("PIT_CUDA_DRIVER", "libnone.so", 1);
-  const Result device = run(PIT_CUDA_SPMM " --device cuda " + kShapes);
+  const Ended device = run(PIT_CUDA_SPMM " --device cuda " + kShapes);
   ::unsetenv("PIT_CUDA_DRIVER");
   CHECK(device.status == 1);
   CHECK(has(device.text, "operator spmm_cuda: "));
   CHECK(has(device.text, "driver"));
-  const Result host = run(PIT_CUDA_SPMM " " + kShapes);
+  const Ended host = run(PIT_CUDA_SPMM " " + kShapes);
   CHECK(host.status == 1);
   CHECK(has(host.text, "operator spmm_cuda: it has no code for the host"));
 }
