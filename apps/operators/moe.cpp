@@ -22,21 +22,23 @@ struct Moe {
     H(t, s, f) = pit::bf16(pit::silu(GU(t, s, f)[0]) * GU(t, s, f)[1]);
     Acc(t, s, d) += pit::f32(H(t, s, r)) * pit::f32(W2(expert(t, s), r, d));
     Dn(t, s, d) = pit::bf16(Acc(t, s, d));
-    Y(t, d) += weight(t, u) * pit::f32(Dn(t, u, d));
-    Out(t, d) = pit::bf16(Y(t, d));
+    Out(t, d) = pit::bf16(pit::sum(u, weight(t, u) * pit::f32(Dn(t, u, d))));
   }
 
   void schedule() {
     pit::Var ts("ts"), up("up"), down("down"), co("co"), ci("ci"), ro("ro"), ri("ri");
     H.fuse(t, s, ts);
     pit::SparseIndex by_expert = H.index({.axis = ts, .group = expert(t, s)}).named("by_expert");
-    H.pit_tile(up, {.dense = {{ts, rows}, {f, 128}}, .index = by_expert}).persistent();
+    H.pit_tile(up, {.dense = {{ts, rows}, {f, 128}}, .index = by_expert})
+        .persistent()
+        .tile_order(pit::TileOrder::ColumnMajor);
     H.store_compact(by_expert);
     GU.compute_at(H, up);
     GU.update().split(c, co, ci, 64).software_pipeline(co, 3).warp_specialize({});
     Dn.fuse(t, s, ts)
         .pit_tile(down, {.dense = {{ts, rows}, {d, 256}}, .index = by_expert})
-        .persistent();
+        .persistent()
+        .tile_order(pit::TileOrder::ColumnMajor);
     Dn.store_compact(by_expert);
     Acc.compute_at(Dn, down);
     Acc.update().split(r, ro, ri, 64).software_pipeline(ro, 3).warp_specialize({});
@@ -46,6 +48,6 @@ struct Moe {
  private:
   pit::Var t{"t"}, s{"s"}, f{"f"}, d{"d"};
   pit::RDom c{0, 1, "c"}, r{0, 1, "r"};
-  pit::Func GU{"GU"}, H{"H"}, Acc{"Acc"}, Dn{"Dn"}, Y{"Y"};
+  pit::Func GU{"GU"}, H{"H"}, Acc{"Acc"}, Dn{"Dn"};
 };
 PIT_GENERATOR(Moe, "moe", X, expert, weight, W1, W3, W2, choices, rows, Out)
