@@ -259,8 +259,10 @@ void KernelEmitter::copy_by_threads(const Line &line, Value *buffer) {
       assembly("mov.b32 $0, $1;", "=r,r", {b.CreateTrunc(thread_, b.getInt32Ty())}, b.getInt32Ty());
   // All lanes take all turns, so that they look up together; what they load in some turns waits
   // together, where a thread has registers for that.
-  constexpr int kFew = 128;
-  const bool few = registers_ > 0 && registers_ < kFew;
+  constexpr int kFew = 128, kMost = 255;
+  int left = registers_ > 0 ? registers_ : kMost;
+  for (const auto &[storage, fragment] : fragments_) left -= fragment.count;
+  const bool few = left < kFew;
   const std::int64_t together = few ? 1 : turns % 4 == 0 ? 4 : turns % 2 == 0 ? 2 : 1;
   loop(number(0), number(turns), number(together), "line", code::LoopStyle::NotVectorized,
        [&](Value *turn) {
