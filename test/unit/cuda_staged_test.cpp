@@ -112,8 +112,6 @@ struct Case {
   std::vector<std::string> staged;                 ///< launches, in their order
   std::vector<std::function<Problem()>> problems;  ///< whole tiles, ragged ones, almost nothing
   bool exact = true;
-  /// Bytes that a kernel may store to local memory. Not 0 is a defect that is held where it is.
-  int most_spilled = 0;
 };
 
 std::mt19937 generator(1);  // NOLINT: data that every run repeats
@@ -201,10 +199,7 @@ std::vector<Case> cases() {
   all.push_back({"sentences of different lengths",
                  feed_forward(),
                  {"H", "Out"},
-                 {sentences(4, 70, 64, 128), sentences(3, 50, 9, 20)},
-                 true,
-                 // Producers divide the coordinates of fused axes, for each line anew.
-                 56});
+                 {sentences(4, 70, 64, 128), sentences(3, 50, 9, 20)}});
   const auto products = [](bool transposed, std::int64_t m, std::int64_t n, std::int64_t k) {
     return [=] {
       return problem_of({{"A", float16, transposed ? Shape{k, m} : Shape{m, k}},
@@ -289,7 +284,7 @@ TEST_CASE("cuda staged - the programs that tensor cores are for use them") {
     CAPTURE(cubin->said);
     CHECK(cubin->status == 0);
     CHECK(!cubin->warns());
-    CHECK(cubin->spilled() <= c.most_spilled);
+    CHECK(cubin->spilled() == 0);
   }
 }
 
