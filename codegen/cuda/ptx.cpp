@@ -7,7 +7,6 @@
 #include <llvm/IR/Verifier.h>
 #include <llvm/Linker/Linker.h>
 #include <llvm/MC/TargetRegistry.h>
-#include <llvm/Passes/PassBuilder.h>
 #include <llvm/Support/MemoryBuffer.h>
 #include <llvm/Support/TargetSelect.h>
 #include <llvm/Target/TargetMachine.h>
@@ -22,6 +21,7 @@
 #include <string_view>
 #include <vector>
 
+#include "codegen/llvm/passes.h"
 #include "dsl/error.h"
 #include "toolkit.h"
 
@@ -105,28 +105,11 @@ constexpr const char *kPasses =
     "instcombine<no-verify-fixpoint>,loop-mssa(loop-rotate,licm),loop(indvars,loop-deletion,"
     "loop-unroll-full),sroa,gvn,loop-unroll<O2>,simplifycfg,instcombine<no-verify-fixpoint>,adce)";
 
-void optimise(llvm::Module &module, llvm::TargetMachine &machine) {
-  llvm::LoopAnalysisManager loops;
-  llvm::FunctionAnalysisManager functions;
-  llvm::CGSCCAnalysisManager sccs;
-  llvm::ModuleAnalysisManager modules;
-  llvm::PassBuilder builder(&machine);
-  builder.registerModuleAnalyses(modules);
-  builder.registerCGSCCAnalyses(sccs);
-  builder.registerFunctionAnalyses(functions);
-  builder.registerLoopAnalyses(loops);
-  builder.crossRegisterProxies(loops, functions, sccs, modules);
-  llvm::ModulePassManager passes;
-  builder.invokePipelineStartEPCallbacks(passes, llvm::OptimizationLevel::O2);  // __nvvm_reflect
-  llvm::cantFail(builder.parsePassPipeline(passes, kPasses));
-  passes.run(module, modules);
-}
-
 std::string emit(llvm::Module &module, const Device &device) {
   const auto machine = target_machine(device);
   module.setDataLayout(machine->createDataLayout());
   link_libdevice(module);
-  optimise(module, *machine);
+  code::run_passes(module, *machine, kPasses);
   llvm::SmallString<0> text;
   llvm::raw_svector_ostream out(text);
   llvm::legacy::PassManager passes;

@@ -8,7 +8,6 @@
 #include <llvm/IR/Module.h>
 #include <llvm/IR/Verifier.h>
 #include <llvm/MC/TargetRegistry.h>
-#include <llvm/Passes/PassBuilder.h>
 #include <llvm/Support/MemoryBuffer.h>
 #include <llvm/Support/SmallVectorMemoryBuffer.h>
 #include <llvm/Support/TargetSelect.h>
@@ -16,6 +15,7 @@
 
 #include <mutex>
 
+#include "codegen/llvm/passes.h"
 #include "dsl/error.h"
 
 namespace pit::emit {
@@ -102,25 +102,8 @@ void optimise(llvm::Module &module, const host::Machine &machine) {
   if (llvm::verifyModule(module, &problem_stream)) {
     throw InternalError("generated LLVM code is not well formed: " + problem);
   }
-  llvm::PipelineTuningOptions tuning;
-  tuning.LoopVectorization = true;
-  tuning.LoopInterleaving = true;
-  tuning.SLPVectorization = false;  // generated code has its vectors in loops
-  llvm::LoopAnalysisManager loops;
-  llvm::FunctionAnalysisManager functions;
-  llvm::CGSCCAnalysisManager components;
-  llvm::ModuleAnalysisManager modules;
-  llvm::PassBuilder builder(target.get(), tuning);
-  builder.registerModuleAnalyses(modules);
-  builder.registerCGSCCAnalyses(components);
-  builder.registerFunctionAnalyses(functions);
-  builder.registerLoopAnalyses(loops);
-  builder.crossRegisterProxies(loops, functions, components, modules);
   const Diagnostics diagnostics(module);
-  llvm::ModulePassManager passes;
-  llvm::Error unknown = builder.parsePassPipeline(passes, kPasses);
-  internal_check(!unknown, "LLVM has not all of the passes " + std::string(kPasses));
-  passes.run(module, modules);
+  code::run_passes(module, *target, kPasses);
   diagnostics.check();
 }
 
