@@ -28,8 +28,8 @@ class IndexPlanner {
     find_group();
     find_covered();
     choose_kind();
-    index_->exact = is_output() || index_->wants_position || is_asked_for(false);
-    index_->totalled = index_->exact || is_asked_for(true);
+    index_->exact = is_output() || index_->wants_position || is_asked_for(*plan_, *index_, false);
+    index_->totalled = index_->exact || is_asked_for(*plan_, *index_, true);
     size_lists();
     make_storages();
     explain();
@@ -138,6 +138,7 @@ class IndexPlanner {
     if (key.defined()) {
       if (const Call *call = key.as<Call>(); call && call->func->segment_offsets) {
         index_->segment_offsets = call->func->segment_offsets;
+        check_micro_of_axis_alone();
         return;
       }
       bool reads_axis = false;
@@ -152,6 +153,7 @@ class IndexPlanner {
                  v->name + " into it");
           }
         }
+        check_micro_of_axis_alone();
         set_aside_unlisted();
         return;
       }
@@ -179,6 +181,16 @@ class IndexPlanner {
       const bool given = std::any_of(index_->node->micro.begin(), index_->node->micro.end(),
                                      [&](const auto &m) { return m.first == v; });
       if (read && (given || !is_reduction(v))) add_group_var(v, micro_extent(*index_->node, v));
+    }
+  }
+
+  /// Positions that a key or a segment brings together have nothing beside them.
+  void check_micro_of_axis_alone() const {
+    for (const auto &[v, size] : index_->node->micro) {
+      if (size == 1 || v == index_->axis || is_axis_part(v)) continue;
+      fail("micro-tiles of " + std::to_string(size) + " of " + v->name +
+           " beside group = " + to_string(index_->node->group) + ", which groups positions of " +
+           index_->axis->name + " alone; leave " + v->name + " out of micro");
     }
   }
 
@@ -300,34 +312,6 @@ class IndexPlanner {
     });
   }
 
-  /// A value or predicate of the pipeline is computed from the lists, or a condition of a
-  /// specialization.
-  bool is_asked_for(bool in_conditions) const {
-    bool asked = false;
-    auto look = [&](const Expr &e) {
-      walk(e, [&](const Expr &node) {
-        const IndexQuery *query = node.as<IndexQuery>();
-        asked |= query && identity_of(query->index) == identity_of(index_->node);
-        return !asked;
-      });
-    };
-    for (const auto &stage : plan_->stages) {
-      for (const PlannedDefinition &def : stage->definitions) {
-        std::for_each(def.values.begin(), def.values.end(), look);
-        std::for_each(def.predicates.begin(), def.predicates.end(), look);
-        std::for_each(def.args.begin(), def.args.end(), look);
-        for (const ReductionDim &dim : def.domain) {
-          look(dim.min);
-          look(dim.extent);
-        }
-        for (const auto &[condition, directives] : def.specializations) {
-          if (in_conditions) look(condition);
-        }
-      }
-    }
-    return asked;
-  }
-
   void choose_kind() {
     if (index_->node->given_offsets)
       index_->kind = IndexKind::Given;
@@ -338,7 +322,7 @@ class IndexPlanner {
     else
       index_->kind = IndexKind::List;
     if (index_->kind == IndexKind::Range && !index_->segment_offsets &&
-        (is_output() || index_->wants_position || is_asked_for(false))) {
+        (is_output() || index_->wants_position || is_asked_for(*plan_, *index_, false))) {
       index_->kind = IndexKind::List;  // the caller, a compact storage or a value wants real lists
     }
     if (index_->key.defined() && index_->micro != 1) {
@@ -463,6 +447,32 @@ class IndexPlanner {
 };
 
 }  // namespace
+
+bool is_asked_for(const Plan &plan, const IndexPlan &index, bool in_conditions) {
+  bool asked = false;
+  auto look = [&](const Expr &e) {
+    walk(e, [&](const Expr &node) {
+      const IndexQuery *query = node.as<IndexQuery>();
+      asked |= query && identity_of(query->index) == identity_of(index.node);
+      return !asked;
+    });
+  };
+  for (const auto &stage : plan.stages) {
+    for (const PlannedDefinition &def : stage->definitions) {
+      std::for_each(def.values.begin(), def.values.end(), look);
+      std::for_each(def.predicates.begin(), def.predicates.end(), look);
+      std::for_each(def.args.begin(), def.args.end(), look);
+      for (const ReductionDim &dim : def.domain) {
+        look(dim.min);
+        look(dim.extent);
+      }
+      for (const auto &[condition, directives] : def.specializations) {
+        if (in_conditions) look(condition);
+      }
+    }
+  }
+  return asked;
+}
 
 void plan_indices(Plan *plan) {
   for (const auto &index : plan->indices) IndexPlanner(plan, index.get()).run();

@@ -166,6 +166,10 @@ void propagate_demand(Plan *plan);
 /// ranges of indices.
 void infer_regions(Plan *plan);
 
+/// A value or predicate of the pipeline is computed from the lists of the index, or, with
+/// `in_conditions`, a condition of a specialization.
+bool is_asked_for(const Plan &plan, const IndexPlan &index, bool in_conditions);
+
 /// Resolves every index: kind, group, predicates (needs regions).
 void plan_indices(Plan *plan);
 

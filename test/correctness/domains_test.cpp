@@ -252,3 +252,25 @@ TEST_CASE("keys are tested where a predicate asks for them, and have no value el
                     "key.compute_root()\nkey.pit_tile(t, axis=i, dense={i:8})\n"},
                    sweep({{3, 5, 4}, {7, 40, 33}}, make, true)});
 }
+
+TEST_CASE("an index that lays out an output lists what its predicates keep, needed or not") {
+  Var i("i"), t("t");
+  TensorParam X(float32, 1, "X"), limit(int32, 1, "limit");
+  Func F("F"), G("G"), H("H");
+  F(i) = X(i) * 2;
+  G(i) = X(i) + 1;
+  H(i) = select(i < limit(i), X(i), F(i));  // needs F where limit is small
+  const auto make = [](const Size &size, double, bool, std::mt19937 &generator) {
+    return Problem{{{"X", random_integers(float32, size, generator, -3, 4)},
+                    {"limit", random_integers(int32, size, generator, 0, size[0] + 1)}},
+                   {},
+                   {{"G", size}, {"H", size}}};
+  };
+  F.compute_root();
+  SparseIndex all = F.index({.axis = i}).named("all");
+  F.pit_tile(t, {.index = all});
+  G.store_compact(all);
+  const Pipeline pipeline({G, H}, {}, "laid_out");
+  check_agreement(
+      {pipeline, {pipeline.schedule().to_string()}, sweep({{1}, {9}, {70}}, make, true)});
+}

@@ -254,6 +254,14 @@ const std::vector<Case> kPlaces = {
            s.P.pit_tile(s.t, {.axis = s.i}), s.D.compute_with(s.P, s.t);
            (void)Pipeline({s.P, s.D}).compile();
          }),
+    Case("micro-tiles of more than what a key groups",
+         {"micro-tiles of 4 of j beside group = ", "which groups positions of i alone",
+          "leave j out of micro"},
+         [](Scene &s) {
+           s.P(s.i, s.j) = s.A(s.i, s.j) * 2;
+           s.P.where(s.key(s.i) >= 0);
+           s.P.pit_tile(s.t, {.axis = s.i, .group = s.key(s.i), .micro = {{s.j, 4}}}), compile(s.P);
+         }),
     Case("loops shared with a Func that is no output",
          {"P.compute_with: P is not an output", "compute_at(consumer, loop)"},
          [](Scene &s) {
