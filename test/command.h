@@ -38,6 +38,7 @@ struct Ended {
 
 /// Runs a command of the shell.
 inline Ended run_command(const std::string &command) {
+  // NOLINTNEXTLINE(bugprone-command-processor): the shell's redirections and quotes are wanted
   FILE *pipe = ::popen((command + " 2>&1").c_str(), "r");
   REQUIRE(pipe != nullptr);
   std::string text;

@@ -72,6 +72,7 @@ inline CallArgument scalar_argument(Type type, double value) {
 /// What compiled code is made for where a test does not say it: this machine's CPU, or what
 /// PIT_TEST_TARGET names: a target, or "cuda", the first CUDA device.
 inline Target target_under_test() {
+  // NOLINTNEXTLINE(concurrency-mt-unsafe): nothing here changes the environment
   const char *variable = std::getenv("PIT_TEST_TARGET");
   const std::string named = variable != nullptr ? variable : "";
   if (named != "cuda") return named.empty() ? Target() : Target(named);

@@ -64,6 +64,7 @@ class TemporaryFolder {
  public:
   TemporaryFolder() {
     std::string path = (std::filesystem::temp_directory_path() / "pit-run-XXXXXX").string();
+    // NOLINTNEXTLINE(concurrency-mt-unsafe): of glibc, where each thread has its own text
     if (::mkdtemp(path.data()) == nullptr) fail(path, std::strerror(errno));
     path_ = path;
   }
@@ -82,12 +83,14 @@ class TemporaryFolder {
 /// Runs a program and waits for it.
 void run(std::vector<std::string> words) {
   std::vector<char *> arguments;
+  arguments.reserve(words.size() + 1);
   for (std::string &word : words) arguments.push_back(word.data());
   arguments.push_back(nullptr);
   pid_t process = 0;
   const int error =
       ::posix_spawnp(&process, arguments[0], nullptr, nullptr, arguments.data(), environ);
   if (error != 0) {
+    // NOLINTNEXTLINE(concurrency-mt-unsafe): of glibc, where each thread has its own text
     fail(words[0], std::string(std::strerror(error)) +
                        "; a C compiler makes a shared object of an archive: name one by CC, or "
                        "give a shared object");
@@ -102,6 +105,7 @@ void run(std::vector<std::string> words) {
 /// A shared object of all that is in an archive or an object. What it needs of the runtime is this
 /// program's.
 void link(const std::string &path, const std::string &shared) {
+  // NOLINTNEXTLINE(concurrency-mt-unsafe): nothing here changes the environment
   const char *compiler = std::getenv("CC");
   run({compiler != nullptr && *compiler != 0 ? compiler : "cc", "-shared", "-o", shared,
        "-Wl,--whole-archive", path, "-Wl,--no-whole-archive", "-lm"});
@@ -151,11 +155,13 @@ void Library::load(const std::string &path, const std::string &shown) {
   // Without a slash the system would look for it in its own folders.
   const std::string absolute = std::filesystem::absolute(path).string();
   void *loaded = ::dlopen(absolute.c_str(), RTLD_NOW | RTLD_LOCAL);
+  // NOLINTNEXTLINE(concurrency-mt-unsafe): of glibc, where each thread has its own text
   if (loaded == nullptr) fail(shown, ::dlerror());
   const std::vector<std::string> names = exported_data(absolute, "pit_operator_");
   if (names.empty()) fail(shown, "there is no operator of pit in it");
   for (const std::string &name : names) {
     const auto *op = static_cast<const pit_operator *>(::dlsym(loaded, name.c_str()));
+    // NOLINTNEXTLINE(concurrency-mt-unsafe): of glibc, where each thread has its own text
     if (op == nullptr) fail(shown, ::dlerror());
     if (op->abi_version != PIT_ABI_VERSION) {
       fail(shown, "its operators are of version " + std::to_string(op->abi_version) +

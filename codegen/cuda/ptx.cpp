@@ -64,6 +64,7 @@ bool needs_libdevice(const llvm::Module &module) {
 
 std::unique_ptr<llvm::MemoryBuffer> libdevice() {
   std::vector<std::string> places;
+  // NOLINTNEXTLINE(concurrency-mt-unsafe): nothing here changes the environment
   if (const char *named = std::getenv("PIT_LIBDEVICE")) places.emplace_back(named);
   for (std::string &place : toolkit_places("nvvm/libdevice/libdevice.10.bc"))
     places.push_back(std::move(place));

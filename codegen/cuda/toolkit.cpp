@@ -63,6 +63,7 @@ Run run(const std::string &program, const std::vector<std::string> &options) {
 std::vector<std::string> toolkit_places(const std::string &file) {
   std::vector<std::string> places;
   for (const char *variable : {"CUDA_HOME", "CUDA_PATH"}) {
+    // NOLINTNEXTLINE(concurrency-mt-unsafe): nothing here changes the environment
     if (const char *root = std::getenv(variable)) places.push_back(std::string(root) + "/" + file);
   }
   for (const char *root : {"/usr/local/cuda", "/usr/lib/cuda", "/usr/lib/nvidia-cuda-toolkit"})
@@ -71,6 +72,7 @@ std::vector<std::string> toolkit_places(const std::string &file) {
 }
 
 std::string assembler() {
+  // NOLINTNEXTLINE(concurrency-mt-unsafe): nothing here changes the environment
   if (const char *named = std::getenv("PIT_PTXAS")) return named;
   for (const std::string &place : toolkit_places("bin/ptxas")) {
     if (llvm::sys::fs::can_execute(place)) return place;

@@ -82,7 +82,7 @@ class Parser : private Scanner {
   Expr expression() { return Scanner::expression(&symbols_); }
   /// A literal takes the type that its place says.
   Expr expression(Type place) {
-    const Expr e = expression();
+    Expr e = expression();
     if (e.type() == place || e.type().is_bool()) return e;
     if (const auto *integer = e.as<IntImm>()) {
       return place.is_float() ? make_float(place, static_cast<double>(integer->value))

@@ -121,7 +121,7 @@ class Verifier : private ScopeRules {
     }
     std::int64_t extent = 0;
     const bool parallel =
-        is_parallel(loop.loop_kind) && !(is_const_int(loop.extent, &extent) && extent <= 1);
+        is_parallel(loop.loop_kind) && (!is_const_int(loop.extent, &extent) || extent > 1);
     const bool never = never_runs(loop.extent);
     loops_never_run_ += never;
     if (parallel) parallel_.push_back({loop.var, {loop.var.get()}, {}});

@@ -72,16 +72,12 @@ class Demand {
   /// An index of the stage is an output, lays one out, or is asked for its lists: these say what
   /// the algorithm's predicates keep, needed or not.
   bool lists_are_results(const PlannedStage &stage) const {
-    const auto &outputs = plan_->pipeline->output_indices();
     return std::any_of(plan_->indices.begin(), plan_->indices.end(), [&](const auto &index) {
       if (index->stage != &stage) return false;
-      const bool output = std::any_of(outputs.begin(), outputs.end(), [&](const IndexPtr &p) {
-        return identity_of(p) == identity_of(index->node);
-      });
       const bool layout =
           std::any_of(plan_->stages.begin(), plan_->stages.end(),
                       [&](const auto &s) { return s->is_output && s->compact == index.get(); });
-      return output || layout || is_asked_for(*plan_, *index, false);
+      return is_output(*plan_, *index) || layout || is_asked_for(*plan_, *index, false);
     });
   }
 

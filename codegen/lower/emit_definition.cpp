@@ -422,7 +422,7 @@ Stmt Emitter::emit_loops(Job &job, std::size_t i) {
 Stmt Emitter::emit_inside(Job &job, int i) {
   const bool top = i < 0;
   std::vector<ir::AxisBinding> lanes;
-  const auto next = static_cast<std::size_t>(i + 1);
+  const std::size_t next = static_cast<std::size_t>(i) + 1;  // 0 outside all loops
   if (i == job.level) {
     for (std::size_t k = job.loops; k < job.nest.dims.size(); ++k) {
       const Dim &dim = job.nest.dims[k];

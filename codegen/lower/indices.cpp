@@ -28,7 +28,7 @@ class IndexPlanner {
     find_group();
     find_covered();
     choose_kind();
-    index_->exact = is_output() || index_->wants_position || is_asked_for(*plan_, *index_, false);
+    index_->exact = wants_real_lists();
     index_->totalled = index_->exact || is_asked_for(*plan_, *index_, true);
     size_lists();
     make_storages();
@@ -223,6 +223,7 @@ class IndexPlanner {
       const Call *call = node.as<Call>();
       if (!call || plan_->stage_of.contains(call->func)) return node;
       std::vector<Expr> args;
+      args.reserve(call->args.size());
       for (const Expr &arg : call->args) args.push_back(to_int64(arg));
       return inlined_key(substitute(
           call->func->definitions.at(0).values.at(static_cast<std::size_t>(call->component)),
@@ -262,7 +263,7 @@ class IndexPlanner {
       if (is_axis_part(dim.var) || in_group || !varies(dim)) continue;
       std::erase_if(index_->predicates, [&](const Expr &p) {
         if (!uses(p, dim.var)) return false;
-        if (is_output() || index_->wants_position) {
+        if (is_output(*plan_, *index_) || index_->wants_position) {
           fail("the predicate " + to_string(p) + " reads " + dim.var->name +
                ", whose bounds vary along " + index_->axis->name +
                ", so it says nothing of a whole micro-tile; an index that is an output or orders a "
@@ -305,11 +306,10 @@ class IndexPlanner {
     }
   }
 
-  bool is_output() const {
-    const auto &outputs = plan_->pipeline->output_indices();
-    return std::any_of(outputs.begin(), outputs.end(), [&](const IndexPtr &p) {
-      return identity_of(p) == identity_of(index_->node);
-    });
+  /// The caller, a compact storage or a value reads the lists themselves.
+  bool wants_real_lists() const {
+    return is_output(*plan_, *index_) || index_->wants_position ||
+           is_asked_for(*plan_, *index_, false);
   }
 
   void choose_kind() {
@@ -321,9 +321,8 @@ class IndexPlanner {
       index_->kind = IndexKind::Range;
     else
       index_->kind = IndexKind::List;
-    if (index_->kind == IndexKind::Range && !index_->segment_offsets &&
-        (is_output() || index_->wants_position || is_asked_for(*plan_, *index_, false))) {
-      index_->kind = IndexKind::List;  // the caller, a compact storage or a value wants real lists
+    if (index_->kind == IndexKind::Range && !index_->segment_offsets && wants_real_lists()) {
+      index_->kind = IndexKind::List;
     }
     if (index_->key.defined() && index_->micro != 1) {
       fail("a key partitions single positions: the micro extent of " + index_->axis->name +
@@ -447,6 +446,12 @@ class IndexPlanner {
 };
 
 }  // namespace
+
+bool is_output(const Plan &plan, const IndexPlan &index) {
+  const auto &outputs = plan.pipeline->output_indices();
+  return std::any_of(outputs.begin(), outputs.end(),
+                     [&](const IndexPtr &p) { return identity_of(p) == identity_of(index.node); });
+}
 
 bool is_asked_for(const Plan &plan, const IndexPlan &index, bool in_conditions) {
   bool asked = false;

@@ -166,6 +166,9 @@ void propagate_demand(Plan *plan);
 /// ranges of indices.
 void infer_regions(Plan *plan);
 
+/// The caller gets the lists of the index.
+bool is_output(const Plan &plan, const IndexPlan &index);
+
 /// A value or predicate of the pipeline is computed from the lists of the index, or, with
 /// `in_conditions`, a condition of a specialization.
 bool is_asked_for(const Plan &plan, const IndexPlan &index, bool in_conditions);

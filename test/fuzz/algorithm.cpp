@@ -155,7 +155,7 @@ class Algorithm {
       return key >= 0;
     };
     if (choices_.chance(25)) return guard();
-    const Expr first = expressions_.condition(*scope, 1, &v);
+    Expr first = expressions_.condition(*scope, 1, &v);
     if (!choices_.chance(25)) return first;
     return choices_.chance(30) ? first && guard() : first && expressions_.condition(*scope, 1, &v);
   }

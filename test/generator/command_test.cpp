@@ -253,8 +253,12 @@ TEST_CASE("generators: an operator for the host is small, and so is a program wi
                 .status == 0);
     const std::uintmax_t archive = fs::file_size(folder / "op.a");
     const auto linked = [&](const std::string &name, const std::string &words) {
-      const Ended result = run_command("cc -O2 -s -Wl,--gc-sections " + (folder / (name + ".c")) +
-                                       " -o " + (folder / name) + " " + words);
+      const Ended result = run_command(std::string("cc -O2 -s -Wl,--gc-sections ")
+                                           .append(folder / (name + ".c"))
+                                           .append(" -o ")
+                                           .append(folder / name)
+                                           .append(" ")
+                                           .append(words));
       CAPTURE(result.text);
       REQUIRE(result.status == 0);
       return fs::file_size(folder / name);

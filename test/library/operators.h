@@ -20,14 +20,13 @@ template <class T>
 struct Tensor {
   std::vector<std::int64_t> shape;
   std::vector<T> data;
-  DLTensor tensor{};
+  DLTensor tensor{.device = {kDLCPU, 0}};
 
   Tensor(DLDataType type, std::vector<std::int64_t> extents) : shape(std::move(extents)) {
     std::int64_t size = 1;
     for (const std::int64_t extent : shape) size *= extent;
     data.resize(static_cast<std::size_t>(size));
     tensor.data = data.data();
-    tensor.device = {kDLCPU, 0};
     tensor.ndim = static_cast<int>(shape.size());
     tensor.dtype = type;
     tensor.shape = shape.data();

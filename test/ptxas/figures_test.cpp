@@ -89,7 +89,7 @@ Table recorded() {
     Figures figures;
     words >> target >> name >> kernel >> figures.registers >> figures.shared_bytes;
     REQUIRE_MESSAGE(words, line);
-    table[target + " " + name + " " + kernel] = figures;
+    table[target.append(" ").append(name).append(" ").append(kernel)] = figures;
   }
   return table;
 }
@@ -161,6 +161,7 @@ void check(const std::string &architecture) {
   const Table found = figures_of(architecture);
   if (found.empty()) return;
   Table wanted = recorded();
+  // NOLINTNEXTLINE(concurrency-mt-unsafe): nothing here changes the environment
   if (std::getenv("PIT_RECORD_FIGURES") != nullptr) {
     std::erase_if(wanted, [&](const auto &row) { return row.first.starts_with(architecture); });
     wanted.insert(found.begin(), found.end());

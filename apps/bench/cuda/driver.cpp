@@ -64,8 +64,10 @@ std::uint64_t address(const void *memory) { return reinterpret_cast<std::uintptr
 // The library that pit's runtime opens, too.
 const Driver &open_driver() {
   static const Driver driver = [] {
+    // NOLINTNEXTLINE(concurrency-mt-unsafe): nothing here changes the environment
     const char *chosen = std::getenv("PIT_CUDA_DRIVER");
     void *library = dlopen(chosen != nullptr ? chosen : "libcuda.so.1", RTLD_NOW);
+    // NOLINTNEXTLINE(concurrency-mt-unsafe): of glibc, where each thread has its own text
     if (library == nullptr) throw NoDevice(std::string("there is no CUDA driver: ") + dlerror());
     Driver d;
 #define X(member, symbol, parameters)                                     \
@@ -136,6 +138,7 @@ AnyBuffer Device::allocate(Type type, Shape extents) const {
       driver_->allocate(&memory, static_cast<std::size_t>(std::max(bytes, std::int64_t{1}))),
       "allocating " + std::to_string(bytes) + " bytes");
   const Driver *driver = driver_;
+  // NOLINTNEXTLINE(performance-no-int-to-ptr): addresses of the driver are numbers
   void *pointer = reinterpret_cast<void *>(static_cast<std::uintptr_t>(memory));
   return {pointer,
           type,
