@@ -48,6 +48,18 @@ bool reads_multiples(const Expr &e, std::int64_t n) {
          reads_multiples(binary->a, n) && reads_multiples(binary->b, n);
 }
 
+/// From one value of `v` to the next, e grows by the same.
+bool is_affine(const Expr &e, const VarPtr &v) {
+  if (!uses(e, v) || e.as<Variable>()) return true;
+  if (e.as<Cast>()) return e.type() == int64 && is_affine(e.as<Cast>()->a, v);
+  const auto *binary = e.as<Binary>();
+  if (binary == nullptr) return false;
+  if (binary->op == BinaryOp::Mul && uses(binary->a, v) && uses(binary->b, v)) return false;
+  return (binary->op == BinaryOp::Add || binary->op == BinaryOp::Sub ||
+          binary->op == BinaryOp::Mul) &&
+         is_affine(binary->a, v) && is_affine(binary->b, v);
+}
+
 /// e with zero in place of everything that it reads.
 Expr without_reads(const Expr &e) {
   return rewrite(e,
@@ -338,8 +350,6 @@ llvm::Value *KernelEmitter::load_where(Value *ok, Value *address, llvm::Type *ty
 // way from a buffer that becomes free to the next copies into it.
 
 void KernelEmitter::prepare_copies(const ir::For &loop) {
-  // Threads that multiply too have no registers for running values.
-  if (role_ == 0) return;
   std::vector<const StorageNode *> stored;
   ir::walk_statements(loop.body, [&](const ir::Stmt &s) {
     if (const auto *store = s.as<ir::Store>()) stored.push_back(store->storage.get());
@@ -426,7 +436,7 @@ void KernelEmitter::prepare_copy(const ir::Copy &s, const ir::For &loop,
     if (binary->op == BinaryOp::Add || binary->op == BinaryOp::Sub) return most;
     return binary->op == BinaryOp::Mul && sum == 1 && factors == 1 && !rows ? 1 : -1;
   };
-  made.running =
+  const bool steady =
       std::ranges::all_of(source->indices, [&](const Expr &e) { return degree(e) >= 0; });
   const Memo memo(*this, true);
   const auto at_step = [&](Value *step) {
@@ -439,13 +449,10 @@ void KernelEmitter::prepare_copy(const ir::Copy &s, const ir::For &loop,
     (degree(guard) == 0 ? made.steady : made.changing).push_back(guard);
   }
   const auto saved = env_.variables;
-  if (made.running) {
+  if (steady) {
     Value *first = index(loop.min);
-    const bool gathers = std::ranges::any_of(source->indices, [&](const Expr &e) {
-      bool reads = false;
-      walk(e, [&](const Expr &part) { return !(reads = reads || part.as<Load>()); });
-      return reads && uses(e, row);
-    });
+    const bool apart =
+        std::ranges::all_of(source->indices, [&](const Expr &e) { return is_affine(e, row); });
     const auto start_of = [&](Value *step, std::int64_t p) {
       const Memo here(*this, true);
       at_step(step);
@@ -455,10 +462,13 @@ void KernelEmitter::prepare_copy(const ir::Copy &s, const ir::For &loop,
       row_values_.clear();
       return address;
     };
-    made.step = b.CreateSub(start_of(b.CreateAdd(first, i64(1)), 0), start_of(first, 0));
-    if (!gathers && made.passes > 1)
+    if (apart && made.passes > 1)
       made.row_step = b.CreateSub(start_of(first, 1), start_of(first, 0));
-    for (std::int64_t p = 0; p < (gathers ? made.passes : 1); ++p) {
+    // Threads that multiply too have no registers for running values.
+    made.running = role_ != 0;
+    if (made.running)
+      made.step = b.CreateSub(start_of(b.CreateAdd(first, i64(1)), 0), start_of(first, 0));
+    for (std::int64_t p = 0; made.running && p < (apart ? 1 : made.passes); ++p) {
       made.sources.push_back(local(b.getInt64Ty(), "source"));
       b.CreateStore(start_of(first, p), made.sources.back());
     }
@@ -516,15 +526,15 @@ void KernelEmitter::copy_async(const LineCopy &copy, Value *buffer) {
         kept ? b.CreateICmpNE(b.CreateAnd(kept, number(std::int64_t{1} << p)), number(0)) : inside;
     for (Value *left : rows_left)
       ok = b.CreateAnd(ok, b.CreateICmpSGT(left, number(p * copy.rows_between)));
-    if (!copy.running || !others.empty()) look_up_line(line);
+    const bool beside = p > 0 && copy.row_step, computed = !beside && !copy.running;
+    if (computed || !others.empty()) look_up_line(line);
     if (!others.empty()) ok = b.CreateAnd(ok, holds(others));
-    if (!copy.running) {
-      from = b.CreatePtrToInt(source_address(line), b.getInt64Ty());
-    } else if (p == 0 || !copy.row_step) {
-      from = b.CreateLoad(b.getInt64Ty(), copy.sources[static_cast<std::size_t>(p)]);
-    } else {
+    if (beside)
       from = b.CreateAdd(from, copy.row_step);
-    }
+    else if (copy.running)
+      from = b.CreateLoad(b.getInt64Ty(), copy.sources[static_cast<std::size_t>(p)]);
+    else
+      from = b.CreatePtrToInt(source_address(line), b.getInt64Ty());
     row_values_.clear();
     Value *destination = b.CreateAdd(buffer, copy.offsets[static_cast<std::size_t>(period)]);
     copy_line(destination, (p - period) * copy.rows_between * line.swizzle, from, ok);

@@ -467,3 +467,26 @@ TEST_CASE("a predicate that reads a Func where another one says that there is a 
                     root + "Y.update(0).pit_tile(t, axis=i, dense={i:4})\n"},
                    data_of({"Y"}, {})});
 }
+
+TEST_CASE("products of rows that do not lie equally far apart") {
+  Var m("m"), n("n");
+  TensorParam A(bfloat16, 2, "A"), B(bfloat16, 2, "B");
+  RDom k(0, A.extent(1), "k");
+  // Three rows are one, all come again, the last ones are one.
+  for (const Expr &row : {m / 3, m % 37, min(m, 40)}) {
+    Func C("C"), Out("Out");
+    C(m, n) += f32(A(row, k)) * f32(B(k, n));
+    Out(m, n) = C(m, n);
+    check_agreement(
+        {Pipeline({Out}, {}, "rows_again"),
+         {"Out.tile(m, n, mo, no, mi, ni, 128, 64)\nOut.gpu_blocks(mo, no)\nC.compute_at(Out, "
+          "no)\n"},
+         sweep({{200, 72, 80}, {37, 64, 64}},
+               [](const Size &s, double, bool exact, std::mt19937 &generator) -> Problem {
+                 return {{{"A", random_values(bfloat16, {s[0], s[2]}, generator, exact)},
+                          {"B", random_values(bfloat16, {s[2], s[1]}, generator, exact)}},
+                         {},
+                         {{"Out", {s[0], s[1]}}}};
+               })});
+  }
+}
