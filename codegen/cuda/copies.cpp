@@ -346,8 +346,9 @@ llvm::Value *KernelEmitter::load_where(Value *ok, Value *address, llvm::Type *ty
 // --- lines that each thread copies in every step ---
 //
 // Line p of a thread is in row first_row + p * rows_between, at the same chunk. What of it is the
-// same in all steps is computed before the loop, and its source moves on behind each step: off the
-// way from a buffer that becomes free to the next copies into it.
+// same in all steps is computed before the loop, in few registers. The source that a producer
+// copies from moves on behind each step: off the way from a buffer that becomes free to the next
+// copies into it.
 
 void KernelEmitter::prepare_copies(const ir::For &loop) {
   std::vector<const StorageNode *> stored;
@@ -449,8 +450,8 @@ void KernelEmitter::prepare_copy(const ir::Copy &s, const ir::For &loop,
     (degree(guard) == 0 ? made.steady : made.changing).push_back(guard);
   }
   const auto saved = env_.variables;
+  Value *first = index(loop.min);
   if (steady) {
-    Value *first = index(loop.min);
     const bool apart =
         std::ranges::all_of(source->indices, [&](const Expr &e) { return is_affine(e, row); });
     const auto start_of = [&](Value *step, std::int64_t p) {
@@ -475,6 +476,7 @@ void KernelEmitter::prepare_copy(const ir::Copy &s, const ir::For &loop,
   }
   if (!made.steady.empty()) {
     // One bit a line.
+    at_step(first);
     made.kept = b.getInt32(0);
     for (std::int64_t p = 0; p < made.passes; ++p) {
       const Memo here(*this, true);

@@ -219,11 +219,12 @@ class KernelEmitter final : public code::FunctionEmitter {
     std::vector<llvm::Value *> offsets;                  ///< in a buffer, of the first passes
     std::vector<Expr> steady, changing;                  ///< guards, by whether steps differ
     llvm::Value *kept = nullptr;                         ///< bit p: the steady guards hold
-    /// The addresses in the source are running values: of each line, or of the first, the others
-    /// being `row_step` bytes apart. They move on by `step` bytes.
+    llvm::Value *row_step = nullptr;  ///< bytes from line to line in the source; null: they vary
+    /// The addresses in the source are running values, of each line or, with `row_step`, of the
+    /// first. They move on by `step` bytes.
     bool running = false;
     std::vector<llvm::AllocaInst *> sources;
-    llvm::Value *step = nullptr, *row_step = nullptr;
+    llvm::Value *step = nullptr;
   };
   /// `copy` outlives the result.
   Line line_of(const ir::Copy &copy) const;
