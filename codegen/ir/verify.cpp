@@ -217,10 +217,11 @@ class Verifier : private ScopeRules {
       default:
         break;
     }
-    if (!store.axes.empty()) verify_iterations(store);
-    const bool never = std::any_of(store.axes.begin(), store.axes.end(), [&](const VarPtr &axis) {
-      return never_runs(axes_.at(axis.get()).extent);
-    });
+    const bool never = loops_never_run_ > 0 ||
+                       std::any_of(store.axes.begin(), store.axes.end(), [&](const VarPtr &axis) {
+                         return never_runs(axes_.at(axis.get()).extent);
+                       });
+    if (!store.axes.empty() && !never) verify_iterations(store);
     verify_write(store.storage, store.indices, store.guards, store.atomic || never);
   }
 

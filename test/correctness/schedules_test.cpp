@@ -490,3 +490,18 @@ TEST_CASE("products of rows that do not lie equally far apart") {
                })});
   }
 }
+
+TEST_CASE("an index by keys over a domain that never has a position") {
+  Var v("v");
+  TensorParam key(int32, 1, "key"), x(float32, 1, "x");
+  RDom r(0, 0, "r");
+  r.where(key(r) >= 0);
+  Func Y("Y");
+  Y(v) = 1.f;
+  Y(v) += x(key(r)) * x(r);
+  Problem problem{
+      {{"key", AnyBuffer(int32, {0})}, {"x", AnyBuffer(float32, {17})}}, {}, {{"Y", {21}}}};
+  check_agreement({Pipeline({Y}, {}, "no_positions"),
+                   {"", "Y.update(0).pit_tile(t, axis=r, group=key(r))\n"},
+                   {{"no positions", problem}}});
+}

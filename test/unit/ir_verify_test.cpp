@@ -42,6 +42,7 @@ TEST_CASE("ir verifier - accepts what the rules allow") {
         "parallel i < n { store C[0, 0] = 1 where i == 0 }",
         "parallel i < n { reduce_store C[0, 0] += A(i, 0) atomic }",
         "parallel i < 1 { store C[0, 0] = 1 }",
+        "parallel i < 0 { axes j < n store j: C[i, 0] = 1 }",
         "parallel i < n { tile %t: int64[] { store %t[] = i store C[%t[], 0] = 1 } }",
         "axes j < n, one < 1 store j, one: C[j, 0] = C(j, 0) + A(j, one)",
         "axes j < n sread j: C[K(j), 0] = A(K(j), 0) where K(j) >= 0",
