@@ -95,7 +95,9 @@ class Demand {
       }
     });
     if (!common) return;
-    std::erase_if(*common, [&](const Expr &p) { return !holds_for_updates(*stage, p); });
+    std::erase_if(*common, [&](const Expr &p) {
+      return !holds_for_updates(*stage, p) || reads_beyond_uses(*stage, p);
+    });
     for (PlannedDefinition &def : stage->definitions) {
       std::vector<Expr> all = def.predicates;
       std::vector<Expr> demanded;
@@ -109,6 +111,14 @@ class Demand {
     }
     for (const Expr &p : *common)
       plan_->explain(stage->name(), "demand", "needed only where " + to_string(p));
+  }
+
+  /// Uses lie where the predicate can be read; a declared bound may go further.
+  static bool reads_beyond_uses(const PlannedStage &stage, const Expr &p) {
+    if (!reads_data(p)) return false;
+    return std::ranges::any_of(stage.func->args, [&](const VarPtr &v) {
+      return uses(p, v) && stage.declared_bounds.contains(v.get());
+    });
   }
 
   /// An update that stores or reads other coordinates of the Func than its own would miss what the

@@ -1,7 +1,9 @@
 #include "emit.h"
 
 #include <algorithm>
+#include <set>
 
+#include "accesses.h"
 #include "dsl/error.h"
 #include "interval.h"
 #include "linear.h"
@@ -44,10 +46,7 @@ ir::Module Emitter::run() {
   emit_shared_range_checks();
   for (const auto &stage : plan_->stages) {
     if (stage->level != Level::Root) continue;
-    std::vector<const PlannedStage *> inside;
-    for (const auto &other : plan_->stages) {
-      if (root_of(other.get()) == stage.get()) inside.push_back(other.get());
-    }
+    const std::vector<const PlannedStage *> inside = stages_inside(*stage);
     for (const PlannedStage *part : inside) need_queries_of(*part);
     emit_checks_before(*stage);
     for (const PlannedStage *part : inside) need_indices_of(*part);
@@ -104,6 +103,24 @@ void Emitter::want_full_bits() {
 const PlannedStage *Emitter::root_of(const PlannedStage *stage) {
   while (stage->consumer) stage = stage->consumer;
   return stage;
+}
+
+/// What the code of a stage at root computes, in the plan's order: stages at its loops, and those
+/// that expressions have made, with the stages at the loops of these.
+std::vector<const PlannedStage *> Emitter::stages_inside(const PlannedStage &root) const {
+  std::set<const PlannedStage *> read;
+  for (const auto &stage : plan_->stages) {
+    const bool has_loops = stage->level == Level::Root || stage->level == Level::With;
+    if (!has_loops || root_of(stage.get()) != &root) continue;
+    for_each_access(*plan_, *stage, [&](const Access &access) { read.insert(access.stage); });
+  }
+  std::vector<const PlannedStage *> inside;
+  for (const auto &stage : plan_->stages) {
+    const bool seen_through = stage->level == Level::Innermost || stage->level == Level::At;
+    if (root_of(stage.get()) == &root || (seen_through && read.contains(stage.get())))
+      inside.push_back(stage.get());
+  }
+  return inside;
 }
 
 void Emitter::need_indices_of(const PlannedStage &stage) {

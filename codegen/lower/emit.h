@@ -194,6 +194,7 @@ class Emitter {
   // --- indices (emit_index.cpp) ---
 
   static const PlannedStage *root_of(const PlannedStage *stage);
+  std::vector<const PlannedStage *> stages_inside(const PlannedStage &root) const;
   void need_indices_of(const PlannedStage &stage);
   void need_index(IndexPlan *index);
   void need_queries_of(const PlannedStage &stage);

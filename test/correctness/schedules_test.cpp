@@ -505,3 +505,36 @@ TEST_CASE("an index by keys over a domain that never has a position") {
                    {"", "Y.update(0).pit_tile(t, axis=r, group=key(r))\n"},
                    {{"no positions", problem}}});
 }
+
+TEST_CASE("an index of a Func at a loop of a sum that an expression made") {
+  Var i("i"), j("j");
+  TensorParam A(float32, 2, "A");
+  RDom r(0, A.extent(1), "r"), q(0, A.extent(0), "q");
+  r.where(A(i, r) != 0);
+  Func F("F"), Y("Y");
+  F(i) += A(i, r);
+  Y(i, j) = sum(q, F(q) * A(q, j)) + A(i, j);
+  check_agreement({Pipeline({Y}, {}, "inside_a_sum"),
+                   {"", "F.compute_root()\n",
+                    "F.compute_at(sum$q.update(0), q)\nF.update(0).pit_tile(t, axis=r)\n"},
+                   data_of({}, {"Y"})});
+}
+
+TEST_CASE("what is needed where data says so, with a bound further than the data") {
+  Var v("v"), u("u");
+  TensorParam key(int32, 1, "key"), x(float32, 1, "x");
+  RDom r(0, key.extent(0), "r");
+  r.where(key(r) >= 0);
+  Func F("F"), Y("Y");
+  F(v, u) += x(v) + x(u);
+  Y(u) += F(r, u);
+  Problem problem{
+      {{"key", AnyBuffer(int32, {3})}, {"x", AnyBuffer(float32, {17})}}, {}, {{"Y", {17}}}};
+  for (const std::int64_t at : {0, 1, 2})
+    problem.inputs.at("key").set_number(Shape{at}, static_cast<double>(at - 1));
+  for (std::int64_t at = 0; at < 17; ++at)
+    problem.inputs.at("x").set_number(Shape{at}, static_cast<double>(at));
+  check_agreement({Pipeline({Y}, {}, "bound_further"),
+                   {"F.compute_root()\n", "F.compute_root()\nF.bound(v, 0, 17)\n"},
+                   {{"three keys", problem}}});
+}
