@@ -1,6 +1,7 @@
 #include "split_reductions.h"
 
 #include <algorithm>
+#include <functional>
 #include <optional>
 #include <set>
 #include <utility>
@@ -22,6 +23,7 @@ struct Update {
   Combiner combiner;
   std::vector<VarPtr> lanes;  ///< axes that its indices depend on
   std::vector<Expr> indices, guards;
+  std::vector<Expr> conditions{};       ///< of the statements around
   std::vector<std::int64_t> extents{};  ///< of the lanes, at most
   StoragePtr part{}, partial{};
 };
@@ -202,10 +204,12 @@ class Splitter {
       for (const Expr &index : update.indices) {
         if (in_loop_.in(index)) refuse("where it adds to depends on the loop");
       }
-      std::erase_if(update.guards, [&](const Expr &guard) {
+      const auto varies = [&](const Expr &guard) {
         return in_loop_.in(guard) ||
                std::ranges::any_of(reduced_, [&](const VarPtr &v) { return uses(guard, v); });
-      });
+      };
+      std::erase_if(update.guards, varies);
+      std::erase_if(update.conditions, varies);
       const auto same = std::ranges::find(updates_, update.storage, &Update::storage);
       if (same == updates_.end()) {
         updates_.push_back(std::move(update));
@@ -215,18 +219,32 @@ class Splitter {
                  !std::ranges::equal(same->guards, update.guards,
                                      [](const Expr &a, const Expr &b) { return equal(a, b); })) {
         refuse("it updates " + update.storage->name + " in several ways");
+      } else {
+        std::erase_if(same->conditions, [&](const Expr &a) {
+          return std::ranges::none_of(update.conditions,
+                                      [&](const Expr &b) { return equal(a, b); });
+        });
       }
     };
-    ir::walk_statements(node_.body, [&](const Stmt &s) {
+    std::vector<Expr> conditions;
+    const std::function<bool(const Stmt &)> look = [&](const Stmt &s) {
       switch (s->kind) {
         case ir::StmtKind::Block:
         case ir::StmtKind::For:
         case ir::StmtKind::Axes:
         case ir::StmtKind::Let:
-        case ir::StmtKind::If:
         case ir::StmtKind::Allocate:
         case ir::StmtKind::Check:
           break;
+        case ir::StmtKind::If: {
+          const auto &node = *s.as<ir::If>();
+          conditions.push_back(node.condition);
+          ir::walk_statements(node.then_body, look);
+          conditions.back() = !node.condition;
+          if (node.else_body.defined()) ir::walk_statements(node.else_body, look);
+          conditions.pop_back();
+          return false;
+        }
         case ir::StmtKind::Store: {
           const auto &store = *s.as<ir::Store>();
           if (in_loop_.storages.contains(store.storage.get())) break;
@@ -238,7 +256,7 @@ class Splitter {
           std::erase_if(reduced_, [&](const VarPtr &axis) {
             return std::ranges::any_of(store.indices, [&](const Expr &i) { return uses(i, axis); });
           });
-          add({store.storage, store.combiner, store.axes, store.indices, store.guards});
+          add({store.storage, store.combiner, store.axes, store.indices, store.guards, conditions});
           break;
         }
         case ir::StmtKind::Mma: {
@@ -247,14 +265,15 @@ class Splitter {
           std::vector<Expr> indices;
           for (const VarPtr &axis : mma.accumulator.axes) indices.push_back(make_variable(axis));
           reduced_.clear();
-          add({mma.accumulator.tile, Combiner::Sum, mma.accumulator.axes, indices, {}});
+          add({mma.accumulator.tile, Combiner::Sum, mma.accumulator.axes, indices, {}, conditions});
           break;
         }
         default:
           refuse("its loop does more than to add");
       }
       return why.empty();
-    });
+    };
+    ir::walk_statements(node_.body, look);
     if (!why.empty()) return why;
     if (updates_.empty()) return "it adds to nothing outside of its loop";
     ir::walk_statements(node_.body, [&](const Stmt &s) {
@@ -301,8 +320,10 @@ class Splitter {
   Stmt combine(const std::vector<Expr> &at) const {
     std::vector<Stmt> stmts;
     for (const Update &update : updates_) {
-      stmts.push_back(ir::make<ir::Store>(update.lanes, update.guards, update.storage,
-                                          update.indices, update.combiner,
+      std::vector<Expr> guards = update.conditions;
+      guards.insert(guards.end(), update.guards.begin(), update.guards.end());
+      stmts.push_back(ir::make<ir::Store>(update.lanes, guards, update.storage, update.indices,
+                                          update.combiner,
                                           make_load(update.partial, with_lanes(at, update))));
     }
     return ir::make<ir::For>(part_, number(0), number(parts_), ir::ForKind::Serial,

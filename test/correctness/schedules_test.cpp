@@ -538,3 +538,17 @@ TEST_CASE("what is needed where data says so, with a bound further than the data
                    {"F.compute_root()\n", "F.compute_root()\nF.bound(v, 0, 17)\n"},
                    {{"three keys", problem}}});
 }
+
+TEST_CASE("parts of a sum that only some elements have") {
+  Var i("i"), j("j");
+  TensorParam A(float32, 2, "A"), key(int32, 1, "key");
+  RDom r(0, A.extent(1), "r");
+  Func Y("Y");
+  Y(i, j) = f32(key(i));
+  Y(i, j) += A(i, r) * A(i, j);
+  Y.where(key(i) % 2 == 0);
+  check_agreement({Pipeline({Y}, {}, "some_sums"),
+                   {"", "Y.update(0).split_reduction(r, 3)\n",
+                    "Y.update(0).reorder(r, j, i)\nY.update(0).split_reduction(r, 2)\n"},
+                   data_of({}, {"Y"})});
+}
