@@ -39,13 +39,12 @@ llvm::Value *KernelEmitter::first_added(Value *first_column) {
 }
 
 // `at`: the address of this lane's first four elements. Neighbouring lanes exchange two of theirs,
-// so that each has four of one unit.
+// so that each has four of one unit. All lanes of the warp take part, those whose row is not kept
+// too.
 void KernelEmitter::add_row(const ir::Store &s, const FragmentElement &axes, int first,
-                            std::int64_t columns, Value *at) {
+                            std::int64_t columns, Value *at, Value *kept_row) {
   Value *first_column = env_.variables.at(axes.column.get());
   Value *lane = b.CreateTrunc(lane_, b.getInt32Ty());
-  // The row is all four lanes' or none's.
-  Value *members = b.CreateShl(b.getInt32(15), b.CreateAnd(lane, b.getInt32(28)));
   Value *odd = b.CreateICmpNE(b.CreateAnd(lane, b.getInt32(1)), b.getInt32(0));
   const auto element = [&](std::int64_t unit, int beside) {
     const Memo memo(*this, true);
@@ -53,7 +52,10 @@ void KernelEmitter::add_row(const ir::Store &s, const FragmentElement &axes, int
         b.CreateAdd(first_column, i64(unit * kUnitColumns + beside));
     element_ = axes;
     element_.number = first + static_cast<int>(unit) * 2 * kBeside + beside;
-    return value(s.value);
+    if (!kept_row || !reads_memory(s.value)) return value(s.value);
+    return either(
+        kept_row, b.getFloatTy(), [&] { return value(s.value); },
+        [&]() -> Value * { return llvm::ConstantFP::get(b.getFloatTy(), 0); });
   };
   for (std::int64_t unit = 0; unit < columns / kUnitColumns; unit += 2) {
     std::array<Value *, kBeside> kept{}, moved{};
@@ -63,7 +65,7 @@ void KernelEmitter::add_row(const ir::Store &s, const FragmentElement &axes, int
       kept[i] = b.CreateSelect(odd, high, low);
       moved[i] = b.CreateIntrinsic(
           llvm::Intrinsic::nvvm_shfl_sync_bfly_f32, {},
-          {members, b.CreateSelect(odd, low, high), b.getInt32(1), b.getInt32(31)});
+          {b.getInt32(0xffffffffU), b.CreateSelect(odd, low, high), b.getInt32(1), b.getInt32(31)});
     }
     constexpr std::int64_t kBytes = 4;
     std::vector<Value *> operands{
@@ -72,7 +74,10 @@ void KernelEmitter::add_row(const ir::Store &s, const FragmentElement &axes, int
       operands.push_back(b.CreateSelect(odd, moved[i], kept[i]));
     for (std::size_t i = 0; i < kBeside; ++i)
       operands.push_back(b.CreateSelect(odd, kept[i], moved[i]));
-    assembly("red.relaxed.gpu.global.add.v4.f32 [$0], {$1, $2, $3, $4};", "l,f,f,f,f", operands);
+    const Body add = [&] {
+      assembly("red.relaxed.gpu.global.add.v4.f32 [$0], {$1, $2, $3, $4};", "l,f,f,f,f", operands);
+    };
+    kept_row ? when(kept_row, add) : add();
   }
   element_ = {};
   env_.variables[axes.column.get()] = first_column;

@@ -18,17 +18,6 @@ constexpr unsigned kGlobal = 1, kShared = 3;
 constexpr std::int64_t kChunk = 16;         // bytes that a swizzle keeps together
 constexpr std::int64_t kRowsOfSwizzle = 8;  // after which its exchanges repeat
 
-/// e reads memory, which it must not where a guard fails.
-bool reads_memory(const Expr &e) {
-  bool reads = false;
-  walk(e, [&](const Expr &part) {
-    const auto *load = part.as<Load>();
-    reads = reads || (load && load->storage->space != Space::Tile);
-    return !reads;
-  });
-  return reads;
-}
-
 bool reads_any(const Expr &e) {
   bool reads = false;
   walk(e, [&](const Expr &part) { return !(reads = reads || part.as<Load>()); });
@@ -67,6 +56,16 @@ Expr without_reads(const Expr &e) {
 }
 
 }  // namespace
+
+bool reads_memory(const Expr &e) {
+  bool reads = false;
+  walk(e, [&](const Expr &part) {
+    const auto *load = part.as<Load>();
+    reads = reads || (load && load->storage->space != Space::Tile);
+    return !reads;
+  });
+  return reads;
+}
 
 KernelEmitter::Line KernelEmitter::line_of(const ir::Copy &s) const {
   const SharedTile &tile = tiles_.at(s.storage.get());

@@ -168,24 +168,39 @@ void KernelEmitter::store_fragments(const ir::Store &statement, const Fragment &
   Value *first_column =
       b.CreateAdd(b.CreateMul(warp_n, i64(shape.columns)),
                   b.CreateMul(b.CreateURem(lane, i64(shape.lanes)), i64(shape.beside)));
-  for (std::size_t i = 0; i < shape.rows.size(); ++i) {
-    const Memo memo(*this, true);
-    Value *row = b.CreateAdd(first_row, i64(shape.rows[i]));
-    env_.variables[axes.row.get()] = row;
-    env_.variables[axes.column.get()] = forgotten(first_column);
-    look_up_all(statement.guards);
-    look_up_all(s.indices);
-    look_up_all({s.value});
+  const auto kept_of = [&](Value *row) {
+    look_up_all(of_row);
     Value *extent = env_.axes.at(axes.row.get()).extent;
     const auto *rows = llvm::dyn_cast<llvm::ConstantInt>(extent);
     Value *kept = rows && rows->getSExtValue() == fragment.extents[0]
                       ? nullptr
                       : b.CreateICmpSLT(row, extent);
     if (!of_row.empty()) kept = kept ? b.CreateAnd(kept, holds(of_row)) : holds(of_row);
-    if (kept)
-      when(kept, [&] { fragment_row(s, fragment, shape, axes, i); });
-    else
-      fragment_row(s, fragment, shape, axes, i);
+    return kept;
+  };
+  const auto row_number = [&](std::size_t i) {
+    Value *row = b.CreateAdd(first_row, i64(shape.rows[i]));
+    env_.variables[axes.row.get()] = row;
+    return row;
+  };
+  // What guards read of memory is waited for together, before the first row is stored.
+  std::vector<Value *> kept_rows;
+  if (std::ranges::any_of(of_row, reads_memory)) {
+    for (std::size_t i = 0; i < shape.rows.size(); ++i) {
+      const Memo memo(*this, true);
+      kept_rows.push_back(kept_of(row_number(i)));
+      row_values_.clear();
+    }
+  }
+  for (std::size_t i = 0; i < shape.rows.size(); ++i) {
+    const Memo memo(*this, true);
+    Value *row = row_number(i);
+    env_.variables[axes.column.get()] = forgotten(first_column);
+    Value *kept = kept_rows.empty() ? kept_of(row) : kept_rows[i];
+    look_up_all(s.guards);
+    look_up_all(s.indices);
+    look_up_all({s.value});
+    fragment_row(s, fragment, shape, axes, i, kept);
     row_values_.clear();
   }
 }
@@ -198,10 +213,11 @@ llvm::Value *KernelEmitter::in_own_register(Value *v) {
   return assembly("mov.b32 $0, $1;", "=f,f", {v}, b.getFloatTy());
 }
 
-// One row's elements of a thread.
+// One row's elements of a thread. `kept`: whether the row is stored; null: it is.
 void KernelEmitter::fragment_row(const ir::Store &s, const Fragment &fragment,
                                  const FragmentShape &shape, FragmentElement element,
-                                 std::size_t number_of_row) {
+                                 std::size_t number_of_row, Value *kept) {
+  const auto where_kept = [&](const Body &body) { kept ? when(kept, body) : body(); };
   const auto columns = static_cast<int>(shape.columns);
   const int first = shape.number(number_of_row, 0);
   Value *first_column = env_.variables.at(element.column.get());
@@ -244,19 +260,20 @@ void KernelEmitter::fragment_row(const ir::Store &s, const Fragment &fragment,
                                  llvm::PointerType::get(context_, kGlobal));
       env_.variables[element.column.get()] = first_column;
     }
-    Value *aligned =
-        b.CreateICmpEQ(b.CreateAnd(b.CreatePtrToInt(at, b.getInt64Ty()), i64(kWidest - 1)), i64(0));
     return when(
-        b.CreateAnd(whole, aligned), [&] { add_row(s, element, first, columns, at); },
-        [&] { each(true); });
+        together_in_warp(b.CreateAnd(whole, is_multiple(at, kWidest)), kept),
+        [&] { add_row(s, element, first, columns, at, kept); },
+        [&] { where_kept([&] { each(true); }); });
   }
   const std::int64_t unit_bytes = bytes * shape.beside;
   // Sums of matrix instructions leave no registers for another way of storing them.
   const bool vectors = fragment.layout.kind == ir::Layout::Kind::Blocked && shape.beside > 1 &&
                        unit_bytes <= kWidest;
   if (!plain || (!exchanged && !vectors)) {
-    if (known) return each(known->isZero());
-    return when(whole, [&] { each(false); }, [&] { each(true); });
+    return where_kept([&] {
+      if (known) return each(known->isZero());
+      when(whole, [&] { each(false); }, [&] { each(true); });
+    });
   }
   // Elements beside each other are stored together. Of 2-byte elements, four lanes of a row
   // exchange theirs before, so that each has eight.
@@ -270,18 +287,30 @@ void KernelEmitter::fragment_row(const ir::Store &s, const Fragment &fragment,
     at = address(s.storage, s.indices);
     env_.variables[element.column.get()] = first_column;
   }
-  const std::int64_t together = exchanged ? kWidest : unit_bytes;
-  Value *aligned =
-      b.CreateICmpEQ(b.CreateAnd(b.CreatePtrToInt(at, b.getInt64Ty()), i64(together - 1)), i64(0));
-  when(
-      b.CreateAnd(whole, aligned),
-      [&] {
-        if (exchanged)
-          store_row_wide(s, element, first, columns, at);
-        else
-          store_row_vectors(s, shape, element, number_of_row, at);
-      },
-      [&] { each(true); });
+  if (exchanged) {
+    return when(
+        together_in_warp(b.CreateAnd(whole, is_multiple(at, kWidest)), kept),
+        [&] { store_row_wide(s, element, first, columns, at, kept); },
+        [&] { where_kept([&] { each(true); }); });
+  }
+  where_kept([&] {
+    when(
+        b.CreateAnd(whole, is_multiple(at, unit_bytes)),
+        [&] { store_row_vectors(s, shape, element, number_of_row, at); }, [&] { each(true); });
+  });
+}
+
+llvm::Value *KernelEmitter::is_multiple(Value *address, std::int64_t bytes) {
+  Value *rest = b.CreateAnd(b.CreatePtrToInt(address, b.getInt64Ty()), i64(bytes - 1));
+  return b.CreateICmpEQ(rest, i64(0));
+}
+
+// Whether `possible` holds in all lanes whose row is kept. All lanes of a warp then go the same
+// way: instructions that exchange between lanes are slow where only some take part.
+llvm::Value *KernelEmitter::together_in_warp(Value *possible, Value *kept) {
+  if (kept) possible = b.CreateOr(possible, b.CreateNot(kept));
+  return b.CreateIntrinsic(llvm::Intrinsic::nvvm_vote_all_sync, {},
+                           {b.getInt32(0xffffffffU), possible});
 }
 
 // `at`: the address of the row's first unit.
@@ -340,66 +369,93 @@ void KernelEmitter::store_element(const ir::Store &s) {
   guarded(0);
 }
 
-// `at`: the address of this lane's first eight elements. Lane q of four has elements 2q and 2q + 1
-// of each unit of eight; behind the exchange it has unit q of each four.
-void KernelEmitter::store_row_wide(const ir::Store &s, const FragmentElement &axes, int first,
-                                   int columns, Value *at) {
+// The row's elements of this lane, two in a word, in units of eight columns that four lanes have.
+std::vector<llvm::Value *> KernelEmitter::words_of_row(const ir::Store &s,
+                                                       const FragmentElement &axes, int first,
+                                                       int columns) {
   Value *first_column = env_.variables.at(axes.column.get());
   llvm::Type *i32 = b.getInt32Ty(), *i16 = b.getInt16Ty();
-  Value *lane = b.CreateTrunc(lane_, i32);
-  // The row is all four lanes' or none's.
-  Value *members = b.CreateShl(b.getInt32(15), b.CreateAnd(lane, b.getInt32(28)));
-  Value *odd = b.CreateICmpNE(b.CreateAnd(lane, b.getInt32(1)), b.getInt32(0)),
-        *upper = b.CreateICmpNE(b.CreateAnd(lane, b.getInt32(2)), b.getInt32(0));
-  // The lanes whose number differs by `mask` exchange x of one and y of the other.
-  const auto exchange = [&](Value *which, Value *&x, Value *&y, std::uint32_t mask) {
-    Value *moved =
-        b.CreateIntrinsic(llvm::Intrinsic::nvvm_shfl_sync_bfly_i32, {},
-                          {members, b.CreateSelect(which, x, y), b.getInt32(mask), b.getInt32(31)});
-    Value *new_x = b.CreateSelect(which, moved, x);
-    y = b.CreateSelect(which, y, moved);
-    x = new_x;
-  };
   // Two numbers are rounded by one instruction.
   const auto *conversion = s.value.as<Cast>();
   const bool small_float = s.storage->type == bfloat16 || s.storage->type == float16;
   const Cast *rounded =
       conversion && small_float && conversion->a.type() == float32 ? conversion : nullptr;
-  for (int part = 0; part < columns / (4 * kUnitColumns); ++part) {
-    std::array<Value *, 4> words{};
-    for (int unit = 0; unit < 4; ++unit) {
-      const int number = part * 4 + unit;
-      Value *pair = llvm::PoisonValue::get(llvm::FixedVectorType::get(
-          rounded ? b.getFloatTy() : static_cast<llvm::Type *>(i16), kBeside));
-      for (int beside = 0; beside < kBeside; ++beside) {
-        const Memo memo(*this, true);
-        env_.variables[axes.column.get()] =
-            b.CreateAdd(first_column, i64(number * kUnitColumns + beside));
-        element_ = axes;
-        element_.number = first + number * 2 * kBeside + beside;
-        Value *element =
-            rounded ? value(rounded->a)
-                    : b.CreateBitCast(code::to_memory(b, floats_, s.storage->type, value(s.value)),
-                                      i16);
-        pair = b.CreateInsertElement(pair, element, static_cast<std::uint64_t>(beside));
-      }
-      if (rounded) pair = code::to_memory(b, floats_, s.storage->type, pair);
-      pair = b.CreateBitCast(pair, i32);
-      words[static_cast<std::size_t>(unit)] = pair;
+  std::vector<Value *> words;
+  for (int unit = 0; unit < columns / kUnitColumns; ++unit) {
+    Value *pair = llvm::PoisonValue::get(llvm::FixedVectorType::get(
+        rounded ? b.getFloatTy() : static_cast<llvm::Type *>(i16), kBeside));
+    for (int beside = 0; beside < kBeside; ++beside) {
+      const Memo memo(*this, true);
+      env_.variables[axes.column.get()] =
+          b.CreateAdd(first_column, i64(unit * kUnitColumns + beside));
+      element_ = axes;
+      element_.number = first + unit * 2 * kBeside + beside;
+      Value *element =
+          rounded
+              ? value(rounded->a)
+              : b.CreateBitCast(code::to_memory(b, floats_, s.storage->type, value(s.value)), i16);
+      pair = b.CreateInsertElement(pair, element, static_cast<std::uint64_t>(beside));
     }
-    exchange(odd, words[0], words[1], 1);
-    exchange(odd, words[2], words[3], 1);
-    exchange(upper, words[0], words[2], 2);
-    exchange(upper, words[1], words[3], 2);
-    Value *together = llvm::PoisonValue::get(llvm::FixedVectorType::get(i32, 4));
-    for (std::uint64_t i = 0; i < 4; ++i) together = b.CreateInsertElement(together, words[i], i);
-    constexpr std::int64_t kBytes = 2;
-    Value *place = b.CreateInBoundsGEP(b.getInt8Ty(), at, i64(part * 4 * kUnitColumns * kBytes));
-    auto *access = b.CreateAlignedStore(together, place, llvm::Align(16));
-    describe_access(access, s.storage.get());
+    if (rounded) pair = code::to_memory(b, floats_, s.storage->type, pair);
+    words.push_back(b.CreateBitCast(pair, i32));
   }
   element_ = {};
   env_.variables[axes.column.get()] = first_column;
+  return words;
+}
+
+// `at`: the address of this lane's first eight elements. Lane q of four has elements 2q and 2q + 1
+// of each unit of eight; behind the exchange it has unit q of each four. All lanes of the warp take
+// part, those whose row is not kept too.
+void KernelEmitter::store_row_wide(const ir::Store &s, const FragmentElement &axes, int first,
+                                   int columns, Value *at, Value *kept) {
+  llvm::Type *i32 = b.getInt32Ty();
+  const auto where_kept = [&](const Body &body) { kept ? when(kept, body) : body(); };
+  std::vector<Value *> words;
+  if (kept && reads_memory(s.value)) {
+    std::vector<llvm::AllocaInst *> places;
+    for (int unit = 0; unit < columns / kUnitColumns; ++unit) {
+      places.push_back(local(i32, "word"));
+      b.CreateStore(b.getInt32(0), places.back());
+    }
+    when(kept, [&] {
+      words = words_of_row(s, axes, first, columns);
+      for (std::size_t i = 0; i < words.size(); ++i) b.CreateStore(words[i], places[i]);
+    });
+    for (std::size_t i = 0; i < words.size(); ++i) words[i] = b.CreateLoad(i32, places[i]);
+  } else {
+    words = words_of_row(s, axes, first, columns);
+  }
+  Value *lane = b.CreateTrunc(lane_, i32);
+  Value *odd = b.CreateICmpNE(b.CreateAnd(lane, b.getInt32(1)), b.getInt32(0)),
+        *upper = b.CreateICmpNE(b.CreateAnd(lane, b.getInt32(2)), b.getInt32(0));
+  // The lanes whose number differs by `mask` exchange x of one and y of the other.
+  const auto exchange = [&](Value *which, Value *&x, Value *&y, std::uint32_t mask) {
+    Value *moved = b.CreateIntrinsic(
+        llvm::Intrinsic::nvvm_shfl_sync_bfly_i32, {},
+        {b.getInt32(0xffffffffU), b.CreateSelect(which, x, y), b.getInt32(mask), b.getInt32(31)});
+    Value *new_x = b.CreateSelect(which, moved, x);
+    y = b.CreateSelect(which, y, moved);
+    x = new_x;
+  };
+  for (std::size_t unit = 0; unit < words.size(); unit += 4) {
+    exchange(odd, words[unit], words[unit + 1], 1);
+    exchange(odd, words[unit + 2], words[unit + 3], 1);
+    exchange(upper, words[unit], words[unit + 2], 2);
+    exchange(upper, words[unit + 1], words[unit + 3], 2);
+  }
+  where_kept([&] {
+    for (std::size_t unit = 0; unit < words.size(); unit += 4) {
+      Value *together = llvm::PoisonValue::get(llvm::FixedVectorType::get(i32, 4));
+      for (std::size_t i = 0; i < 4; ++i)
+        together = b.CreateInsertElement(together, words[unit + i], static_cast<std::uint64_t>(i));
+      constexpr std::int64_t kBytes = 2;
+      Value *place = b.CreateInBoundsGEP(
+          b.getInt8Ty(), at, i64(static_cast<std::int64_t>(unit) * kUnitColumns * kBytes));
+      auto *access = b.CreateAlignedStore(together, place, llvm::Align(16));
+      describe_access(access, s.storage.get());
+    }
+  });
 }
 
 // --- matrix instructions ---

@@ -65,6 +65,9 @@ const ir::For *inner_parallel_loop(const ir::Launch &launch);
 /// Whether kernels wait themselves for those launched before them: the device can begin them early.
 bool waits_for_kernels(const Device &device);
 
+/// e reads memory, which it must not where a guard fails.
+bool reads_memory(const Expr &e);
+
 class KernelEmitter final : public code::FunctionEmitter {
  public:
   /// `messages` are those of all Checks of the operator; new ones are added.
@@ -277,12 +280,16 @@ class KernelEmitter final : public code::FunctionEmitter {
   void store_fragments(const ir::Store &statement, const Fragment &fragment,
                        const FragmentElement &axes);
   void fragment_row(const ir::Store &s, const Fragment &fragment, const FragmentShape &shape,
-                    FragmentElement element, std::size_t number_of_row);
+                    FragmentElement element, std::size_t number_of_row, llvm::Value *kept);
+  llvm::Value *is_multiple(llvm::Value *address, std::int64_t bytes);
+  llvm::Value *together_in_warp(llvm::Value *possible, llvm::Value *kept);
   void store_row_vectors(const ir::Store &s, const FragmentShape &shape,
                          const FragmentElement &axes, std::size_t row, llvm::Value *at);
   void store_element(const ir::Store &s);
+  std::vector<llvm::Value *> words_of_row(const ir::Store &s, const FragmentElement &axes,
+                                          int first, int columns);
   void store_row_wide(const ir::Store &s, const FragmentElement &axes, int first, int columns,
-                      llvm::Value *address);
+                      llvm::Value *address, llvm::Value *kept);
   void emit_wgmma(const ir::Mma &s);
   /// Where the operands of this warpgroup's first instruction start in shared memory (i32).
   std::pair<llvm::Value *, llvm::Value *> first_operands(const ir::Mma &s);
@@ -295,7 +302,7 @@ class KernelEmitter final : public code::FunctionEmitter {
                      std::int64_t columns);
   llvm::Value *first_added(llvm::Value *first_column);
   void add_row(const ir::Store &s, const FragmentElement &axes, int first, std::int64_t columns,
-               llvm::Value *address);
+               llvm::Value *address, llvm::Value *kept_row);
 
   // mma_sync.cpp
   /// An operand of a multiplication by the threads or their warps, in one buffer of a shared tile

@@ -83,8 +83,14 @@ void KernelEmitter::look_up_all(const std::vector<Expr> &expressions) {
       const auto *load = part.as<Load>();
       if (!load) return true;
       const auto tile = lane_tiles_.find(load->storage.get());
-      if (tile != lane_tiles_.end())
-        row_values_[load] = look_up(tile->second, load->storage->type, load->indices[0]);
+      if (tile == lane_tiles_.end()) return true;
+      const auto same = std::ranges::find_if(row_values_, [&](const auto &known) {
+        return known.first->storage == load->storage &&
+               equal(known.first->indices[0], load->indices[0]);
+      });
+      row_values_[load] = same != row_values_.end()
+                              ? same->second
+                              : look_up(tile->second, load->storage->type, load->indices[0]);
       return true;
     });
   }
