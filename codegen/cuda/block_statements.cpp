@@ -2,6 +2,7 @@
 #include <llvm/IR/IntrinsicsNVPTX.h>
 
 #include <algorithm>
+#include <utility>
 
 #include "codegen/llvm/access.h"
 #include "codegen/llvm/tile_nest.h"
@@ -48,6 +49,13 @@ void KernelEmitter::share_out(const std::vector<VarPtr> &axes, Value *first, Val
 }
 
 void KernelEmitter::emit(const ir::Store &s) {
+  if (failed_ && s.storage->space != Space::Tile) {
+    learn_status();
+    llvm::AllocaInst *failed = std::exchange(failed_, nullptr);
+    when(b.CreateNot(b.CreateLoad(b.getInt1Ty(), failed)), [&] { emit(s); });
+    failed_ = failed;
+    return;
+  }
   if (in_thread_) return FunctionEmitter::emit(s);
   if (lane_tiles_.contains(s.storage.get())) return store_lane_tile(s);
   FragmentElement axes;

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cstddef>
 
+#include "ahead.h"
 #include "codegen/ir/mutator.h"
 #include "codegen/llvm/tile_nest.h"
 #include "dsl/error.h"
@@ -138,8 +139,12 @@ std::vector<llvm::Value *> KernelEmitter::emit_kernel(const ir::Launch &launch,
   warp_ = b.CreateLShr(thread_, i64(5));
   if (waits_for_kernels(device_)) {
     assembly("griddepcontrol.launch_dependents;", "");
-    // Memory of blocks may have been another kernel's.
-    if (arguments_.failed_before || arguments_.workspace || arguments_.clears_status) {
+    ahead_ = arguments_.failed_before && !arguments_.workspace && !arguments_.clears_status &&
+             may_run_ahead(launch, arguments_.written);
+    if (ahead_) {
+      // The role that stores waits: see learn_status.
+    } else if (arguments_.failed_before || arguments_.workspace || arguments_.clears_status) {
+      // Memory of blocks may have been another kernel's.
       wait_for_kernels();
     } else {
       first_after_kernels_ = first_after_kernels(launch.body);
@@ -147,7 +152,7 @@ std::vector<llvm::Value *> KernelEmitter::emit_kernel(const ir::Launch &launch,
   }
   if (arguments_.clears_status)
     clear_status();
-  else
+  else if (!ahead_)
     return_after_failure();
   {
     const Memo memo(*this, true);
@@ -224,6 +229,17 @@ void KernelEmitter::return_after_failure() {
   b.SetInsertPoint(leave);
   b.CreateRetVoid();
   b.SetInsertPoint(go_on);
+}
+
+// Of a kernel that runs ahead: once in each thread that stores, before the first store.
+void KernelEmitter::learn_status() {
+  if (!failed_) return;
+  when(b.CreateNot(b.CreateLoad(b.getInt1Ty(), status_known_)), [&] {
+    wait_for_kernels();
+    auto *status = b.CreateLoad(b.getInt32Ty(), arguments_.status, true);
+    b.CreateStore(b.CreateICmpNE(status, b.getInt32(PIT_OK)), failed_);
+    b.CreateStore(b.getTrue(), status_known_);
+  });
 }
 
 void KernelEmitter::for_each_point(const ir::Launch &launch) {

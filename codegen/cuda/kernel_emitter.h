@@ -94,6 +94,7 @@ class KernelEmitter final : public code::FunctionEmitter {
   // kernel_emitter.cpp
   void clear_status();
   void return_after_failure();
+  void learn_status();
   void wait_for_kernels();
   const ir::StmtNode *first_after_kernels(const ir::Stmt &s) const;
   void for_each_point(const ir::Launch &launch);
@@ -383,6 +384,10 @@ class KernelEmitter final : public code::FunctionEmitter {
   llvm::Value *uniform_warp_ = nullptr;  ///< i32, known to be the same in all lanes
   std::int64_t cluster_ = 1;             ///< blocks
   std::int64_t bulk_bytes_ = 0;  ///< of bulk copies that the last Arrive expects and that follow
+  bool ahead_ = false;           ///< it begins to load before it is known whether it may store
+  /// Of the role that stores in a kernel that runs ahead: whether it is known if a kernel before
+  /// has failed, and if one has. Null: in other roles and kernels.
+  llvm::AllocaInst *status_known_ = nullptr, *failed_ = nullptr;
   /// Whether the thread has stored itself what an asynchronous copy would have, since it last
   /// arrived behind its copies.
   llvm::AllocaInst *stored_ = nullptr;

@@ -3,6 +3,7 @@
 #include <llvm/IR/InlineAsm.h>
 #include <llvm/IR/IntrinsicsNVPTX.h>
 
+#include "codegen/ir/mutator.h"
 #include "dsl/error.h"
 #include "kernel_emitter.h"
 
@@ -147,6 +148,7 @@ void KernelEmitter::emit(const ir::Drain &s) {
   } else if (s.pending > 0) {
     assembly("wgmma.wait_group.sync.aligned " + pending + ";", "");
   } else {
+    learn_status();
     after_fragments("wgmma.wait_group.sync.aligned 0;");
   }
 }
@@ -197,7 +199,21 @@ void KernelEmitter::emit_role(const ir::Role &role, unsigned number, std::int64_
                                      b.getInt32(0), b.getInt32(31)});
   stored_ = local(b.getInt1Ty(), "stored");
   b.CreateStore(b.getFalse(), stored_);
+  bool stores = false;
+  ir::walk_statements(role.body, [&](const ir::Stmt &s) {
+    const auto *store = s.as<ir::Store>();
+    return !(stores = stores || (store && store->storage->space != Space::Tile));
+  });
+  if (ahead_ && stores) {
+    status_known_ = local(b.getInt1Ty(), "status.known");
+    failed_ = local(b.getInt1Ty(), "failed");
+    b.CreateStore(b.getFalse(), status_known_);
+    b.CreateStore(b.getFalse(), failed_);
+  }
   emit(role.body);
+  // Who waits for this kernel waits for those before it.
+  learn_status();
+  failed_ = nullptr;
   std::tie(thread_, warp_, threads_, role_, first_warp_, registers_, hazards_) = outside;
 }
 

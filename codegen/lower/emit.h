@@ -209,6 +209,8 @@ class Emitter {
     std::string name, holds, outside, inside_micro, twice, falls, ends, starts;
   };
   std::pair<Expr, Expr> domain_of_group(const IndexPlan &index, const Expr &group);
+  Expr held_in_domain(const IndexPlan &index, const Expr &group, const Expr &coordinate);
+  Expr end_of_list(const IndexPlan &index, const Expr &group);
   void emit_given_entries(const IndexPlan &index);
   void emit_given_entries_on_gpu(const IndexPlan &index);
   ir::Stmt offsets_check(const StoragePtr &offsets, const Expr &groups, const Expr &first,

@@ -39,6 +39,9 @@ bool sums_for_matrix_unit(const Stmt &s, const Target &target) {
   return found;
 }
 
+/// x where it lies between `low` and `high`.
+Expr held(const Expr &x, const Expr &low, const Expr &high) { return max(min(x, high), low); }
+
 }  // namespace
 
 /// The conjuncts that still have to be tested inside the nest. `name`: of whom to explain it, empty
@@ -126,6 +129,13 @@ Stmt Emitter::emit_pit_tile(Job &job, std::size_t i) {
   } else if (index.kind == IndexKind::Range) {
     count_value = (lower_expr(index.axis_range.extent, loops) + constant(index.micro - 1)) /
                   constant(index.micro);
+  } else if (index.kind == IndexKind::Given && on_gpu()) {
+    // Kernels may load before the lists have been tested: nothing leads outside of them.
+    const Expr end = end_of_list(index, g);
+    first_value =
+        is_one(index.groups) ? constant(0) : held(index_load(index.offsets, g), constant(0), end);
+    count_value = held(index_load(index.offsets, g + constant(1)), make_variable(first), end) -
+                  make_variable(first);
   } else {
     first_value = index_load(index.offsets, g);
     count_value = index.counts ? index_load(index.counts, g)
@@ -165,12 +175,28 @@ Stmt Emitter::emit_pit_tile(Job &job, std::size_t i) {
   inside = ir::make<ir::Let>(entry, make_variable(first) + tile * constant(entries), inside);
   const Expr tiles = (make_variable(count) + constant(entries - 1)) / constant(entries);
   Stmt loop = ir::make<ir::For>(pit.tile_var, constant(0), tiles, dim.kind, inside);
-  loop = ir::make<ir::Let>(count, substitute(count_value, {first}, {make_variable(first)}), loop);
+  loop = ir::make<ir::Let>(count, count_value, loop);
   loop = ir::make<ir::Let>(first, first_value, loop);
   loop = ir::make<ir::Let>(group, lower_expr(pit.group, loops), loop);
   for (auto it = outside.rbegin(); it != outside.rend(); ++it)
     loop = ir::make<ir::If>(lower_expr(*it, {}), loop);
   return loop;
+}
+
+/// A coordinate of a given list: one of the group's, whatever was given. See may_run_ahead.
+Expr Emitter::held_in_domain(const IndexPlan &index, const Expr &group, const Expr &coordinate) {
+  if (index.kind != IndexKind::Given || !on_gpu()) return coordinate;
+  const auto [low, end] = domain_of_group(index, group);
+  if (index.micro == 1) return held(cast(int64, coordinate), low, end - constant(1));
+  const Expr micro = constant(index.micro);
+  const Expr last = (end - low - constant(1)) / micro;
+  return low + held((cast(int64, coordinate) - low) / micro, constant(0), last) * micro;
+}
+
+/// Where the list of a given index ends; a group without a domain has none.
+Expr Emitter::end_of_list(const IndexPlan &index, const Expr &group) {
+  const auto [low, end] = domain_of_group(index, group);
+  return select(end > low, make_extent(index.coordinates, 0), constant(0));
 }
 
 /// Removes the tails of splits that loops outside loop i decide, and returns them: where they fail
@@ -230,7 +256,7 @@ Stmt Emitter::emit_tile(Job &job, std::size_t i, const Scope &loops, const Expr 
     coordinate = here * constant(index.micro) + lower_expr(index.axis_range.min, loops);
   } else if (!pit.entry_lane) {
     const VarPtr at = ir::make_let_variable(index.axis->name, int64);
-    const Expr value = index_load(index.coordinates, here);
+    const Expr value = held_in_domain(index, group, index_load(index.coordinates, here));
     coordinate = make_variable(at);
     define_coordinate = [at, value](const Stmt &s) { return ir::make<ir::Let>(at, value, s); };
   } else {
@@ -249,7 +275,8 @@ Stmt Emitter::emit_tile(Job &job, std::size_t i, const Scope &loops, const Expr 
     const VarPtr lane = declared ? pit.entry_lane : ir::make_axis_variable(index.axis->name);
     const Expr present =
         min(constant(entries), count - make_variable(pit.tile_var) * constant(entries));
-    const Expr value = cast(int32, make_load(index.coordinates, {entry + make_variable(lane)}));
+    const Expr listed = make_load(index.coordinates, {entry + make_variable(lane)});
+    const Expr value = cast(int32, held_in_domain(index, group, listed));
     define_coordinate = [=](const Stmt &s) {
       Stmt fill =
           ir::make<ir::Store>(std::vector<VarPtr>{lane}, std::vector<Expr>{}, tile_coordinates,

@@ -145,6 +145,37 @@ Operator given(std::int64_t micro, bool ragged) {
           }};
 }
 
+Operator given_rows() {
+  return {[](bool) {
+            Var i("i"), n("n"), tile("tile");
+            RVar ko("ko"), ki("ki");
+            TensorParam X(bfloat16, 2, "X"), W(bfloat16, 2, "W"), keep(uint8, 1, "keep");
+            TensorParam off(int32, 1, "off"), col(int32, 1, "col");
+            RDom k(0, X.extent(1), "k");
+            Func C("C"), Y("Y");
+            C(i, n) += f32(X(i, k)) * f32(W(k, n));
+            Y(i, n) = C(i, n);
+            Y.where(keep(i) != 0);
+            SparseIndex lists = Y.index({.axis = i}).named("lists").given(off, col);
+            Y.pit_tile(tile, {.dense = {{i, 64}, {n, 64}}, .index = lists}).persistent();
+            C.compute_at(Y, tile);
+            C.update()
+                .split(k, ko, ki, 64)
+                .warp_specialize({.producer_warps = 4, .consumer_warpgroups = 1});
+            return Pipeline({Y}, {}, "given_rows");
+          },
+          [] {
+            std::mt19937 generator(15);
+            return Problem{{{"X", random_values(bfloat16, {5, 8}, generator, true, 0)},
+                            {"W", random_values(bfloat16, {8, 16}, generator, true, 0)},
+                            {"keep", Buffer<std::uint8_t>({5}, {1, 0, 1, 0, 1})},
+                            {"off", values<int>({0, 3})},
+                            {"col", values<int>({4, 0, 2})}},
+                           {},
+                           {{"Y", {5, 16}}}};
+          }};
+}
+
 Operator given_by_key() {
   return {[](bool) {
             Var t("t"), tile("tile");

@@ -51,6 +51,9 @@ Operator multiply(const std::function<void(SparseIndex &)> &settings = {}, bool 
 /// The product over lists that the caller gives: columns 0, 2 of row 0 and 1 of row 1.
 Operator given(std::int64_t micro = 1, bool ragged = false);
 
+/// Some rows of a matrix times another on matrix units; the rows are listed by the caller.
+Operator given_rows();
+
 /// Tokens sorted by expert, by the caller.
 Operator given_by_key();
 

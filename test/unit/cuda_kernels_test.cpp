@@ -110,6 +110,39 @@ TEST_CASE("cuda kernels - two kernels test a list that is given, the first one c
   CHECK(text.find("st.global.b32") != std::string::npos);
 }
 
+TEST_CASE("cuda kernels - products load rows while the list of them is tested, and store none") {
+  const auto kernel = [](bool routed) {
+    Var i("i"), n("n"), tile("tile");
+    RVar ko("ko"), ki("ki");
+    TensorParam X(bfloat16, 2, "X"), W(bfloat16, 2, "W"), keep(uint8, 1, "keep"),
+        to(int32, 1, "to"), offsets(int32, 1, "offsets"), rows(int32, 1, "rows");
+    RDom k(0, X.extent(1), "k");
+    Func C("C"), Y("Y");
+    C(i, n) += f32(X(routed ? to(i) : Expr(i), k)) * f32(W(k, n));
+    Y(i, n) = bf16(C(i, n));
+    Y.where(keep(i) != 0);
+    SparseIndex kept = Y.index({.axis = i}).named("kept").given(offsets, rows);
+    Y.pit_tile(tile, {.dense = {{i, 128}, {n, 128}}, .index = kept}).persistent();
+    C.compute_at(Y, tile);
+    C.update().split(k, ko, ki, 64).warp_specialize({});
+    const std::string ptx = ptx_of(Pipeline({Y}, {}, "listed"), "x86-64-linux-cuda-sm_90a");
+    const std::string text = ptx.substr(ptx.find(".entry pit_listed_Y("));
+    return text.substr(0, text.find("\n}\n"));
+  };
+  const std::string ahead = kernel(false);
+  const std::size_t wait = ahead.find("griddepcontrol.wait"),
+                    status = ahead.find("ld.volatile.global"),
+                    product = ahead.find("wgmma.mma_async"), store = ahead.find("st.global");
+  CHECK(ahead.find("cp.async.cg") < wait);
+  CHECK(product < wait);
+  CHECK(wait < status);
+  CHECK(status < store);
+  CHECK(store != std::string::npos);
+  // Where other data say what is loaded, they have been tested before.
+  const std::string behind = kernel(true);
+  CHECK(behind.find("ld.volatile.global") < behind.find("mbarrier.init"));
+}
+
 TEST_CASE("cuda kernels - an index packs values from shared memory, by 16 bytes") {
   const auto kernel_of = [](const std::string &ptx) {
     const std::string kernel = ptx.substr(ptx.find(".entry pit_pack_live_1_1("));
