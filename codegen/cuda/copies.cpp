@@ -5,6 +5,7 @@
 #include <numeric>
 
 #include "codegen/ir/mutator.h"
+#include "codegen/llvm/access.h"
 #include "dsl/error.h"
 #include "kernel_emitter.h"
 
@@ -270,10 +271,11 @@ void KernelEmitter::copy_by_threads(const Line &line, Value *buffer) {
       assembly("mov.b32 $0, $1;", "=r,r", {b.CreateTrunc(thread_, b.getInt32Ty())}, b.getInt32Ty());
   // All lanes take all turns, so that they look up together; what they load in some turns waits
   // together, where a thread has registers for that.
-  constexpr int kFew = 128, kMost = 255;
+  const int few_registers = fragments_.empty() ? 96 : 128;
+  constexpr int kMost = 255;
   int left = registers_ > 0 ? registers_ : kMost;
   for (const auto &[storage, fragment] : fragments_) left -= fragment.count;
-  const bool few = left < kFew;
+  const bool few = left < few_registers;
   const std::int64_t together = few ? 1 : turns % 4 == 0 ? 4 : turns % 2 == 0 ? 2 : 1;
   loop(number(0), number(turns), number(together), "line", code::LoopStyle::NotVectorized,
        [&](Value *turn) {
@@ -305,6 +307,39 @@ llvm::Value *KernelEmitter::load_line(const Line &line, Value *active) {
   Value *zero = llvm::Constant::getNullValue(type);
   Value *elements = llvm::Constant::getNullValue(
       llvm::FixedVectorType::get(type, static_cast<unsigned>(line.elements)));
+  const auto add = [&](std::int64_t e, Value *element) {
+    elements = b.CreateInsertElement(elements, element, static_cast<std::uint64_t>(e));
+  };
+  if (std::vector<Expr> of_line, ends; runs_on(line, &of_line, &ends)) {
+    // One address, and so many elements from there on.
+    look_up_line(line);
+    Value *inside = i64(line.elements);
+    for (const Expr &end : ends) {
+      const auto &less = *end.as<Binary>();
+      inside = b.CreateBinaryIntrinsic(llvm::Intrinsic::smin, inside,
+                                       b.CreateSub(index(less.b), index(less.a)));
+    }
+    inside = b.CreateTrunc(b.CreateBinaryIntrinsic(llvm::Intrinsic::smax, inside, i64(0)),
+                           b.getInt32Ty());
+    Value *some = b.CreateAnd(active, b.CreateICmpNE(inside, b.getInt32(0)));
+    if (!of_line.empty()) {
+      some = either(
+          some, b.getInt1Ty(), [&] { return holds(of_line); },
+          [&]() -> Value * { return b.getFalse(); });
+    }
+    llvm::Type *pointer = llvm::PointerType::get(context_, kGlobal);
+    Value *from = lazy ? either(
+                             some, pointer, [&] { return source_address(line); },
+                             [&]() -> Value * { return llvm::PoisonValue::get(pointer); })
+                       : source_address(line);
+    for (std::int64_t e = 0; e < line.elements; ++e) {
+      Value *ok =
+          b.CreateAnd(some, b.CreateICmpUGT(inside, b.getInt32(static_cast<std::uint32_t>(e))));
+      add(e, load_where(ok, b.CreateConstGEP1_64(type, from, static_cast<std::uint64_t>(e)), type));
+    }
+    row_values_.clear();
+    return elements;
+  }
   for (std::int64_t e = 0; e < line.elements; ++e) {
     const Memo memo(*this, true);
     env_.variables[line.along.get()] = b.CreateAdd(start, i64(e));
@@ -315,14 +350,34 @@ llvm::Value *KernelEmitter::load_line(const Line &line, Value *active) {
     Value *ok = either(
         active, b.getInt1Ty(), [&] { return holds(line.copy->guards); },
         [&]() -> Value * { return b.getFalse(); });
-    Value *element = lazy ? either(
-                                ok, type, [&] { return load_it(b.getTrue()); },
-                                [&]() -> Value * { return zero; })
-                          : load_it(ok);
-    elements = b.CreateInsertElement(elements, element, static_cast<std::uint64_t>(e));
+    add(e, lazy ? either(
+                      ok, type, [&] { return load_it(b.getTrue()); },
+                      [&]() -> Value * { return zero; })
+                : load_it(ok));
   }
   row_values_.clear();
   return elements;
+}
+
+// The line's elements lie side by side, and guards hold for those before an end: `of_line` are the
+// guards that are the same for all of them, `ends` those that say where it is.
+bool KernelEmitter::runs_on(const Line &line, std::vector<Expr> *of_line, std::vector<Expr> *ends) {
+  const auto *source = line.copy->value.as<Load>();
+  const int unit = storage(source->storage).unit_dimension;
+  if (code::movement(source->indices, line.along, unit) != code::Movement::Unit) return false;
+  for (const Expr &guard : line.copy->guards) {
+    if (!uses(guard, line.along)) {
+      of_line->push_back(guard);
+      continue;
+    }
+    const auto *less = guard.as<Binary>();
+    if (less == nullptr || less->op != BinaryOp::Lt || reads_memory(guard) ||
+        uses(less->b, line.along) ||
+        code::movement({less->a}, line.along, 0) != code::Movement::Unit)
+      return false;
+    ends->push_back(guard);
+  }
+  return true;
 }
 
 // Zero where `ok` is false. There is no branch around the load, so that it is waited for together

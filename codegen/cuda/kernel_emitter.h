@@ -246,6 +246,7 @@ class KernelEmitter final : public code::FunctionEmitter {
                  llvm::Value *ok);
   void copy_by_threads(const Line &line, llvm::Value *buffer);
   llvm::Value *load_line(const Line &line, llvm::Value *active);
+  bool runs_on(const Line &line, std::vector<Expr> *of_line, std::vector<Expr> *ends);
   llvm::Value *load_where(llvm::Value *ok, llvm::Value *address, llvm::Type *type);
   llvm::Value *holds(const std::vector<Expr> &guards, std::size_t first = 0);
   /// Before a loop, and at the end of its body.
