@@ -3,12 +3,14 @@
 #include <algorithm>
 #include <functional>
 #include <set>
+#include <unordered_set>
 #include <utility>
 
 #include "clone.h"
 #include "codegen/ir/mutator.h"
 #include "codegen/ir/shared_memory.h"
 #include "distribute.h"
+#include "early_guards.h"
 #include "pipeline_form.h"
 #include "slice.h"
 
@@ -81,8 +83,10 @@ class AtLoop final : public ir::Mutator {
 
 class Pipeliner {
  public:
-  Pipeliner(const ir::Launch &launch, const PipelineOptions &options, const PipelineForm &form)
-      : launch_(launch), options_(options), form_(form) {}
+  /// `early`: tiles that the consumers fill before the last products have ended.
+  Pipeliner(const ir::Launch &launch, const PipelineOptions &options, const PipelineForm &form,
+            const std::unordered_set<const StorageNode *> &early)
+      : launch_(launch), options_(options), form_(form), early_(early) {}
 
   /// Why producers cannot run ahead; "" when they can.
   std::string separate() {
@@ -114,6 +118,7 @@ class Pipeliner {
   const ir::Launch &launch_;
   const PipelineOptions &options_;
   const PipelineForm &form_;
+  const std::unordered_set<const StorageNode *> &early_;
   Tiles producer_needs_, consumer_needs_;
 
   // --- who needs what ---
@@ -470,8 +475,13 @@ class Pipeliner {
   Stmt consumer(const ir::BarrierPtr &full, const ir::BarrierPtr &empty) const {
     const Position at("consumer", options_.stages);
     const Running previous("consumer.previous");
+    std::vector<Stmt> early;
     const auto leaf = [&](const Stmt &s) -> Stmt {
       if (form_.loaded_by(s) != nullptr) return {};
+      if (const auto *store = s.as<ir::Store>(); store && early_.contains(store->storage.get())) {
+        early.push_back(s);
+        return {};
+      }
       const auto *mma = s.as<ir::Mma>();
       if (mma == nullptr) return consumed(s);
       std::vector<Stmt> list;
@@ -498,13 +508,15 @@ class Pipeliner {
       };
       // The only buffer cannot be kept while the next step is waited for.
       if (options_.stages == 1)
-        return with_body(loop, {loop.body, drain(0), release(at.slot), at.advance()});
+        return ir::make_block(
+            {with_body(loop, {loop.body, drain(0), release(at.slot), at.advance()}),
+             ir::make_block(early)});
       const Stmt changed =
           with_body(loop, {loop.body, drain(1),
                            ir::make<ir::If>(step() > cast(int64, loop.min), release(previous)),
                            previous.set(at.slot.value()), at.advance()});
       return ir::make_block(
-          {changed, drain(0),
+          {changed, ir::make_block(early), drain(0),
            ir::make<ir::If>(cast(int64, loop.extent) > make_int(int64, 0), release(previous))});
     })(body);
     body = ir::make_block({at.start(), body});
@@ -527,12 +539,13 @@ int consumer_registers(const PipelineOptions &options) {
 }
 
 PipelineResult pipeline(const Stmt &launch, const PipelineOptions &options) {
-  const Stmt source = distribute(*launch.as<ir::Launch>(), options);
+  const EarlyGuards early = look_up_guards(distribute(*launch.as<ir::Launch>(), options));
+  const Stmt &source = early.kernel;
   const ir::Launch &kernel = *source.as<ir::Launch>();
   PipelineForm form;
   std::string reason = find_pipeline(kernel, options, &form);
   if (!reason.empty()) return {launch, std::move(reason), 0};
-  Pipeliner pipeliner(kernel, options, form);
+  Pipeliner pipeliner(kernel, options, form, early.tiles);
   reason = pipeliner.separate();
   if (!reason.empty()) return {launch, std::move(reason), 0};
   const Stmt staged = pipeliner.run();
