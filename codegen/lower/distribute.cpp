@@ -298,76 +298,94 @@ class Persistent {
   }
   Expr total_points() const { return columns().empty() ? rows() : rows() * total_columns(); }
 
-  /// This block's points, of `total`.
+  /// This block's points, of `total`. Dividing the number of a point takes as long as a step of a
+  /// product: it is done while the point before is worked on.
   Stmt turns(const Stmt &body, const VarPtr &total, const Expr &so_far) const {
     const VarPtr turn = ir::make_loop_variable("turn"),
-                 point = ir::make_let_variable("point", kNumber),
                  start = ir::make_let_variable("start", kNumber);
-    const Expr block = number(make_variable(block_));
+    const Expr block = number(make_variable(block_)), begin = make_variable(start);
     const Expr first = so_far.defined() ? (block + blocks_ - so_far) % blocks_ : block;
-    const Expr turns = cast(
-        int64, (make_variable(total) + (blocks_ - constant(1)) - make_variable(start)) / blocks_);
-    Stmt s = decoded(point, body);
-    s = ir::make<ir::Let>(point, make_variable(start) + number(make_variable(turn)) * blocks_, s);
+    const Expr turns =
+        cast(int64, (make_variable(total) + (blocks_ - constant(1)) - begin) / blocks_);
+    Decoded point;
+    const Stmt first_point = decode(begin, &point);
+    const Expr next = begin + number(make_variable(turn) + make_int(int64, 1)) * blocks_;
+    std::vector<VarPtr> from, now;
+    std::vector<Expr> to;
+    for (const auto &[var, tile] : point.coordinates) {
+      now.push_back(ir::make_let_variable(var->name, int64));
+      from.push_back(var);
+      to.push_back(make_variable(now.back()));
+    }
+    Stmt s = ir::make_block({clone(body, from, to), decode(next, &point)});
+    for (std::size_t i = 0; i < now.size(); ++i) {
+      Expr value = cast(int64, make_load(point.coordinates[i].second, {}));
+      if (loop_ && from[i] == loop_->var && !is_zero(loop_->min))
+        value = cast(int64, loop_->min) + value;
+      s = ir::make<ir::Let>(now[i], value, s);
+    }
     s = ir::make<ir::For>(turn, make_int(int64, 0), turns, ir::ForKind::Serial, s);
+    s = ir::make_block({ir::make<ir::If>(begin < make_variable(total), first_point), s});
+    for (auto tile = point.tiles.rbegin(); tile != point.tiles.rend(); ++tile) {
+      s = ir::make<ir::Allocate>(*tile, std::vector<Expr>{}, s);
+    }
     return ir::make<ir::Let>(start, first, s);
   }
 
-  /// `body` with the row and the columns that the number of a point stands for. So many rows are
-  /// gone through together for each column: what blocks at work at a time load stays in the cache.
-  Stmt decoded(const VarPtr &point, Stmt body) const {
-    std::vector<std::pair<VarPtr, Expr>> lets;
-    const auto let = [&](const char *name, const Expr &value) {
-      lets.emplace_back(ir::make_let_variable(name, kNumber), value);
-      return make_variable(lets.back().first);
+  /// The numbers of a point, and which of them are coordinates.
+  struct Decoded {
+    std::vector<StoragePtr> tiles;
+    std::vector<std::pair<VarPtr, StoragePtr>> coordinates;
+  };
+
+  /// Stores the row and the columns that number `at` of a point stands for in tiles, which it makes
+  /// when `point` has none. So many rows are gone through together for each column: what blocks at
+  /// work at a time load stays in the cache.
+  Stmt decode(const Expr &at, Decoded *point) const {
+    const bool make = point->tiles.empty();
+    std::vector<Stmt> stores;
+    const auto set = [&](const std::string &name, const Expr &value) {
+      if (make) point->tiles.push_back(ir::make_storage(name, kNumber, 0, Space::Tile));
+      const StoragePtr &tile = point->tiles[stores.size()];
+      stores.push_back(ir::make<ir::Store>(std::vector<VarPtr>{}, std::vector<Expr>{}, tile,
+                                           std::vector<Expr>{}, Combiner::Assign, value));
+      return make_load(tile, {});
     };
-    const Expr at = make_variable(point);
     const std::int64_t together =
         options_.tile_rows <= 0 ? 0 : std::max(1, options_.tile_rows / options_.cluster);
+    const Expr number_of_point = set("point", at);
     Expr row, column;
     if (columns().empty()) {
-      row = at;
+      row = number_of_point;
     } else if (together == 1) {
-      const Expr width = let("columns", total_columns());
-      row = let("row", at / width);
-      column = let("column", at - row * width);
+      const Expr width = total_columns();
+      row = set("point.row", number_of_point / width);
+      column = set("point.column", number_of_point - row * width);
     } else if (together == 0) {
-      const Expr height = let("rows", rows());
-      column = let("column", at / height);
-      row = let("row", at - column * height);
+      const Expr height = rows();
+      column = set("point.column", number_of_point / height);
+      row = set("point.row", number_of_point - column * height);
     } else {
-      const Expr size = let("strip.points", total_columns() * constant(together));
-      const Expr strip = let("strip", at / size);
-      const Expr first = let("strip.first", strip * constant(together));
-      const Expr height = let("strip.rows", min(rows() - first, constant(together)));
-      const Expr within = let("strip.point", at - strip * size);
-      column = let("column", within / height);
-      row = let("row", first + (within - column * height));
+      const Expr size = total_columns() * constant(together);
+      const Expr strip = set("strip", number_of_point / size);
+      const Expr height =
+          set("strip.rows", min(rows() - strip * constant(together), constant(together)));
+      const Expr within = set("strip.point", number_of_point - strip * size);
+      column = set("point.column", within / height);
+      row = set("point.row", strip * constant(together) + (within - column * height));
     }
-    std::vector<VarPtr> from;
-    std::vector<Expr> to;
-    std::vector<std::pair<VarPtr, Expr>> found;
     const auto becomes = [&](const VarPtr &var, const Expr &value) {
-      const VarPtr made = ir::make_let_variable(var->name, int64);
-      found.emplace_back(made, cast(int64, value));
-      from.push_back(var);
-      to.push_back(make_variable(made));
+      set(var->name + ".next", value);
+      if (make) point->coordinates.emplace_back(var, point->tiles.back());
     };
     const std::vector<ir::GridAxis> rest = columns();
     for (std::size_t d = rest.size(); d-- > 0;) {
       const Expr extent = number(cast(int64, rest[d].extent));
       becomes(rest[d].var, d == 0 ? column : column % extent);
-      if (d > 0) column = let("column", column / extent);
+      if (d > 0) column = set("point.column", column / extent);
     }
-    if (loop_ && !is_zero(loop_->min))
-      becomes(loop_->var, cast(int64, loop_->min) + cast(int64, row));
-    else
-      becomes(loop_ ? loop_->var : inner_.front().var, row);
-    body = clone(body, from, to);
-    for (const auto &[var, value] : found) body = ir::make<ir::Let>(var, value, body);
-    for (auto it = lets.rbegin(); it != lets.rend(); ++it)
-      body = ir::make<ir::Let>(it->first, it->second, body);
-    return body;
+    becomes(loop_ ? loop_->var : inner_.front().var, row);
+    return ir::make_block(std::move(stores));
   }
 };
 

@@ -18,7 +18,8 @@ const ir::For *parallel_loop(const ir::Launch &launch);
 ///
 /// Persistent: the grid is of that many blocks (or clusters), each of which makes every so
 /// many-th point. Dimensions of the grid on which the number of rows depends become loops around
-/// that, and a block goes on from one to the next where all blocks together stopped.
+/// that, and a block goes on from one to the next where all blocks together stopped. Where a
+/// block's next point lies is computed behind each.
 ir::Stmt distribute(const ir::Launch &launch, const PipelineOptions &options);
 
 }  // namespace pit::lower

@@ -15,9 +15,6 @@ using ir::Stmt;
 constexpr std::int64_t kMost = 256;  // elements of a tile
 
 class LookUpGuards final : public ir::Mutator {
- public:
-  std::unordered_set<const StorageNode *> tiles;
-
  protected:
   using Mutator::visit;
   Stmt visit(const ir::Axes &node, const Stmt &self) override {
@@ -51,7 +48,6 @@ class LookUpGuards final : public ir::Mutator {
     for (const StoragePtr &tile : made) {
       result = ir::make<ir::Allocate>(
           tile, std::vector<Expr>{make_int(int64, extents_.at(tile.get()))}, result);
-      tiles.insert(tile.get());
     }
     return result;
   }
@@ -108,10 +104,6 @@ class LookUpGuards final : public ir::Mutator {
 
 }  // namespace
 
-EarlyGuards look_up_guards(const ir::Stmt &kernel) {
-  LookUpGuards look_up;
-  Stmt changed = look_up(kernel);
-  return {std::move(changed), std::move(look_up.tiles)};
-}
+ir::Stmt look_up_guards(const ir::Stmt &kernel) { return LookUpGuards()(kernel); }
 
 }  // namespace pit::lower

@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <functional>
 #include <set>
-#include <unordered_set>
 #include <utility>
 
 #include "clone.h"
@@ -83,10 +82,8 @@ class AtLoop final : public ir::Mutator {
 
 class Pipeliner {
  public:
-  /// `early`: tiles that the consumers fill before the last products have ended.
-  Pipeliner(const ir::Launch &launch, const PipelineOptions &options, const PipelineForm &form,
-            const std::unordered_set<const StorageNode *> &early)
-      : launch_(launch), options_(options), form_(form), early_(early) {}
+  Pipeliner(const ir::Launch &launch, const PipelineOptions &options, const PipelineForm &form)
+      : launch_(launch), options_(options), form_(form) {}
 
   /// Why producers cannot run ahead; "" when they can.
   std::string separate() {
@@ -118,7 +115,6 @@ class Pipeliner {
   const ir::Launch &launch_;
   const PipelineOptions &options_;
   const PipelineForm &form_;
-  const std::unordered_set<const StorageNode *> &early_;
   Tiles producer_needs_, consumer_needs_;
 
   // --- who needs what ---
@@ -147,6 +143,66 @@ class Pipeliner {
   static bool in(const Tiles &needed, const Stmt &s) {
     const auto *store = s.as<ir::Store>();
     return store && store->storage->space == Space::Tile && needed.count(store->storage.get()) != 0;
+  }
+
+  /// What is stored to tiles behind the loop, does not depend on the sums and may come before what
+  /// is between: who multiplies does it while the last products are still made.
+  std::vector<Stmt> without_sums() const {
+    Tiles read, written;  // by what stays, and by the kernel in memory
+    ir::walk_statements(launch_.body, [&](const Stmt &s) {
+      const auto *store = s.as<ir::Store>();
+      if (store && store->storage->space != Space::Tile) written.insert(store->storage.get());
+      return true;
+    });
+    std::vector<Stmt> early;
+    for (const Stmt &s : behind_loop()) {
+      const auto *store = s.as<ir::Store>();
+      bool fits = store && store->storage->space == Space::Tile &&
+                  consumer_needs_.count(store->storage.get()) != 0 &&
+                  form_.accumulators.count(store->storage.get()) == 0 &&
+                  read.count(store->storage.get()) == 0 && written.count(store->storage.get()) == 0;
+      for_each_read(s, [&](const StoragePtr &storage) {
+        fits = fits && form_.accumulators.count(storage.get()) == 0 &&
+               written.count(storage.get()) == 0;
+      });
+      if (fits) {
+        early.push_back(s);
+        continue;
+      }
+      ir::walk_statements(s, [&](const Stmt &part) {
+        for_each_read(part, [&](const StoragePtr &storage) { read.insert(storage.get()); });
+        if (const auto *stored = part.as<ir::Store>()) written.insert(stored->storage.get());
+        return true;
+      });
+    }
+    return early;
+  }
+
+  /// The statements that follow the loop, as far as they are in its scope and run as often.
+  std::vector<Stmt> behind_loop() const {
+    std::vector<Stmt> list;
+    bool same_scope = true;
+    const std::function<bool(const Stmt &)> holds_loop = [&](const Stmt &s) {
+      if (const auto *loop = s.as<ir::For>(); loop && loop == form_.loop) return true;
+      bool found = false;
+      if (const auto *block = s.as<ir::Block>()) {
+        for (const Stmt &part : block->stmts) {
+          if (found && same_scope) list.push_back(part);
+          found = found || holds_loop(part);
+        }
+        return found;
+      }
+      bool first = true;
+      ir::walk_statements(s, [&](const Stmt &part) {
+        if (std::exchange(first, false)) return true;
+        found = found || holds_loop(part);
+        return false;
+      });
+      if (found && (s.as<ir::For>() || s.as<ir::If>())) same_scope = false;
+      return found;
+    };
+    holds_loop(launch_.body);
+    return list;
   }
 
   // --- statements ---
@@ -475,13 +531,10 @@ class Pipeliner {
   Stmt consumer(const ir::BarrierPtr &full, const ir::BarrierPtr &empty) const {
     const Position at("consumer", options_.stages);
     const Running previous("consumer.previous");
-    std::vector<Stmt> early;
+    const std::vector<Stmt> early = without_sums();
     const auto leaf = [&](const Stmt &s) -> Stmt {
       if (form_.loaded_by(s) != nullptr) return {};
-      if (const auto *store = s.as<ir::Store>(); store && early_.contains(store->storage.get())) {
-        early.push_back(s);
-        return {};
-      }
+      if (std::ranges::find(early, s.get(), &Stmt::get) != early.end()) return {};
       const auto *mma = s.as<ir::Mma>();
       if (mma == nullptr) return consumed(s);
       std::vector<Stmt> list;
@@ -539,13 +592,12 @@ int consumer_registers(const PipelineOptions &options) {
 }
 
 PipelineResult pipeline(const Stmt &launch, const PipelineOptions &options) {
-  const EarlyGuards early = look_up_guards(distribute(*launch.as<ir::Launch>(), options));
-  const Stmt &source = early.kernel;
+  const Stmt source = look_up_guards(distribute(*launch.as<ir::Launch>(), options));
   const ir::Launch &kernel = *source.as<ir::Launch>();
   PipelineForm form;
   std::string reason = find_pipeline(kernel, options, &form);
   if (!reason.empty()) return {launch, std::move(reason), 0};
-  Pipeliner pipeliner(kernel, options, form, early.tiles);
+  Pipeliner pipeliner(kernel, options, form);
   reason = pipeliner.separate();
   if (!reason.empty()) return {launch, std::move(reason), 0};
   const Stmt staged = pipeliner.run();
