@@ -413,10 +413,10 @@ void KernelEmitter::store_row_wide(const ir::Store &s, const FragmentElement &ax
   const auto where_kept = [&](const Body &body) { kept ? when(kept, body) : body(); };
   std::vector<Value *> words;
   if (kept && reads_memory(s.value)) {
-    std::vector<llvm::AllocaInst *> places;
-    for (int unit = 0; unit < columns / kUnitColumns; ++unit) {
-      places.push_back(local(i32, "word"));
-      b.CreateStore(b.getInt32(0), places.back());
+    std::vector<llvm::AllocaInst *> places(static_cast<std::size_t>(columns / kUnitColumns));
+    for (llvm::AllocaInst *&place : places) {
+      place = local(i32, "word");
+      b.CreateStore(b.getInt32(0), place);
     }
     when(kept, [&] {
       words = words_of_row(s, axes, first, columns);
