@@ -13,6 +13,7 @@
 #include "merge_axes.h"
 #include "one_step.h"
 #include "pipeline.h"
+#include "split_steps.h"
 
 namespace pit::lower {
 namespace {
@@ -52,6 +53,23 @@ Attempt attempt(const Stmt &launch, PipelineOptions options, bool exactly) {
     result = pipeline(launch, options);
   }
   return {options, result};
+}
+
+/// The same; where there is no room for as many stages steps are divided, because what is loaded
+/// while few large ones are multiplied comes late.
+Attempt attempt_in_parts(const Stmt &launch, const PipelineOptions &options, bool exactly) {
+  Attempt best = attempt(launch, options, exactly);
+  const auto has_too_few = [&] {
+    return best.done() ? best.options.stages < options.stages : best.result.wanted_bytes > 0;
+  };
+  for (int parts = 2; !exactly && has_too_few(); parts *= 2) {
+    const Stmt divided = split_steps(launch, parts);
+    if (!divided.defined()) break;
+    const Attempt tried = attempt(divided, options, exactly);
+    if (best.done() && (!tried.done() || tried.options.stages <= best.options.stages)) break;
+    best = tried;
+  }
+  return best;
 }
 
 std::string count(int n, const std::string &what) {
@@ -229,7 +247,7 @@ class Pass final : public ir::Mutator {
       options.cluster = blocks;
       for (const int number : consumers) {
         options.consumer_warpgroups = number;
-        const Attempt tried = attempt(launch, options, pipelined != nullptr);
+        const Attempt tried = attempt_in_parts(launch, options, pipelined != nullptr);
         if (tried.done()) return tried;
         if (!first) first = tried;
       }

@@ -17,9 +17,10 @@ namespace pit::lower {
 ///
 /// software_pipeline and warp_specialize are followed to the letter: CompileError when that many
 /// stages have no room in shared memory. What is not said is chosen: two warpgroups that multiply
-/// for tiles of 128 rows or more, else one, with four warps that copy; four stages, or as many as
-/// there is room for; three where all warps copy, with as many warps as the tile's sums ask for.
-/// Whether a kernel takes the form at all never depends on the directives.
+/// for tiles of 128 rows or more, else one, with four warps that copy; four stages, for which large
+/// steps are divided (split_steps.h), or as many as there is room for; three where all warps copy,
+/// with as many warps as the tile's sums ask for. Whether a kernel takes the form at all never
+/// depends on the directives.
 ///
 /// Kernels for asynchronous instructions are persistent, and boxes are copied in bulk. cluster()
 /// and tile_order() of what the kernel stores are followed: clusters, where an operand is the same

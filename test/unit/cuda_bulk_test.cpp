@@ -165,6 +165,27 @@ TEST_CASE("cuda bulk - micro-tiles of which a step has several are copied in lin
   CHECK(threads);
 }
 
+TEST_CASE("cuda bulk - steps that are too large to load ahead are taken in parts") {
+  const auto buffers = [](std::int64_t micro) {
+    std::string text;
+    ir::walk_statements(lower::lower(of_micro_tiles(micro, micro, micro), Target(kTarget)).body,
+                        [&](const ir::Stmt &s) {
+                          const auto *allocate = s.as<ir::Allocate>();
+                          if (allocate && allocate->placement.memory == ir::Memory::Shared) {
+                            std::int64_t n = 0;
+                            for (const Expr &extent : allocate->extents) {
+                              is_const_int(extent, &n);
+                              text += std::to_string(n) + " ";
+                            }
+                          }
+                          return true;
+                        });
+    return text;
+  };
+  CHECK(buffers(128) == "4 128 64 4 64 256 ");
+  CHECK(buffers(64) == "4 64 64 4 64 256 ");
+}
+
 TEST_CASE("cuda bulk - ragged tiles, and tensors that the accelerator cannot read") {
   std::mt19937 generator(3);
   // The last two have rows that are no multiples of 16 bytes.
