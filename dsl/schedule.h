@@ -138,8 +138,9 @@ struct WriteOptions {
   int vector_bytes = 16;
 };
 
-/// Order in which the tiles of a definition are visited.
-enum class TileOrder : std::uint8_t { RowMajor, ColumnMajor, Swizzled };
+/// Order in which the tiles of a definition are visited. LongestFirst: row by row, rows with longer
+/// lists before those with shorter ones, so that what blocks take last is short.
+enum class TileOrder : std::uint8_t { RowMajor, ColumnMajor, Swizzled, LongestFirst };
 
 enum class DirectiveKind : std::uint8_t {
   Index,  // declares an index

@@ -52,6 +52,7 @@ constexpr const DirectiveShape *shape_of(DirectiveKind kind) {
 }
 
 /// The names of TileOrder's enumerators, in order.
-inline constexpr const char *kTileOrders[] = {"row_major", "column_major", "swizzled"};
+inline constexpr const char *kTileOrders[] = {"row_major", "column_major", "swizzled",
+                                              "longest_first"};
 
 }  // namespace pit

@@ -303,13 +303,23 @@ class Persistent {
   Stmt turns(const Stmt &body, const VarPtr &total, const Expr &so_far) const {
     const VarPtr turn = ir::make_loop_variable("turn"),
                  start = ir::make_let_variable("start", kNumber);
-    const Expr block = number(make_variable(block_)), begin = make_variable(start);
+    const Expr block = number(make_variable(block_)), begin = make_variable(start),
+               all = make_variable(total), whole = all / blocks_;
     const Expr first = so_far.defined() ? (block + blocks_ - so_far) % blocks_ : block;
+    // Blocks may take their places in every other turn from the last to the first.
+    const bool to_and_fro = options_.back_and_forth && !so_far.defined();
+    const auto place_in = [&](const Expr &t) {
+      return to_and_fro ? select(t % constant(2) == constant(0), begin, blocks_ - constant(1) - begin)
+                        : begin;
+    };
     const Expr turns =
-        cast(int64, (make_variable(total) + (blocks_ - constant(1)) - begin) / blocks_);
+        to_and_fro ? cast(int64, whole) + select(place_in(whole) < all - whole * blocks_,
+                                                 make_int(int64, 1), make_int(int64, 0))
+                   : cast(int64, (all + (blocks_ - constant(1)) - begin) / blocks_);
     Decoded point;
     const Stmt first_point = decode(begin, &point);
-    const Expr next = begin + number(make_variable(turn) + make_int(int64, 1)) * blocks_;
+    const Expr following = number(make_variable(turn) + make_int(int64, 1)),
+               next = following * blocks_ + place_in(following);
     std::vector<VarPtr> from, now;
     std::vector<Expr> to;
     for (const auto &[var, tile] : point.coordinates) {
@@ -325,7 +335,7 @@ class Persistent {
       s = ir::make<ir::Let>(now[i], value, s);
     }
     s = ir::make<ir::For>(turn, make_int(int64, 0), turns, ir::ForKind::Serial, s);
-    s = ir::make_block({ir::make<ir::If>(begin < make_variable(total), first_point), s});
+    s = ir::make_block({ir::make<ir::If>(begin < all, first_point), s});
     for (auto tile = point.tiles.rbegin(); tile != point.tiles.rend(); ++tile) {
       s = ir::make<ir::Allocate>(*tile, std::vector<Expr>{}, s);
     }

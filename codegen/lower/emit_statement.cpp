@@ -213,9 +213,11 @@ void Emitter::choose_kernel(const StoragePtr &stored) {
     } else if (d.kind == DirectiveKind::TileOrder) {
       constexpr int kSwizzled = 16;
       const auto order = static_cast<TileOrder>(d.ints.at(0));
-      kernel_choices_[stored].tile_rows = order == TileOrder::RowMajor      ? 1
-                                          : order == TileOrder::ColumnMajor ? 0
-                                                                            : kSwizzled;
+      const bool sorted = order == TileOrder::LongestFirst;
+      kernel_choices_[stored].longest_first = sorted;
+      kernel_choices_[stored].tile_rows = sorted || order == TileOrder::RowMajor ? 1
+                                          : order == TileOrder::ColumnMajor      ? 0
+                                                                                 : kSwizzled;
     }
   }
 }

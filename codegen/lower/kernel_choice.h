@@ -11,6 +11,7 @@ namespace pit::lower {
 struct KernelChoice {
   int cluster = 1;               ///< cluster(): its blocks
   std::optional<int> tile_rows;  ///< tile_order(), as PipelineOptions has it
+  bool longest_first = false;    ///< tile_order(LongestFirst): see longest_first.h
 };
 
 /// By what the kernel stores.

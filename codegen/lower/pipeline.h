@@ -31,6 +31,9 @@ struct PipelineOptions {
   /// The order of a persistent kernel's points (tile_order): so many rows together, column by
   /// column; 1: row by row; 0: all rows together.
   int tile_rows = 16;
+  /// Every other time blocks take their points in the opposite order: who had the most work of the
+  /// points before has the least of the next ones, where points are sorted.
+  bool back_and_forth = false;
   std::int64_t shared_bytes = 227 * 1024;  ///< of a block of the target
   /// The instructions that multiply, whose rules then hold; null: any that the layouts allow.
   const MatrixUnit *unit = nullptr;

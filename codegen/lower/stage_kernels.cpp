@@ -9,6 +9,7 @@
 #include "codegen/ir/atoms.h"
 #include "codegen/ir/mutator.h"
 #include "dsl/error.h"
+#include "longest_first.h"
 #include "matrix_units.h"
 #include "merge_axes.h"
 #include "one_step.h"
@@ -91,7 +92,10 @@ class Pass final : public ir::Mutator {
     const Products products = products_of(launch.body);
     if (!products.any) return self;
     const Stmt merged = one_step(merge_axes(self));
-    const Attempt chosen = choose(merged, products, kernel_of(launch.body));
+    const KernelChoice kernel = kernel_of(launch.body);
+    OrderedRows ordered;
+    if (kernel.longest_first) ordered = longest_first(*merged.as<ir::Launch>());
+    const Attempt chosen = choose(ordered.order ? ordered.launch : merged, products, kernel);
     const PipelineOptions &options = chosen.options;
     if (!chosen.done()) {
       for (const SumChoice *choice : products.choices) {
@@ -113,10 +117,28 @@ class Pass final : public ir::Mutator {
                   count(options.consumer_warpgroups, "consumer warpgroup") +
                   (options.cluster > 1 ? ", clusters of " + std::to_string(options.cluster) : "")
             : "by " + atom_of(chosen.result.launch) + stages + count(warps, "warp"));
-    return chosen.result.launch;
+    return ordered.order ? with_order(ordered, chosen.result.launch) : chosen.result.launch;
+  }
+
+ public:
+  /// Around all kernels: between them memory would keep one from beginning while another ends.
+  Stmt with_orders(Stmt body) const {
+    for (const OrderedRows &each : orders_)
+      body = ir::make<ir::Allocate>(each.order, std::vector<Expr>{each.rows}, body);
+    return body;
   }
 
  private:
+  std::vector<OrderedRows> orders_;
+
+  Stmt with_order(const OrderedRows &ordered, const Stmt &launch) {
+    const Stmt both = ir::make_block({ordered.kernel, launch});
+    if (!free_variables(ordered.rows).empty())
+      return ir::make<ir::Allocate>(ordered.order, std::vector<Expr>{ordered.rows}, both);
+    orders_.push_back(ordered);
+    return both;
+  }
+
   const ProductChoices &choices_;
   const KernelChoices &kernels_;
   const MatrixUnit *unit_;
@@ -165,6 +187,7 @@ class Pass final : public ir::Mutator {
       if (found == kernels_.end()) return true;
       if (found->second.cluster > 1) choice.cluster = found->second.cluster;
       if (found->second.tile_rows) choice.tile_rows = found->second.tile_rows;
+      choice.longest_first = choice.longest_first || found->second.longest_first;
       return true;
     });
     return choice;
@@ -236,6 +259,7 @@ class Pass final : public ir::Mutator {
     options.bulk = unit_->asynchronous;
     options.cluster = unit_->asynchronous ? kernel.cluster : 1;
     if (kernel.tile_rows) options.tile_rows = *kernel.tile_rows;
+    options.back_and_forth = kernel.longest_first;
     options.stages = pipelined ? pipelined->stages : kStages;
     options.producer_warps = specialised ? specialised->producer_warps : kProducerWarps;
     std::vector<int> consumers{1, 2, 3};
@@ -274,7 +298,9 @@ ir::Module stage_kernels(const ir::Module &module, const ProductChoices &choices
                          const KernelChoices &kernels, const Target &target,
                          std::vector<Explanation> *explanation) {
   ir::Module result = module;
-  result.body = Pass(choices, kernels, target, explanation)(module.body);
+  Pass pass(choices, kernels, target, explanation);
+  result.body = pass(module.body);
+  result.body = pass.with_orders(result.body);
   return result;
 }
 

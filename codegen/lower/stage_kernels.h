@@ -24,7 +24,8 @@ namespace pit::lower {
 ///
 /// Kernels for asynchronous instructions are persistent, and boxes are copied in bulk. cluster()
 /// and tile_order() of what the kernel stores are followed: clusters, where an operand is the same
-/// in all their blocks.
+/// in all their blocks; LongestFirst, where rows take different numbers of steps, by a kernel that
+/// ranks them (longest_first.h).
 ///
 /// Runs when Launches are final: what a block does is then one statement.
 ir::Module stage_kernels(const ir::Module &module, const ProductChoices &choices,

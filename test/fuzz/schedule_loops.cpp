@@ -86,8 +86,9 @@ bool Steps::say_loops(Step step, Definition d) {
           d.persistent();
           break;
         case 3:
-          d.tile_order(choices_.pick(std::vector<TileOrder>{
-              TileOrder::RowMajor, TileOrder::ColumnMajor, TileOrder::Swizzled}));
+          d.tile_order(
+              choices_.pick(std::vector<TileOrder>{TileOrder::RowMajor, TileOrder::ColumnMajor,
+                                                   TileOrder::Swizzled, TileOrder::LongestFirst}));
           break;
         case 4:
           d.split_reduction(v, static_cast<int>(choices_.between(1, 4)));

@@ -104,8 +104,13 @@ TEST_CASE("pipeline - a persistent kernel goes on with its slots from point to p
     for (const auto &[kept, n, k] : {std::array{70, 37, 45}, {70, 37, 16}, {70, 37, 0}}) {
       GatheredRows data(kept, n, k);
       for (const int rows : {0, 1, 2, 16}) {
-        check_agrees(ir::kGatheredRows, data.inputs(), data.c,
-                     {.stages = 3, .persistent_blocks = blocks, .tile_rows = rows});
+        for (const bool back_and_forth : {false, true}) {
+          check_agrees(ir::kGatheredRows, data.inputs(), data.c,
+                       {.stages = 3,
+                        .persistent_blocks = blocks,
+                        .tile_rows = rows,
+                        .back_and_forth = back_and_forth});
+        }
       }
     }
   }

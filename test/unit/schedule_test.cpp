@@ -530,7 +530,7 @@ TEST_CASE("errors in saved schedules name the line, the place and what was expec
       {"live = C.update(0).index(axis=k).store_values(A)", "the build does not read A"},
       {"Out.specialize(A.extent(2) < 4)", "A has rank 2"},
       {"Out.specialize(unknown < 4)", "unknown name 'unknown'"},
-      {"Out.tile_order(diagonal)", "row_major, column_major, swizzled"},
+      {"Out.tile_order(diagonal)", "row_major, column_major, swizzled, longest_first"},
       {"Out.split(m, a, b, x)", "split takes 3 loops, not 4"},
       {"Out", "expected '.' and a directive"},
       {"= 4", "expected the name of a Func"},

@@ -57,6 +57,8 @@ Pipeline sparse_product(Type type, const Micro &micro, const std::string &name) 
   Out.tile(m, n, mo, no, mi, ni, micro.rows, kColumns).gpu_blocks(mo, no).persistent();
   C.compute_at(Out, no);
   C.update().pit_tile(kt, {.dense = {{k, step}}, .index = live}).warp_specialize({});
+  // Of few long micro-tiles strips of rows hold rather different numbers.
+  if (micro.columns > 1) Out.tile_order(TileOrder::LongestFirst);
   return Pipeline({Out}, {}, name);
 }
 
