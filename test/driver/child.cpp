@@ -5,15 +5,28 @@
 #include <unistd.h>
 
 #include <cstdio>
+#include <filesystem>
 
 namespace pit_test {
+
+const std::string &stand_in() {
+  static const std::string path =
+      std::filesystem::read_symlink("/proc/self/exe").parent_path() / PIT_FAKE_CUDA;
+  return path;
+}
 
 namespace {
 
 template <typename Function>
 Function function(const char *name) {
-  void *library = dlopen(PIT_FAKE_CUDA, RTLD_NOW | RTLD_LOCAL);
-  return reinterpret_cast<Function>(dlsym(library, name));
+  void *library = dlopen(stand_in().c_str(), RTLD_NOW | RTLD_LOCAL);
+  void *found = library ? dlsym(library, name) : nullptr;
+  if (found == nullptr) {
+    std::fprintf(stderr, "no %s in the stand-in for the driver: %s\n", name,
+                 dlerror());  // NOLINT(concurrency-mt-unsafe): one thread opens it
+    std::abort();
+  }
+  return reinterpret_cast<Function>(found);
 }
 
 std::string read_all(int file) {
@@ -80,7 +93,7 @@ std::string in_child(const std::function<void()> &body, const Environment &envir
   const pid_t child = fork();
   if (child == 0) {
     close(ends[0]);
-    setenv("PIT_CUDA_DRIVER", PIT_FAKE_CUDA, 1);
+    setenv("PIT_CUDA_DRIVER", stand_in().c_str(), 1);
     setenv("PIT_NVJITLINK", "", 1);
     setenv("PIT_CACHE_DIR", "", 1);
     unsetenv("NVTX_INJECTION64_PATH");

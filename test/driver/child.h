@@ -13,6 +13,8 @@
 
 namespace pit_test {
 
+// The file of the stand-in for the driver, which lies beside this program.
+const std::string &stand_in();
 // The stand-in that the runtime of this process opens, or has opened.
 fake_cuda &fake();
 int count(const char *entry_point);
