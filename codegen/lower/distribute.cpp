@@ -309,13 +309,14 @@ class Persistent {
     // Blocks may take their places in every other turn from the last to the first.
     const bool to_and_fro = options_.back_and_forth && !so_far.defined();
     const auto place_in = [&](const Expr &t) {
-      return to_and_fro ? select(t % constant(2) == constant(0), begin, blocks_ - constant(1) - begin)
-                        : begin;
+      return to_and_fro
+                 ? select(t % constant(2) == constant(0), begin, blocks_ - constant(1) - begin)
+                 : begin;
     };
-    const Expr turns =
-        to_and_fro ? cast(int64, whole) + select(place_in(whole) < all - whole * blocks_,
-                                                 make_int(int64, 1), make_int(int64, 0))
-                   : cast(int64, (all + (blocks_ - constant(1)) - begin) / blocks_);
+    const Expr turns = to_and_fro
+                           ? cast(int64, whole) + select(place_in(whole) < all - whole * blocks_,
+                                                         make_int(int64, 1), make_int(int64, 0))
+                           : cast(int64, (all + (blocks_ - constant(1)) - begin) / blocks_);
     Decoded point;
     const Stmt first_point = decode(begin, &point);
     const Expr following = number(make_variable(turn) + make_int(int64, 1)),
