@@ -54,11 +54,16 @@ Pipeline sparse_product(Type type, const Micro &micro, const std::string &name) 
   // A column of A is scattered in memory: what is kept of it is better packed while it is read.
   if (micro.columns == 1) live.store_values(A);
   const std::int64_t step = std::max(kStep, micro.columns);
-  Out.tile(m, n, mo, no, mi, ni, micro.rows, kColumns).gpu_blocks(mo, no).persistent();
+  // Tensor cores' sums fill the registers of two warpgroups: fewer rows, more columns, for which A
+  // is loaded once.
+  const bool few_rows = type == bfloat16 && micro.rows == kRows / 2;
+  const std::int64_t columns = few_rows ? 2 * kColumns : kColumns;
+  Out.tile(m, n, mo, no, mi, ni, micro.rows, columns).gpu_blocks(mo, no).persistent();
   C.compute_at(Out, no);
   C.update().pit_tile(kt, {.dense = {{k, step}}, .index = live}).warp_specialize({});
-  // Of few long micro-tiles strips of rows hold rather different numbers.
-  if (micro.columns > 1) Out.tile_order(TileOrder::LongestFirst);
+  // Of few long micro-tiles strips of rows hold rather different numbers. Of more the differences
+  // are less than what ranking takes.
+  if (micro.columns > kStep) Out.tile_order(TileOrder::LongestFirst);
   return Pipeline({Out}, {}, name);
 }
 
