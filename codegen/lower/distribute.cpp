@@ -68,22 +68,6 @@ class InsideOnly final : public ir::Mutator {
   Expr inside_;
 };
 
-/// The loop `from` is another statement.
-class Instead final : public ir::Mutator {
- public:
-  Instead(const ir::For *from, Stmt to) : from_(from), to_(std::move(to)) {}
-
- protected:
-  using Mutator::visit;
-  Stmt visit(const ir::For &node, const Stmt &self) override {
-    return &node == from_ ? to_ : Mutator::visit(node, self);
-  }
-
- private:
-  const ir::For *from_;
-  Stmt to_;
-};
-
 /// What is left of parallel loops around products is one block's.
 class Serial final : public ir::Mutator {
  protected:
@@ -126,8 +110,9 @@ Stmt make_clusters(const ir::Launch &launch, int blocks) {
   const Expr clusters = (rows + (blocks - 1)) / blocks;
   const ir::GridAxis ranks{rank, make_int(int64, blocks)};
   if (loop) {
-    const Stmt body = Instead(loop, ir::make<ir::For>(cluster, make_int(int64, 0), clusters,
-                                                      loop->loop_kind, own))(launch.body);
+    const Stmt body =
+        with_loop(launch.body, loop,
+                  ir::make<ir::For>(cluster, make_int(int64, 0), clusters, loop->loop_kind, own));
     return ir::make<ir::Launch>(launch.name, launch.grid, launch.threads, body, ranks);
   }
   std::vector<ir::GridAxis> grid = launch.grid;

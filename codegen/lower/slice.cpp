@@ -130,6 +130,22 @@ class Pruner final : public ir::Mutator {
   }
 };
 
+/// One loop is another statement.
+class Instead final : public ir::Mutator {
+ public:
+  Instead(const ir::For *from, Stmt to) : from_(from), to_(std::move(to)) {}
+
+ protected:
+  using Mutator::visit;
+  Stmt visit(const ir::For &node, const Stmt &self) override {
+    return &node == from_ ? to_ : Mutator::visit(node, self);
+  }
+
+ private:
+  const ir::For *from_;
+  Stmt to_;
+};
+
 }  // namespace
 
 Stmt slice(const Stmt &s, const std::function<Stmt(const Stmt &)> &leaf,
@@ -138,5 +154,7 @@ Stmt slice(const Stmt &s, const std::function<Stmt(const Stmt &)> &leaf,
 }
 
 Stmt prune(const Stmt &s) { return Pruner()(s); }
+
+Stmt with_loop(const Stmt &s, const ir::For *loop, const Stmt &by) { return Instead(loop, by)(s); }
 
 }  // namespace pit::lower

@@ -17,6 +17,9 @@ ir::Stmt slice(const ir::Stmt &s, const std::function<ir::Stmt(const ir::Stmt &)
 /// `s` without the lets, axes and tiles that nothing in their scope names.
 ir::Stmt prune(const ir::Stmt &s);
 
+/// `s` with another statement in place of the loop.
+ir::Stmt with_loop(const ir::Stmt &s, const ir::For *loop, const ir::Stmt &by);
+
 /// True when s names the variable or the storage outside of its definitions.
 bool mentions(const ir::Stmt &s, const VarPtr &var);
 bool mentions(const ir::Stmt &s, const StoragePtr &storage);

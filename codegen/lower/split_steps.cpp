@@ -7,6 +7,7 @@
 
 #include "clone.h"
 #include "codegen/ir/mutator.h"
+#include "slice.h"
 
 namespace pit::lower {
 namespace {
@@ -148,22 +149,6 @@ class InParts final : public ir::Mutator {
   std::vector<const ir::Store *> loads_;
 };
 
-/// One loop is another statement.
-class Instead final : public ir::Mutator {
- public:
-  Instead(const ir::For *from, Stmt to) : from_(from), to_(std::move(to)) {}
-
- protected:
-  using Mutator::visit;
-  Stmt visit(const ir::For &node, const Stmt &self) override {
-    return &node == from_ ? to_ : Mutator::visit(node, self);
-  }
-
- private:
-  const ir::For *from_;
-  Stmt to_;
-};
-
 }  // namespace
 
 Stmt split_steps(const Stmt &kernel, int parts) {
@@ -181,10 +166,10 @@ Stmt split_steps(const Stmt &kernel, int parts) {
   const Stmt body =
       clone(InParts(steps, length, first)(loop.body), {loop.var}, {make_variable(step)});
   const Expr number = is_zero(loop.min) ? at / count : loop.min + at / count;
-  return Instead(&loop,
-                 ir::make<ir::For>(part, make_int(int64, 0),
-                                   max(cast(int64, loop.extent), make_int(int64, 0)) * count,
-                                   loop.loop_kind, ir::make<ir::Let>(step, number, body)))(kernel);
+  return with_loop(kernel, &loop,
+                   ir::make<ir::For>(part, make_int(int64, 0),
+                                     max(cast(int64, loop.extent), make_int(int64, 0)) * count,
+                                     loop.loop_kind, ir::make<ir::Let>(step, number, body)));
 }
 
 }  // namespace pit::lower

@@ -10,6 +10,7 @@
 #include "codegen/emit/listing.h"
 #include "codegen/ir/mutator.h"
 #include "codegen/lower/lower.h"
+#include "sparse_product.h"
 #include "test/harness.h"
 #include "test/ptxas.h"
 
@@ -49,23 +50,6 @@ Pipeline gathered(bool clusters) {
   C.compute_at(Y, tile);
   C.update().split(k, ko, ki, 64).software_pipeline(ko, 4).warp_specialize({});
   return Pipeline({Y}, {}, "gathered");
-}
-
-/// C = A B of the micro-tiles of A that are not zero, of which a step takes `step` columns.
-Pipeline of_micro_tiles(std::int64_t rows, std::int64_t columns, std::int64_t step) {
-  Var m("m"), n("n"), mo("mo"), no("no"), mi("mi"), ni("ni"), kt("kt");
-  TensorParam A(bfloat16, 2, "A"), B(bfloat16, 2, "B");
-  RDom k(0, A.extent(1), "k");
-  k.where(A(m, k) != 0);
-  Func C("C"), Y("Y");
-  C(m, n) += f32(A(m, k)) * f32(B(k, n));
-  Y(m, n) = bf16(C(m, n));
-  SparseIndex live =
-      C.update().index({.axis = k, .micro = {{m, rows}, {k, columns}}}).named("live");
-  Y.tile(m, n, mo, no, mi, ni, rows, 256).gpu_blocks(mo, no).persistent();
-  C.compute_at(Y, no);
-  C.update().pit_tile(kt, {.dense = {{k, step}}, .index = live}).warp_specialize({});
-  return Pipeline({Y}, {}, "of_micro_tiles");
 }
 
 std::string text_of(const Pipeline &pipeline) {

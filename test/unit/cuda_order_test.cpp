@@ -8,6 +8,7 @@
 
 #include "codegen/ir/text.h"
 #include "codegen/lower/lower.h"
+#include "sparse_product.h"
 #include "test/filecheck.h"
 #include "test/harness.h"
 
@@ -15,23 +16,6 @@ namespace pit::test {
 namespace {
 
 const char *const kTarget = "x86-64-linux-cuda-sm_90a";
-
-/// C = A B of the micro-tiles of A that are not zero; a step takes one of them.
-Pipeline of_micro_tiles(std::int64_t rows, std::int64_t columns, TileOrder order) {
-  Var m("m"), n("n"), mo("mo"), no("no"), mi("mi"), ni("ni"), kt("kt");
-  TensorParam A(bfloat16, 2, "A"), B(bfloat16, 2, "B");
-  RDom k(0, A.extent(1), "k");
-  k.where(A(m, k) != 0);
-  Func C("C"), Y("Y");
-  C(m, n) += f32(A(m, k)) * f32(B(k, n));
-  Y(m, n) = bf16(C(m, n));
-  SparseIndex live =
-      C.update().index({.axis = k, .micro = {{m, rows}, {k, columns}}}).named("live");
-  Y.tile(m, n, mo, no, mi, ni, rows, 256).gpu_blocks(mo, no).persistent().tile_order(order);
-  C.compute_at(Y, no);
-  C.update().pit_tile(kt, {.dense = {{k, columns}}, .index = live}).warp_specialize({});
-  return Pipeline({Y}, {}, "of_micro_tiles");
-}
 
 /// A's strips of `rows` rows hold very different numbers of micro-tiles, some none.
 Problem uneven(std::int64_t m, std::int64_t n, std::int64_t k, std::int64_t rows,
@@ -62,7 +46,7 @@ void check_results(const Pipeline &pipeline, const Problem &problem) {
 
 TEST_CASE("cuda order - a kernel before the product ranks rows by the lengths of their lists") {
   const ir::Module module =
-      lower::lower(of_micro_tiles(64, 64, TileOrder::LongestFirst), Target(kTarget));
+      lower::lower(of_micro_tiles(64, 64, 64, TileOrder::LongestFirst), Target(kTarget));
   CHECK_TEXT(ir::print(module), R"(
     CHECK: heap Y.order: int32[max((Y.extent(0) + 63) / 64, 0)]
     CHECK: launch Y.order threads 256 grid window <
@@ -77,15 +61,16 @@ TEST_CASE("cuda order - a kernel before the product ranks rows by the lengths of
 
 TEST_CASE("cuda order - results are those of any order") {
   for (const TileOrder order : {TileOrder::RowMajor, TileOrder::LongestFirst}) {
-    check_results(of_micro_tiles(64, 64, order), uneven(700, 520, 330, 64, 64));
-    check_results(of_micro_tiles(128, 128, order), uneven(1030, 264, 650, 128, 128));
-    check_results(of_micro_tiles(64, 64, order), uneven(60, 40, 50, 64, 64));
+    check_results(of_micro_tiles(64, 64, 64, order), uneven(700, 520, 330, 64, 64));
+    check_results(of_micro_tiles(128, 128, 128, order), uneven(1030, 264, 650, 128, 128));
+    check_results(of_micro_tiles(64, 64, 64, order), uneven(60, 40, 50, 64, 64));
   }
 }
 
 TEST_CASE("cuda order - rows beyond a window are ranked among themselves") {
   // Kernels whose blocks have one tile each take them in the order, too.
-  check_results(of_micro_tiles(16, 16, TileOrder::LongestFirst), uneven(16 * 260, 8, 64, 16, 16));
+  check_results(of_micro_tiles(16, 16, 16, TileOrder::LongestFirst),
+                uneven(16 * 260, 8, 64, 16, 16));
 }
 
 TEST_CASE("cuda order - where all rows take as many steps they stay as they are") {
