@@ -54,7 +54,7 @@ TEST_CASE("cuda order - a kernel before the product ranks rows by the lengths of
     CHECK: reduce row, other: %rank[row] += select(%length[other] > %length[row] || %length[other] == %length[row] && other < row, 1, 0)
     CHECK: swrite row: Y.order[window * 256 + int64(%rank[row])] = int32(window * 256 + row)
     CHECK: launch Y threads
-    CHECK: let place: int64 = int64(row
+    CHECK: let place: int64 = int64(%place.next[])
     CHECK: let mo: int64 = int64(Y.order[
   )");
 }
