@@ -7,7 +7,7 @@
 namespace pit::ir {
 namespace {
 
-constexpr int kRowsOfWarp = 16, kLanes = 32, kChunk = 16;
+constexpr int kRowsOfWarp = 16, kHalves = 2, kLanes = 32, kChunk = 16;
 // Of a warp whose layout is Blocked.
 constexpr int kLanesOfColumn = 4, kLanesOfRow = 8;
 
@@ -115,6 +115,26 @@ std::pair<std::int64_t, std::int64_t> blocked_element(const Layout &layout, cons
               place_of({lane % kLanesOfRow, holder.element % own}, kLanesOfRow, layout.beside)};
 }
 
+/// Where a row of an Accumulator, OperandA or Rows is: the warp among those of the rows, its first
+/// lane there, which of the warp's 16 rows, and which half of these.
+struct RowPlace {
+  std::int64_t warp, lane, repetition, half;
+};
+RowPlace place_of_row(const Layout &layout, const Grid &grid, std::int64_t row) {
+  const std::int64_t block = kRowsOfWarp * layout.together,
+                     repetitions = grid.rows / (kRowsOfWarp * layout.warps_m);
+  const std::int64_t group = row / (block * repetitions), member = row % block / kRowsOfWarp,
+                     within = row % kRowsOfWarp;
+  return {group * layout.together + member, within % 8 * 4, row / block % repetitions, within / 8};
+}
+std::int64_t row_at(const Layout &layout, const Grid &grid, const RowPlace &place) {
+  const std::int64_t repetitions = grid.rows / (kRowsOfWarp * layout.warps_m);
+  return ((place.warp / layout.together * repetitions + place.repetition) * layout.together +
+          place.warp % layout.together) *
+             kRowsOfWarp +
+         place.lane / 4 + 8 * place.half;
+}
+
 }  // namespace
 
 std::string layout_error(const Layout &layout, const Coordinates &extents, int element_bytes) {
@@ -128,8 +148,10 @@ std::string layout_error(const Layout &layout, const Coordinates &extents, int e
     std::string error = multiple("the bytes of a row", line, layout.swizzle);
     return error.empty() ? multiple("the rows", product(extents) * element_bytes / line, 8) : error;
   }
-  if (layout.dimension < 1 || dimension_of(layout) >= extents.size())
+  const bool rows_alone = layout.kind == Layout::Kind::Rows;
+  if (layout.dimension < 1 || dimension_of(layout) + (rows_alone ? 0 : 1) > extents.size())
     return "a fragment has rows and columns";
+  if (rows_alone && dimension_of(layout) < extents.size()) return "values of rows have no columns";
   if (layout.kind == Layout::Kind::Blocked) return blocked_error(layout, extents);
   if (layout.warps_m < 1 || layout.warps_n < 1 || (layout.together != 1 && layout.together != 4))
     return "a fragment has no warps";
@@ -141,6 +163,7 @@ std::string layout_error(const Layout &layout, const Coordinates &extents, int e
   }
   if (layout.warps_m % layout.together != 0) return "the warps of a column are no whole warpgroups";
   std::string error = multiple("the rows", grid.rows, kRowsOfWarp * layout.warps_m);
+  if (rows_alone) return error;
   const int columns =
       (layout.kind == Layout::Kind::Accumulator ? 8 : 8 * adjacent(layout, element_bytes));
   return error.empty() ? multiple("the columns", grid.columns, columns * layout.warps_n) : error;
@@ -185,6 +208,11 @@ ThreadElement holder_of(const Layout &layout, const Coordinates &extents, int el
   const std::int64_t row = number_of(extents, at, 0, split, kNone),
                      column = number_of(extents, at, split, extents.size(), kNone);
   if (layout.kind == Layout::Kind::Blocked) return blocked_holder(layout, grid, row, column);
+  if (layout.kind == Layout::Kind::Rows) {
+    const RowPlace place = place_of_row(layout, grid, row);
+    return {static_cast<int>(place.warp * kLanes + place.lane),
+            static_cast<int>(place.repetition * kHalves + place.half)};
+  }
   const std::int64_t beside = adjacent(layout, element_bytes);
   const std::int64_t own_columns = grid.columns / layout.warps_n, warp_n = column / own_columns,
                      own_column = column % own_columns;
@@ -196,14 +224,12 @@ ThreadElement holder_of(const Layout &layout, const Coordinates &extents, int el
         ((own_column / 8 * steps + step) * 2 + k / (4 * beside)) * beside + k % beside;
     return {static_cast<int>(warp_n * layout.warps_m * kLanes + lane), static_cast<int>(element)};
   }
-  const std::int64_t block = kRowsOfWarp * layout.together,
-                     repetitions = grid.rows / (kRowsOfWarp * layout.warps_m);
-  const std::int64_t group = row / (block * repetitions), repetition = row / block % repetitions,
-                     member = row % block / kRowsOfWarp, within = row % kRowsOfWarp;
-  const std::int64_t warp = warp_n * layout.warps_m + group * layout.together + member;
-  const std::int64_t lane = within % 8 * 4 + own_column % (4 * beside) / beside;
-  const std::int64_t unit = own_column / (4 * beside) * 2 + within / 8;
-  const std::int64_t element = repetition * (own_columns / 2) + unit * beside + own_column % beside;
+  const RowPlace place = place_of_row(layout, grid, row);
+  const std::int64_t warp = warp_n * layout.warps_m + place.warp;
+  const std::int64_t lane = place.lane + own_column % (4 * beside) / beside;
+  const std::int64_t unit = own_column / (4 * beside) * 2 + place.half;
+  const std::int64_t element =
+      place.repetition * (own_columns / 2) + unit * beside + own_column % beside;
   return {static_cast<int>(warp * kLanes + lane), static_cast<int>(element)};
 }
 
@@ -214,24 +240,24 @@ Coordinates element_of(const Layout &layout, const Coordinates &extents, int ele
     const auto [row, column] = blocked_element(layout, grid, holder);
     return from_grid(layout, extents, row, column);
   }
-  const std::int64_t beside = adjacent(layout, element_bytes);
-  const std::int64_t own_columns = grid.columns / layout.warps_n;
   const std::int64_t lane = holder.thread % kLanes, warp = holder.thread / kLanes;
   const std::int64_t warp_n = warp / layout.warps_m, warp_m = warp % layout.warps_m;
+  if (layout.kind == Layout::Kind::Rows) {
+    const std::int64_t row = row_at(
+        layout, grid, {warp_m, lane / 4 * 4, holder.element / kHalves, holder.element % kHalves});
+    return from_grid(layout, extents, row, 0);
+  }
+  const std::int64_t beside = adjacent(layout, element_bytes);
+  const std::int64_t own_columns = grid.columns / layout.warps_n;
   if (layout.kind == Layout::Kind::OperandB) {
     const std::int64_t steps = grid.rows / (8 * beside), unit = holder.element / beside;
     const std::int64_t k = lane % 4 * beside + holder.element % beside + 4 * beside * (unit % 2) +
                            8 * beside * (unit / 2 % steps);
     return from_grid(layout, extents, k, warp_n * own_columns + lane / 4 + 8 * (unit / 2 / steps));
   }
-  const std::int64_t repetitions = grid.rows / (kRowsOfWarp * layout.warps_m);
-  const std::int64_t repetition = holder.element / (own_columns / 2),
-                     e = holder.element % (own_columns / 2), unit = e / beside;
-  const std::int64_t row =
-      ((warp_m / layout.together * repetitions + repetition) * layout.together +
-       warp_m % layout.together) *
-          kRowsOfWarp +
-      lane / 4 + 8 * (unit % 2);
+  const std::int64_t e = holder.element % (own_columns / 2), unit = e / beside;
+  const std::int64_t row = row_at(
+      layout, grid, {warp_m, lane / 4 * 4, holder.element / (own_columns / 2), unit % kHalves});
   const std::int64_t column =
       warp_n * own_columns + lane % 4 * beside + e % beside + 4 * beside * (unit / 2);
   return from_grid(layout, extents, row, column);
@@ -239,6 +265,8 @@ Coordinates element_of(const Layout &layout, const Coordinates &extents, int ele
 
 int elements_per_thread(const Layout &layout, const Coordinates &extents) {
   const Grid grid = grid_of(layout, extents);
+  if (layout.kind == Layout::Kind::Rows)
+    return static_cast<int>(grid.rows / (kRowsOfWarp * layout.warps_m) * kHalves);
   // The warps of one column of warps hold the same part of an OperandB.
   const std::int64_t holders =
       layout.kind == Layout::Kind::OperandB ? layout.warps_n : layout.warps_m * layout.warps_n;

@@ -43,8 +43,20 @@ enum class Memory : std::uint8_t { Abstract, Shared, Registers };
 /// `together` consecutive rows, 4 groups of 8 lanes one after the other, and `beside` consecutive
 /// columns, the 8 lanes of a group one after the other; and again, until all rows and columns are
 /// taken. A thread's elements are those of its first row, then of its next.
+///
+/// Rows (registers): a value for each row of an Accumulator of the same numbers, such as a row's
+/// maximum. A thread has those of the rows of which it holds elements, in their order: all warps of
+/// a row, and the four lanes there, have the same value.
 struct Layout {
-  enum class Kind : std::uint8_t { RowMajor, Swizzled, Accumulator, OperandA, OperandB, Blocked };
+  enum class Kind : std::uint8_t {
+    RowMajor,
+    Swizzled,
+    Accumulator,
+    OperandA,
+    OperandB,
+    Blocked,
+    Rows
+  };
   Kind kind = Kind::RowMajor;
   int dimension = 0;
   int swizzle = 0;
@@ -93,7 +105,7 @@ std::int64_t address_of(const Layout &layout, const Coordinates &extents, int el
 Coordinates element_at(const Layout &layout, const Coordinates &extents, int element_bytes,
                        std::int64_t address);
 
-/// The holder of an element of a fragment, and its inverse.
+/// The holder of an element of a fragment, the first one where several hold it, and its inverse.
 ThreadElement holder_of(const Layout &layout, const Coordinates &extents, int element_bytes,
                         const Coordinates &at);
 Coordinates element_of(const Layout &layout, const Coordinates &extents, int element_bytes,

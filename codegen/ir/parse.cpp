@@ -280,8 +280,8 @@ class Parser : private Scanner {
   int small_number() { return static_cast<int>(number()); }
   Layout layout() {
     using Kind = Layout::Kind;
-    for (const Kind kind :
-         {Kind::Swizzled, Kind::Accumulator, Kind::OperandA, Kind::OperandB, Kind::Blocked}) {
+    for (const Kind kind : {Kind::Swizzled, Kind::Accumulator, Kind::OperandA, Kind::OperandB,
+                            Kind::Blocked, Kind::Rows}) {
       if (!accept(layout_name(kind))) continue;
       std::vector<int> fields;
       parenthesised([&] { fields.push_back(small_number()); });

@@ -512,6 +512,8 @@ const char *layout_name(Layout::Kind kind) {
       return "operand_b";
     case Layout::Kind::Blocked:
       return "blocked";
+    case Layout::Kind::Rows:
+      return "rows";
   }
   return "row_major";
 }

@@ -1,5 +1,6 @@
 #include <doctest/doctest.h>
 
+#include <array>
 #include <set>
 #include <utility>
 
@@ -155,6 +156,32 @@ TEST_CASE("layout - every element of a fragment has one holder") {
   }
 }
 
+TEST_CASE("layout - values of rows are where the rows' elements are") {
+  for (const auto &[warps_m, warps_n, together, rows] :
+       {std::array{4, 1, 4, 128}, {8, 1, 4, 128}, {2, 3, 1, 96}, {4, 2, 4, 64}}) {
+    const Layout sums = Layout::fragment(Kind::Accumulator, 1, warps_m, warps_n, together),
+                 values = Layout::fragment(Kind::Rows, 1, warps_m, warps_n, together);
+    const Coordinates extents{rows, 24 * warps_n};
+    REQUIRE(layout_error(sums, extents, 4) == "");
+    REQUIRE(layout_error(values, {rows}, 4) == "");
+    CHECK(elements_per_thread(values, {rows}) == rows / warps_m / 8);
+    for (int thread = 0; thread < 32 * warps_m * warps_n; ++thread) {
+      std::set<std::int64_t> of_sums;
+      for (int e = 0; e < elements_per_thread(sums, extents); ++e)
+        of_sums.insert(element_of(sums, extents, 4, {thread, e})[0]);
+      std::set<std::int64_t> of_values;
+      for (int e = 0; e < elements_per_thread(values, {rows}); ++e) {
+        const Coordinates at = element_of(values, {rows}, 4, {thread, e});
+        of_values.insert(at[0]);
+        const ThreadElement first = holder_of(values, {rows}, 4, at);
+        CHECK(first.element == e);
+        CHECK(first.thread % 32 == thread % 32 / 4 * 4);
+      }
+      CHECK(of_values == of_sums);
+    }
+  }
+}
+
 TEST_CASE("layout - ldmatrix gives each lane the first elements of its fragment") {
   // Register R of lane l is elements (l / 4, 2 (l % 4)) of the 8 x 8 whose rows lanes 8 R + i name.
   for (int lane = 0; lane < 32; ++lane) {
@@ -173,6 +200,10 @@ TEST_CASE("layout - what a layout cannot be is said") {
   CHECK(layout_error(Layout::swizzled(128, 1), {64, 32}, 2) ==
         "the bytes of a row (64) are no multiple of 128");
   CHECK(layout_error(Layout::swizzled(128, 1), {4, 64}, 2) == "the rows (4) are no multiple of 8");
+  CHECK(layout_error(Layout::fragment(Kind::Rows, 1, 4, 1, 4), {64, 2}, 4) ==
+        "values of rows have no columns");
+  CHECK(layout_error(Layout::fragment(Kind::Rows, 1, 4, 1, 4), {32}, 4) ==
+        "the rows (32) are no multiple of 64");
   CHECK(layout_error(Layout::swizzled(48, 1), {8, 24}, 2) == "a swizzle is of 32, 64 or 128 bytes");
   CHECK(layout_error(Layout::fragment(Kind::Accumulator, 1, 4, 1, 4), {32, 8}, 4) ==
         "the rows (32) are no multiple of 64");

@@ -37,8 +37,10 @@ const char *const kEverything = R"(module everything(A: float32[2]) -> (C: float
         role "the consumers" warps 4 {
           registers %acc: float32[64, 8] accumulator(1, 4, 1, 4)
           registers %w: bfloat16[64, 8] operand_a(1, 4, 1, 4)
+          registers %peak: float32[64] rows(1, 4, 1, 4)
           registers %slot: int64[]
           fill %slot[] = 0
+          reduce m, n: %peak[m] max= %acc[m, n]
           wait full[%slot[]] parity %slot[] % 2
           fence async
           mma async m(m) n(n) k(k): %acc[m, n] += %a(%slot[])[m, k] * %b[k, n] atom "wgmma"
