@@ -89,7 +89,7 @@ class Runner {
     if (engine == Engine::Compiled)
       callable_ = pipeline.compile(target);
     else
-      module_ = lower::lower(pipeline, engine == Engine::TileInterpreter
+      module_ = lower::lower(pipeline, engine == Engine::TileInterpreter || target.is_cuda()
                                            ? target
                                            : Target("x86-64-linux-cuda-sm_90a"));
   }

@@ -117,11 +117,23 @@ class Emitter {
   ir::Stmt emit_loops(Job &job, std::size_t i);
   ir::Stmt emit_pit_tile(Job &job, std::size_t i);
   static Expr at_first_lane(const Expr &e, const Job &job);
+  ir::Stmt with_full(const IndexPlan &index, const Expr &entry, const Expr &present,
+                     std::int64_t entries, const std::function<ir::Stmt(const Expr &)> &body);
   ir::Stmt emit_inside(Job &job, int i);
   ir::Stmt emit_body(Job &job);
   std::vector<Expr>
       tails_;  ///< guards of the statement under way that say which lanes are iterations at all
   std::vector<Expr> split_tails_;  ///< those of them past which operands cannot be read
+  /// Of a pit_tile whose statements serve whole and partial tiles alike: whether all iterations of
+  /// this tile pass what the index lists, and that they lie in the domain. See emit_pit_tile.
+  struct OneCopy {
+    const IndexPlan *index = nullptr;
+    Expr full;
+    std::vector<Expr> implied;  ///< guards under way that hold where the tile is full
+    Expr in_domain;             ///< one of them; undefined: every lane of a micro-tile is a place
+  };
+  std::optional<OneCopy> one_copy_;
+  Expr producer_domain_;  ///< the same for what is computed at the tile, of which no more is used
   void choose_lanes(Job &job);
   void choose_split(const Job &job, const VarPtr &name, const VarPtr &loop);
   static bool states_meet(const Job &job, const Dim &dim);

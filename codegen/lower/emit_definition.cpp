@@ -502,6 +502,10 @@ Stmt Emitter::emit_body(Job &job) {
   if (job.nest.in_domain.defined()) {
     guards.push_back(lower_expr(job.nest.in_domain, resolved));
     tails_ = guards;
+    if (one_copy_) {
+      one_copy_->in_domain = guards.back();
+      one_copy_->implied.push_back(guards.back());
+    }
   }
   Stmt body = emit_statement(job.stage, *job.def, scope, own, guards, job.predicates, 0);
   tails_ = tails;

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <numeric>
+#include <utility>
 
 #include "codegen/ir/mutator.h"
 #include "dsl/analysis/annihilation.h"
@@ -142,35 +143,37 @@ Stmt Emitter::emit_pit_tile(Job &job, std::size_t i) {
                                : index_load(index.offsets, g + constant(1)) - first_value;
   }
   const std::vector<Expr> outside = take_guards_outside(job, i);
-  bool masked = index.full && (!job.predicates.empty() || pit.end.defined());
+  const bool masked = index.full && (!job.predicates.empty() || pit.end.defined());
   const Dim dim = job.nest.dims[i];
-  Job unmasked = job;
-  Stmt inside = emit_tile(job, i, loops, g, make_variable(count), make_variable(entry), false);
-  // What copies operands for matrix instructions masks them for nothing.
-  if (masked && sums_for_matrix_unit(inside, *plan_->target)) masked = false;
-  if (masked) {
-    // Tiles whose micro-tiles pass everywhere need no mask.
-    refresh_inside(unmasked, i);
-    std::erase_if(unmasked.predicates, [&](const Expr &p) {
-      return std::any_of(index.predicates.begin(), index.predicates.end(),
-                         [&](const Expr &q) { return same_condition(p, q); });
+  const auto emit = [&](Job &which, bool all_full) {
+    return emit_tile(which, i, loops, g, make_variable(count), make_variable(entry), all_full);
+  };
+  const Expr present = make_variable(count) - tile * constant(entries);
+  Stmt inside;
+  if (masked && on_gpu() && job.def->combiner == Combiner::Softmax &&
+      realized_.contains(job.stage)) {
+    // Only scores are masked, so only they differ: products are made once, by whatever makes them.
+    inside = with_full(index, make_variable(entry), present, entries, [&](const Expr &full) {
+      const auto before = std::exchange(one_copy_, OneCopy{&index, full, {}, {}});
+      const Stmt tiles = emit(job, false);
+      one_copy_ = before;
+      return tiles;
     });
-    const Stmt whole =
-        emit_tile(unmasked, i, loops, g, make_variable(count), make_variable(entry), true);
-    const StoragePtr full = ir::make_storage("full", boolean, 0, Space::Tile);
-    const VarPtr e = ir::make_axis_variable("e");
-    const std::vector<Expr> none;
-    const Stmt all = ir::make<ir::Axes>(
-        std::vector<ir::AxisBinding>{
-            {e, min(constant(entries), make_variable(count) - tile * constant(entries)), entries}},
-        ir::make<ir::Store>(std::vector<VarPtr>{e}, none, full, none, Combiner::And,
-                            make_load(index.full, {make_variable(entry) + make_variable(e)}) !=
-                                make_int(uint8, 0)));
-    inside = ir::make<ir::Allocate>(
-        full, none,
-        ir::make_block({ir::make<ir::Store>(std::vector<VarPtr>{}, none, full, none,
-                                            Combiner::Assign, Expr(true)),
-                        all, ir::make<ir::If>(make_load(full, {}), whole, inside)}));
+  } else {
+    Job unmasked = job;
+    inside = emit(job, false);
+    // What copies operands for matrix instructions masks them for nothing.
+    if (masked && !sums_for_matrix_unit(inside, *plan_->target)) {
+      // Tiles whose micro-tiles pass everywhere need no mask.
+      refresh_inside(unmasked, i);
+      std::erase_if(unmasked.predicates, [&](const Expr &p) {
+        return std::any_of(index.predicates.begin(), index.predicates.end(),
+                           [&](const Expr &q) { return same_condition(p, q); });
+      });
+      const Stmt whole = emit(unmasked, true);
+      inside = with_full(index, make_variable(entry), present, entries,
+                         [&](const Expr &full) { return ir::make<ir::If>(full, whole, inside); });
+    }
   }
   inside = ir::make<ir::Let>(entry, make_variable(first) + tile * constant(entries), inside);
   const Expr tiles = (make_variable(count) + constant(entries - 1)) / constant(entries);
@@ -181,6 +184,34 @@ Stmt Emitter::emit_pit_tile(Job &job, std::size_t i) {
   for (auto it = outside.rbegin(); it != outside.rend(); ++it)
     loop = ir::make<ir::If>(lower_expr(*it, {}), loop);
   return loop;
+}
+
+/// `body` with whether all of the tile's entries, of which `present` are there, are full.
+Stmt Emitter::with_full(const IndexPlan &index, const Expr &entry, const Expr &present,
+                        std::int64_t entries, const std::function<Stmt(const Expr &)> &body) {
+  const auto listed = [&](const Expr &e) {
+    return make_load(index.full, {entry + e}) != make_int(uint8, 0);
+  };
+  constexpr std::int64_t kFew = 8;
+  const std::vector<Expr> none;
+  if (entries <= kFew) {
+    Expr all = listed(constant(0));
+    for (std::int64_t e = 1; e < entries; ++e)
+      all = all && (present <= constant(e) || listed(constant(e)));
+    const VarPtr full = ir::make_let_variable("full", boolean);
+    return ir::make<ir::Let>(full, all, body(make_variable(full)));
+  }
+  const StoragePtr full = ir::make_storage("full", boolean, 0, Space::Tile);
+  const VarPtr e = ir::make_axis_variable("e");
+  const Stmt all = ir::make<ir::Axes>(
+      std::vector<ir::AxisBinding>{{e, min(constant(entries), present), entries}},
+      ir::make<ir::Store>(std::vector<VarPtr>{e}, none, full, none, Combiner::And,
+                          listed(make_variable(e))));
+  return ir::make<ir::Allocate>(
+      full, none,
+      ir::make_block({ir::make<ir::Store>(std::vector<VarPtr>{}, none, full, none, Combiner::Assign,
+                                          Expr(true)),
+                      all, body(make_load(full, {}))}));
 }
 
 /// A coordinate of a given list: one of the group's, whatever was given. See may_run_ahead.

@@ -6,6 +6,7 @@
 // its own over the range that the uses span.
 
 #include <algorithm>
+#include <utility>
 
 #include "dsl/analysis/races.h"
 #include "dsl/error.h"
@@ -349,7 +350,13 @@ Stmt Emitter::realize(Job &job, std::vector<PlannedStage *> producers, std::size
   // its index itself.
   const bool before = always_guard_data_;
   always_guard_data_ = true;
+  const Expr domain =
+      one_copy_ && job.nest.in_domain.defined()
+          ? lower_expr(job.nest.in_domain, {{}, {}, job.scope.axes, job.scope.in_tile})
+          : Expr();
+  const Expr outer_domain = std::exchange(producer_domain_, domain);
   Stmt computed = emit_realized(producer, realization, job.scope);
+  producer_domain_ = outer_domain;
   always_guard_data_ = before;
   Stmt rest = realize(job, producers, next + 1, inner, body);
   const Stmt result = with_storages(realization, job.scope, ir::make_block({computed, rest}));

@@ -14,6 +14,13 @@ using ir::Stmt;
 
 namespace {
 
+/// All axes of e are among these.
+bool uses_only(const Expr &e, const std::vector<VarPtr> &axes) {
+  return std::ranges::all_of(free_variables(e), [&](const VarPtr &v) {
+    return v->role != VarRole::Axis || std::ranges::find(axes, v) != axes.end();
+  });
+}
+
 Expr all_of(const std::vector<Expr> &conditions) {
   Expr all;
   for (const Expr &c : conditions) all = all.defined() ? all && c : c;
@@ -35,7 +42,12 @@ Stmt Emitter::emit_statement(PlannedStage *stage, const PlannedDefinition &def, 
   }
   return with_inner_calls({predicates[next]}, scope, [&] {
     const Expr condition = lower_expr(predicates[next], scope);
-    if (reads_axis(condition, scope.axes)) {
+    const bool implied =
+        one_copy_ &&
+        std::any_of(one_copy_->index->predicates.begin(), one_copy_->index->predicates.end(),
+                    [&](const Expr &listed) { return same_condition(predicates[next], listed); });
+    if (implied) one_copy_->implied.push_back(condition);
+    if (implied || reads_axis(condition, scope.axes)) {
       std::vector<Expr> more = guards;
       more.push_back(condition);
       return emit_statement(stage, def, scope, own_lanes, more, predicates, next + 1);
@@ -170,6 +182,10 @@ Stmt Emitter::store(PlannedStage *stage, const PlannedDefinition &def, int compo
     for (const Expr &index : indices) needed = needed || uses(index, axis.var);
     if (needed) axes.push_back(axis.var);
   }
+  // Nobody needs a sum of lanes past the end of the domain: their terms need not be loaded.
+  if (producer_domain_.defined() && in_tile && combiner == Combiner::Sum &&
+      uses_only(producer_domain_, axes))
+    conditions.push_back(producer_domain_);
   Expr stored = value;
   const bool whole = def.number == 0 && (in_tile || (!stage->is_output && !stage->compact));
   if (whole && combiner == Combiner::Assign && !conditions.empty()) {
@@ -268,6 +284,13 @@ Stmt Emitter::emit_softmax(PlannedStage *stage, const PlannedDefinition &def, co
   });
   // A Func may not have been computed where the predicate fails.
   if (computed && !guards.empty()) value = select(all_of(guards), value, make_zero(float32));
+  // Past the end of the domain nothing is loaded.
+  if (one_copy_ && one_copy_->in_domain.defined()) {
+    const auto *widened = value.as<Cast>();
+    const Expr given = widened ? widened->a : value;
+    const Expr held = select(one_copy_->in_domain, given, make_zero(given.type()));
+    value = widened ? cast(value.type(), held) : held;
+  }
   auto place = [&](int component) {
     const Stmt s =
         store(stage, def, component, Combiner::Assign, make_zero(float32), args, scope, {}, {});
@@ -337,8 +360,20 @@ Stmt Emitter::emit_softmax(PlannedStage *stage, const PlannedDefinition &def, co
                  const std::vector<Expr> &indices, Combiner c,
                  const Expr &e) { return set_where({}, axes, storage, indices, c, e); };
   std::vector<Stmt> steps;
-  steps.push_back(set(pairs, scores, at(pairs), Combiner::Assign,
-                      guards.empty() ? score : select(all_of(guards), score, minus_infinity)));
+  const auto score_where = [&](const std::vector<Expr> &conditions) {
+    return set(pairs, scores, at(pairs), Combiner::Assign,
+               conditions.empty() ? score : select(all_of(conditions), score, minus_infinity));
+  };
+  if (one_copy_ && !one_copy_->implied.empty()) {
+    std::vector<Expr> others = guards;
+    std::erase_if(others, [&](const Expr &guard) {
+      return std::ranges::any_of(one_copy_->implied,
+                                 [&](const Expr &implied) { return implied.same_as(guard); });
+    });
+    steps.push_back(ir::make<ir::If>(one_copy_->full, score_where(others), score_where(guards)));
+  } else {
+    steps.push_back(score_where(guards));
+  }
   steps.push_back(set(rows, peak, at(rows), Combiner::Assign,
                       row_guards.empty() ? old : select(all_of(row_guards), old, minus_infinity)));
   steps.push_back(set(pairs, peak, at(rows), Combiner::Max, s));

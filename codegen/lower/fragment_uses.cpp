@@ -54,8 +54,47 @@ bool apart(const ir::Store &store, const VarPtr &axis) {
   });
 }
 
+bool of_rows(const Use &use, const FragmentTiles &fragments) {
+  return fragments.at(use.tile).layout.kind == ir::Layout::Kind::Rows;
+}
+
+/// The threads that have an element of one have that of the other, or of its row.
+bool spread_alike(const FragmentTile &a, const FragmentTile &b) {
+  const auto plain = [](ir::Layout layout) {
+    if (layout.kind != ir::Layout::Kind::Blocked) layout.kind = ir::Layout::Kind::Accumulator;
+    return layout;
+  };
+  const std::size_t common = std::min(a.extents.size(), b.extents.size());
+  return plain(a.layout) == plain(b.layout) &&
+         std::equal(a.extents.begin(), a.extents.begin() + static_cast<std::ptrdiff_t>(common),
+                    b.extents.begin());
+}
+
+/// What a statement may store to another fragment.
+std::string destination_error(const ir::Store &store, const FragmentTile &tile, bool whole_rows,
+                              const std::vector<Use> &found, const FragmentTiles &fragments) {
+  const std::string name = store.storage->name;
+  using Kind = ir::Layout::Kind;
+  const bool reads_itself = std::ranges::count_if(found, [&](const Use &use) {
+                              return use.tile == store.storage.get();
+                            }) > 1;
+  if (tile.layout.kind == Kind::OperandA && (store.combiner != Combiner::Assign || reads_itself))
+    return "the operand " + name + " is changed in place";
+  for (const Use &use : found) {
+    if (use.tile != store.storage.get() && fragments.at(use.tile).layout.kind == Kind::OperandA)
+      return "the operand " + use.tile->name + " is read element by element";
+  }
+  if (tile.layout.kind != Kind::Rows || whole_rows) return "";
+  if (store.combiner == Combiner::Assign || reads_itself)
+    return "several elements of a row are stored to " + name;
+  return tile.layout.warps_n == 1 ? "" : "the rows of " + name + " are those of several warps";
+}
+
 std::string error_of(const Stmt &s, const std::vector<Use> &found, const FragmentTiles &fragments) {
-  const Use &first = found.front();
+  const auto matrix =
+      std::ranges::find_if(found, [&](const Use &use) { return !of_rows(use, fragments); });
+  const bool rows_alone = matrix == found.end();
+  const Use &first = rows_alone ? found.front() : *matrix;
   const std::string name = first.tile->name;
   const auto *store = s.as<ir::Store>();
   if (store == nullptr) return "a bound or a condition reads the products " + name;
@@ -70,15 +109,16 @@ std::string error_of(const Stmt &s, const std::vector<Use> &found, const Fragmen
   if (store->axes.size() != axes.size())
     return "a statement over the products " + name + " has other loops than their rows and columns";
   for (const Use &use : found) {
-    if (fragments.at(use.tile) != fragments.at(first.tile))
+    if (!spread_alike(fragments.at(use.tile), fragments.at(first.tile)))
       return "the products " + name + " and " + use.tile->name + " are spread differently";
-    for (std::size_t d = 0; d < axes.size(); ++d) {
+    for (std::size_t d = 0; d < use.indices.size(); ++d) {
       const auto *variable = use.indices[d].as<Variable>();
       if (variable == nullptr || variable->var != axes[d])
         return "the products " + name + " and " + use.tile->name + " meet at different elements";
     }
   }
-  if (fragments.contains(store->storage.get())) return "";
+  if (const auto tile = fragments.find(store->storage.get()); tile != fragments.end())
+    return destination_error(*store, tile->second, rows_alone, found, fragments);
   if (store->storage->space == Space::Tile)
     return "the products " + name + " go into the tile " + store->storage->name;
   if (store->combiner == Combiner::Assign || store->atomic) return "";

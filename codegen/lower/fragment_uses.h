@@ -17,8 +17,9 @@ struct FragmentTile {
 using FragmentTiles = std::map<const StorageNode *, FragmentTile>;
 
 /// Empty when every statement of `body` that names a fragment, Mmas apart, goes over its rows and
-/// columns element by element, each of which the thread that holds it can compute and store alone;
-/// else why not, in words.
+/// columns element by element, each of which the thread that holds it can compute and store alone,
+/// or over its rows; or reduces the elements of a row, which one warp has, to a value of the row.
+/// Else why not, in words.
 std::string fragment_use_error(const ir::Stmt &body, const FragmentTiles &fragments);
 
 }  // namespace pit::lower

@@ -33,11 +33,11 @@ const MatrixUnit *matrix_unit_of(const Target &target) {
 }
 
 std::string cannot_multiply(const MatrixUnit &unit, const ir::Layout &accumulator,
-                            const ir::Coordinates &accumulator_extents, const OperandInMemory &a,
+                            const ir::Coordinates &accumulator_extents, const OperandInMemory *a,
                             const OperandInMemory &b) {
-  if (a.extents.size() != 2 || b.extents.size() != 2 || accumulator_extents.size() != 2)
+  if ((a && a->extents.size() != 2) || b.extents.size() != 2 || accumulator_extents.size() != 2)
     return "an operand has other than two dimensions";
-  const std::int64_t depth = a.extents[static_cast<std::size_t>(a.k)];
+  const std::int64_t depth = b.extents[static_cast<std::size_t>(b.k)];
   if (depth % unit.depth != 0) {
     return "a step sums over " + std::to_string(depth) + " elements, which are no multiple of " +
            std::to_string(unit.depth);
@@ -49,7 +49,7 @@ std::string cannot_multiply(const MatrixUnit &unit, const ir::Layout &accumulato
            std::to_string(columns) + " columns, which are no multiples of " +
            std::to_string(unit.rows) + " and " + std::to_string(unit.columns);
   }
-  if (!starts_at(a, unit.rows) || (accumulator.warps_n > 1 && !starts_at(b, columns)))
+  if ((a && !starts_at(*a, unit.rows)) || (accumulator.warps_n > 1 && !starts_at(b, columns)))
     return "the part of a warpgroup starts inside of a line of shared memory";
   return "";
 }

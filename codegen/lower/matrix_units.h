@@ -12,7 +12,7 @@
 namespace pit::lower {
 
 /// A family of matrix instructions. Accumulators are fragments of float32 in registers, operands
-/// tiles of two dimensions in shared memory, of one 2-byte type.
+/// tiles of two dimensions, of one 2-byte type, in shared memory; the left one may be a fragment.
 struct MatrixUnit {
   const char *name;     ///< "wgmma"
   const char *feature;  ///< of the targets that have it
@@ -37,10 +37,10 @@ struct OperandInMemory {
   int k;  ///< the dimension that is summed over
 };
 
-/// Empty when the warps of `accumulator`'s layout multiply a by b with the unit's instructions;
-/// else why not, in words that end a sentence.
+/// Empty when the warps of `accumulator`'s layout multiply a (null: a fragment in their registers)
+/// by b with the unit's instructions; else why not, in words that end a sentence.
 std::string cannot_multiply(const MatrixUnit &unit, const ir::Layout &accumulator,
-                            const ir::Coordinates &accumulator_extents, const OperandInMemory &a,
+                            const ir::Coordinates &accumulator_extents, const OperandInMemory *a,
                             const OperandInMemory &b);
 
 }  // namespace pit::lower

@@ -15,10 +15,11 @@ namespace {
 using ir::Stmt;
 using AxisPair = std::pair<VarPtr, VarPtr>;  // outer, inner
 
-/// Two axes, and the tiles that have them as dimensions d and d + 1.
+/// Two axes, and the tiles that have them as dimensions d and d + 1: those of products, and where
+/// `all` also those that are computed of them, or they of those.
 class Merge {
  public:
-  Merge(const Stmt &kernel, const AxisPair &first) : kernel_(kernel) {
+  Merge(const Stmt &kernel, const AxisPair &first, bool all) : kernel_(kernel), all_(all) {
     ir::walk_statements(kernel, [&](const Stmt &s) {
       if (const auto *axes = s.as<ir::Axes>()) {
         for (const ir::AxisBinding &axis : axes->axes) bindings_[axis.var.get()] = {axes, axis};
@@ -30,7 +31,10 @@ class Merge {
     possible_ = add(first);
     for (std::size_t before = 0; possible_ && before != pairs_.size() + tiles_.size();) {
       before = pairs_.size() + tiles_.size();
-      ir::walk_statements(kernel, [&](const Stmt &s) { return possible_ = possible_ && look(s); });
+      ir::walk_statements(kernel, [&](const Stmt &s) {
+        const bool possible = look(s);
+        return possible_ = possible_ && possible;
+      });
     }
   }
 
@@ -53,6 +57,7 @@ class Merge {
   };
 
   const Stmt &kernel_;
+  const bool all_;
   bool possible_ = false;
   std::map<const VarNode *, Bound> bindings_;
   std::map<const StorageNode *, const ir::Allocate *> allocations_;
@@ -78,14 +83,14 @@ class Merge {
     return true;
   }
 
-  bool add(const StoragePtr &tile, std::size_t at, const Merged &pair) {
-    const auto known = tiles_.find(tile.get());
+  bool add(const StorageNode *tile, std::size_t at, const Merged &pair) {
+    const auto known = tiles_.find(tile);
     if (known != tiles_.end()) return known->second == at;
-    const auto allocation = allocations_.find(tile.get());
+    const auto allocation = allocations_.find(tile);
     if (allocation == allocations_.end()) return false;
     std::int64_t a = 0, b = 0;
     const std::vector<Expr> &extents = allocation->second->extents;
-    tiles_[tile.get()] = at;
+    tiles_[tile] = at;
     return is_const_int(extents[at], &a) && is_const_int(extents[at + 1], &b) && b == pair.length &&
            a * b == pair.binding.maximum;
   }
@@ -105,6 +110,17 @@ class Merge {
     });
   }
 
+  /// The tile is at merged axes here.
+  void join(const StorageNode *tile, const std::vector<Expr> &indices) {
+    for (std::size_t d = 0; d + 1 < indices.size(); ++d) {
+      const auto *a = indices[d].as<Variable>(), *b = indices[d + 1].as<Variable>();
+      const auto pair = a ? pairs_.find(a->var.get()) : pairs_.end();
+      if (pair == pairs_.end() || b == nullptr || pair->second.inner != b->var) continue;
+      possible_ = possible_ && add(tile, d, pair->second);
+      return;
+    }
+  }
+
   /// False where the statement cannot go over merged axes; what it merges joins.
   bool look(const Stmt &s) {
     if (const auto *mma = s.as<ir::Mma>()) {
@@ -122,12 +138,13 @@ class Merge {
             std::size_t d = 0;
             if (!any_of_pairs(operand->axes)) return true;
             const Merged *pair = pair_at(operand->axes, &d);
-            return pair && add(operand->tile, d, *pair);
+            return pair && add(operand->tile.get(), d, *pair);
           });
     }
     const auto *store = s.as<ir::Store>();
     bool possible = true;
     const auto element = [&](const StorageNode *tile, const std::vector<Expr> &indices) {
+      if (all_ && tile->space == Space::Tile && !tiles_.contains(tile)) join(tile, indices);
       const auto found = tiles_.find(tile);
       if (found == tiles_.end()) return;
       const auto *a = indices[found->second].as<Variable>(),
@@ -282,7 +299,8 @@ Stmt merge_axes(const Stmt &kernel) {
   for (bool changed = true; changed;) {
     changed = false;
     for (const AxisPair &pair : candidates(result)) {
-      std::optional<Stmt> merged = Merge(result, pair).run();
+      std::optional<Stmt> merged = Merge(result, pair, true).run();
+      if (!merged) merged = Merge(result, pair, false).run();
       if (!merged) continue;
       result = *merged;
       changed = true;

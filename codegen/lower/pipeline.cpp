@@ -20,11 +20,6 @@ using ir::Stmt;
 
 constexpr int kLanes = 32, kWarpsOfGroup = 4;
 
-/// Registers move between whole warpgroups only.
-bool moves_registers(const PipelineOptions &options) {
-  return options.producer_warps % kWarpsOfGroup == 0;
-}
-
 /// A number that every thread of a role keeps.
 class Running {
  public:
@@ -90,7 +85,7 @@ class Pipeliner {
     producer_needs_ = needs([&](const Stmt &s) { return form_.loaded_by(s) != nullptr; });
     consumer_needs_ = needs([&](const Stmt &s) {
       const auto *store = s.as<ir::Store>();
-      if (store == nullptr) return s.as<ir::Check>() != nullptr;
+      if (store == nullptr) return s.as<ir::Check>() || s.as<ir::Mma>();
       return store->storage->space != Space::Tile ||
              form_.accumulators.count(store->storage.get()) != 0;
     });
@@ -120,22 +115,28 @@ class Pipeliner {
   // --- who needs what ---
 
   /// The storages that the statements `own` read, those that the stores to these read, and so on;
-  /// what bounds and conditions read is needed by all.
+  /// and what is read by definitions, bounds and conditions around them.
   Tiles needs(const std::function<bool(const Stmt &)> &own) const {
     Tiles needed;
     const auto read = [&](const StoragePtr &storage) { needed.insert(storage.get()); };
+    const std::function<bool(const Stmt &)> visit = [&](const Stmt &s) {
+      const auto *store = s.as<ir::Store>();
+      bool wanted = own(s) || (store && store->storage->space == Space::Tile &&
+                               form_.operand(store->storage) == nullptr &&
+                               needed.count(store->storage.get()) != 0);
+      bool first = true;
+      ir::walk_statements(s, [&](const Stmt &part) {
+        if (std::exchange(first, false)) return true;
+        wanted = visit(part) || wanted;
+        return false;
+      });
+      if (wanted) for_each_read(s, read);
+      return wanted;
+    };
     std::size_t before = 0;
     do {
       before = needed.size();
-      ir::walk_statements(launch_.body, [&](const Stmt &s) {
-        const auto *store = s.as<ir::Store>();
-        const bool is_leaf = store || s.as<ir::Mma>() || s.as<ir::Check>();
-        const bool wanted = store && store->storage->space == Space::Tile &&
-                            form_.operand(store->storage) == nullptr &&
-                            needed.count(store->storage.get()) != 0;
-        if (!is_leaf || own(s) || wanted) for_each_read(s, read);
-        return true;
-      });
+      visit(launch_.body);
     } while (needed.size() != before);
     return needed;
   }
@@ -223,8 +224,10 @@ class Pipeliner {
     return from.empty() ? e : substitute(e, from, to);
   }
 
+  /// `slot`: of a standing operand, that of the barrier alone.
   Stmt copy(const PipelinedOperand &operand, const Expr &slot, const ir::BarrierPtr &full) const {
-    std::vector<Expr> guards, indices{slot};
+    std::vector<Expr> guards, indices;
+    if (!operand.standing) indices.push_back(slot);
     const bool bulk = operand.engine == ir::CopyEngine::Bulk;
     for (const Expr &guard : bulk ? operand.box_guards : operand.guards)
       guards.push_back(padded(guard));
@@ -259,7 +262,7 @@ class Pipeliner {
     const auto operand = [&](const ir::TileOperand &tile) {
       const PipelinedOperand *found = form_.operand(tile.tile);
       return ir::TileOperand{found ? found->buffers : tile.tile, padded(tile.axes),
-                             found ? slot : Expr()};
+                             found && !found->standing ? slot : Expr()};
     };
     return ir::make<ir::Mma>(mma.batch, padded(mma.m), padded(mma.n), padded(mma.k),
                              operand(mma.accumulator), operand(mma.a), operand(mma.b),
@@ -270,27 +273,62 @@ class Pipeliner {
   Stmt consumed(const Stmt &s) const {
     const auto *store = s.as<ir::Store>();
     if (store == nullptr) return s;
-    if (store->storage->space == Space::Tile) {
-      if (form_.accumulators.count(store->storage.get()) != 0) {
-        const bool constant = store->value.as<IntImm>() || store->value.as<FloatImm>();
-        const bool whole = std::all_of(store->axes.begin(), store->axes.end(), [&](const auto &a) {
-          return form_.padded.count(a.get()) != 0;
-        });
-        if (!constant || !whole) return s;
-        // The products are of whole tiles.
-        std::vector<Expr> indices;
-        for (const Expr &index : store->indices) indices.push_back(padded(index));
-        return ir::make<ir::Store>(padded(store->axes), store->guards, store->storage,
-                                   std::move(indices), store->combiner, store->value);
-      }
-      return consumer_needs_.count(store->storage.get()) != 0 ? s : Stmt();
+    if (store->storage->space != Space::Tile) return s;
+    if (consumer_needs_.count(store->storage.get()) == 0) return {};
+    return form_.in_registers(store->storage) ? whole(*store, s) : s;
+  }
+
+  /// A store to registers. Products are of whole tiles, so those are stored whole: zero where a
+  /// step has no such column, or where something is loaded for elements that are there alone.
+  Stmt whole(const ir::Store &store, const Stmt &self) const {
+    const auto found = form_.fragments.find(store.storage.get());
+    const bool operand =
+        found != form_.fragments.end() && found->second.layout.kind == ir::Layout::Kind::OperandA;
+    bool loads = !store.guards.empty();
+    walk(store.value, [&](const Expr &part) {
+      const auto *load = part.as<Load>();
+      loads = loads || (load && !form_.in_registers(load->storage));
+      return !loads;
+    });
+    const bool reduces = store.combiner != Combiner::Assign;
+    if (reduces && loads) return self;
+    std::vector<VarPtr> axes;
+    std::vector<Expr> present;
+    for (const VarPtr &axis : store.axes) {
+      const bool summed = reduces && std::ranges::none_of(store.indices, [&](const Expr &index) {
+                            return uses(index, axis);
+                          });
+      const auto made = form_.padded.find(axis.get());
+      axes.push_back(made == form_.padded.end() || summed ? axis : made->second.var);
+      if (axes.back() == axis) continue;
+      const Expr &extent = form_.axes.at(axis.get()).extent;
+      std::int64_t n = 0;
+      const bool all = is_const_int(extent, &n) && n == made->second.maximum;
+      const bool column = operand && store.indices.back().as<Variable>()->var == axis;
+      if (!all && (loads || column))
+        present.push_back(make_variable(axes.back()) < cast(int64, extent));
     }
-    return s;
+    const auto changed = [&](Expr e) {
+      for (std::size_t i = 0; i < axes.size(); ++i)
+        e = substitute(e, {store.axes[i]}, {make_variable(axes[i])});
+      return e;
+    };
+    std::vector<Expr> guards, indices;
+    for (const Expr &guard : store.guards) guards.push_back(changed(guard));
+    for (const Expr &index : store.indices) indices.push_back(changed(index));
+    Expr value = changed(store.value), kept;
+    for (const Expr &each : present) kept = kept.defined() ? kept && each : each;
+    if (kept.defined()) value = select(kept, value, make_zero(value.type()));
+    return ir::make<ir::Store>(axes, std::move(guards), store.storage, std::move(indices),
+                               store.combiner, value);
   }
 
   ir::Placement place(const ir::Allocate &allocate) const {
-    const auto found = form_.accumulators.find(allocate.storage.get());
-    return found != form_.accumulators.end() ? found->second : ir::Placement{ir::Memory::Registers};
+    for (const auto *placed : {&form_.accumulators, &form_.fragments}) {
+      const auto found = placed->find(allocate.storage.get());
+      if (found != placed->end()) return found->second;
+    }
+    return {ir::Memory::Registers};
   }
 
   Stmt with_padded_axes(const Stmt &body) const {
@@ -314,7 +352,8 @@ class Pipeliner {
 
   Stmt with_buffers(Stmt body) const {
     for (auto it = form_.operands.rbegin(); it != form_.operands.rend(); ++it) {
-      std::vector<Expr> extents{make_int(int64, options_.stages)};
+      std::vector<Expr> extents;
+      if (!it->standing) extents.push_back(make_int(int64, options_.stages));
       for (const std::int64_t extent : it->extents) extents.push_back(make_int(int64, extent));
       body = ir::make<ir::Allocate>(it->buffers, std::move(extents), body, it->placement);
     }
@@ -331,9 +370,21 @@ class Pipeliner {
     return clone(prune(part), {form_.loop->var}, {at});
   }
 
-  bool any_engine(ir::CopyEngine engine) const {
-    return std::any_of(form_.operands.begin(), form_.operands.end(),
-                       [&](const auto &operand) { return operand.engine == engine; });
+  bool any_engine(ir::CopyEngine engine, bool standing = false) const {
+    return std::any_of(form_.operands.begin(), form_.operands.end(), [&](const auto &operand) {
+      return operand.engine == engine && operand.standing == standing;
+    });
+  }
+  bool any_standing() const {
+    return std::ranges::any_of(form_.operands, &PipelinedOperand::standing);
+  }
+
+  /// The copies of what all steps of the loop use.
+  Stmt standing_copies(const ir::BarrierPtr &full) const {
+    std::vector<Stmt> copies;
+    for (const PipelinedOperand &operand : form_.operands)
+      if (operand.standing) copies.push_back(copy(operand, make_int(int64, 0), full));
+    return ir::make_block(std::move(copies));
   }
 
   // --- all warps do both ---
@@ -365,7 +416,8 @@ class Pipeliner {
       std::vector<Stmt> inside;
       if (stages == 1) {
         inside = {sync, copies(step()), commit, drain(0), sync, loop.body};
-        return ir::make_block({start(fill), start(use), with_body(loop, inside), sync});
+        return ir::make_block(
+            {start(fill), start(use), standing_copies(nullptr), with_body(loop, inside), sync});
       }
       const VarPtr ahead = ir::make_loop_variable("ahead");
       const Expr first = make_variable(ahead) + loop.min;
@@ -382,8 +434,9 @@ class Pipeliner {
                 advance(fill),
                 loop.body,
                 advance(use)};
-      return ir::make_block(
-          {start(fill), start(use), prologue, with_body(loop, inside), drain(0), sync});
+      // What stands is of the first group.
+      return ir::make_block({start(fill), start(use), standing_copies(nullptr), prologue,
+                             with_body(loop, inside), drain(0), sync});
     })(body);
     body = with_buffers(prune(with_padded_axes(fill.in(use.in(body)))));
     return ir::make<ir::Launch>(launch_.name, launch_.grid, launch_.threads, body, ir::GridAxis{},
@@ -397,51 +450,86 @@ class Pipeliner {
 
   // --- producers and consumers ---
 
+  /// Of buffers that are handed from producers to consumers, and back.
+  struct Handover {
+    ir::BarrierPtr full, empty;
+  };
+
   Stmt with_roles() const {
     const int producer_threads = options_.producer_warps * kLanes,
               warps = options_.consumer_warpgroups * kWarpsOfGroup;
-    const auto barrier = [&](const char *name, int arrivals) {
-      return std::make_shared<const ir::BarrierNode>(
-          ir::BarrierNode{name, options_.stages, arrivals});
+    const auto barrier = [&](const std::string &name, int slots, int arrivals) {
+      return std::make_shared<const ir::BarrierNode>(ir::BarrierNode{name, slots, arrivals});
     };
-    // Copies by the threads are known by an arrival of each, cp.async by another once they landed.
-    const int kinds = any_engine(ir::CopyEngine::Async) + any_engine(ir::CopyEngine::Threads);
-    const ir::BarrierPtr full = barrier(
-                             "full", producer_threads * kinds + any_engine(ir::CopyEngine::Bulk)),
-                         empty = barrier("empty", options_.consumer_warpgroups * options_.cluster);
+    const auto handover = [&](bool standing, int slots, int blocks) {
+      // Copies by the threads are known by an arrival of each, cp.async by another once they
+      // landed.
+      const int kinds = any_engine(ir::CopyEngine::Async, standing) +
+                        any_engine(ir::CopyEngine::Threads, standing);
+      const std::string name = standing ? "standing." : "";
+      return Handover{
+          barrier(name + "full", slots,
+                  producer_threads * kinds + any_engine(ir::CopyEngine::Bulk, standing)),
+          barrier(name + "empty", slots, options_.consumer_warpgroups * blocks)};
+    };
+    const Handover steps = handover(false, options_.stages, options_.cluster);
+    const Handover standing = any_standing() ? handover(true, 1, 1) : Handover{};
     std::vector<ir::Role> roles;
-    roles.push_back({"producer", options_.producer_warps, 0, clone(prune(producer(full, empty)))});
-    roles.push_back({"consumer", warps, 0, clone(prune(consumer(full, empty)))});
+    roles.push_back(
+        {"producer", options_.producer_warps, 0, clone(prune(producer(steps, standing)))});
+    roles.push_back({"consumer", warps, 0, clone(prune(consumer(steps, standing)))});
     set_registers(&roles);
     Stmt body = with_buffers(
         ir::make_block({ir::make<ir::Fence>(ir::FenceKind::Barriers),
                         ir::make<ir::Sync>(clustered()), ir::make<ir::Roles>(std::move(roles)),
                         // No block ends while others write its memory.
                         clustered() ? ir::make<ir::Sync>(true) : Stmt()}));
-    body = ir::make<ir::Barriers>(full, ir::make<ir::Barriers>(empty, body));
+    for (const Handover &each : {standing, steps}) {
+      if (each.full)
+        body = ir::make<ir::Barriers>(each.full, ir::make<ir::Barriers>(each.empty, body));
+    }
     return ir::make<ir::Launch>(launch_.name, launch_.grid, producer_threads + warps * kLanes, body,
                                 launch_.cluster, launch_.resident);
   }
 
   bool clustered() const { return options_.cluster > 1; }
   /// Of the bulk copies into one buffer of each operand.
-  std::int64_t bulk_bytes() const {
+  std::int64_t bulk_bytes(bool standing) const {
     std::int64_t bytes = 0;
     for (const PipelinedOperand &operand : form_.operands) {
-      if (operand.engine == ir::CopyEngine::Bulk)
+      if (operand.engine == ir::CopyEngine::Bulk && operand.standing == standing)
         bytes += ir::buffer_bytes(operand.extents, operand.tile->type.bytes());
     }
     return bytes;
   }
 
   void set_registers(std::vector<ir::Role> *roles) const {
-    if (!moves_registers(options_)) return;
-    roles->front().registers = options_.producer_registers;
-    roles->back().registers = consumer_registers(options_);
+    roles->front().registers = form_.producer_registers;
+    roles->back().registers = consumer_registers(options_, form_.producer_registers);
   }
 
-  Stmt producer(const ir::BarrierPtr &full, const ir::BarrierPtr &empty) const {
+  /// Before the copies into a free buffer: what is to land there in bulk.
+  Stmt expect(const ir::BarrierSlot &here, bool standing) const {
+    if (!any_engine(ir::CopyEngine::Bulk, standing)) return {};
+    return ir::make<ir::Arrive>(here, ir::Arrivals::Once, false,
+                                make_int(int64, bulk_bytes(standing)));
+  }
+  /// Behind the copies.
+  Stmt hand_over(const ir::BarrierSlot &here, bool standing) const {
+    std::vector<Stmt> list;
+    if (any_engine(ir::CopyEngine::Threads, standing)) {
+      list.push_back(ir::make<ir::Fence>(ir::FenceKind::Async));
+      list.push_back(ir::make<ir::Arrive>(here, ir::Arrivals::Thread));
+    }
+    if (any_engine(ir::CopyEngine::Async, standing))
+      list.push_back(ir::make<ir::Arrive>(here, ir::Arrivals::Thread, true));
+    return ir::make_block(std::move(list));
+  }
+
+  Stmt producer(const Handover &steps, const Handover &standing) const {
+    const ir::BarrierPtr &full = steps.full, &empty = steps.empty;
     const Position at("producer", options_.stages);
+    const Running standing_phase("producer.standing");
     // Index tiles are loaded one step ahead into tiles of their own.
     std::vector<const ir::Store *> index_loads;
     std::vector<StoragePtr> now, next;
@@ -465,16 +553,12 @@ class Pipeliner {
     const PipelinedOperand *first = nullptr;
     const auto leaf = [&](const Stmt &s) -> Stmt {
       if (const PipelinedOperand *operand = form_.loaded_by(s)) {
+        if (operand->standing) return {};
         const Stmt copied = copy(*operand, at.slot.value(), full);
         if (std::exchange(first, first ? first : operand) != nullptr) return copied;
-        const ir::BarrierSlot here{full, at.slot.value()};
-        const Stmt expect = any_engine(ir::CopyEngine::Bulk)
-                                ? ir::make<ir::Arrive>(here, ir::Arrivals::Once, false,
-                                                       make_int(int64, bulk_bytes()))
-                                : Stmt();
         return ir::make_block(
             {ir::make<ir::Wait>(ir::BarrierSlot{empty, at.slot.value()}, 1 - at.phase.value()),
-             expect, copied});
+             expect({full, at.slot.value()}, false), copied});
       }
       if (const auto found = index_load(s); found != index_loads.end()) {
         const Stmt taken = take(**found, now, next);
@@ -487,16 +571,16 @@ class Pipeliner {
     Stmt body =
         slice(launch_.body, leaf, [&](const ir::Allocate &allocate) { return place(allocate); });
     body = AtLoop(form_.loop->var, [&](const ir::For &loop) {
-      std::vector<Stmt> inside{loop.body};
-      const ir::BarrierSlot here{full, at.slot.value()};
-      if (any_engine(ir::CopyEngine::Threads)) {
-        inside.push_back(ir::make<ir::Fence>(ir::FenceKind::Async));
-        inside.push_back(ir::make<ir::Arrive>(here, ir::Arrivals::Thread));
+      Stmt changed =
+          with_body(loop, {loop.body, hand_over({full, at.slot.value()}, false), at.advance()});
+      if (standing.full) {
+        const ir::BarrierSlot here{standing.full, make_int(int64, 0)},
+            free{standing.empty, make_int(int64, 0)};
+        changed = ir::make_block({ir::make<ir::Wait>(free, 1 - standing_phase.value()),
+                                  expect(here, true), standing_copies(standing.full),
+                                  hand_over(here, true),
+                                  standing_phase.set(1 - standing_phase.value()), changed});
       }
-      if (any_engine(ir::CopyEngine::Async))
-        inside.push_back(ir::make<ir::Arrive>(here, ir::Arrivals::Thread, true));
-      inside.push_back(at.advance());
-      const Stmt changed = with_body(loop, std::move(inside));
       if (now.empty()) return changed;
       Stmt both = ir::make_block(
           {ir::make<ir::If>(cast(int64, loop.extent) > make_int(int64, 0), ahead(loop.min)),
@@ -506,6 +590,8 @@ class Pipeliner {
                                       ir::Placement{ir::Memory::Registers});
       return both;
     })(body);
+    if (standing.full)
+      body = standing_phase.in(ir::make_block({standing_phase.set(make_int(int32, 0)), body}));
     return with_padded_axes(at.in(ir::make_block({at.start(), body})));
   }
 
@@ -528,8 +614,10 @@ class Pipeliner {
     return extents;
   }
 
-  Stmt consumer(const ir::BarrierPtr &full, const ir::BarrierPtr &empty) const {
+  Stmt consumer(const Handover &steps, const Handover &standing) const {
+    const ir::BarrierPtr &full = steps.full, &empty = steps.empty;
     const Position at("consumer", options_.stages);
+    const Running standing_phase("consumer.standing");
     const Running previous("consumer.previous");
     const std::vector<Stmt> early = without_sums();
     const auto leaf = [&](const Stmt &s) -> Stmt {
@@ -546,7 +634,10 @@ class Pipeliner {
           list.push_back(ir::make<ir::Fence>(ir::FenceKind::Async));
       }
       list.push_back(product(*mma, at.slot.value(), true));
-      if (mma == form_.products.back()) list.push_back(ir::make<ir::Commit>(ir::Engine::Matrix));
+      if (form_.sums_in_step || mma == form_.products.back())
+        list.push_back(ir::make<ir::Commit>(ir::Engine::Matrix));
+      // What follows uses the sums, or stores to where the operand is.
+      if (form_.sums_in_step) list.push_back(ir::make<ir::Drain>(ir::Engine::Matrix, 0));
       return ir::make_block(std::move(list));
     };
     Stmt body =
@@ -559,37 +650,42 @@ class Pipeliner {
       const auto drain = [](int pending) {
         return ir::make<ir::Drain>(ir::Engine::Matrix, pending);
       };
-      // The only buffer cannot be kept while the next step is waited for.
-      if (options_.stages == 1)
-        return ir::make_block(
-            {with_body(loop, {loop.body, drain(0), release(at.slot), at.advance()}),
-             ir::make_block(early)});
-      const Stmt changed =
-          with_body(loop, {loop.body, drain(1),
-                           ir::make<ir::If>(step() > cast(int64, loop.min), release(previous)),
-                           previous.set(at.slot.value()), at.advance()});
+      Stmt steps_and_early;
+      if (form_.sums_in_step) {
+        steps_and_early = ir::make_block(
+            {with_body(loop, {loop.body, release(at.slot), at.advance()}), ir::make_block(early)});
+      } else if (options_.stages == 1) {
+        // The only buffer cannot be kept while the next step is waited for.
+        steps_and_early =
+            ir::make_block({with_body(loop, {loop.body, drain(0), release(at.slot), at.advance()}),
+                            ir::make_block(early)});
+      } else {
+        const Stmt changed =
+            with_body(loop, {loop.body, drain(1),
+                             ir::make<ir::If>(step() > cast(int64, loop.min), release(previous)),
+                             previous.set(at.slot.value()), at.advance()});
+        steps_and_early = ir::make_block(
+            {changed, ir::make_block(early), drain(0),
+             ir::make<ir::If>(cast(int64, loop.extent) > make_int(int64, 0), release(previous))});
+      }
+      if (!standing.full) return steps_and_early;
+      const Expr zero = make_int(int64, 0);
       return ir::make_block(
-          {changed, ir::make_block(early), drain(0),
-           ir::make<ir::If>(cast(int64, loop.extent) > make_int(int64, 0), release(previous))});
+          {ir::make<ir::Wait>(ir::BarrierSlot{standing.full, zero}, standing_phase.value()),
+           any_engine(ir::CopyEngine::Async, true) ? ir::make<ir::Fence>(ir::FenceKind::Async)
+                                                   : Stmt(),
+           steps_and_early,
+           ir::make<ir::Arrive>(ir::BarrierSlot{standing.empty, zero}, ir::Arrivals::Warpgroup),
+           standing_phase.set(1 - standing_phase.value())});
     })(body);
+    if (standing.full)
+      body = standing_phase.in(ir::make_block({standing_phase.set(make_int(int32, 0)), body}));
     body = ir::make_block({at.start(), body});
     return with_padded_axes(at.in(options_.stages == 1 ? body : previous.in(body)));
   }
 };
 
 }  // namespace
-
-int consumer_registers(const PipelineOptions &options) {
-  constexpr int kRegisters = 64 * 1024, kMost = 240, kStep = 8;
-  const int producers = options.producer_warps * kLanes,
-            consumers = options.consumer_warpgroups * kWarpsOfGroup * kLanes;
-  // A block has no more to share out than its threads start with: who asks for more waits for ever.
-  const int threads = producers + consumers, each = kRegisters / threads / kStep * kStep;
-  const int left = moves_registers(options)
-                       ? (each * threads - options.producer_registers * producers) / consumers
-                       : each;
-  return std::min(kMost, left / kStep * kStep);
-}
 
 PipelineResult pipeline(const Stmt &launch, const PipelineOptions &options) {
   const Stmt source = look_up_guards(distribute(*launch.as<ir::Launch>(), options));

@@ -14,7 +14,6 @@ struct PipelineOptions {
   int stages = 2;          ///< software_pipeline(loop, n): buffers of each operand
   int producer_warps = 0;  ///< warp_specialize; 0: all warps of the block copy and multiply
   int consumer_warpgroups = 0;
-  int producer_registers = 112;  ///< a thread; the consumers get what is left
   /// Bytes of one asynchronous copy that the tensors' alignments allow: 16, 8, 4, or 0 where they
   /// do not: the threads then copy.
   int copy_bytes = 16;
@@ -46,9 +45,6 @@ struct PipelineResult {
   /// Of shared memory, where that is all that the kernel needs and has not; else 0.
   std::int64_t wanted_bytes = 0;
 };
-
-/// The registers that a thread of the consumers has, when producers have given theirs away.
-int consumer_registers(const PipelineOptions &options);
 
 /// Rewrites a Launch whose body has one loop of loads and matrix multiplications, around which may
 /// be lets, conditions, other loops (over tiles, counts read from memory included), and before and

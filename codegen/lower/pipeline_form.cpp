@@ -2,8 +2,10 @@
 
 #include <algorithm>
 #include <cstdlib>
+#include <functional>
 #include <optional>
 #include <set>
+#include <utility>
 
 #include "codegen/ir/mutator.h"
 #include "dependence.h"
@@ -78,6 +80,10 @@ class Finder {
     find_loop();
     look_into_loop();
     for (const ir::Mma *product : form_.products) {
+      if (computed_in_loop(product->a.tile)) computed_.insert(product->a.tile.get());
+    }
+    find_row_sums();
+    for (const ir::Mma *product : form_.products) {
       for (const auto *role : {&product->m, &product->n, &product->k}) {
         for (const VarPtr &axis : *role) pad(axis);
       }
@@ -88,6 +94,7 @@ class Finder {
       add_operand(product->b, product->k);
       find_accumulator(*product, find_atom(*product));
     }
+    find_fragments();
     if (!specialised()) check_registers();
     check_loads();
     if (launch_.cluster.var) share_operands();
@@ -100,7 +107,10 @@ class Finder {
   PipelineForm &form_;
   std::map<const StorageNode *, const ir::Allocate *> allocations_;
   std::set<const StorageNode *> in_loop_;  // allocated there
-  std::map<const StorageNode *, std::vector<const ir::Store *>> loop_stores_;
+  std::map<const StorageNode *, std::vector<const ir::Store *>> loop_stores_, other_stores_;
+  std::set<const ir::StmtNode *> under_conditions_;  // stores in the loop
+  std::set<const StorageNode *> computed_;           // left operands that the loop makes of tiles
+  bool whole_rows_ = false;                          // each warp has all columns of its rows
 
   bool specialised() const { return options_.producer_warps > 0; }
   int multiplying_warps() const {
@@ -166,12 +176,57 @@ class Finder {
         require(store->storage->space == Space::Tile,
                 "the loop over " + name + " also stores to " + store->storage->name);
         loop_stores_[store->storage.get()].push_back(store);
+      } else if (s.as<ir::If>()) {
+        require(!holds_mma(s),
+                "a condition in the loop over " + name + " is around a matrix multiplication");
+        ir::walk_statements(s, [&](const Stmt &part) {
+          if (part.as<ir::Store>()) under_conditions_.insert(part.get());
+          return true;
+        });
       } else {
         require(s.as<ir::Block>() || s.as<ir::Axes>() || s.as<ir::Let>(),
                 "the loop over " + name + " holds more than loads and matrix multiplications");
       }
       return true;
     });
+    ir::walk_statements(launch_.body, [&](const Stmt &s) {
+      if (s.get() == form_.loop) return false;
+      if (const auto *store = s.as<ir::Store>())
+        other_stores_[store->storage.get()].push_back(store);
+      return true;
+    });
+  }
+
+  /// The loop makes the tile of others, element by element.
+  bool computed_in_loop(const StoragePtr &tile) const {
+    const auto stores = loop_stores_.find(tile.get());
+    if (stores == loop_stores_.end() || stores->second.size() != 1) return false;
+    bool tiles = false;
+    walk(stores->second.front()->value, [&](const Expr &part) {
+      const auto *load = part.as<Load>();
+      tiles = tiles || (load && load->storage->space == Space::Tile && load->storage->rank == 2);
+      return !tiles;
+    });
+    return tiles;
+  }
+
+  /// Where a row's elements meet in one value, its warp has them all; and so has the warp that
+  /// multiplies them again.
+  void find_row_sums() {
+    whole_rows_ = !computed_.empty();
+    for (const auto *stores : {&loop_stores_, &other_stores_}) {
+      for (const auto &[tile, list] : *stores) {
+        for (const ir::Store *store : list) {
+          if (tile->space != Space::Tile || tile->rank != 1 || store->axes.size() != 2) continue;
+          walk(store->value, [&](const Expr &part) {
+            const auto *load = part.as<Load>();
+            whole_rows_ = whole_rows_ ||
+                          (load && load->storage->space == Space::Tile && load->storage->rank == 2);
+            return !whole_rows_;
+          });
+        }
+      }
+    }
   }
 
   void pad(const VarPtr &axis) {
@@ -262,7 +317,7 @@ class Finder {
   void find_accumulator(const ir::Mma &product, const ir::Atom &atom) {
     const ir::TileOperand &accumulator = product.accumulator;
     const StorageNode *tile = accumulator.tile.get();
-    require(in_loop_.count(tile) == 0, "the accumulator " + tile->name + " is made in the loop");
+    form_.sums_in_step = form_.sums_in_step || in_loop_.count(tile) != 0;
     std::vector<VarPtr> wanted = product.m;
     wanted.insert(wanted.end(), product.n.begin(), product.n.end());
     require(accumulator.axes == wanted && !product.m.empty() && !product.n.empty(),
@@ -273,7 +328,7 @@ class Finder {
     std::string error;
     const int warps = multiplying_warps(), together = specialised() ? kWarpsOfGroup : 1;
     for (int warps_m = together; warps_m <= warps; warps_m += together) {
-      if (warps % warps_m != 0) continue;
+      if (warps % warps_m != 0 || (whole_rows_ && warps_m != warps)) continue;
       for (const Layout &layout : accumulator_layouts(product, atom, warps_m, warps / warps_m)) {
         const std::string why = ir::layout_error(layout, extents, tile->type.bytes());
         if (!why.empty()) {
@@ -311,15 +366,22 @@ class Finder {
   }
 
   void add_operand(const ir::TileOperand &operand, const std::vector<VarPtr> &k) {
-    if (form_.operand(operand.tile) != nullptr) return;
+    if (form_.operand(operand.tile) != nullptr || computed_.count(operand.tile.get()) != 0) return;
     const std::string name = operand.tile->name;
-    const auto stores = loop_stores_.find(operand.tile.get());
-    require(in_loop_.count(operand.tile.get()) != 0 && stores != loop_stores_.end(),
-            "the operand " + name + " is not loaded in the loop");
-    require(stores->second.size() == 1, "the operand " + name + " is stored more than once");
     PipelinedOperand made;
     made.tile = operand.tile;
+    made.standing = in_loop_.count(operand.tile.get()) == 0;
+    const auto &places = made.standing ? other_stores_ : loop_stores_;
+    const auto stores = places.find(operand.tile.get());
+    require(stores != places.end(), "the operand " + name + " is not loaded");
+    require(stores->second.size() == 1, "the operand " + name + " is stored more than once");
+    require(!made.standing || loop_stores_.count(operand.tile.get()) == 0,
+            "the loop carries the operand " + name + " from step to step");
     made.load = stores->second.front();
+    require(under_conditions_.count(made.load) == 0,
+            "the operand " + name + " is loaded under a condition");
+    require(!made.standing || in_scope_at_loop(*made.load),
+            "the operand " + name + " is loaded where the loop is not");
     made.extents = extents_of(operand);
     find_load(operand, &made);
     const int contiguous = contiguous_dimension(made);
@@ -333,7 +395,7 @@ class Finder {
     const std::int64_t bytes =
         made.extents[static_cast<std::size_t>(dimension)] * operand.tile->type.bytes();
     const int swizzle = bytes % 128 == 0 ? 128 : bytes % 64 == 0 ? 64 : 32;
-    made.placement = {ir::Memory::Shared, true, Layout::swizzled(swizzle, dimension)};
+    made.placement = {ir::Memory::Shared, !made.standing, Layout::swizzled(swizzle, dimension)};
     const std::string error =
         ir::layout_error(made.placement.layout, made.extents, operand.tile->type.bytes());
     require(error.empty(), "the operand " + name + " has no layout in shared memory: " + error);
@@ -341,8 +403,44 @@ class Finder {
     require(!specialised() || operand.tile->type.bytes() <= 2 ||
                 std::find(k.begin(), k.end(), along) != k.end(),
             "the operand " + name + " of 4-byte elements is not contiguous along k");
-    made.buffers = ir::make_storage(name, operand.tile->type, operand.tile->rank + 1, Space::Tile);
+    made.buffers = ir::make_storage(name, operand.tile->type,
+                                    operand.tile->rank + (made.standing ? 0 : 1), Space::Tile);
     form_.operands.push_back(std::move(made));
+  }
+
+  /// What the load names is known before the loop.
+  bool in_scope_at_loop(const ir::Store &load) const {
+    std::set<const VarNode *> known;
+    const std::function<bool(const Stmt &, std::vector<const VarNode *>)> find =
+        [&](const Stmt &s, std::vector<const VarNode *> made) {
+          if (s.get() == form_.loop) {
+            known.insert(made.begin(), made.end());
+            return true;
+          }
+          if (const auto *let = s.as<ir::Let>()) made.push_back(let->var.get());
+          if (const auto *loop = s.as<ir::For>()) made.push_back(loop->var.get());
+          if (const auto *axes = s.as<ir::Axes>()) {
+            for (const ir::AxisBinding &axis : axes->axes) made.push_back(axis.var.get());
+          }
+          bool found = false, first = true;
+          ir::walk_statements(s, [&](const Stmt &part) {
+            if (std::exchange(first, false)) return true;
+            found = found || find(part, made);
+            return false;
+          });
+          return found;
+        };
+    std::vector<const VarNode *> grid;
+    for (const auto &axis : launch_.grid) grid.push_back(axis.var.get());
+    if (launch_.cluster.var) grid.push_back(launch_.cluster.var.get());
+    find(launch_.body, grid);
+    std::vector<Expr> named = load.guards;
+    named.insert(named.end(), load.indices.begin(), load.indices.end());
+    named.push_back(load.value);
+    return std::ranges::all_of(named, [&](const Expr &e) {
+      return std::ranges::all_of(free_variables(e),
+                                 [&](const VarPtr &v) { return known.count(v.get()) != 0; });
+    });
   }
 
   void find_load(const ir::TileOperand &operand, PipelinedOperand *made) const {
@@ -411,6 +509,68 @@ class Finder {
     });
   }
 
+  /// The tiles whose elements their holders compute of those of accumulators: a matrix for each
+  /// element of one, or a value for each row.
+  void find_fragments() {
+    bool more = true;
+    while (std::exchange(more, false)) {
+      for (const auto *stores : {&loop_stores_, &other_stores_}) {
+        for (const auto &[tile, list] : *stores) {
+          if (tile->space != Space::Tile || is_placed(tile)) continue;
+          for (const ir::Store *store : list) {
+            if (const Layout *layout = layout_read(*store); layout && !is_placed(tile))
+              more = place_fragment(*store, *layout) || more;
+          }
+        }
+      }
+    }
+    for (const StorageNode *tile : computed_) {
+      require(form_.fragments.count(tile) != 0,
+              "the operand " + tile->name + " is computed of what is not in registers");
+    }
+  }
+  bool is_placed(const StorageNode *tile) const {
+    return form_.accumulators.count(tile) != 0 || form_.fragments.count(tile) != 0;
+  }
+  /// Of the first fragment that the store reads.
+  const Layout *layout_read(const ir::Store &store) const {
+    const Layout *layout = nullptr;
+    walk(store.value, [&](const Expr &part) {
+      const auto *load = part.as<Load>();
+      if (layout || load == nullptr) return layout == nullptr;
+      for (const auto *placed : {&form_.accumulators, &form_.fragments}) {
+        const auto found = placed->find(load->storage.get());
+        if (found != placed->end()) layout = &found->second.layout;
+      }
+      return layout == nullptr;
+    });
+    return layout;
+  }
+  bool place_fragment(const ir::Store &store, const Layout &like) {
+    if (like.kind == Layout::Kind::Blocked) return false;
+    const auto found = allocations_.find(store.storage.get());
+    if (found == allocations_.end()) return false;
+    Coordinates extents;
+    for (const Expr &extent : found->second->extents) {
+      std::int64_t n = 0;
+      if (!is_const_int(extent, &n)) return false;
+      extents.push_back(n);
+    }
+    Layout layout = like;
+    layout.dimension = 1;
+    if (store.storage->rank == 1)
+      layout.kind = Layout::Kind::Rows;
+    else if (computed_.count(store.storage.get()) != 0)
+      layout.kind = Layout::Kind::OperandA;
+    else
+      layout.kind = Layout::Kind::Accumulator;
+    const bool of_columns = store.storage->rank == 2 && like.kind == Layout::Kind::Rows;
+    if (of_columns || !ir::layout_error(layout, extents, store.storage->type.bytes()).empty())
+      return false;
+    form_.fragments[store.storage.get()] = {ir::Memory::Registers, false, layout};
+    return true;
+  }
+
   /// Everything else that the loop stores, and that nothing that is loaded is stored.
   void check_loads() {
     std::set<const StorageNode *> stored;
@@ -418,8 +578,10 @@ class Finder {
       const auto *store = s.as<ir::Store>();
       if (store && store->storage->space != Space::Tile) stored.insert(store->storage.get());
       if (store && in_loop(*store) && form_.operand(store->storage) == nullptr) {
-        require(form_.accumulators.count(store->storage.get()) == 0,
-                "the loop also stores to the accumulator " + store->storage->name);
+        if (form_.in_registers(store->storage)) {
+          form_.sums_in_step = true;
+          return true;
+        }
         require(in_loop_.count(store->storage.get()) != 0,
                 "the loop carries the tile " + store->storage->name + " from step to step");
         form_.index_loads.push_back(store);
@@ -566,7 +728,8 @@ class Finder {
     });
     bool any = false;
     for (PipelinedOperand &operand : form_.operands) {
-      if (operand.engine == ir::CopyEngine::Bulk && !differs(*operand.load)) any |= share(&operand);
+      if (operand.engine == ir::CopyEngine::Bulk && !operand.standing && !differs(*operand.load))
+        any |= share(&operand);
     }
     require(any, "no operand is the same in the blocks of a cluster");
   }
@@ -589,7 +752,7 @@ class Finder {
 
   /// The unit multiplies these, the threads have registers for the sums, and those who hold them do
   /// all else with them.
-  void check_products() const {
+  void check_products() {
     const MatrixUnit *unit = options_.unit;
     FragmentTiles fragments;
     std::int64_t registers = 0;
@@ -600,21 +763,40 @@ class Finder {
         is_const_int(extent, &fragment.extents.emplace_back());
       registers += ir::elements_per_thread(placement.layout, fragment.extents);
     }
+    for (const auto &[tile, placement] : form_.fragments) {
+      FragmentTile &fragment = fragments[tile] = {placement.layout, {}};
+      for (const Expr &extent : allocations_.at(tile)->extents)
+        is_const_int(extent, &fragment.extents.emplace_back());
+      // Others are as short-lived as what is computed of them.
+      if (placement.layout.kind == Layout::Kind::OperandA)
+        registers += ir::elements_per_thread(placement.layout, fragment.extents) / 2;
+    }
     if (unit) {
       require(unit->asynchronous == specialised(),
               std::string(unit->name) + (specialised() ? " is not issued by warps of their own"
                                                        : " is issued by warps of their own, with "
                                                          "others that copy"));
       for (const ir::Mma *product : form_.products) check_product(*unit, *product, fragments);
-      // What addresses, loop counters and the statements behind the loop take at the least.
-      constexpr int kOther = 40;
-      const int most = consumer_registers(options_);
-      require(registers + kOther <= most, "a thread holds " + std::to_string(registers) +
-                                              " sums, and has " + std::to_string(most) +
-                                              " registers; make the tile smaller");
+      find_producer_registers(registers);
     }
     const std::string error = fragment_use_error(launch_.body, fragments);
     require(error.empty(), error);
+  }
+
+  /// As many as copies are made fast with, or as they can be made with where the sums need more.
+  void find_producer_registers(std::int64_t sums) {
+    // What addresses, loop counters and the statements behind the loop take at the least.
+    constexpr int kOther = 40, kOfBulkCopies = 56;
+    const bool bulk = std::ranges::all_of(form_.operands, [](const PipelinedOperand &operand) {
+      return operand.engine == ir::CopyEngine::Bulk;
+    });
+    int has = consumer_registers(options_, form_.producer_registers);
+    if (bulk && sums + kOther > has) {
+      form_.producer_registers = kOfBulkCopies;
+      has = consumer_registers(options_, kOfBulkCopies);
+    }
+    require(sums + kOther <= has, "a thread holds " + std::to_string(sums) + " sums, and has " +
+                                      std::to_string(has) + " registers; make the tile smaller");
   }
 
   void check_product(const MatrixUnit &unit, const ir::Mma &product,
@@ -632,8 +814,10 @@ class Finder {
                              tile.axes[0] == product.k[0] ? 0 : 1};
     };
     const FragmentTile &sums = fragments.at(product.accumulator.tile.get());
-    const std::string error =
-        cannot_multiply(unit, sums.layout, sums.extents, operand(product.a), operand(product.b));
+    std::optional<OperandInMemory> left;  // else in registers
+    if (computed_.count(product.a.tile.get()) == 0) left = operand(product.a);
+    const std::string error = cannot_multiply(unit, sums.layout, sums.extents,
+                                              left ? &*left : nullptr, operand(product.b));
     require(error.empty(), std::string(unit.name) + " cannot multiply " + product.a.tile->name +
                                " by " + product.b.tile->name + ": " + error);
   }
@@ -656,6 +840,16 @@ const PipelinedOperand *PipelineForm::loaded_by(const Stmt &s) const {
   for (const PipelinedOperand &each : operands)
     if (each.load == s.get()) return &each;
   return nullptr;
+}
+
+int consumer_registers(const PipelineOptions &options, int producer_registers) {
+  constexpr int kRegisters = 64 * 1024, kMost = 240, kStep = 8;
+  const int producers = options.producer_warps * kLanes,
+            consumers = options.consumer_warpgroups * kWarpsOfGroup * kLanes;
+  // A block has no more to share out than its threads start with: who asks for more waits for ever.
+  const int threads = producers + consumers, each = kRegisters / threads / kStep * kStep;
+  const int left = (each * threads - producer_registers * producers) / consumers;
+  return std::min(kMost, left / kStep * kStep);
 }
 
 std::string find_pipeline(const ir::Launch &launch, const PipelineOptions &options,

@@ -11,10 +11,12 @@
 
 namespace pit::lower {
 
-/// An operand of the multiplications that the loop loads.
+/// An operand of the multiplications that is loaded.
 struct PipelinedOperand {
-  StoragePtr tile;     ///< as the loop has it
-  StoragePtr buffers;  ///< in shared memory, with the buffers as first dimension
+  StoragePtr tile;  ///< as the kernel has it
+  /// In shared memory, with the buffers as first dimension; of a standing operand the only one.
+  StoragePtr buffers;
+  bool standing = false;  ///< loaded before the loop, the same in all its steps
   ir::Coordinates extents;
   ir::Placement placement;
   const ir::Store *load = nullptr;
@@ -38,13 +40,26 @@ struct PipelineForm {
   std::vector<const ir::Atom *> atoms;  ///< of each product
   std::vector<PipelinedOperand> operands;
   std::map<const StorageNode *, ir::Placement> accumulators;
+  /// Other tiles whose elements are where those of accumulators are, and what is computed of them:
+  /// left operands of products and values of rows among them.
+  std::map<const StorageNode *, ir::Placement> fragments;
   std::map<const VarNode *, ir::AxisBinding> axes;    ///< all of the kernel
   std::map<const VarNode *, ir::AxisBinding> padded;  ///< of products: whole tiles
   std::vector<const ir::Store *> index_loads;         ///< other stores to tiles in the loop
 
+  /// Sums are used inside of the step that makes them.
+  bool sums_in_step = false;
+  int producer_registers = 112;  ///< of each thread; the consumers get what is left
+
   const PipelinedOperand *operand(const StoragePtr &tile) const;
+  bool in_registers(const StoragePtr &tile) const {
+    return accumulators.contains(tile.get()) || fragments.contains(tile.get());
+  }
   const PipelinedOperand *loaded_by(const ir::Stmt &s) const;
 };
+
+/// The registers that a thread of the consumers has, when producers have given theirs away.
+int consumer_registers(const PipelineOptions &options, int producer_registers);
 
 /// Fills *form, or says why the kernel has not the form.
 std::string find_pipeline(const ir::Launch &launch, const PipelineOptions &options,

@@ -9,6 +9,7 @@
 #include "codegen/ir/atoms.h"
 #include "codegen/ir/mutator.h"
 #include "dsl/error.h"
+#include "hoist_loads.h"
 #include "longest_first.h"
 #include "matrix_units.h"
 #include "merge_axes.h"
@@ -91,7 +92,7 @@ class Pass final : public ir::Mutator {
   Stmt visit(const ir::Launch &launch, const Stmt &self) override {
     const Products products = products_of(launch.body);
     if (!products.any) return self;
-    const Stmt merged = one_step(merge_axes(self));
+    const Stmt merged = hoist_loads(one_step(merge_axes(self)));
     const KernelChoice kernel = kernel_of(launch.body);
     OrderedRows ordered;
     if (kernel.longest_first) ordered = longest_first(*merged.as<ir::Launch>());
