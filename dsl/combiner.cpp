@@ -79,6 +79,8 @@ std::string to_string(Combiner combiner) {
   return "?";
 }
 
+bool is_softmax_value(Type type) { return type == float32 || type == bfloat16 || type == float16; }
+
 SoftmaxTerm softmax_term(const Expr &score, const Expr &value) { return {score, value}; }
 
 namespace {

@@ -354,7 +354,8 @@ int define_update(FuncNode *func, std::vector<Expr> args, std::vector<Expr> valu
                   Combiner combiner, std::source_location where) {
   if (combiner == Combiner::Softmax) check_softmax_place(*func, args, where);
   if (combiner == Combiner::Softmax) {
-    match_value_types({float32, float32}, *func, &values, where);
+    const bool keeps = values.size() == 2 && is_softmax_value(values[1].type());
+    match_value_types({float32, keeps ? values[1].type() : float32}, *func, &values, where);
   } else {
     match_value_types(func->types, *func, &values, where);
   }

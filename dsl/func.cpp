@@ -97,12 +97,17 @@ Definition FuncRef::operator+=(const SoftmaxTerm &term) {
                            "its first definition be += softmax_term(...)",
                        where_);
   }
-  for (const auto &[what, e] : {std::pair("score", term.score), std::pair("value", term.value)}) {
+  const std::string score = "score", value = "value";
+  for (const auto &[what, e] : {std::pair(score, term.score), std::pair(value, term.value)}) {
     const bool is_constant = e.as<IntImm>() != nullptr || e.as<FloatImm>() != nullptr;
-    if (e.defined() && e.type() != float32 && !is_constant) {
+    const bool fits =
+        !e.defined() || e.type() == float32 || (what == value && is_softmax_value(e.type()));
+    if (!fits && !is_constant) {
       throw CompileError("Func " + func.name + " += softmax_term: the " + what + " " +
                              to_string(e) + " is " + to_string(e.type()) +
-                             "; the state is float32: cast it, f32(...)",
+                             (what == value ? "; values are float32, bfloat16 or float16"
+                                            : "; the state is float32") +
+                             ": cast it, f32(...)",
                          where_);
     }
   }

@@ -118,10 +118,12 @@ struct SoftmaxTerm {
 /// The combiner of an update. Assign is a plain store (`F(x) = e`).
 /// Softmax: state (max, sum, weighted), all float32, from DefinitionData::values {score, value}:
 ///   m' = max(m, score); sum' = sum * exp(m - m') + exp(score - m'); weighted' = weighted * exp(m -
-///   m') + exp(score - m') * value.
+///   m') + float32(T(exp(score - m'))) * float32(value), with T the value's type.
 /// TopK: DefinitionData::values {key}; the last argument of the Func is the slot; see top_k.
 enum class Combiner : std::uint8_t { Assign, Sum, Product, Min, Max, And, Or, Softmax, TopK };
 
+/// A value of this type may be weighted by a softmax.
+bool is_softmax_value(Type type);
 /// True for every combiner that is associative and commutative (all but Assign).
 bool is_permutable(Combiner combiner);
 /// The value that leaves an accumulator unchanged (Min/Max: the type's largest/smallest, infinities
@@ -364,7 +366,10 @@ Tuple argmax(const RDom &r, const Expr &e,
 Tuple top_k(const RDom &r, const Expr &key, const Expr &slot,
             std::source_location where = std::source_location::current());
 
-/// P(...) += softmax_term(score, value): one key of a softmax-weighted sum.
+/// P(...) += softmax_term(score, value): one key of a softmax-weighted sum. The score is float32. A
+/// weight is rounded to the type of the value, float32, bfloat16 or float16, where it is multiplied
+/// by it: cast the value, f32(...), to keep all of the weight; leave it as it is stored where
+/// matrix instructions shall multiply. The sum of the weights is of unrounded ones.
 SoftmaxTerm softmax_term(const Expr &score, const Expr &value);
 /// weighted / sum of the state P(...); 0 for an empty set.
 Expr softmax_value(const FuncRef &state);

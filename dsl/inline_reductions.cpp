@@ -165,7 +165,8 @@ Tuple argmin(const RDom &r, const Expr &e, std::source_location where) {
 }
 
 Expr softmax_sum(const RDom &r, const Expr &score, const Expr &value, std::source_location where) {
-  for (const Expr &e : {score, value}) {
+  const bool keeps = value.defined() && is_softmax_value(value.type());
+  for (const Expr &e : keeps ? std::vector{score} : std::vector{score, value}) {
     if (!e.defined() || e.type() == float32) continue;
     throw CompileError("softmax_sum over RDom " + r.node()->name + " of " + to_string(e) +
                            ", which is " + to_string(e.type()) +

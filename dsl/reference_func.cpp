@@ -52,8 +52,10 @@ void combine_into(Cell<V> *cell, Combiner combiner, Type type, const Cell<V> &va
 }
 
 /// One key of a softmax-weighted sum; see Combiner::Softmax. A score of -infinity has no weight.
+/// What a weight is when it is rounded to `weights` depends on the largest score so far, thus on
+/// the order of keys: here it stays whole, and its bound is that of any order.
 template <class V>
-void add_softmax_term(Cell<V> *state, const V &score, const V &value) {
+void add_softmax_term(Cell<V> *state, const V &score, const V &value, Type weights) {
   V &max = state[0].number, &sum = state[1].number, &weighted = state[2].number;
   if (value_of(score) == -std::numeric_limits<double>::infinity()) return;
   if (value_of(score) > value_of(max) || std::isnan(value_of(score))) {
@@ -68,7 +70,7 @@ void add_softmax_term(Cell<V> *state, const V &score, const V &value) {
   }
   const V weight = unary(UnaryOp::Exp, binary(BinaryOp::Sub, score, max));
   sum = accumulate(sum, weight);
-  weighted = accumulate(weighted, multiply(weight, value));
+  weighted = accumulate(weighted, multiply(rounded_sometime(weights, weight), value));
 }
 
 template <class V>
@@ -184,6 +186,7 @@ Update<V> FuncValues<V>::compile_update(const DefinitionData &definition) {
   for (const Expr &arg : definition.args) update.args.push_back(compile(arg, scope, environment_));
   for (const Expr &value : definition.values)
     update.values.push_back(compile(value, scope, environment_));
+  if (definition.combiner == Combiner::Softmax) update.weights = definition.values.at(1).type();
   return update;
 }
 
@@ -358,7 +361,7 @@ template <class V>
 void FuncValues<V>::update_state(const Update<V> &update, Frame<V> &frame, Cell<V> *cells) {
   if (update.combiner == Combiner::Softmax) {
     const V score = update.values[0]->number(frame);
-    add_softmax_term(cells, score, update.values[1]->number(frame));
+    add_softmax_term(cells, score, update.values[1]->number(frame), update.weights);
     return;
   }
   if (update.values.size() == 1) {

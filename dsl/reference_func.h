@@ -34,6 +34,7 @@ struct Update {
   std::vector<std::vector<CodePtr<V>>>
       tests;  ///< predicates to test once `level` loops are entered
   std::vector<CodePtr<V>> args, values;
+  Type weights = float32;  ///< of a softmax, where values are multiplied by them
 };
 
 template <class V>

@@ -130,6 +130,16 @@ inline Bounded rounded(Type type, const Bounded &a) {
   return {value, a.bound + step / kUnit};
 }
 
+/// A number that a program rounds to `type` times an unknown factor above 1: off by a unit of its
+/// last place, or of the smallest number of the type. Programs are compared with c > kReach.
+inline double rounded_sometime(Type, double a) { return a; }
+inline Bounded rounded_sometime(Type type, const Bounded &a) {
+  if (type.bits != 16) return a;
+  const double off = type == bfloat16 ? std::fabs(a.value) * 0x1p-8 + 0x1p-133
+                                      : std::fabs(a.value) * 0x1p-11 + 0x1p-25;
+  return {a.value, a.bound + off / (kUnit * kReach)};
+}
+
 /// A number of a Func: `integer` for integers and bools, `number` for floats; the Func's type says
 /// which.
 template <class V>

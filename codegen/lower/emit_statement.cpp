@@ -277,6 +277,7 @@ Stmt Emitter::emit_softmax(PlannedStage *stage, const PlannedDefinition &def, co
   for (const Expr &arg : def.args) args.push_back(to_int64(lower_expr(arg, scope)));
   const Expr score = cast(float32, lower_expr(def.values.at(0), scope));
   Expr value = cast(float32, lower_expr(def.values.at(1), scope));
+  const Type weight_type = def.values.at(1).type();
   bool computed = false;
   walk(def.values.at(1), [&](const Expr &node) {
     computed |= node->kind == ExprKind::Call;
@@ -383,6 +384,8 @@ Stmt Emitter::emit_softmax(PlannedStage *stage, const PlannedDefinition &def, co
   steps.push_back(set(pairs, weights, at(pairs), Combiner::Assign,
                       select(s == minus_infinity, make_zero(float32), exp(s - p))));
   const Expr factor = make_load(shrink, at(rows)), weight = make_load(weights, at(pairs));
+  const Expr multiplied =
+      weight_type == float32 ? weight : cast(float32, cast(weight_type, weight));
   steps.push_back(set_where(row_guards, rows, total, total_at, Combiner::Assign,
                             make_load(total, total_at) * factor));
   steps.push_back(set_where(row_guards, pairs, total, total_at, Combiner::Sum, weight));
@@ -391,7 +394,7 @@ Stmt Emitter::emit_softmax(PlannedStage *stage, const PlannedDefinition &def, co
   std::vector<Expr> read_guards = row_guards;
   read_guards.insert(read_guards.end(), split_tails_.begin(), split_tails_.end());
   steps.push_back(
-      set_where(read_guards, out_pairs, weighted, weighted_at, Combiner::Sum, weight * value));
+      set_where(read_guards, out_pairs, weighted, weighted_at, Combiner::Sum, multiplied * value));
   choose_sum(*stage, def, steps.back());
   steps.push_back(set_where(row_guards, rows, maximum, maximum_at, Combiner::Assign, p));
   Stmt result = ir::make_block(steps);

@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <set>
 
-#include "codegen/ir/atoms.h"
 #include "codegen/ir/mutator.h"
 #include "dsl/error.h"
 #include "interval.h"
@@ -323,14 +322,10 @@ class FormMma final : public ir::Mutator {
     c_axes.insert(c_axes.end(), n.begin(), n.end());
     std::vector<Stmt> stmts;
     std::vector<std::pair<StoragePtr, std::vector<VarPtr>>> tiles;
-    const auto choice = choices_.find(&store);
-    const ir::Atom *atom = choice == choices_.end() ? nullptr : ir::find_atom(choice->second.atom);
     auto operand = [&](const std::vector<Expr> &factors, const std::vector<VarPtr> &axes,
                        const char *name) {
       Expr value = product(factors);
       if (const Cast *c = value.as<Cast>(); c && widens(c->a.type(), c->type)) value = c->a;
-      if (atom && widens(atom->operand, value.type()) && reads_tiles_alone(value))
-        value = cast(atom->operand, value);
       for (const Operand &known : reusable_) {
         if (in_block_ && known.tile.axes == axes && equal(known.value, value)) return known.tile;
       }
@@ -357,6 +352,7 @@ class FormMma final : public ir::Mutator {
                                           plain(c_axes), Combiner::Assign,
                                           make_zero(store.storage->type)));
     }
+    const auto choice = choices_.find(&store);
     if (choice != choices_.end()) products_.emplace(a.tile, choice->second);
     stmts.push_back(ir::make<ir::Mma>(batch, m, n, k, accumulator, a, b,
                                       choice == choices_.end() ? "" : choice->second.atom));
@@ -380,18 +376,6 @@ class FormMma final : public ir::Mutator {
     formed_tiles_.insert(formed_tiles_.end(), tiles.begin(), tiles.end());
     has_formed_ = has_new_ = true;
     return {};
-  }
-
-  /// The value is computed of others here, in their precision; not loaded as somebody stored it.
-  static bool reads_tiles_alone(const Expr &value) {
-    bool any = false, tiles = true;
-    walk(value, [&](const Expr &node) {
-      const Load *load = node.as<Load>();
-      any = any || load;
-      tiles = tiles && !(load && load->storage->space != Space::Tile);
-      return tiles;
-    });
-    return any && tiles;
   }
 
   static bool reads(const Expr &value, const StoragePtr &storage) {

@@ -30,13 +30,11 @@ using ProductChoices = std::map<StoragePtr, SumChoice>;
 /// the reduced axes (and batch axes) into tiles for the two operands and an Mma into a tile. A
 /// guard goes to every operand that holds all its axes, as a select with zero; a reduction with a
 /// guard that no operand holds stays as it is. An operand that is a widening of narrower elements
-/// is kept narrow: the multiply widens. One that is computed of other tiles is rounded to the
-/// operands of an atom that the schedule names. A sum into memory goes through a tile that starts
-/// at zero. Neighbouring sums share the operands that they have in common. Runs once the logical
-/// statements exist and before anything looks at layouts. CompileError when a sum that names an
-/// atom is no such product, with the reason. `host_sizes`: the host sizes all memory, so that no
-/// tile may be as large as data says. Adds to `products` the choices of the sums that become
-/// products.
+/// is kept narrow: the multiply widens. A sum into memory goes through a tile that starts at zero.
+/// Neighbouring sums share the operands that they have in common. Runs once the logical statements
+/// exist and before anything looks at layouts. CompileError when a sum that names an atom is no
+/// such product, with the reason. `host_sizes`: the host sizes all memory, so that no tile may be
+/// as large as data says. Adds to `products` the choices of the sums that become products.
 ir::Module form_mma(const ir::Module &module, const SumChoices &choices, bool host_sizes,
                     ProductChoices *products);
 

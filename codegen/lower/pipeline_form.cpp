@@ -266,6 +266,10 @@ class Finder {
     require(depth % atom->k == 0, "the steps of k (" + std::to_string(depth) +
                                       ") are no multiple of " + std::to_string(atom->k) +
                                       ", those of the atom " + atom->name);
+    // A sum and the element of a 2-byte operand that is made of it are in the same thread.
+    require(computed_.count(product.a.tile.get()) == 0 || atom->operand.bytes() == 2,
+            "the operand " + product.a.tile->name + " is computed, not loaded, and " + atom->name +
+                " does not take it from registers");
     form_.atoms.push_back(atom);
     return *atom;
   }

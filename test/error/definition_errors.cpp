@@ -168,9 +168,11 @@ const std::vector<Case> kCases = {
      }},
     {"softmax at a place that is no Var", "index i / 2 of the left-hand side is no Var of its own",
      [](Scene &s) { s.F(s.i / 2) += softmax_term(s.A(s.i, s.k), 1.f); }},
+    {"type of a score", "the score H(i, k) is bfloat16; the state is float32: cast it, f32(...)",
+     [](Scene &s) { s.F(s.i) += softmax_term(s.H(s.i, s.k), s.A(s.i, s.k)); }},
     {"type of a softmax value",
-     "the value H(i, k) is bfloat16; the state is float32: cast it, f32(...)",
-     [](Scene &s) { s.F(s.i) += softmax_term(s.A(s.i, s.k), s.H(s.i, s.k)); }},
+     "is float64; values are float32, bfloat16 or float16: cast it, f32(...)",
+     [](Scene &s) { s.F(s.i) += softmax_term(s.A(s.i, s.k), cast(float64, s.H(s.i, s.k))); }},
     {"value of no softmax", "softmax_value reads the state of a softmax, and Func F is none",
      [](Scene &s) {
        s.F(s.i) = 0.f;

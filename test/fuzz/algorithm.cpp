@@ -294,7 +294,8 @@ class Algorithm {
       Scope scope = n.scope;
       domains(&scope);
       const Expr score = expressions_.as_type(expressions_.value(scope, 2), float32, 1 << 20).e;
-      f->func(args_of(n)) += softmax_term(score, stored(f, scope, float32, 1 << 20).e);
+      const Type type = choices_.pick(std::vector<Type>{float32, bfloat16, float16});
+      f->func(args_of(n)) += softmax_term(score, stored(f, scope, type, 1 << 20).e);
     }
     f->softmax = true;
   }

@@ -15,8 +15,8 @@ struct AttentionShape {
   bool causal = false;
 };
 
-/// Attention of one head for each head of Q, `shared` of which share keys and values, with the
-/// logarithm of the sums of weights. `atom`: of the products; empty: the back end's choice.
+/// Attention of each head of Q, two of which share keys and values, with the logarithm of the sums
+/// of weights. `atom`: of the product with the values.
 inline Pipeline attention(const AttentionShape &shape, const std::string &atom) {
   Var h("h"), i("i"), d("d"), jv("jv"), io("io"), ii("ii"), jt("jt");
   TensorParam Q(bfloat16, 3, "Q"), K(bfloat16, 3, "K"), V(bfloat16, 3, "V"), mask(uint8, 3, "mask");
@@ -25,7 +25,7 @@ inline Pipeline attention(const AttentionShape &shape, const std::string &atom) 
   if (shape.causal) j.where(j <= i);
   Func S("S"), P("P"), O("O"), L("L");
   S(h, i, jv) = 0.125f * sum(c, f32(Q(h, i, c)) * f32(K(h / 2, jv, c)));
-  P(h, i, d) += softmax_term(S(h, i, j), f32(V(h / 2, j, d)));
+  P(h, i, d) += softmax_term(S(h, i, j), V(h / 2, j, d));
   O(h, i, d) = bf16(softmax_value(P(h, i, d)));
   L(h, i) = log_sum_exp(P(h, i, 0));
   O.bound(d, 0, shape.channels);
