@@ -113,9 +113,12 @@ void KernelEmitter::map_element(const ir::Store &s, Value *valid) {
 }
 
 void KernelEmitter::map_fragments(const ir::Store &s, const FragmentUse &use) {
-  const Fragment &to = fragments_.at(s.storage.get());
+  Fragment &to = fragments_.at(s.storage.get());
+  to.zero = false;
   const bool in_pairs = to.in_words() && s.combiner == Combiner::Assign && s.guards.empty();
   by_extents(use, [&](bool ragged) {
+    // A product sets such sums instead of adding to them.
+    to.zero = !ragged && s.combiner == Combiner::Assign && s.guards.empty() && is_zero(s.value);
     for_rows(s, use, ragged, [&](std::size_t row, Value *columns) {
       if (!use.matrix) {
         return map_element(s, columns ? b.CreateICmpNE(columns, b.getInt32(0)) : nullptr);

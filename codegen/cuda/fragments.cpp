@@ -146,6 +146,10 @@ void KernelEmitter::follow_products(const ir::Stmt &s, Tiles *tiles) {
   });
 }
 
+void KernelEmitter::forget_zeros() {
+  for (auto &[tile, fragment] : fragments_) fragment.zero = false;
+}
+
 void KernelEmitter::tie(const Tiles &tiles) {
   const auto tie_those = [&](llvm::Type *type, char constraint) {
     std::vector<Value *> places;

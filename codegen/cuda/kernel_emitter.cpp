@@ -340,6 +340,7 @@ void KernelEmitter::emit(const ir::Stmt &s) {
   const auto side = [&](const ir::Stmt &body) {
     hazards_ = before;
     under_way_ = under_way_before;
+    forget_zeros();
     emit(body);
     after.join(hazards_);
   };
@@ -348,6 +349,7 @@ void KernelEmitter::emit(const ir::Stmt &s) {
   when(value(branch->condition), [&] { side(branch->then_body); }, else_body);
   hazards_ = after;
   under_way_ = std::move(under_way);
+  forget_zeros();
 }
 
 void KernelEmitter::emit(const ir::For &s) {
@@ -385,6 +387,7 @@ void KernelEmitter::emit(const ir::For &s) {
     const Tiles under_way = under_way_;
     prepare_copies(s);
     prepare_products(s);
+    forget_zeros();
     loop(index(s.extent), s.var->name, code::LoopStyle::NotVectorized, [&](Value *i) {
       env_.variables[s.var.get()] = b.CreateNSWAdd(min, i, s.var->name);
       emit(s.body);
@@ -396,6 +399,7 @@ void KernelEmitter::emit(const ir::For &s) {
     after.add(without_local(all));
     hazards_ = after;
     under_way_ = under_way;
+    forget_zeros();
     return;
   }
   // The body is emitted for what is pending before the loop; nothing more is at its end.

@@ -277,6 +277,7 @@ class KernelEmitter final : public code::FunctionEmitter {
     llvm::AllocaInst *elements;  ///< of this thread, an array of registers
     int count;                   ///< of these
     Type type;
+    bool zero = false;  ///< all of it, wherever the program came from
     bool in_words() const { return layout.kind == ir::Layout::Kind::OperandA; }
   };
   /// The iteration of a statement over fragments: its axes, and the numbers of the thread's element
@@ -311,6 +312,8 @@ class KernelEmitter final : public code::FunctionEmitter {
   static void follow_products(const ir::Stmt &s, Tiles *tiles);
   /// What reads or writes the registers of these stays on its side of this place.
   void tie(const Tiles &tiles);
+  /// The program comes to the next statement from several places.
+  void forget_zeros();
   /// Nothing: s is over no fragments.
   std::optional<FragmentUse> fragments_of(const ir::Store &s) const;
   bool reads_fragment(const Expr &e) const;

@@ -126,7 +126,8 @@ void KernelEmitter::emit_wgmma(const ir::Mma &s) {
                      s.batch.empty() && s.m.size() == 1 && s.n.size() == 1 && s.k.size() == 1 &&
                      s.b.tile->type == type && (type == bfloat16 || type == float16),
                  "a matrix multiplication is not one of wgmma's");
-  const Fragment &fragment = sums_it->second;
+  Fragment &fragment = sums_it->second;
+  const bool from_zero = std::exchange(fragment.zero, false);
   if (in_registers) check_left(s, a_fragment->second, fragment);
   const Sums sums = sums_of(s);
   const WgmmaOperand right = wgmma_operand(b_it->second.layout, b_it->second.extents, s.b, s);
@@ -140,10 +141,13 @@ void KernelEmitter::emit_wgmma(const ir::Mma &s) {
                    : starts.left ? b.CreateLoad(i32, starts.left)
                                  : first_left(s);
   Value *b_start = starts.right ? b.CreateLoad(i32, starts.right) : first_right(s);
+  // A place never reaches the fields above it, so that the upper word is a constant.
   const auto descriptor = [&](const WgmmaOperand &o, Value *from, std::int64_t offset) {
     internal_check(offset >= 0, "a matrix instruction starts inside of a line");
-    Value *at = b.CreateAdd(b.CreateZExt(from, word), i64(offset / kUnit));
-    return b.CreateOr(at, b.getInt64(o.descriptor()));
+    const std::uint64_t fields = o.descriptor();
+    Value *lower = b.CreateAdd(from, b.getInt32(static_cast<std::uint32_t>(fields) +
+                                                static_cast<std::uint32_t>(offset / kUnit)));
+    return b.CreateOr(b.CreateZExt(lower, word), b.getInt64(fields >> 32 << 32));
   };
   // The registers have their values before the fence, not only before they are used.
   if (in_registers) tie({s.a.tile.get(), s.accumulator.tile.get()});
@@ -152,13 +156,15 @@ void KernelEmitter::emit_wgmma(const ir::Mma &s) {
     for (std::int64_t column = 0; column < sums.columns; column += kWgmmaColumns) {
       const std::int64_t wide = std::min(kWgmmaColumns, sums.columns - column), count = wide / 2;
       const int first = static_cast<int>((block * sums.columns + column) / 2);
-      const WgmmaInstruction instruction{wide, type, in_registers, left && !left->k_major(),
-                                         !right.k_major()};
+      WgmmaInstruction instruction{wide, type, in_registers, left && !left->k_major(),
+                                   !right.k_major()};
       const std::vector<llvm::Type *> types(static_cast<std::size_t>(count), b.getFloatTy());
       llvm::Type *result = llvm::StructType::get(context_, types);
       for (std::int64_t k = 0; k < depth / kWgmmaDepth; ++k) {
         std::vector<Value *> operands;
-        for (int i = 0; i < count; ++i) operands.push_back(load_register(fragment, first + i));
+        instruction.adds = !from_zero || k > 0;
+        for (int i = 0; instruction.adds && i < count; ++i)
+          operands.push_back(load_register(fragment, first + i));
         if (in_registers) {
           const std::int64_t words = (block * depth / kWgmmaDepth + k) * kWordsOfStep;
           for (std::int64_t i = 0; i < kWordsOfStep; ++i)

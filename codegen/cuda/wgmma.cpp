@@ -33,23 +33,29 @@ std::int64_t WgmmaOperand::offset(std::int64_t at, std::int64_t k16) const {
   return byte * rows() + k16 * kWgmmaDepth * line;
 }
 
-std::string tied_registers(std::int64_t count, char kind) {
+std::string set_registers(std::int64_t count, char kind) {
   std::string text;
-  for (std::int64_t i = 0; i < count; ++i) text += std::string("=") + kind + ",";
+  for (std::int64_t i = 0; i < count; ++i) text += std::string(i > 0 ? ",=" : "=") + kind;
+  return text;
+}
+
+std::string tied_registers(std::int64_t count, char kind) {
+  std::string text = set_registers(count, kind) + ",";
   for (std::int64_t i = 0; i < count; ++i) text += std::to_string(i) + ",";
   text.pop_back();
   return text;
 }
 
 std::string WgmmaInstruction::constraints() const {
-  return tied_registers(columns / 2, 'f') + (a_in_registers ? ",r,r,r,r,l" : ",l,l");
+  return (adds ? tied_registers(columns / 2, 'f') : set_registers(columns / 2, 'f')) +
+         (a_in_registers ? ",r,r,r,r,l" : ",l,l");
 }
 
 std::string WgmmaInstruction::text() const {
   const std::string name = type == bfloat16 ? "bf16" : "f16";
   const std::int64_t accumulators = columns / 2;
   // The inputs that are tied have numbers too.
-  std::int64_t next = 2 * accumulators;
+  std::int64_t next = (adds ? 2 : 1) * accumulators;
   const auto list = [](std::int64_t first, std::int64_t count) {
     std::string registers = "{";
     for (std::int64_t i = 0; i < count; ++i)
@@ -61,7 +67,7 @@ std::string WgmmaInstruction::text() const {
   constexpr std::int64_t kLeft = 4;
   all += a_in_registers ? list(next, kLeft) : "$" + std::to_string(next);
   next += a_in_registers ? kLeft : 1;
-  all += ", $" + std::to_string(next) + ", 1, 1, 1";
+  all += ", $" + std::to_string(next) + (adds ? ", 1" : ", 0") + ", 1, 1";
   // Registers are never transposed.
   if (!a_in_registers) all += a_transposed ? ", 1" : ", 0";
   return all + (b_transposed ? ", 1;" : ", 0;");
