@@ -58,8 +58,7 @@ void KernelEmitter::emit(const ir::Store &s) {
   }
   if (in_thread_) return FunctionEmitter::emit(s);
   if (lane_tiles_.contains(s.storage.get())) return store_lane_tile(s);
-  FragmentElement axes;
-  if (const Fragment *fragment = fragment_of(s, &axes)) return store_fragments(s, *fragment, axes);
+  if (const auto use = fragments_of(s)) return emit_over_fragments(s, *use);
   Hazards::Accesses own;
   own.add(ir::make<ir::Store>(s));
   order(std::move(own));
@@ -106,7 +105,8 @@ void KernelEmitter::emit(const ir::Mma &s) {
     internal_check(atom != nullptr, "a matrix multiplication names no atom");
     switch (atom->kind) {
       case ir::AtomKind::WarpgroupMatrix:
-        return emit_wgmma(s);
+        emit_wgmma(s);
+        return follow_products(ir::make<ir::Mma>(s), &under_way_);
       case ir::AtomKind::WarpMatrix:
         return emit_mma_sync(s, *atom);
       case ir::AtomKind::MultiplyAdd:

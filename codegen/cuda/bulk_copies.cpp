@@ -31,12 +31,13 @@ BulkBox bulk_box(const ir::Copy &copy, const ir::Allocate &tile, std::int64_t bl
               1,
               layout.swizzle};
   const std::int64_t line = layout.swizzle / copy.storage->type.bytes();
-  for (std::size_t d = 1; d < copy.indices.size(); ++d) {
+  const std::size_t first = tile.placement.buffered ? 1 : 0;
+  for (std::size_t d = first; d < copy.indices.size(); ++d) {
     std::int64_t size = 0;
     is_const_int(tile.extents[d], &size);
     const VarPtr axis = axis_of(copy, copy.indices[d]);
     if (copy.multicast && !copy.indices[d].as<Variable>()) size /= blocks;
-    if (static_cast<int>(d) - 1 == layout.dimension) {
+    if (static_cast<int>(d - first) == layout.dimension) {
       box.parts = size / line;
       size = line;
     }
@@ -88,7 +89,7 @@ void KernelEmitter::emit_bulk(const ir::Copy &s) {
 ir::Copy KernelEmitter::without_parts(const ir::Copy &s) {
   ir::Copy whole = s;
   whole.multicast = false;
-  for (std::size_t d = 1; d < s.indices.size(); ++d) {
+  for (std::size_t d = tiles_.at(s.storage.get()).index_of(0); d < s.indices.size(); ++d) {
     if (s.indices[d].as<Variable>()) continue;
     const VarPtr part = axis_of(s, s.indices[d]), all = ir::make_axis_variable(part->name);
     // The index is part + what comes before it.
@@ -115,7 +116,7 @@ void KernelEmitter::copy_boxes(const ir::Copy &s, const TensorMap &map, Value *b
   for (std::size_t d = 0; d < tile.extents.size(); ++d) {
     if (static_cast<int>(d) == tile.layout.dimension) continue;
     row = b.CreateAdd(b.CreateMul(row, number(tile.extents[d])),
-                      b.CreateTrunc(index(s.indices[d + 1]), i32));
+                      b.CreateTrunc(index(s.indices[tile.index_of(d)]), i32));
     rows *= tile.extents[d];
   }
   Value *to = b.CreateAdd(buffer, b.CreateMul(row, number(map.box.swizzle)));

@@ -78,7 +78,7 @@ KernelEmitter::Line KernelEmitter::line_of(const ir::Copy &s) const {
   line.swizzle = tile.layout.swizzle;
   line.lines_of_row = tile.extents[contiguous] * element / kChunk;
   for (std::size_t d = 0; d < tile.extents.size(); ++d) {
-    const auto *axis = s.indices[d + 1].as<Variable>();
+    const auto *axis = s.indices[tile.index_of(d)].as<Variable>();
     // A part of a cluster's: see bulk_copies.cpp.
     internal_check(axis != nullptr || s.multicast, "a copy is of a part of its tile");
     if (d == contiguous) {
@@ -108,6 +108,7 @@ llvm::Value *KernelEmitter::buffer_address(const ir::Copy &s) {
   const std::int64_t bytes = ir::buffer_bytes(tile.extents, s.storage->type.bytes());
   Value *start = b.CreateAdd(b.CreatePtrToInt(shared_memory(), i32),
                              b.getInt32(static_cast<std::uint32_t>(tile.offset)));
+  if (!tile.buffered) return start;
   return b.CreateAdd(start, b.CreateMul(b.CreateTrunc(index(s.indices[0]), i32),
                                         b.getInt32(static_cast<std::uint32_t>(bytes))));
 }

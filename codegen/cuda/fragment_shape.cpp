@@ -4,7 +4,7 @@ namespace pit::cuda {
 
 // See ir::Layout.
 FragmentShape::FragmentShape(const ir::Layout &layout, const ir::Coordinates &extents)
-    : together(layout.together), columns(extents[1] / layout.warps_n) {
+    : together(layout.together), columns(extents.size() > 1 ? extents[1] / layout.warps_n : 0) {
   const std::int64_t rows_of_warp = extents[0] / layout.warps_m;
   if (layout.kind == ir::Layout::Kind::Blocked) {
     constexpr int kLanesOfColumn = 4, kLanesOfRow = 8;

@@ -8,9 +8,9 @@
 
 namespace pit::cuda {
 
-/// A thread's elements of an Accumulator or Blocked fragment of two dimensions: at each of `rows`,
-/// from its first row, units of `beside` consecutive elements at each of `units`, from its first
-/// column.
+/// A thread's elements of an Accumulator, OperandA (of 2-byte elements) or Blocked fragment of two
+/// dimensions: at each of `rows`, from its first row, units of `beside` consecutive elements at
+/// each of `units`, from its first column. Of values of rows: one at each of `rows`, and no units.
 ///
 /// With warp_m and warp_n of the layout, the first row is warp_m / together * group_rows + warp_m %
 /// together * member_rows + lane / lanes * run, the first column warp_n * columns + lane % lanes *

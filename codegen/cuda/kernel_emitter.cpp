@@ -68,6 +68,9 @@ std::vector<llvm::Value *> KernelEmitter::emit_kernel(const ir::Launch &launch,
     sums_ = sums_ || s.as<ir::SumBefore>();
     if (const auto *store = s.as<ir::Store>(); store && store->storage->space != Space::Tile)
       ordered_.insert(store->storage.get());
+    const auto *allocate = s.as<ir::Allocate>();
+    if (allocate && allocate->placement.layout.is_fragment())
+      fragment_allocates_[allocate->storage.get()] = allocate;
     return true;
   });
   // Every value that is no constant becomes a parameter.
@@ -331,8 +334,13 @@ void KernelEmitter::emit(const ir::Stmt &s) {
   const Memo memo(*this, true);
   const Hazards before = hazards_;
   Hazards after = before;
+  Tiles under_way = under_way_;
+  follow_products(s, &under_way);
+  const Tiles under_way_before = under_way_;
   const auto side = [&](const ir::Stmt &body) {
     hazards_ = before;
+    under_way_ = under_way_before;
+    forget_zeros();
     emit(body);
     after.join(hazards_);
   };
@@ -340,6 +348,8 @@ void KernelEmitter::emit(const ir::Stmt &s) {
   if (branch->else_body.defined()) else_body = [&] { side(branch->else_body); };
   when(value(branch->condition), [&] { side(branch->then_body); }, else_body);
   hazards_ = after;
+  under_way_ = std::move(under_way);
+  forget_zeros();
 }
 
 void KernelEmitter::emit(const ir::For &s) {
@@ -372,8 +382,12 @@ void KernelEmitter::emit(const ir::For &s) {
     all.add(s.body);
     if (hazards_.need_barrier(without_local(all))) barrier();
     Hazards after = std::exchange(hazards_, {});
+    // A step begins with what the step before it left under way.
+    follow_products(ir::make<ir::For>(s), &under_way_);
+    const Tiles under_way = under_way_;
     prepare_copies(s);
     prepare_products(s);
+    forget_zeros();
     loop(index(s.extent), s.var->name, code::LoopStyle::NotVectorized, [&](Value *i) {
       env_.variables[s.var.get()] = b.CreateNSWAdd(min, i, s.var->name);
       emit(s.body);
@@ -384,6 +398,8 @@ void KernelEmitter::emit(const ir::For &s) {
     });
     after.add(without_local(all));
     hazards_ = after;
+    under_way_ = under_way;
+    forget_zeros();
     return;
   }
   // The body is emitted for what is pending before the loop; nothing more is at its end.
@@ -401,7 +417,9 @@ void KernelEmitter::emit(const ir::For &s) {
 void KernelEmitter::emit(const ir::Allocate &s) {
   if (s.placement.layout.is_fragment()) {
     allocate_fragment(s);
-    return emit(s.body);
+    emit(s.body);
+    fragments_.erase(s.storage.get());
+    return;
   }
   const Placement::Entry &entry = placement_->entries.at(&s);
   if (entry.place == Place::Lanes) {
@@ -433,7 +451,8 @@ void KernelEmitter::emit(const ir::Allocate &s) {
       shared_memory_used_ = true;
       v.base = field(shared_memory(), static_cast<std::size_t>(entry.offset));
       if (s.placement.memory == ir::Memory::Shared) {
-        SharedTile &tile = tiles_[s.storage.get()] = {s.placement.layout, {}, entry.offset};
+        SharedTile &tile =
+            tiles_[s.storage.get()] = {s.placement.layout, {}, entry.offset, s.placement.buffered};
         for (const Expr &e : s.extents) is_const_int(e, &tile.extents.emplace_back());
         if (s.placement.buffered) tile.extents.erase(tile.extents.begin());
       } else if (staged_) {

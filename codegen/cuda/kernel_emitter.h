@@ -9,13 +9,18 @@
 //
 // In a kernel of the staged level the threads are those of the role that executes a statement:
 //   staged_statements.cpp  roles, barriers, groups    copies.cpp  copies into shared tiles
-//   fragments.cpp          tiles in registers, matrix instructions of warpgroups
+//   fragments.cpp          tiles in registers, what statements are over
+//   fragment_maps.cpp      statements over them whose results stay there
+//   fragment_stores.cpp    statements that store them to memory
+//   warpgroup_products.cpp matrix instructions of warpgroups
 //   mma_sync.cpp           matrix instructions of warps
 //   multiply_add.cpp       multiplications by the threads
 //   lane_tiles.cpp         lists in the lanes of a warp
 //   bulk_copies.cpp        copies by the tensor memory accelerator
 #pragma once
 
+#include <functional>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -196,6 +201,9 @@ class KernelEmitter final : public code::FunctionEmitter {
     ir::Layout layout;
     ir::Coordinates extents;  ///< of one buffer
     std::int64_t offset;
+    bool buffered = false;
+    /// The index of a dimension of a buffer among those of a Copy.
+    std::size_t index_of(std::size_t dimension) const { return dimension + (buffered ? 1 : 0); }
   };
 
   // copies.cpp
@@ -259,42 +267,109 @@ class KernelEmitter final : public code::FunctionEmitter {
   // bulk_copies.cpp
   void emit_bulk(const ir::Copy &s);
   void copy_boxes(const ir::Copy &s, const TensorMap &map, llvm::Value *buffer);
-  static ir::Copy without_parts(const ir::Copy &s);
+  ir::Copy without_parts(const ir::Copy &s);
 
   // fragments.cpp
-  /// A tile in the registers of a role's threads.
+  /// A tile in the registers of a role's threads. Of a left operand a register has two elements.
   struct Fragment {
     ir::Layout layout;
     ir::Coordinates extents;
-    llvm::AllocaInst *elements;  ///< of this thread, an array
-    int count;
+    llvm::AllocaInst *elements;  ///< of this thread, an array of registers
+    int count;                   ///< of these
     Type type;
+    bool zero = false;  ///< all of it, wherever the program came from
+    bool in_words() const { return layout.kind == ir::Layout::Kind::OperandA; }
   };
-  /// The iteration of a statement over a fragment: its axes, and the thread's element.
+  /// The iteration of a statement over fragments: its axes, and the numbers of the thread's element
+  /// and of its row among those of the thread. Fragments of one statement have the same.
   struct FragmentElement {
     VarPtr row, column;
-    int number = -1;
+    int number = -1, row_number = -1;
   };
+  /// The fragments that a statement reads and writes.
+  struct FragmentUse {
+    /// Of two dimensions, and values of rows: one of each, where there is any.
+    const Fragment *matrix = nullptr, *rows = nullptr;
+    VarPtr row, column;
+  };
+  /// Of a thread.
+  struct FirstElement {
+    llvm::Value *row, *column;
+    llvm::Value *first_of_row;  ///< no other thread with the row comes before it
+  };
+  using Tiles = std::vector<const StorageNode *>;
   void allocate_fragment(const ir::Allocate &s);
-  /// The fragments that s reads and writes; their axes. Null: none.
-  const Fragment *fragment_of(const ir::Store &s, FragmentElement *axes);
+  llvm::Type *register_of(const Fragment &fragment);
+  llvm::Value *fragment_register(const Fragment &fragment, int number);
+  llvm::Value *load_register(const Fragment &fragment, int number);
+  /// The element that element_ says.
+  llvm::Value *read_fragment(const Fragment &fragment);
+  void write_fragment(const Fragment &fragment, llvm::Value *v);
+  llvm::Value *halves_of(llvm::Value *word);
+  bool is_at_hand(const Load &e) override;
+  bool avoids_branches() override { return element_.row_number >= 0; }
+  /// Changes `tiles`, which matrix instructions under way may use before s, to those behind it.
+  static void follow_products(const ir::Stmt &s, Tiles *tiles);
+  /// What reads or writes the registers of these stays on its side of this place.
+  void tie(const Tiles &tiles);
+  /// The program comes to the next statement from several places.
+  void forget_zeros();
+  /// Nothing: s is over no fragments.
+  std::optional<FragmentUse> fragments_of(const ir::Store &s) const;
   bool reads_fragment(const Expr &e) const;
-  void store_fragments(const ir::Store &statement, const Fragment &fragment,
-                       const FragmentElement &axes);
+  FirstElement first_element(const Fragment &fragment, const FragmentShape &shape);
+  void emit_over_fragments(const ir::Store &s, const FragmentUse &use);
+
+  // fragment_maps.cpp
+  struct ColumnOfRow {
+    int number;
+    std::int64_t distance;
+  };
+  void by_extents(const FragmentUse &use, const std::function<void(bool ragged)> &body);
+  void for_rows(const ir::Store &s, const FragmentUse &use, bool ragged,
+                const std::function<void(std::size_t row, llvm::Value *columns)> &body);
+  static std::vector<ColumnOfRow> columns_of_row(const Fragment &fragment, std::size_t row);
+  llvm::Value *go_to_column(const FragmentUse &use, llvm::Value *first, ColumnOfRow at,
+                            llvm::Value *columns);
+  llvm::Value *and_guards(const ir::Store &s, llvm::Value *valid);
+  void map_element(const ir::Store &s, llvm::Value *valid);
+  void map_fragments(const ir::Store &s, const FragmentUse &use);
+  void map_pairs(const ir::Store &s, const FragmentUse &use, const std::vector<ColumnOfRow> &own,
+                 llvm::Value *columns);
+  llvm::Value *neutral(const ir::Store &s);
+  void reduce_rows(const ir::Store &s, const FragmentUse &use);
+  void store_rows(const ir::Store &s, const FragmentUse &use);
+
+  // fragment_stores.cpp
+  void store_fragments(const ir::Store &statement, const FragmentUse &use);
   void fragment_row(const ir::Store &s, const Fragment &fragment, const FragmentShape &shape,
                     FragmentElement element, std::size_t number_of_row, llvm::Value *kept);
   llvm::Value *is_multiple(llvm::Value *address, std::int64_t bytes);
   llvm::Value *together_in_warp(llvm::Value *possible, llvm::Value *kept);
   void store_row_vectors(const ir::Store &s, const FragmentShape &shape,
                          const FragmentElement &axes, std::size_t row, llvm::Value *at);
+  llvm::Value *updated(const ir::Store &s, llvm::Value *v);
   void store_element(const ir::Store &s);
+  llvm::Value *word_at(const ir::Store &s, FragmentElement element, llvm::Value *column);
   std::vector<llvm::Value *> words_of_row(const ir::Store &s, const FragmentElement &axes,
                                           int first, int columns);
   void store_row_wide(const ir::Store &s, const FragmentElement &axes, int first, int columns,
                       llvm::Value *address, llvm::Value *kept);
+
+  // warpgroup_products.cpp
   void emit_wgmma(const ir::Mma &s);
-  /// Where the operands of this warpgroup's first instruction start in shared memory (i32).
-  std::pair<llvm::Value *, llvm::Value *> first_operands(const ir::Mma &s);
+  /// How a product's sums are spread: of a warp, its 16 rows, so many times, and its columns.
+  struct Sums {
+    ir::Layout layout;
+    std::int64_t repetitions, columns;
+  };
+  Sums sums_of(const ir::Mma &s) const;
+  static void check_left(const ir::Mma &s, const Fragment &left, const Fragment &sums);
+  /// Where the operands of this warpgroup's first instruction start in shared memory (i32), in
+  /// units of 16 bytes.
+  llvm::Value *first_left(const ir::Mma &s);
+  llvm::Value *first_right(const ir::Mma &s);
+  llvm::Value *start_of(const ir::TileOperand &operand);
   /// Before a loop, and at the end of its body.
   void prepare_products(const ir::For &loop);
   void start_products(const ir::For &loop);
@@ -332,9 +407,6 @@ class KernelEmitter final : public code::FunctionEmitter {
 
   // multiply_add.cpp
   void emit_multiply_add(const ir::Mma &s);
-  llvm::Value *fragment_element(const Fragment &fragment, int number);
-  /// Ties the registers of all fragments to `text`: what reads them stays behind it.
-  void after_fragments(const std::string &text);
 
   // lane_tiles.cpp
   /// A list that every warp has, spread over its lanes. 4 bytes an element.
@@ -372,6 +444,7 @@ class KernelEmitter final : public code::FunctionEmitter {
   std::unordered_set<const StorageNode *> ordered_;  ///< accesses to these wait for each other
   std::unordered_map<const StorageNode *, SharedTile> tiles_;
   std::unordered_map<const StorageNode *, Fragment> fragments_;
+  std::unordered_map<const StorageNode *, const ir::Allocate *> fragment_allocates_;  ///< all
   FragmentElement element_;
   std::unordered_map<const StorageNode *, LaneTile> lane_tiles_;
   struct {
@@ -380,8 +453,12 @@ class KernelEmitter final : public code::FunctionEmitter {
   } lane_part_;  ///< of the store to a lane tile that is emitted: its axis, 32 elements of it
   std::unordered_map<const Load *, llvm::Value *> row_values_;
   std::unordered_map<const ir::Copy *, LineCopy> line_copies_;  ///< of the loops around
-  std::unordered_map<const ir::Mma *, std::pair<llvm::AllocaInst *, llvm::AllocaInst *>>
-      product_starts_;                   ///< running values of the loops around
+  /// Running values of the loops around; null: of an operand without slots.
+  struct ProductStarts {
+    llvm::AllocaInst *left = nullptr, *right = nullptr;
+  };
+  std::unordered_map<const ir::Mma *, ProductStarts> product_starts_;
+  Tiles under_way_;                      ///< that asynchronous matrix instructions may use
   llvm::Value *uniform_warp_ = nullptr;  ///< i32, known to be the same in all lanes
   std::int64_t cluster_ = 1;             ///< blocks
   std::int64_t bulk_bytes_ = 0;  ///< of bulk copies that the last Arrive expects and that follow

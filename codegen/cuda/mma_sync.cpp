@@ -143,9 +143,17 @@ std::vector<std::vector<Value *>> KernelEmitter::load_matrices(const SharedOpera
 
 void KernelEmitter::emit_mma_sync(const ir::Mma &s, const ir::Atom &atom) {
   const Fragment &fragment = fragments_.at(s.accumulator.tile.get());
-  const SharedOperand left = shared_operand(s, s.a), right = shared_operand(s, s.b);
+  const auto a_fragment = fragments_.find(s.a.tile.get());
+  const bool in_registers = a_fragment != fragments_.end();
+  std::optional<SharedOperand> left;
+  if (in_registers) {
+    check_left(s, a_fragment->second, fragment);
+  } else {
+    left = shared_operand(s, s.a);
+  }
+  const SharedOperand right = shared_operand(s, s.b);
   internal_check(fragment.layout.kind == ir::Layout::Kind::Accumulator &&
-                     fragment.layout.together == 1 && left.depth % atom.k == 0,
+                     fragment.layout.together == 1 && right.depth % atom.k == 0,
                  "the sums of " + s.accumulator.tile->name + " are no fragments of mma.sync");
   const auto [warp_m, warp_n] = warp_place(fragment.layout);
   const std::int64_t rows = fragment.extents[0] / fragment.layout.warps_m,
@@ -168,9 +176,23 @@ void KernelEmitter::emit_mma_sync(const ir::Mma &s, const ir::Atom &atom) {
     }
     return matrices;
   };
-  FragmentShape shape(fragment.layout, fragment.extents);
-  for (std::int64_t step = 0; step < left.depth / atom.k; ++step) {
-    const auto a = operands(load_matrices(left, true, warp_m, rows, step)),
+  const FragmentShape shape(fragment.layout, fragment.extents);
+  const std::int64_t steps = right.depth / atom.k;
+  const auto left_matrices = [&](std::int64_t step) {
+    if (left) return load_matrices(*left, true, warp_m, rows, step);
+    constexpr std::int64_t kWords = 4;
+    std::vector<std::vector<Value *>> matrices;
+    for (std::int64_t block = 0; block < rows / kRows; ++block) {
+      std::vector<Value *> &words = matrices.emplace_back();
+      for (std::int64_t i = 0; i < kWords; ++i) {
+        const std::int64_t word = (block * steps + step) * kWords + i;
+        words.push_back(load_register(a_fragment->second, static_cast<int>(word)));
+      }
+    }
+    return matrices;
+  };
+  for (std::int64_t step = 0; step < steps; ++step) {
+    const auto a = operands(left_matrices(step)),
                c = operands(load_matrices(right, false, warp_n, columns, step));
     for (std::size_t i = 0; i < a.size(); ++i) {
       for (std::size_t j = 0; j < c.size(); ++j) {
@@ -178,11 +200,11 @@ void KernelEmitter::emit_mma_sync(const ir::Mma &s, const ir::Atom &atom) {
         given.insert(given.end(), c[j].begin(), c[j].end());
         const int first = shape.number(2 * i, j);
         for (int e = 0; e < 4; ++e)
-          given.push_back(b.CreateLoad(b.getFloatTy(), fragment_element(fragment, first + e)));
+          given.push_back(b.CreateLoad(b.getFloatTy(), fragment_register(fragment, first + e)));
         Value *sums = b.CreateIntrinsic(intrinsic, {}, given);
         for (int e = 0; e < 4; ++e) {
           b.CreateStore(b.CreateExtractValue(sums, static_cast<unsigned>(e)),
-                        fragment_element(fragment, first + e));
+                        fragment_register(fragment, first + e));
         }
       }
     }

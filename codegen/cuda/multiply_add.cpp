@@ -83,7 +83,7 @@ void KernelEmitter::emit_multiply_add(const ir::Mma &s) {
         for (std::size_t i = 0; i < a[step].size(); ++i) {
           for (std::size_t j = 0; j < c[step].size(); ++j) {
             const auto unit = j / static_cast<std::size_t>(shape.beside);
-            Value *place = fragment_element(
+            Value *place = fragment_register(
                 fragment, shape.number(i, unit) +
                               static_cast<int>(j % static_cast<std::size_t>(shape.beside)));
             Value *sum = b.CreateIntrinsic(llvm::Intrinsic::fma, {type},

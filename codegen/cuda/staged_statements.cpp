@@ -149,7 +149,8 @@ void KernelEmitter::emit(const ir::Drain &s) {
     assembly("wgmma.wait_group.sync.aligned " + pending + ";", "");
   } else {
     learn_status();
-    after_fragments("wgmma.wait_group.sync.aligned 0;");
+    assembly("wgmma.wait_group.sync.aligned 0;", "");
+    tie(std::exchange(under_way_, {}));
   }
 }
 
@@ -175,7 +176,7 @@ void KernelEmitter::emit(const ir::Roles &s) {
 
 void KernelEmitter::emit_role(const ir::Role &role, unsigned number, std::int64_t first_warp) {
   const auto outside =
-      std::tuple(thread_, warp_, threads_, role_, first_warp_, registers_, hazards_);
+      std::tuple(thread_, warp_, threads_, role_, first_warp_, registers_, hazards_, under_way_);
   if (role.registers > 0) {
     // The registers that a thread starts with: all, shared out in eights.
     constexpr std::int64_t kRegisters = 64 * 1024, kStep = 8;
@@ -193,6 +194,7 @@ void KernelEmitter::emit_role(const ir::Role &role, unsigned number, std::int64_
   registers_ = role.registers;
   first_warp_ = first_warp;
   hazards_ = {};
+  under_way_ = {};
   // Instructions of a warpgroup take it from uniform registers.
   uniform_warp_ = b.CreateIntrinsic(llvm::Intrinsic::nvvm_shfl_sync_idx_i32, {},
                                     {b.getInt32(0xffffffffU), b.CreateTrunc(warp_, b.getInt32Ty()),
@@ -214,7 +216,8 @@ void KernelEmitter::emit_role(const ir::Role &role, unsigned number, std::int64_
   // Who waits for this kernel waits for those before it.
   learn_status();
   failed_ = nullptr;
-  std::tie(thread_, warp_, threads_, role_, first_warp_, registers_, hazards_) = outside;
+  std::tie(thread_, warp_, threads_, role_, first_warp_, registers_, hazards_, under_way_) =
+      outside;
 }
 
 }  // namespace pit::cuda

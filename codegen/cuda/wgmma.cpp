@@ -33,28 +33,44 @@ std::int64_t WgmmaOperand::offset(std::int64_t at, std::int64_t k16) const {
   return byte * rows() + k16 * kWgmmaDepth * line;
 }
 
-std::string tied_registers(std::int64_t count) {
+std::string set_registers(std::int64_t count, char kind) {
   std::string text;
-  for (std::int64_t i = 0; i < count; ++i) text += "=f,";
+  for (std::int64_t i = 0; i < count; ++i) text += std::string(i > 0 ? ",=" : "=") + kind;
+  return text;
+}
+
+std::string tied_registers(std::int64_t count, char kind) {
+  std::string text = set_registers(count, kind) + ",";
   for (std::int64_t i = 0; i < count; ++i) text += std::to_string(i) + ",";
   text.pop_back();
   return text;
 }
 
-std::string wgmma_constraints(std::int64_t accumulators) {
-  return tied_registers(accumulators) + ",l,l";
+std::string WgmmaInstruction::constraints() const {
+  return (adds ? tied_registers(columns / 2, 'f') : set_registers(columns / 2, 'f')) +
+         (a_in_registers ? ",r,r,r,r,l" : ",l,l");
 }
 
-std::string wgmma_text(std::int64_t columns, Type type, bool a_transposed, bool b_transposed) {
+std::string WgmmaInstruction::text() const {
   const std::string name = type == bfloat16 ? "bf16" : "f16";
   const std::int64_t accumulators = columns / 2;
-  std::string text = "wgmma.mma_async.sync.aligned.m64n" + std::to_string(columns) + "k16.f32." +
-                     name + "." + name + " {";
-  for (std::int64_t i = 0; i < accumulators; ++i) text += (i > 0 ? ", $" : "$") + std::to_string(i);
   // The inputs that are tied have numbers too.
-  text += "}, $" + std::to_string(2 * accumulators) + ", $" + std::to_string(2 * accumulators + 1);
-  return text + ", 1, 1, 1, " + (a_transposed ? "1" : "0") + ", " + (b_transposed ? "1" : "0") +
-         ";";
+  std::int64_t next = (adds ? 2 : 1) * accumulators;
+  const auto list = [](std::int64_t first, std::int64_t count) {
+    std::string registers = "{";
+    for (std::int64_t i = 0; i < count; ++i)
+      registers += (i > 0 ? ", $" : "$") + std::to_string(first + i);
+    return registers + "}";
+  };
+  std::string all = "wgmma.mma_async.sync.aligned.m64n" + std::to_string(columns) + "k16.f32." +
+                    name + "." + name + " " + list(0, accumulators) + ", ";
+  constexpr std::int64_t kLeft = 4;
+  all += a_in_registers ? list(next, kLeft) : "$" + std::to_string(next);
+  next += a_in_registers ? kLeft : 1;
+  all += ", $" + std::to_string(next) + (adds ? ", 1" : ", 0") + ", 1, 1";
+  // Registers are never transposed.
+  if (!a_in_registers) all += a_transposed ? ", 1" : ", 0";
+  return all + (b_transposed ? ", 1;" : ", 0;");
 }
 
 }  // namespace pit::cuda

@@ -30,12 +30,22 @@ struct WgmmaOperand {
 inline constexpr std::int64_t kWgmmaElementBytes = 2;
 inline constexpr std::int64_t kWgmmaRows = 64, kWgmmaDepth = 16, kWgmmaColumns = 256;
 
-/// "wgmma.mma_async.sync.aligned.m64n<columns>k16..." of accumulators $0, $1, ... which are its
-/// results and are tied to inputs, the descriptors following. `type`: float16 or bfloat16.
-std::string wgmma_text(std::int64_t columns, Type type, bool a_transposed, bool b_transposed);
-/// The constraints of that and of `accumulators` registers.
-std::string wgmma_constraints(std::int64_t accumulators);
-/// "=f,=f,...,0,1,...": of so many registers that are results and inputs.
-std::string tied_registers(std::int64_t count);
+/// An instruction that multiplies and adds to its accumulators $0, $1, ..., results that are tied
+/// to inputs, or else sets them. Behind these come the four registers of its left operand or that's
+/// descriptor, and the right one's descriptor.
+struct WgmmaInstruction {
+  std::int64_t columns;
+  Type type;  ///< of operands: float16 or bfloat16
+  bool a_in_registers, a_transposed, b_transposed;
+  bool adds = true;
+
+  /// "wgmma.mma_async.sync.aligned.m64n<columns>k16..."
+  std::string text() const;
+  std::string constraints() const;
+};
+/// "=f,=f,...": of so many registers that are results; `kind` is f or r.
+std::string set_registers(std::int64_t count, char kind);
+/// "=f,=f,...,0,1,...": of so many registers that are results and inputs; `kind` is f or r.
+std::string tied_registers(std::int64_t count, char kind);
 
 }  // namespace pit::cuda

@@ -12,39 +12,6 @@ namespace {
 using llvm::Value;
 using llvm::Intrinsic::ID;
 
-// Cheap and without effect when its value is not wanted.
-bool may_be_speculated(const Expr &e, int *budget) {
-  if (--*budget < 0) return false;
-  switch (e->kind) {
-    case ExprKind::Load:
-      return false;
-    case ExprKind::Unary: {
-      const UnaryOp op = e.as<Unary>()->op;
-      if (op == UnaryOp::Exp || op == UnaryOp::Log || op == UnaryOp::Tanh || op == UnaryOp::Erf ||
-          op == UnaryOp::Sin || op == UnaryOp::Cos || op == UnaryOp::Sqrt || op == UnaryOp::Rsqrt) {
-        return false;
-      }
-      break;
-    }
-    case ExprKind::Binary: {
-      const BinaryOp op = e.as<Binary>()->op;
-      if (op == BinaryOp::Div || op == BinaryOp::Mod || op == BinaryOp::Pow) return false;
-      break;
-    }
-    default:
-      break;
-  }
-  for (const Expr &operand : operands(e)) {
-    if (!may_be_speculated(operand, budget)) return false;
-  }
-  return true;
-}
-
-bool may_be_speculated(const Expr &e) {
-  int budget = 8;
-  return may_be_speculated(e, &budget);
-}
-
 /// 1 + exp(...), and the like: not below 1, if it is a number.
 bool exceeds_one(const Expr &e) {
   const auto *sum = e.as<Binary>();
@@ -154,6 +121,41 @@ llvm::Value *FunctionEmitter::compute(const Unary &e) {
     default:
       return emit_function(b, library_prefix_, e.op, a);
   }
+}
+
+// Cheap and without effect when its value is not wanted.
+bool FunctionEmitter::may_be_speculated(const Expr &e, int *budget) {
+  if (--*budget < 0) return false;
+  switch (e->kind) {
+    case ExprKind::Load:
+      return is_at_hand(*e.as<Load>());
+    case ExprKind::Unary: {
+      const UnaryOp op = e.as<Unary>()->op;
+      if (op == UnaryOp::Exp && avoids_branches()) break;
+      if (op == UnaryOp::Exp || op == UnaryOp::Log || op == UnaryOp::Tanh || op == UnaryOp::Erf ||
+          op == UnaryOp::Sin || op == UnaryOp::Cos || op == UnaryOp::Sqrt || op == UnaryOp::Rsqrt) {
+        return false;
+      }
+      break;
+    }
+    case ExprKind::Binary: {
+      const BinaryOp op = e.as<Binary>()->op;
+      if (op == BinaryOp::Div && e.type() == float32 && avoids_branches()) break;
+      if (op == BinaryOp::Div || op == BinaryOp::Mod || op == BinaryOp::Pow) return false;
+      break;
+    }
+    default:
+      break;
+  }
+  for (const Expr &operand : operands(e)) {
+    if (!may_be_speculated(operand, budget)) return false;
+  }
+  return true;
+}
+
+bool FunctionEmitter::may_be_speculated(const Expr &e) {
+  int budget = 8;
+  return may_be_speculated(e, &budget);
 }
 
 // then_value or else_value, whichever the condition chooses; the other is not computed.

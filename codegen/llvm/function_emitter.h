@@ -95,6 +95,10 @@ class FunctionEmitter {
   llvm::Value *load(const StoragePtr &s, llvm::Value *address);
   /// The element that an expression reads.
   virtual llvm::Value *load_element(const Load &e);
+  /// Such an element is in a register: nothing is read.
+  virtual bool is_at_hand(const Load &) { return false; }
+  /// Here a branch costs more than an exponential or a quotient.
+  virtual bool avoids_branches() { return false; }
   void store(const StoragePtr &s, llvm::Value *address, llvm::Value *v);
   void update_atomically(const ir::Store &s, llvm::Value *address, llvm::Value *v);
   /// Tells LLVM what is known of a load or store of the storage.
@@ -153,6 +157,8 @@ class FunctionEmitter {
   llvm::Value *compute(const Unary &e);
   llvm::Value *compute(const Binary &e);
   llvm::Value *compute(const Select &e);
+  bool may_be_speculated(const Expr &e);
+  bool may_be_speculated(const Expr &e, int *budget);
   llvm::Value *divide(const Binary &e, llvm::Value *a, llvm::Value *b);
 
   const std::string library_prefix_;
