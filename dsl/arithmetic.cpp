@@ -198,6 +198,8 @@ double float_unary(UnaryOp op, double a) {
       return std::fabs(a);
     case UnaryOp::Exp:
       return std::exp(a);
+    case UnaryOp::Exp2:
+      return std::exp2(a);
     case UnaryOp::Log:
       return std::log(a);
     case UnaryOp::Sqrt:

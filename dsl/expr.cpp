@@ -227,6 +227,7 @@ Expr abs(const Expr &a) {
 }
 
 Expr exp(const Expr &a) { return real_function("exp", UnaryOp::Exp, a); }
+Expr exp2(const Expr &a) { return real_function("exp2", UnaryOp::Exp2, a); }
 Expr log(const Expr &a) { return real_function("log", UnaryOp::Log, a); }
 Expr sqrt(const Expr &a) { return real_function("sqrt", UnaryOp::Sqrt, a); }
 Expr rsqrt(const Expr &a) { return real_function("rsqrt", UnaryOp::Rsqrt, a); }

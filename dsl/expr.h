@@ -212,6 +212,7 @@ enum class UnaryOp : std::uint8_t {
   Not,
   Abs,
   Exp,
+  Exp2,
   Log,
   Sqrt,
   Rsqrt,
@@ -377,6 +378,8 @@ Expr clamp(const Expr &a, const Expr &low, const Expr &high);
 Expr pow(const Expr &a, const Expr &b);
 Expr abs(const Expr &a);
 Expr exp(const Expr &a);
+/// 2^a. The instruction for it where a device has one: float32 results below 2^-126 may be 0.
+Expr exp2(const Expr &a);
 Expr log(const Expr &a);
 Expr sqrt(const Expr &a);
 Expr rsqrt(const Expr &a);
@@ -413,9 +416,9 @@ bool equal(const Expr &a, const Expr &b);
 ///               Tuples), tensor load | name '[' expr, ... ']'                           load of a
 ///               storage that is no tensor: "acc[i, j]" | name '.extent(' digit ')' | name
 ///               '.density()' | name '.count()' | name '.position(' expr, ... ')'
-///     function := abs exp log sqrt rsqrt tanh erf sin cos floor ceil round is_nan is_finite min
-///     max pow select type     := int8 ... uint64 bool float16 bfloat16 float32 float64: a Cast, or
-///     the type of a literal (it folds) literal  := true | false | [-]digits             int32, or
+///     function := abs exp exp2 log sqrt rsqrt tanh erf sin cos floor ceil round is_nan is_finite
+///     min max pow select type     := int8 ... uint64 bool float16 bfloat16 float32 float64: a
+///     Cast, or the type of a literal (it folds) literal  := true | false | [-]digits int32, or
 ///     int64 when it does not fit
 ///               | [-]digits with '.' or exponent | [-]inf | nan        float32;   with suffix d:
 ///               float64 ("0.1d")

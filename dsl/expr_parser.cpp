@@ -15,13 +15,11 @@ struct NamedUnary {
   const char *name;
   UnaryFunction function;
 };
-constexpr NamedUnary kUnaryFunctions[] = {{"abs", abs},       {"exp", exp},
-                                          {"log", log},       {"sqrt", sqrt},
-                                          {"rsqrt", rsqrt},   {"tanh", tanh},
-                                          {"erf", erf},       {"sin", sin},
-                                          {"cos", cos},       {"floor", floor},
-                                          {"ceil", ceil},     {"round", round},
-                                          {"is_nan", is_nan}, {"is_finite", is_finite}};
+constexpr NamedUnary kUnaryFunctions[] = {
+    {"abs", abs},     {"exp", exp},       {"exp2", exp2},          {"log", log},
+    {"sqrt", sqrt},   {"rsqrt", rsqrt},   {"tanh", tanh},          {"erf", erf},
+    {"sin", sin},     {"cos", cos},       {"floor", floor},        {"ceil", ceil},
+    {"round", round}, {"is_nan", is_nan}, {"is_finite", is_finite}};
 
 struct NamedBinary {
   const char *name;

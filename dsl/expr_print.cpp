@@ -23,6 +23,8 @@ const char *function_name(UnaryOp op) {
       return "abs";
     case UnaryOp::Exp:
       return "exp";
+    case UnaryOp::Exp2:
+      return "exp2";
     case UnaryOp::Log:
       return "log";
     case UnaryOp::Sqrt:
@@ -259,10 +261,10 @@ std::string to_string(const Expr &e, const ExprNames &names) { return Printer(na
 std::string to_string(const Expr &e) { return to_string(e, ExprNames{}); }
 
 bool is_reserved_word(const std::string &word) {
-  static constexpr std::array<std::string_view, 22> kWords = {
-      "true", "false", "inf",  "nan",   "min",    "max",      "pow", "select",
-      "abs",  "exp",   "log",  "sqrt",  "rsqrt",  "tanh",     "erf", "sin",
-      "cos",  "floor", "ceil", "round", "is_nan", "is_finite"};
+  static constexpr std::array<std::string_view, 23> kWords = {
+      "true", "false", "inf",   "nan",  "min",   "max",    "pow",      "select",
+      "abs",  "exp",   "exp2",  "log",  "sqrt",  "rsqrt",  "tanh",     "erf",
+      "sin",  "cos",   "floor", "ceil", "round", "is_nan", "is_finite"};
   Type type;
   return std::find(kWords.begin(), kWords.end(), word) != kWords.end() || parse_type(word, &type);
 }

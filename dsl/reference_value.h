@@ -92,6 +92,9 @@ inline Bounded unary(UnaryOp op, const Bounded &a) {
       return {value, a.bound};
     case UnaryOp::Exp:
       return {value, magnitude * (a.bound + kFunctionError)};
+    case UnaryOp::Exp2:
+      return {value,
+              magnitude * (0.6931471805599453 * a.bound + kFunctionError) + 0x1p-126 / kUnit};
     case UnaryOp::Log:
       return {value, a.bound / std::fabs(a.value) + kFunctionError * magnitude + 1};
     case UnaryOp::Sqrt:

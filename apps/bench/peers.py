@@ -192,6 +192,41 @@ def index(bench, like):
     bench.measure(like, 'PyTorch any + nonzero', make, waits=True)
 
 
+def attention(bench, like):
+    """attention/HEADSxPOSITIONSxCHANNELS-blockBLOCK: FlexAttention with the blocks' lists made before, and all pairs."""
+    torch = bench.torch
+    name, block = like['case'].split('/')[1].split('-block')
+    heads, positions, channels = (int(part) for part in name.split('x'))
+    block = int(block)
+
+    def tensors():
+        return (bench.random(1, heads, positions, channels) for _ in range(3))
+
+    def blocks_seen():
+        blocks = positions // block
+        keep = torch.rand(1, heads, blocks, blocks, device=bench.device) >= like['sparsity']
+        each = torch.arange(blocks, device=bench.device)
+        keep[..., each, each] = True
+        counts = keep.sum(-1).to(torch.int32)
+        lists = torch.argsort(keep.to(torch.int8), dim=-1, descending=True, stable=True).to(torch.int32)
+        return counts, lists
+
+    def make():
+        from torch.nn.attention.flex_attention import BlockMask, flex_attention
+        q, k, v = tensors()
+        counts, lists = blocks_seen()
+        seen = BlockMask.from_kv_blocks(torch.zeros_like(counts), torch.zeros_like(lists), counts, lists, BLOCK_SIZE=block)
+        flex = torch.compile(flex_attention)
+        return lambda: flex(q, k, v, block_mask=seen), None
+
+    def make_dense():
+        q, k, v = tensors()
+        return lambda: torch.nn.functional.scaled_dot_product_attention(q, k, v), None
+
+    bench.measure(like, 'PyTorch FlexAttention, lists given', make)
+    bench.measure(like, 'PyTorch attention to all', make_dense)
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('file')
@@ -214,7 +249,7 @@ def main():
         return 77
 
     bench = Bench(torch, results)
-    groups = {'gather': gather, 'spmm': spmm, 'moe': moe, 'index': index}
+    groups = {'gather': gather, 'spmm': spmm, 'moe': moe, 'index': index, 'attention': attention}
     seen = set()
     for like in list(rows):
         name = like['case']

@@ -131,9 +131,10 @@ bool FunctionEmitter::may_be_speculated(const Expr &e, int *budget) {
       return is_at_hand(*e.as<Load>());
     case ExprKind::Unary: {
       const UnaryOp op = e.as<Unary>()->op;
-      if (op == UnaryOp::Exp && avoids_branches()) break;
-      if (op == UnaryOp::Exp || op == UnaryOp::Log || op == UnaryOp::Tanh || op == UnaryOp::Erf ||
-          op == UnaryOp::Sin || op == UnaryOp::Cos || op == UnaryOp::Sqrt || op == UnaryOp::Rsqrt) {
+      if ((op == UnaryOp::Exp || op == UnaryOp::Exp2) && avoids_branches()) break;
+      if (op == UnaryOp::Exp || op == UnaryOp::Exp2 || op == UnaryOp::Log || op == UnaryOp::Tanh ||
+          op == UnaryOp::Erf || op == UnaryOp::Sin || op == UnaryOp::Cos || op == UnaryOp::Sqrt ||
+          op == UnaryOp::Rsqrt) {
         return false;
       }
       break;

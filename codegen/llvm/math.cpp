@@ -55,6 +55,9 @@ bool is_gpu(IRBuilderBase &b) {
   return b.GetInsertBlock()->getModule()->getTargetTriple().isNVPTX();
 }
 
+// Adding 1.5 * 2^23 leaves the nearest integer in the low bits.
+constexpr double kShift = 12582912.0;
+
 // On a GPU, which has 2^f: e^x = 2^n 2^f, |f| <= 1/2 where n is not at an end of the exponents.
 Value *emit_exp_by_unit(Arithmetic a, Value *x) {
   IRBuilderBase &b = a.b;
@@ -66,14 +69,33 @@ Value *emit_exp_by_unit(Arithmetic a, Value *x) {
   Value *part =
       b.CreateIntrinsic(llvm::Intrinsic::nvvm_fma_rn_sat_f, {},
                         {x, a.number(x, kLog2E / kExponents), a.number(x, -kLeast / kExponents)});
-  // Adding 1.5 * 2^23 leaves the integer n + kBias in the low bits.
-  constexpr double kShift = 12582912.0;
+  // The integer n + kBias is left in the low bits.
   Value *shifted = a.fma(part, kExponents, a.number(x, kShift + kLeast + kBias));
   Value *n = b.CreateFSub(shifted, a.number(x, kShift + kBias));
   Value *f = a.fma(x, kHigh, b.CreateFNeg(n));
   f = a.fma(x, kLow, f);
   Value *power = b.CreateUnaryIntrinsic(llvm::Intrinsic::nvvm_ex2_approx_ftz, f);
   return b.CreateFMul(power, a.to_float(b.CreateShl(a.to_bits(shifted), 23)));
+}
+
+// e^r by a polynomial, for |r| <= ln 2 / 2.
+Value *e_to_the(Arithmetic a, Value *r) {
+  IRBuilderBase &b = a.b;
+  constexpr float kP[] = {0.5f, 0.1666657627f, 0.04166655242f, 0.008363292553f, 0.001392632606f};
+  Value *p = a.fma(b.CreateFMul(r, r), a.polynomial(r, kP), r);
+  return b.CreateFAdd(p, a.number(r, 1));
+}
+
+// p 2^n, for n + kShift.
+Value *power_times(Arithmetic a, Value *shifted, Value *p) {
+  IRBuilderBase &b = a.b;
+  Value *n = b.CreateSub(a.to_bits(shifted), b.getInt32(0x4b400000));
+  Value *half = b.CreateAShr(n, 1);
+  Value *rest = b.CreateSub(n, half);
+  const auto power = [&](Value *e) {
+    return a.to_float(b.CreateShl(b.CreateAdd(e, b.getInt32(127)), 23));
+  };
+  return b.CreateFMul(b.CreateFMul(p, power(half)), power(rest));
 }
 
 // x = n ln 2 + r; e^r by a polynomial; times 2^n in two steps, so that results may be denormal or
@@ -84,22 +106,23 @@ Value *emit_exp(Arithmetic a, Value *x) {
   // Beyond these bounds the result no longer changes. Ordered comparisons let NaN through.
   x = b.CreateSelect(b.CreateFCmpOLT(x, a.number(x, -105)), a.number(x, -105), x);
   x = b.CreateSelect(b.CreateFCmpOGT(x, a.number(x, 90)), a.number(x, 90), x);
-  // Adding 1.5 * 2^23 leaves the nearest integer in the low bits.
-  constexpr double kShift = 12582912.0;
   Value *shifted = a.fma(x, 1.44269504088896341, a.number(x, kShift));
-  Value *n = b.CreateSub(a.to_bits(shifted), b.getInt32(0x4b400000));
   Value *count = b.CreateFSub(shifted, a.number(x, kShift));
   Value *r = a.fma(count, -0.693359375, x);
   r = a.fma(count, 0.000212194440055, r);
-  constexpr float kP[] = {0.5f, 0.1666657627f, 0.04166655242f, 0.008363292553f, 0.001392632606f};
-  Value *p = a.fma(b.CreateFMul(r, r), a.polynomial(r, kP), r);
-  p = b.CreateFAdd(p, a.number(x, 1));
-  Value *half = b.CreateAShr(n, 1);
-  Value *rest = b.CreateSub(n, half);
-  const auto power = [&](Value *e) {
-    return a.to_float(b.CreateShl(b.CreateAdd(e, b.getInt32(127)), 23));
-  };
-  return b.CreateFMul(b.CreateFMul(p, power(half)), power(rest));
+  return power_times(a, shifted, e_to_the(a, r));
+}
+
+// As emit_exp, with no ln 2 to be exact in.
+Value *emit_exp2(Arithmetic a, Value *x) {
+  IRBuilderBase &b = a.b;
+  if (is_gpu(b)) return b.CreateUnaryIntrinsic(llvm::Intrinsic::nvvm_ex2_approx_ftz, x);
+  x = b.CreateSelect(b.CreateFCmpOLT(x, a.number(x, -151)), a.number(x, -151), x);
+  x = b.CreateSelect(b.CreateFCmpOGT(x, a.number(x, 129)), a.number(x, 129), x);
+  Value *shifted = b.CreateFAdd(x, a.number(x, kShift));
+  Value *count = b.CreateFSub(shifted, a.number(x, kShift));
+  Value *r = b.CreateFMul(b.CreateFSub(x, count), a.number(x, 0.69314718055994531));
+  return power_times(a, shifted, e_to_the(a, r));
 }
 
 // x = 2^e (1 + f), sqrt(1/2) <= 1 + f < sqrt 2; log(1 + f) = f - f^2/2 + f^3 P(f).
@@ -253,6 +276,8 @@ llvm::Value *emit_function(llvm::IRBuilderBase &b, const std::string &prefix, Un
   switch (op) {
     case UnaryOp::Exp:
       return single ? emit_exp(a, x) : call_library(b, prefix + "exp", {x});
+    case UnaryOp::Exp2:
+      return single ? emit_exp2(a, x) : call_library(b, prefix + "exp2", {x});
     case UnaryOp::Log:
       return single ? emit_log(a, x) : call_library(b, prefix + "log", {x});
     case UnaryOp::Tanh:

@@ -338,10 +338,13 @@ Stmt Emitter::emit_softmax(PlannedStage *stage, const PlannedDefinition &def, co
   const std::vector<VarPtr> out = axes_of(weighted_at, false),
                             out_pairs = axes_of(weighted_at, true);
   const StoragePtr scores = tile("score", pairs), peak = tile("peak", rows),
-                   shrink = tile("shrink", rows), weights = tile("weight", pairs);
+                   origin = tile("origin", rows), shrink = tile("shrink", rows),
+                   weights = tile("weight", pairs);
   const Expr minus_infinity = identity_of(Combiner::Max, float32);
   const Expr s = make_load(scores, at(pairs)), p = make_load(peak, at(rows)),
-             old = make_load(maximum, maximum_at);
+             from = make_load(origin, at(rows)), old = make_load(maximum, maximum_at);
+  // exp(x - y) is 2^(x log2 e - y log2 e), whose second part is one for a row.
+  const auto power = [](const Expr &x) { return x * make_const(float32, 1.4426950408889634); };
   // Guards of whole rows: where they fail a state at root has no value, and a lane past the end
   // stands for another row. A state in a tile has a place for every lane.
   std::vector<Expr> row_guards;
@@ -378,11 +381,13 @@ Stmt Emitter::emit_softmax(PlannedStage *stage, const PlannedDefinition &def, co
   steps.push_back(set(rows, peak, at(rows), Combiner::Assign,
                       row_guards.empty() ? old : select(all_of(row_guards), old, minus_infinity)));
   steps.push_back(set(pairs, peak, at(rows), Combiner::Max, s));
-  Expr kept = select(old == p, make_const(float32, 1), exp(old - p));
+  // While there is no key a row has no maximum to start from, and no weights.
+  steps.push_back(set(rows, origin, at(rows), Combiner::Assign,
+                      select(p == minus_infinity, make_zero(float32), power(p))));
+  Expr kept = select(old == p, make_const(float32, 1), exp2(power(old) - from));
   if (!row_guards.empty()) kept = select(all_of(row_guards), kept, make_const(float32, 1));
   steps.push_back(set(rows, shrink, at(rows), Combiner::Assign, kept));
-  steps.push_back(set(pairs, weights, at(pairs), Combiner::Assign,
-                      select(s == minus_infinity, make_zero(float32), exp(s - p))));
+  steps.push_back(set(pairs, weights, at(pairs), Combiner::Assign, exp2(power(s) - from)));
   const Expr factor = make_load(shrink, at(rows)), weight = make_load(weights, at(pairs));
   const Expr multiplied =
       weight_type == float32 ? weight : cast(float32, cast(weight_type, weight));
@@ -399,7 +404,7 @@ Stmt Emitter::emit_softmax(PlannedStage *stage, const PlannedDefinition &def, co
   steps.push_back(set_where(row_guards, rows, maximum, maximum_at, Combiner::Assign, p));
   Stmt result = ir::make_block(steps);
   for (const auto &[storage, axes] :
-       {std::pair{weights, pairs}, {shrink, rows}, {peak, rows}, {scores, pairs}}) {
+       {std::pair{weights, pairs}, {shrink, rows}, {origin, rows}, {peak, rows}, {scores, pairs}}) {
     result = ir::make<ir::Allocate>(storage, extents_of(axes), result);
   }
   return result;

@@ -25,6 +25,18 @@ Problem block_data(const Size &s, double zeros, bool exact, std::mt19937 &genera
   return p;
 }
 
+/// Of 16-bit floats, blocks of queries and keys of the mask of `Block`.
+template <std::int64_t Block>
+Problem half_data(Type type, const Size &s, double zeros, std::mt19937 &generator) {
+  Problem p = attention_data(s, false, generator);
+  for (const char *name : {"Q", "K", "V"})
+    p.inputs[name] = random_values(type, s, generator, false);
+  const std::int64_t blocks = (s[1] + Block - 1) / Block;
+  p.inputs["mask"] = random_mask(uint8, {s[0], blocks, blocks}, generator, zeros);
+  p.outputs["L"] = {s[0], s[1]};
+  return p;
+}
+
 const std::vector<Size> kSizes = {{0, 3, 2},  {2, 0, 3},  {1, 1, 1},
                                   {2, 16, 8}, {2, 45, 5}, {1, 100, 16}};
 
@@ -59,6 +71,41 @@ TEST_CASE("block-sparse causal attention with log-sum-exp: rows without keys giv
         "jt)\n"},
        inexact(sweep(kSizes, block_data, true)),
        every_host()});
+}
+
+TEST_CASE("attention of 16-bit floats, whose weights are rounded where they are multiplied") {
+  constexpr std::int64_t kChannels = 32, kMaskBlock = 64;
+  for (const Type type : {bfloat16, float16}) {
+    CAPTURE(to_string(type));
+    Var h("h"), i("i"), d("d"), jv("jv");
+    TensorParam Q(type, 3, "Q"), K(type, 3, "K"), V(type, 3, "V"), mask(uint8, 3, "mask");
+    Param<float> scale("scale");
+    RDom j(0, K.extent(1), "j"), c(0, kChannels, "c");
+    j.where(mask(h, i / kMaskBlock, j / kMaskBlock) != 0);
+    j.where(j <= i);
+    Func S("S"), P("P"), O("O"), L("L");
+    S(h, i, jv) = scale * sum(c, f32(Q(h, i, c)) * f32(K(h, jv, c)));
+    P(h, i, d) += softmax_term(S(h, i, j), V(h, j, d));
+    O(h, i, d) = cast(type, softmax_value(P(h, i, d)));
+    L(h, i) = log_sum_exp(P(h, i, 0));
+    O.bound(d, 0, kChannels);
+    check_agreement(
+        {Pipeline({O, L}, {}, "half_attention"),
+         {"",
+          "O.split(i, io, ii, 64)\nO.gpu_blocks(h, io)\nP.compute_at(O, io)\n"
+          "P.update(0).pit_tile(jt, axis=j, micro={i:64, j:64}, dense={j:64})\nS.compute_at(P, "
+          "jt)\nL.compute_with(O, io)\n",
+          "O.split(i, io, ii, 128)\nO.gpu_blocks(h, io)\nP.compute_at(O, io)\n"
+          "P.update(0).pit_tile(jt, axis=j, micro={i:128, j:32}, dense={j:128})\n"
+          "P.update(0).software_pipeline(jt, 2)\nS.compute_at(P, jt)\nL.compute_with(O, io)\n"},
+         inexact(sweep(
+             {{1, 40, kChannels}, {2, 130, kChannels}},
+             [&](const Size &s, double zeros, bool, std::mt19937 &generator) {
+               return half_data<kMaskBlock>(type, s, zeros, generator);
+             },
+             true)),
+         every_host()});
+  }
 }
 
 TEST_CASE("one head: attention through softmax_sum with a mask per pair") {

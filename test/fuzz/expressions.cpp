@@ -277,9 +277,11 @@ Value Expressions::combine(const Scope &scope, int depth) {
     default: {
       program_.exact = false;
       const Expr x = f32(tame(a, 8).e);
-      switch (choices_.below(4)) {
+      switch (choices_.below(5)) {
         case 0:
           return {tanh(x), 1, false};
+        case 4:
+          return {exp2(-abs(x)), 1, false};
         case 1:
           return {exp(-abs(x)), 1, false};
         case 2:

@@ -58,7 +58,7 @@ std::vector<Operator> operators() {
   all.push_back({"bench/moe", gated_experts(8)});
   all.push_back({"bench/moe/switch", switch_experts()});
   all.push_back({"bench/activations", sparse_activations()});
-  all.push_back({"bench/attention", block_attention()});
+  all.push_back({"bench/attention", block_attention(128)});
   for (const Micro micro : {Micro{64, 64}, Micro{32, 1}, Micro{1, 64}, Micro{1, 1}})
     all.push_back({"bench/index/" + micro.text(), indexed_sum(micro, true)});
   return all;

@@ -16,7 +16,7 @@ struct AttentionShape {
 };
 
 /// Attention of each head of Q, two of which share keys and values, with the logarithm of the sums
-/// of weights. `atom`: of the product with the values.
+/// of weights. `atom`: of the product with the values; empty: the back end's choice.
 inline Pipeline attention(const AttentionShape &shape, const std::string &atom) {
   Var h("h"), i("i"), d("d"), jv("jv"), io("io"), ii("ii"), jt("jt");
   TensorParam Q(bfloat16, 3, "Q"), K(bfloat16, 3, "K"), V(bfloat16, 3, "V"), mask(uint8, 3, "mask");
@@ -31,11 +31,9 @@ inline Pipeline attention(const AttentionShape &shape, const std::string &atom) 
   O.bound(d, 0, shape.channels);
   O.split(i, io, ii, shape.queries).gpu_blocks(h, io);
   P.compute_at(O, io);
-  P.update()
-      .pit_tile(
-          jt,
-          {.axis = j, .micro = {{i, shape.queries}, {j, shape.block}}, .dense = {{j, shape.keys}}})
-      .atom(atom);
+  P.update().pit_tile(
+      jt, {.axis = j, .micro = {{i, shape.queries}, {j, shape.block}}, .dense = {{j, shape.keys}}});
+  if (!atom.empty()) P.update().atom(atom);
   S.compute_at(P, jt);
   L.compute_with(O, io);
   return Pipeline({O, L}, {}, "attention");

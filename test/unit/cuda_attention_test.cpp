@@ -61,5 +61,57 @@ TEST_CASE("cuda attention - the results are those of the algorithm") {
   }
 }
 
+TEST_CASE("cuda attention - without a name for it products are made by the device's instructions") {
+  const AttentionShape shape{.queries = 128, .keys = 128, .block = 128, .channels = 128};
+  const struct {
+    const char *architecture, *by;
+    std::vector<std::string> instructions;
+  } devices[] = {{"sm_90a",
+                  "by wgmma: 3 stages, 4 producer warps, 2 consumer warpgroups",
+                  // Scores from shared memory, weights from registers.
+                  {"wgmma.mma_async.sync.aligned.m64n128k16.f32.bf16.bf16", "ex2.approx.ftz.f32",
+                   "cvt.rn.bf16x2.f32", "shfl.sync.bfly", "cp.async.bulk.tensor.3d"}},
+                 {"sm_80",
+                  "by sm_80.float32.bfloat16.16x8x16: 2 stages, 8 warps",
+                  {"mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32", "ex2.approx.ftz.f32",
+                   "cvt.rn.bf16x2.f32", "shfl.sync.bfly", "cp.async.cg"}}};
+  for (const auto &device : devices) {
+    CAPTURE(std::string(device.architecture));
+    const Target target(std::string("x86-64-linux-cuda-") + device.architecture);
+    const Pipeline pipeline = attention(shape, "");
+    const std::string said = pipeline.explain(target);
+    CHECK_MESSAGE(said.find(device.by) != std::string::npos, said);
+    const std::string ptx =
+        emit::ptx_of(lower::lower(pipeline, target), cuda::device_of(target)).text;
+    for (const std::string &part : device.instructions)
+      CHECK_MESSAGE(ptx.find(part) != std::string::npos, part);
+    if (const auto cubin = assembled(ptx, device.architecture)) {
+      CAPTURE(cubin->said);
+      CHECK(cubin->status == 0);
+      CHECK(!cubin->warns());
+      CHECK(cubin->spilled() == 0);
+    }
+  }
+}
+
+TEST_CASE("cuda attention - float32 values keep weights whole, and the reason is said") {
+  Var h("h"), i("i"), d("d"), jv("jv"), io("io"), ii("ii"), jt("jt");
+  TensorParam Q(bfloat16, 3, "Q"), K(bfloat16, 3, "K"), V(bfloat16, 3, "V"), mask(uint8, 3, "mask");
+  RDom j(0, K.extent(1), "j"), c(0, 64, "c");
+  j.where(mask(h, i / 64, j / 64) != 0);
+  Func S("S"), P("P"), O("O");
+  S(h, i, jv) = sum(c, f32(Q(h, i, c)) * f32(K(h, jv, c)));
+  P(h, i, d) += softmax_term(S(h, i, j), f32(V(h, j, d)));
+  O(h, i, d) = bf16(softmax_value(P(h, i, d)));
+  O.bound(d, 0, 64);
+  O.split(i, io, ii, 64).gpu_blocks(h, io);
+  P.compute_at(O, io);
+  P.update().pit_tile(jt, {.axis = j, .micro = {{i, 64}, {j, 64}}, .dense = {{j, 64}}});
+  S.compute_at(P, jt);
+  const std::string said =
+      Pipeline({O}, {}, "whole_weights").explain(Target("x86-64-linux-cuda-sm_90a"));
+  CHECK_MESSAGE(said.find("no atom multiplies float32 by bfloat16") != std::string::npos, said);
+}
+
 }  // namespace
 }  // namespace pit::test

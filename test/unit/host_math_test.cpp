@@ -78,6 +78,7 @@ TEST_CASE("float32 functions are within 2 units in the last place") {
   };
   const Function functions[] = {
       {"exp", [](const Expr &x) { return exp(x); }, [](double x) { return std::exp(x); }},
+      {"exp2", [](const Expr &x) { return exp2(x); }, [](double x) { return std::exp2(x); }},
       {"log", [](const Expr &x) { return log(x); }, [](double x) { return std::log(x); }},
       {"tanh", [](const Expr &x) { return tanh(x); }, [](double x) { return std::tanh(x); }},
       {"erf", [](const Expr &x) { return erf(x); }, [](double x) { return std::erf(x); }},
@@ -104,6 +105,7 @@ TEST_CASE("float64 functions are the C library's") {
   const std::vector<double> xs{0.1, -0.3, 2.5, 700, -700, 1e300, INFINITY};
   for (const auto &[op, exact] : std::vector<std::pair<Expr (*)(const Expr &), double (*)(double)>>{
            {[](const Expr &x) { return exp(x); }, [](double x) { return std::exp(x); }},
+           {[](const Expr &x) { return exp2(x); }, [](double x) { return std::exp2(x); }},
            {[](const Expr &x) { return tanh(x); }, [](double x) { return std::tanh(x); }},
            {[](const Expr &x) { return sin(x); }, [](double x) { return std::sin(x); }}}) {
     const std::vector<double> ys = apply(float64, float64, op, xs, "host");

@@ -113,7 +113,7 @@ Problem attention_problem(double sparsity, const Device &device, const Settings 
     return expected;
   };
   problem.subjects.push_back(pit_subject(
-      "pit", std::make_shared<const Operator>(block_attention(), device, settings,
+      "pit", std::make_shared<const Operator>(block_attention(sizes.channels), device, settings,
                                               std::vector<Inputs>{inputs}, bfloat16, extents)));
   return problem;
 }

@@ -104,17 +104,22 @@ Pipeline sparse_activations() {
   return Pipeline({Out}, {}, "sparse_activations");
 }
 
-Pipeline block_attention() {
+Pipeline block_attention(std::int64_t channels) {
   Var h("h"), i("i"), d("d"), jv("jv"), io("io"), ii("ii"), jt("jt");
   TensorParam Q(bfloat16, 3, "Q"), K(bfloat16, 3, "K"), V(bfloat16, 3, "V"), mask(uint8, 3, "mask");
-  RDom j(0, K.extent(1), "j"), c(0, Q.extent(2), "c");
+  RDom j(0, K.extent(1), "j"), c(0, channels, "c");
   j.where(mask(h, i / kAttentionBlock, j / kAttentionBlock) != 0);
   Func S("S"), P("P"), O("O");
   S(h, i, jv) = kAttentionScale * sum(c, f32(Q(h, i, c)) * f32(K(h, jv, c)));
-  P(h, i, d) += softmax_term(S(h, i, j), f32(V(h, j, d)));
+  P(h, i, d) += softmax_term(S(h, i, j), V(h, j, d));
   O(h, i, d) = bf16(softmax_value(P(h, i, d)));
 
-  O.split(i, io, ii, kAttentionBlock).gpu_blocks(h, io);
+  O.bound(d, 0, channels);
+  // Head by head: the keys and values of one fit the cache that all multiprocessors share.
+  O.split(i, io, ii, kAttentionBlock)
+      .gpu_blocks(h, io)
+      .persistent()
+      .tile_order(TileOrder::RowMajor);
   P.compute_at(O, io);
   P.update()
       .pit_tile(jt, {.axis = j,

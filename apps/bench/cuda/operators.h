@@ -35,8 +35,9 @@ Pipeline gathered_rows(Rows rows);
 Pipeline sparse_activations();
 
 /// O[h, i] = the rows V[h, j] weighted by softmax over j of kAttentionScale Q[h, i] K[h, j], of the
-/// blocks of kAttentionBlock positions that `mask`[h, i / block, j / block] marks. bfloat16.
-Pipeline block_attention();
+/// blocks of kAttentionBlock positions that `mask`[h, i / block, j / block] marks. bfloat16, as are
+/// the weights when they are multiplied.
+Pipeline block_attention(std::int64_t channels);
 constexpr std::int64_t kAttentionBlock = 128;
 constexpr float kAttentionScale = 0x1.6ap-4F;  ///< of 128 channels
 
