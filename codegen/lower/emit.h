@@ -133,7 +133,8 @@ class Emitter {
     Expr in_domain;             ///< one of them; undefined: every lane of a micro-tile is a place
   };
   std::optional<OneCopy> one_copy_;
-  Expr producer_domain_;  ///< the same for what is computed at the tile, of which no more is used
+  /// Of a stage that is computed inside the statement under way: where the statement uses it.
+  std::vector<Expr> producer_guards_;
   void choose_lanes(Job &job);
   void choose_split(const Job &job, const VarPtr &name, const VarPtr &loop);
   static bool states_meet(const Job &job, const Dim &dim);

@@ -350,13 +350,14 @@ Stmt Emitter::realize(Job &job, std::vector<PlannedStage *> producers, std::size
   // its index itself.
   const bool before = always_guard_data_;
   always_guard_data_ = true;
-  const Expr domain =
-      one_copy_ && job.nest.in_domain.defined()
-          ? lower_expr(job.nest.in_domain, {{}, {}, job.scope.axes, job.scope.in_tile})
-          : Expr();
-  const Expr outer_domain = std::exchange(producer_domain_, domain);
+  std::vector<Expr> used_where;
+  const Scope resolved{{}, {}, job.scope.axes, job.scope.in_tile};
+  for (const Expr &guard : job.nest.guards) used_where.push_back(lower_expr(guard, resolved));
+  if (one_copy_ && job.nest.in_domain.defined())
+    used_where.push_back(lower_expr(job.nest.in_domain, resolved));
+  const auto outer_guards = std::exchange(producer_guards_, used_where);
   Stmt computed = emit_realized(producer, realization, job.scope);
-  producer_domain_ = outer_domain;
+  producer_guards_ = outer_guards;
   always_guard_data_ = before;
   Stmt rest = realize(job, producers, next + 1, inner, body);
   const Stmt result = with_storages(realization, job.scope, ir::make_block({computed, rest}));
@@ -408,7 +409,9 @@ Stmt Emitter::with_inner_calls(const std::vector<Expr> &exprs, const Scope &scop
     if (known) continue;
     Realization realization = make_realization(*stage, {{args, 0}}, resolved, {});
     realized_[stage] = realization;
+    const auto outer_guards = std::exchange(producer_guards_, split_tails_);
     const Stmt statements = emit_realized(stage, realization, resolved);
+    producer_guards_ = outer_guards;
     realized_.erase(stage);
     computed.push_back(statements);
     wrappers.push_back([this, realization, resolved](const Stmt &inside) {

@@ -21,6 +21,15 @@ bool uses_only(const Expr &e, const std::vector<VarPtr> &axes) {
   });
 }
 
+bool loads_memory(const Expr &e) {
+  bool loads = false;
+  walk(e, [&](const Expr &part) {
+    const auto *load = part.as<Load>();
+    return !(loads = loads || (load && load->storage->space != Space::Tile));
+  });
+  return loads;
+}
+
 Expr all_of(const std::vector<Expr> &conditions) {
   Expr all;
   for (const Expr &c : conditions) all = all.defined() ? all && c : c;
@@ -182,10 +191,11 @@ Stmt Emitter::store(PlannedStage *stage, const PlannedDefinition &def, int compo
     for (const Expr &index : indices) needed = needed || uses(index, axis.var);
     if (needed) axes.push_back(axis.var);
   }
-  // Nobody needs a sum of lanes past the end of the domain: their terms need not be loaded.
-  if (producer_domain_.defined() && in_tile && combiner == Combiner::Sum &&
-      uses_only(producer_domain_, axes))
-    conditions.push_back(producer_domain_);
+  // What nobody uses may be past the end of what can be loaded.
+  for (const Expr &guard : producer_guards_) {
+    if (in_tile && loads_memory(value) && reads_axis(guard, scope.axes) && uses_only(guard, axes))
+      conditions.push_back(guard);
+  }
   Expr stored = value;
   const bool whole = def.number == 0 && (in_tile || (!stage->is_output && !stage->compact));
   if (whole && combiner == Combiner::Assign && !conditions.empty()) {

@@ -539,6 +539,24 @@ TEST_CASE("what is needed where data says so, with a bound further than the data
                    {{"three keys", problem}}});
 }
 
+TEST_CASE("a reduction inside of lanes of an outer loop reads nothing past the end") {
+  Var i("i");
+  TensorParam A(int32, 1, "A");
+  RDom r(0, 3, "r");
+  Func F("F");
+  F(i) = maximum(r, A(i) * i32(r)) + sum(r, A(i) - i32(r));
+  check_agreement({Pipeline({F}, {}, "outer_lanes"),
+                   {"", "F.split(i, io, ii, 4)\nF.vectorize(io, 4)\n"},
+                   sweep(
+                       {{1}, {5}, {16}, {39}},
+                       [](const Size &s, double, bool, std::mt19937 &generator) {
+                         return Problem{
+                             {{"A", random_values(int32, s, generator, true)}}, {}, {{"F", s}}};
+                       },
+                       true),
+                   every_host()});
+}
+
 TEST_CASE("parts of a sum that only some elements have") {
   Var i("i"), j("j");
   TensorParam A(float32, 2, "A"), key(int32, 1, "key");
