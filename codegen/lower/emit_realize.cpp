@@ -350,7 +350,7 @@ Stmt Emitter::realize(Job &job, std::vector<PlannedStage *> producers, std::size
   // its index itself.
   const bool before = always_guard_data_;
   always_guard_data_ = true;
-  std::vector<Expr> used_where;
+  std::vector<Expr> used_where = producer_guards_;
   const Scope resolved{{}, {}, job.scope.axes, job.scope.in_tile};
   for (const Expr &guard : job.nest.guards) used_where.push_back(lower_expr(guard, resolved));
   if (one_copy_ && job.nest.in_domain.defined())
@@ -409,7 +409,8 @@ Stmt Emitter::with_inner_calls(const std::vector<Expr> &exprs, const Scope &scop
     if (known) continue;
     Realization realization = make_realization(*stage, {{args, 0}}, resolved, {});
     realized_[stage] = realization;
-    const auto outer_guards = std::exchange(producer_guards_, split_tails_);
+    const auto outer_guards = producer_guards_;
+    producer_guards_.insert(producer_guards_.end(), split_tails_.begin(), split_tails_.end());
     const Stmt statements = emit_realized(stage, realization, resolved);
     producer_guards_ = outer_guards;
     realized_.erase(stage);
