@@ -40,7 +40,13 @@ void KernelEmitter::by_extents(const FragmentUse &use,
     whole = b.CreateAnd(whole, b.CreateICmpEQ(extent, i64(fragment.extents[1])));
   }
   if (const auto *known = llvm::dyn_cast<llvm::ConstantInt>(whole)) return body(known->isZero());
-  when(whole, [&] { body(false); }, [&] { body(true); });
+  when(
+      whole, [&] { body(false); },
+      [&] {
+        ragged_ = true;
+        body(true);
+        ragged_ = false;
+      });
 }
 
 // Calls `body` at each row of the thread, with the number of the row's columns that are valid, from
@@ -112,11 +118,12 @@ void KernelEmitter::map_element(const ir::Store &s, Value *valid) {
   write_fragment(to, keep ? b.CreateSelect(keep, v, read_fragment(to)) : v);
 }
 
-void KernelEmitter::map_fragments(const ir::Store &s, const FragmentUse &use) {
+// `fresh`: what is there is nothing yet, so that it does not matter outside of the valid extents.
+void KernelEmitter::map_fragments(const ir::Store &s, const FragmentUse &use, bool fresh) {
   Fragment &to = fragments_.at(s.storage.get());
   to.zero = false;
   const bool in_pairs = to.in_words() && s.combiner == Combiner::Assign && s.guards.empty();
-  by_extents(use, [&](bool ragged) {
+  const auto map = [&](bool ragged) {
     // A product sets such sums instead of adding to them.
     to.zero = !ragged && s.combiner == Combiner::Assign && s.guards.empty() && is_zero(s.value);
     for_rows(s, use, ragged, [&](std::size_t row, Value *columns) {
@@ -132,7 +139,9 @@ void KernelEmitter::map_fragments(const ir::Store &s, const FragmentUse &use) {
       }
       env_.variables[use.column.get()] = first;
     });
-  });
+  };
+  const bool all = fresh && s.combiner == Combiner::Assign && s.guards.empty() && is_harmless(s);
+  all ? map(false) : by_extents(use, map);
 }
 
 // A row of words of two elements.

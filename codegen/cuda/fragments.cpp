@@ -49,6 +49,7 @@ void KernelEmitter::allocate_fragment(const ir::Allocate &s) {
   for (int i = 0; i < f.count; ++i)
     b.CreateStore(llvm::UndefValue::get(register_of(f)), fragment_register(f, i));
   fragments_[s.storage.get()] = f;
+  fresh_.insert(s.storage.get());
 }
 
 llvm::Type *KernelEmitter::register_of(const Fragment &fragment) {
@@ -67,7 +68,12 @@ llvm::Value *KernelEmitter::load_register(const Fragment &fragment, int number) 
 llvm::Value *KernelEmitter::read_fragment(const Fragment &fragment) {
   const int number = fragment.layout.kind == Kind::Rows ? element_.row_number : element_.number;
   internal_check(number >= 0, "a fragment is read outside of its statements");
-  if (!fragment.in_words()) return load_register(fragment, number);
+  if (!fragment.in_words()) {
+    Value *v = load_register(fragment, number);
+    // Else what both versions compute would be computed before it is known which one runs, and kept
+    // for all elements at once.
+    return ragged_ && v->getType()->isFloatTy() ? in_own_register(v) : v;
+  }
   Value *half = b.CreateExtractElement(halves_of(load_register(fragment, number / kBeside)),
                                        static_cast<std::uint64_t>(number % kBeside));
   return code::from_memory(b, floats_, fragment.type, half);
@@ -258,13 +264,14 @@ void KernelEmitter::emit_over_fragments(const ir::Store &s, const FragmentUse &u
   own.add(ir::make<ir::Store>(s));
   order(std::move(own));
   const auto to = fragments_.find(s.storage.get());
+  const bool fresh = fresh_.erase(s.storage.get()) > 0;
   if (to == fragments_.end()) {
     internal_check(s.storage->space != Space::Tile,
                    "the elements of a fragment are stored to the tile " + s.storage->name);
     return use.matrix ? store_fragments(s, use) : store_rows(s, use);
   }
   if (use.matrix && to->second.layout.kind == Kind::Rows) return reduce_rows(s, use);
-  map_fragments(s, use);
+  map_fragments(s, use, fresh);
 }
 
 }  // namespace pit::cuda

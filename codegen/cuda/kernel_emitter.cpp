@@ -337,11 +337,15 @@ void KernelEmitter::emit(const ir::Stmt &s) {
   Tiles under_way = under_way_;
   follow_products(s, &under_way);
   const Tiles under_way_before = under_way_;
+  const auto fresh = fresh_;
+  auto fresh_after = fresh_;
   const auto side = [&](const ir::Stmt &body) {
     hazards_ = before;
     under_way_ = under_way_before;
     forget_zeros();
+    fresh_ = fresh;
     emit(body);
+    std::erase_if(fresh_after, [&](const StorageNode *tile) { return !fresh_.contains(tile); });
     after.join(hazards_);
   };
   Body else_body;
@@ -350,6 +354,7 @@ void KernelEmitter::emit(const ir::Stmt &s) {
   hazards_ = after;
   under_way_ = std::move(under_way);
   forget_zeros();
+  fresh_ = std::move(fresh_after);
 }
 
 void KernelEmitter::emit(const ir::For &s) {
@@ -388,6 +393,7 @@ void KernelEmitter::emit(const ir::For &s) {
     prepare_copies(s);
     prepare_products(s);
     forget_zeros();
+    fresh_.clear();
     loop(index(s.extent), s.var->name, code::LoopStyle::NotVectorized, [&](Value *i) {
       env_.variables[s.var.get()] = b.CreateNSWAdd(min, i, s.var->name);
       emit(s.body);
@@ -419,6 +425,7 @@ void KernelEmitter::emit(const ir::Allocate &s) {
     allocate_fragment(s);
     emit(s.body);
     fragments_.erase(s.storage.get());
+    fresh_.erase(s.storage.get());
     return;
   }
   const Placement::Entry &entry = placement_->entries.at(&s);

@@ -333,7 +333,7 @@ class KernelEmitter final : public code::FunctionEmitter {
                             llvm::Value *columns);
   llvm::Value *and_guards(const ir::Store &s, llvm::Value *valid);
   void map_element(const ir::Store &s, llvm::Value *valid);
-  void map_fragments(const ir::Store &s, const FragmentUse &use);
+  void map_fragments(const ir::Store &s, const FragmentUse &use, bool fresh);
   void map_pairs(const ir::Store &s, const FragmentUse &use, const std::vector<ColumnOfRow> &own,
                  llvm::Value *columns);
   llvm::Value *neutral(const ir::Store &s);
@@ -458,7 +458,10 @@ class KernelEmitter final : public code::FunctionEmitter {
     llvm::AllocaInst *left = nullptr, *right = nullptr;
   };
   std::unordered_map<const ir::Mma *, ProductStarts> product_starts_;
-  Tiles under_way_;                      ///< that asynchronous matrix instructions may use
+  Tiles under_way_;  ///< that asynchronous matrix instructions may use
+  /// Nothing has been stored to these since they were allocated, wherever the program came from.
+  std::unordered_set<const StorageNode *> fresh_;
+  bool ragged_ = false;  ///< the statement has another version, for tiles that are whole
   llvm::Value *uniform_warp_ = nullptr;  ///< i32, known to be the same in all lanes
   std::int64_t cluster_ = 1;             ///< blocks
   std::int64_t bulk_bytes_ = 0;  ///< of bulk copies that the last Arrive expects and that follow

@@ -143,6 +143,7 @@ std::vector<std::vector<Value *>> KernelEmitter::load_matrices(const SharedOpera
 
 void KernelEmitter::emit_mma_sync(const ir::Mma &s, const ir::Atom &atom) {
   const Fragment &fragment = fragments_.at(s.accumulator.tile.get());
+  fresh_.erase(s.accumulator.tile.get());
   const auto a_fragment = fragments_.find(s.a.tile.get());
   const bool in_registers = a_fragment != fragments_.end();
   std::optional<SharedOperand> left;

@@ -128,6 +128,7 @@ void KernelEmitter::emit_wgmma(const ir::Mma &s) {
                  "a matrix multiplication is not one of wgmma's");
   Fragment &fragment = sums_it->second;
   const bool from_zero = std::exchange(fragment.zero, false);
+  fresh_.erase(s.accumulator.tile.get());
   if (in_registers) check_left(s, a_fragment->second, fragment);
   const Sums sums = sums_of(s);
   const WgmmaOperand right = wgmma_operand(b_it->second.layout, b_it->second.extents, s.b, s);

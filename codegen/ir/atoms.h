@@ -11,7 +11,8 @@ namespace pit::ir {
 
 /// How an atom is used. WarpgroupMatrix (PTX: wgmma): asynchronous, by four warps, operands in
 /// shared memory, accumulators in an Accumulator layout `together` 4. WarpMatrix (PTX: ldmatrix and
-/// mma.sync): by each warp, an Accumulator layout `together` 1. MultiplyAdd (PTX: fma): outer
+/// mma.sync): by each warp, an Accumulator layout `together` 1. Of both the left operand may be in
+/// registers, an OperandA layout of the accumulators' numbers. MultiplyAdd (PTX: fma): outer
 /// products by each thread, a Blocked layout.
 enum class AtomKind : std::uint8_t { WarpgroupMatrix, WarpMatrix, MultiplyAdd };
 
@@ -20,7 +21,7 @@ struct Atom {
   std::string name;  ///< that a schedule may say: "sm_80.float32.bfloat16.16x8x16"
   AtomKind kind;
   Type sum;            ///< of accumulators, and what is added in
-  Type operand;        ///< of both operands in shared memory
+  Type operand;        ///< of both operands
   int m, n, k;         ///< of one instruction; n: the most, where it has several
   std::string target;  ///< feature that the target needs, or a newer one
   /// Operands are rounded to fewer bits than they have: only a schedule that names the atom gets

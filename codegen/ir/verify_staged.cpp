@@ -158,6 +158,7 @@ class Rules {
       check_roles(*roles, s);
       for (const Role &each_role : roles->roles) collect(each_role.body, &each_role);
     } else if (const auto *store = s.as<Store>()) {
+      check_fragments(*store, s);
       if (const auto found = tiles_.find(store->storage.get()); found != tiles_.end()) {
         found->second.writers.insert(role);
         if (found->second.placement.memory == Memory::Shared)
@@ -299,6 +300,7 @@ class Rules {
               "the operand " + operand.tile->name + " of an mma names no buffer, or has none", s);
       return found->second;
     };
+    check_left(mma, s);
     if (!mma.asynchronous) return;
     require(role->warps % kWarpsOfGroup == 0,
             "the role " + role->name + " issues asynchronous mmas with " +
@@ -320,6 +322,51 @@ class Rules {
             "the operand " + mma.a.tile->name +
                 " of an asynchronous mma is neither in shared memory nor a fragment of operand A",
             s);
+  }
+
+  /// A left operand in registers is where the warps have the rows that they add to, all of each.
+  void check_left(const Mma &mma, const Stmt &s) const {
+    const auto left = tiles_.find(mma.a.tile.get()), sums = tiles_.find(mma.accumulator.tile.get());
+    if (left == tiles_.end() || !left->second.placement.layout.is_fragment()) return;
+    const Layout &a = left->second.placement.layout;
+    require(a.kind == Layout::Kind::OperandA,
+            "the operand " + mma.a.tile->name + " of an mma is no fragment of operand A", s);
+    const Layout to = sums == tiles_.end() ? Layout() : sums->second.placement.layout;
+    require(to.kind == Layout::Kind::Accumulator && a.warps_m == to.warps_m &&
+                a.together == to.together && a.warps_n == 1 && to.warps_n == 1,
+            "the operand " + mma.a.tile->name +
+                " of an mma is not spread over the warps as the rows of the accumulator " +
+                mma.accumulator.tile->name,
+            s);
+  }
+
+  /// Each thread has the elements of all fragments that a statement names.
+  void check_fragments(const Store &store, const Stmt &s) const {
+    std::vector<std::pair<Tile, const TileUse *>> fragments;
+    const auto note = [&](Tile tile) {
+      const auto found = tiles_.find(tile);
+      if (found != tiles_.end() && found->second.placement.layout.is_fragment())
+        fragments.emplace_back(tile, &found->second);
+    };
+    note(store.storage.get());
+    for_each_load(s, [&](const Load &load) { note(load.storage.get()); });
+    for (const auto &[tile, use] : fragments) {
+      const auto &[first_tile, first] = fragments.front();
+      const Layout &a = first->placement.layout, &b = use->placement.layout;
+      const bool blocked = b.kind == Layout::Kind::Blocked;
+      require((a.kind == Layout::Kind::Blocked) == blocked && a.warps_m == b.warps_m &&
+                  a.warps_n == b.warps_n && a.together == b.together && a.beside == b.beside &&
+                  first->extents.at(0) == use->extents.at(0),
+              "the registers " + first_tile->name + " and " + tile->name +
+                  " meet in one statement, but are spread differently over the warps",
+              s);
+      const bool reduced = first_tile == store.storage.get() && a.kind == Layout::Kind::Rows &&
+                           b.kind != Layout::Kind::Rows;
+      require(
+          !reduced || b.warps_n == 1,
+          "the rows that are reduced into " + first_tile->name + " are spread over several warps",
+          s);
+    }
   }
 
   // --- sums over the kernel ---

@@ -36,7 +36,8 @@ inline std::string attention_text(const AttentionTile &tile, std::string kernel)
             map iv: %total[iv] = %total[iv] * %shrink[iv]
             reduce iv, jv: %total[iv] += %weight[iv, jv]
             map iv, c: %o[iv, c] = %o[iv, c] * %shrink[iv]
-            map i, j: %left[i, j] = bfloat16(select(i < rows && j < columns, %weight[i, j], 0.0))
+            fill i, j: %left[i, j] = bfloat16(0.0)
+            map iv, jv: %left[iv, jv] = bfloat16(%weight[iv, jv])
             map iv: %most[iv] = %peak[iv]
 )";
   const std::string state = R"(
