@@ -256,6 +256,8 @@ class Interpreter {
     if (machine_ && memory == Memory::Registers) machine_->make_registers(buffer);
     run(allocate.body);
     if (machine_ && memory == Memory::Shared) machine_->forget_shared(agent_, allocate.storage);
+    if (machine_ && memory == Memory::Registers)
+      machine_->forget_registers(allocate.storage, buffer.get());
     evaluator_.buffer_slot(allocate.storage).reset();
   }
 

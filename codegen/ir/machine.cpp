@@ -189,6 +189,12 @@ void Machine::make_shared(Agent *agent, const StoragePtr &storage,
 void Machine::make_registers(const std::shared_ptr<Buffer> &buffer) {
   buffer->observer = std::make_unique<RegisterTrace>(this, buffer.get());
 }
+void Machine::forget_registers(const StoragePtr &storage, Buffer *buffer) {
+  const RegisterTrace *marks = registers_of(buffer);
+  if (marks && marks->under_way > 0)
+    race("the registers " + storage->name,
+         "end while a matrix instruction that uses them is under way");
+}
 void Machine::forget_shared(Agent *agent, const StoragePtr &storage) {
   blocks_[static_cast<std::size_t>(agent->block)].shared.erase(storage.get());
 }

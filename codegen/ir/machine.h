@@ -59,6 +59,7 @@ class Machine {
   // Memory.
   void make_shared(Agent *agent, const StoragePtr &storage, const std::shared_ptr<Buffer> &buffer);
   void make_registers(const std::shared_ptr<Buffer> &buffer);
+  void forget_registers(const StoragePtr &storage, Buffer *buffer);
   void forget_shared(Agent *agent, const StoragePtr &storage);
   bool is_shared(const Agent *agent, const StoragePtr &storage) const;
 

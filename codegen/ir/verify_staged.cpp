@@ -442,6 +442,12 @@ class Rules {
       scan_branches(*branch, state);
     } else if (const auto *allocate = s.as<Allocate>()) {
       scan(allocate->body, state);
+      const Tile tile = allocate->storage.get();
+      require(state->issued.count(tile) == 0 && state->committed.count(tile) == 0,
+              "the registers " + tile->name +
+                  " end while an asynchronous mma on them may be under way: commit it and drain "
+                  "matrix first",
+              s);
     } else if (const auto *barriers = s.as<Barriers>()) {
       scan(barriers->body, state);
     } else if (const auto *roles = s.as<Roles>()) {

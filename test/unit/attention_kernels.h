@@ -134,6 +134,29 @@ inline std::string attention_of_roles(const AttentionTile &tile) {
   return replaced(text, "THREADS", std::to_string(128 * (groups + 1)));
 }
 
+/// The same, but a step's last product is drained in the next step, or behind the loop.
+inline std::string attention_drained_late(const AttentionTile &tile) {
+  std::string text = attention_of_roles(tile);
+  text = replaced(text, R"(            commit matrix
+            drain matrix pending 0
+            arrive empty[%slot[]] each warpgroup
+)",
+                  "            commit matrix\n");
+  // What a product under way reads does not end with the step.
+  const std::string left = "registers %left: bfloat16[" + std::to_string(tile.rows) + ", " +
+                           std::to_string(tile.keys) + "] operand_a(1, " +
+                           std::to_string(tile.rows / 16) + ", 1, 4)\n";
+  text = replaced(text, left, "");
+  text = replaced(text, "          for jt < count {",
+                  "          " + left + R"(          for jt < count {
+            drain matrix pending 0
+            if 0 < jt { arrive empty[1 - %slot[]] each warpgroup }
+)");
+  return replaced(text, "          store iv, c: O[", R"(          drain matrix pending 0
+          if 0 < count { arrive empty[1 - %slot[]] each warpgroup }
+          store iv, c: O[)");
+}
+
 /// For sm_80: all warps copy, 16 rows each.
 inline std::string attention_of_groups(const AttentionTile &tile) {
   const std::string next = R"({

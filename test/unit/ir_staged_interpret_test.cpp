@@ -3,6 +3,7 @@
 #include <cmath>
 #include <string>
 
+#include "attention_kernels.h"
 #include "codegen/ir/text.h"
 #include "codegen/ir/verify.h"
 #include "dsl/error.h"
@@ -115,6 +116,38 @@ TEST_CASE("staged interpreter - accumulators and buffers of a matrix instruction
   const std::string drained = replaced(replaced(producer_and_consumer(2), "pending 0", "pending 1"),
                                        "swrite", "drain matrix pending 0 swrite");
   check_detects(drained, "role consumer may still read it");
+}
+
+TEST_CASE("staged interpreter - a left operand in registers stays while it is multiplied") {
+  const std::string kernel = attention_of_roles({64, 32, 32}),
+                    drained =
+                        "commit matrix\n            drain matrix pending 0\n            arrive";
+  const struct {
+    std::string instead, message;
+  } cases[] = {
+      {"commit matrix fill i, j: %left[i, j] = bfloat16(0.0) drain matrix pending 0 arrive",
+       "is written while a matrix instruction that uses it is under way"},
+      {"commit matrix arrive",
+       "the registers left end while a matrix instruction that uses them is under way"}};
+  TestTensor<std::uint16_t> q({64, 32}), k({32, 32}), v({32, 32}), o({64, 32});
+  TestTensor<std::uint8_t> mask({64, 32}, 1), whole({1, 1}, 1);
+  TestTensor<float> l({64});
+  for (const auto &c : cases) {
+    for (const Landing landing : kLandings) {
+      std::string error;
+      try {
+        interpret(parse(replaced(kernel, drained, c.instead)),
+                  {q.argument(), k.argument(), v.argument(), mask.argument(), whole.argument()}, {},
+                  {o.argument(), l.argument()}, nullptr, {1, landing});
+      } catch (const InternalError &found) {
+        error = found.what();
+      }
+      CAPTURE(error);
+      const bool says =
+          error.find("left") != std::string::npos && error.find(c.message) != std::string::npos;
+      CHECK(says);
+    }
+  }
 }
 
 TEST_CASE("staged interpreter - an arrival of one thread does not stand for other warps") {

@@ -1,7 +1,10 @@
 #include <doctest/doctest.h>
 
 #include <string>
+#include <utility>
+#include <vector>
 
+#include "attention_kernels.h"
 #include "codegen/ir/equal.h"
 #include "codegen/ir/mutator.h"
 #include "codegen/ir/text.h"
@@ -245,6 +248,85 @@ TEST_CASE("staged verifier - asynchronous mmas are of whole warpgroups") {
   CAPTURE(error);
   CHECK(error.find("issues asynchronous mmas with 2 warps, which are no whole warpgroups") !=
         std::string::npos);
+}
+
+TEST_CASE("staged verifier - fragments that meet are spread over the warps alike") {
+  const std::string kernel = R"(module registers(B: bfloat16[2]) -> (C: float32[2], L: float32[1]) {
+  stage compute C {
+    launch registers threads 128 {
+      axes m < 64, n < 16, k < 16
+      shared %b: bfloat16[16, 16] swizzle(32, 0)
+      registers %a: bfloat16[64, 16] operand_a(1, 4, 1, 1)
+      registers %acc: float32[64, 16] accumulator(1, 4, 1, 1)
+      registers %most: float32[64] rows(1, 4, 1, 1)
+      copy async k, n: %b[k, n] = B(k, n) bytes 16
+      fill m, k: %a[m, k] = bfloat16(1.0)
+      fill m, n: %acc[m, n] = 0.0
+      fill m: %most[m] = -inf
+      drain copies pending 0
+      sync
+      mma m(m) n(n) k(k): %acc[m, n] += %a[m, k] * %b[k, n] atom "sm_80.float32.bfloat16.16x8x16"
+      reduce m, n: %most[m] max= %acc[m, n]
+      store m, n: C[m, n] = %acc[m, n] - %most[m]
+      store m: L[m] = %most[m]
+    }
+  }
+})";
+  REQUIRE(broken_rule(kernel) == "");
+  const char *const spread =
+      "operand a of an mma is not spread over the warps as the rows of the "
+      "accumulator acc";
+  const struct {
+    std::vector<std::pair<const char *, const char *>> changes;
+    const char *message;
+  } cases[] = {
+      {{{"operand_a(1, 4, 1, 1)", "operand_a(1, 2, 1, 1)"}}, spread},
+      {{{"operand_a(1, 4, 1, 1)", "operand_a(1, 4, 1, 4)"}}, spread},
+      {{{"operand_a(1, 4, 1, 1)", "operand_b(1, 4, 1, 1)"}},
+       "operand a of an mma is no fragment of operand A"},
+      {{{"operand_a(1, 4, 1, 1)", "operand_a(1, 2, 1, 1)"},
+        {"accumulator(1, 4, 1, 1)", "accumulator(1, 2, 2, 1)"},
+        {"rows(1, 4, 1, 1)", "rows(1, 2, 2, 1)"}},
+       spread},
+      {{{"rows(1, 4, 1, 1)", "rows(1, 2, 1, 1)"}},
+       "the registers most and acc meet in one statement, but are spread differently"},
+      {{{"rows(1, 4, 1, 1)", "rows(1, 2, 2, 1)"},
+        {"accumulator(1, 4, 1, 1)", "accumulator(1, 2, 2, 1)"},
+        {"mma m(m) n(n) k(k): %acc[m, n] += %a[m, k] * %b[k, n] atom "
+         "\"sm_80.float32.bfloat16.16x8x16\"",
+         ""}},
+       "the rows that are reduced into most are spread over several warps"},
+  };
+  for (const auto &c : cases) {
+    std::string text = kernel;
+    for (const auto &[from, to] : c.changes) text = replaced(text, from, to);
+    const std::string error = broken_rule(text);
+    CAPTURE(std::string(c.message));
+    CAPTURE(error);
+    const bool found = error.find(c.message) != std::string::npos;
+    CHECK(found);
+  }
+}
+
+TEST_CASE("staged verifier - a left operand in registers is left alone until it is drained") {
+  CHECK(broken_rule(attention_drained_late({64, 32, 32})) == "");
+  const std::string kernel = attention_of_roles({64, 32, 32});
+  REQUIRE(broken_rule(kernel) == "");
+  const std::string error = broken_rule(replaced(
+      kernel, "commit matrix\n            drain matrix pending 0\n            arrive",
+      "commit matrix fill i, j: %left[i, j] = bfloat16(0.0) drain matrix pending 0 arrive"));
+  CAPTURE(error);
+  const bool found =
+      error.find("the registers left are accessed while an asynchronous mma") != std::string::npos;
+  CHECK(found);
+  const std::string ended = broken_rule(
+      replaced(kernel, "commit matrix\n            drain matrix pending 0\n            arrive",
+               "commit matrix\n            arrive"));
+  CAPTURE(ended);
+  const bool names = ended.find(
+                         "the registers left end while an asynchronous mma on them may be "
+                         "under way") != std::string::npos;
+  CHECK(names);
 }
 
 TEST_CASE("staged verifier - what the device has") {

@@ -6,6 +6,7 @@
 #include <cmath>
 #include <limits>
 #include <random>
+#include <sstream>
 #include <string>
 #include <vector>
 
@@ -104,7 +105,8 @@ const ir::AttentionTile kSmall{64, 32, 32};
 
 TEST_CASE("cuda attention - kernels of the staged level compute it, whole and ragged") {
   for (const std::string &text :
-       {ir::attention_of_roles(kSmall), ir::attention_of_groups(kSmall)}) {
+       {ir::attention_of_roles(kSmall), ir::attention_drained_late(kSmall),
+        ir::attention_of_groups(kSmall)}) {
     REQUIRE_NOTHROW(ir::verify(ir::parse(text), "parse"));
     check_interpreted(text, kSmall, 64, 64);
     check_interpreted(text, kSmall, 70, 77);
@@ -131,12 +133,54 @@ void check_text(const std::string &text, const std::string &architecture,
 }
 
 TEST_CASE("cuda attention - the softmax is in registers") {
-  check_text(ir::attention_of_roles({}), "sm_90a",
-             {"wgmma.mma_async.sync.aligned.m64n128k16.f32.bf16.bf16", "shfl.sync.bfly",
-              "ex2.approx", "cvt.rn.bf16x2.f32", "cp.async.bulk.tensor.2d"});
-  check_text(ir::attention_of_groups({}), "sm_80",
-             {"mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32", "shfl.sync.bfly", "ex2.approx",
-              "cvt.rn.bf16x2.f32", "cp.async.cg.shared.global"});
+  const std::vector<std::string> of_both{"shfl.sync.bfly", "ex2.approx", "max.NaN.f32"};
+  const auto check = [&](const std::string &text, const std::string &architecture,
+                         std::vector<std::string> parts) {
+    parts.insert(parts.end(), of_both.begin(), of_both.end());
+    check_text(text, architecture, parts);
+  };
+  // The second product's left operand: four registers behind the accumulators.
+  const std::vector<std::string> warpgroups{"wgmma.mma_async.sync.aligned.m64n128k16.f32.bf16.bf16",
+                                            "}, {%r", "cvt.rn.bf16x2.f32",
+                                            "cp.async.bulk.tensor.2d"};
+  const std::vector<std::string> warps{"mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32",
+                                       "cvt.rn.bf16x2.f32", "cp.async.cg.shared.global"};
+  check(ir::attention_of_roles({}), "sm_90a", warpgroups);
+  check(ir::attention_drained_late({}), "sm_90a", warpgroups);
+  check(ir::attention_of_groups({}), "sm_80", warps);
+  // Two repetitions of a warp's rows.
+  check(
+      ir::replaced(ir::replaced(ir::attention_of_groups({128, 32, 64}), "1, 8, 1, 1", "1, 4, 1, 1"),
+                   "threads 256", "threads 128"),
+      "sm_80", warps);
+  const auto with_float16 = [](const std::string &text) {
+    return ir::replaced(text, "bfloat16", "float16");
+  };
+  check(with_float16(ir::attention_of_roles({})), "sm_90a",
+        {"wgmma.mma_async.sync.aligned.m64n128k16.f32.f16.f16", "}, {%r", "cvt.rn.f16x2.f32"});
+  check(with_float16(ir::attention_of_groups({})), "sm_80",
+        {"mma.sync.aligned.m16n8k16.row.col.f32.f16.f16.f32", "cvt.rn.f16x2.f32"});
+}
+
+// Sums are set by their first instruction where they were zero, so that no zeros are made for them.
+TEST_CASE("staged attention - a product of sums that are zero sets them") {
+  const cuda::Device device = cuda::device_of(Target("x86-64-linux-cuda-sm_90a"));
+  const auto setting = [&](const std::string &text) {
+    std::istringstream lines(emit::ptx_of(ir::parse(text), device).text);
+    int count = 0;
+    for (std::string line; std::getline(lines, line);)
+      count += line.find("wgmma.mma_async") != std::string::npos &&
+               line.find(", 0, 1, 1, ") != std::string::npos;
+    return count;
+  };
+  const std::string text = ir::attention_of_roles({});
+  CHECK(setting(text) == 1);
+  const std::string fill = "fill i, j: %sum[i, j] = 0.0";
+  CHECK(setting(ir::replaced(text, fill, "fill i, j: %sum[i, j] = 1.0")) == 0);
+  CHECK(setting(ir::replaced(text, fill,
+                             "fill i, j: %sum[i, j] = 1.0 fill iv, j: %sum[iv, j] = 0.0")) == 0);
+  CHECK(setting(ir::replaced(text, fill, fill + " map iv, j: %sum[iv, j] += 1.0")) == 0);
+  CHECK(setting(ir::replaced(text, fill, "if 1 < jt { " + fill + " }")) == 0);
 }
 
 }  // namespace
