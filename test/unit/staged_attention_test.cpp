@@ -103,7 +103,7 @@ void check_interpreted(const std::string &text, const ir::AttentionTile &tile, s
 
 const ir::AttentionTile kSmall{64, 32, 32};
 
-TEST_CASE("cuda attention - kernels of the staged level compute it, whole and ragged") {
+TEST_CASE("staged attention - kernels of the staged level compute it, whole and ragged") {
   for (const std::string &text :
        {ir::attention_of_roles(kSmall), ir::attention_drained_late(kSmall),
         ir::attention_of_groups(kSmall)}) {
@@ -132,7 +132,7 @@ void check_text(const std::string &text, const std::string &architecture,
   CHECK(cubin->spilled() == 0);
 }
 
-TEST_CASE("cuda attention - the softmax is in registers") {
+TEST_CASE("staged attention - the softmax is in registers") {
   const std::vector<std::string> of_both{"shfl.sync.bfly", "ex2.approx", "max.NaN.f32"};
   const auto check = [&](const std::string &text, const std::string &architecture,
                          std::vector<std::string> parts) {
