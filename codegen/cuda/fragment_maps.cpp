@@ -62,6 +62,7 @@ void KernelEmitter::for_rows(const ir::Store &s, const FragmentUse &use, bool ra
     Value *extent = not_negative(env_.axes.at(use.column.get()).extent);
     columns = narrow(b.CreateSub(extent, column));
   }
+  in_map_ = fragments_.contains(s.storage.get());
   for (std::size_t i = 0; i < shape.rows.size(); ++i) {
     const Memo memo(*this, true);
     Value *row = b.CreateAdd(first.row, i64(shape.rows[i])), *of_row = nullptr;
@@ -80,6 +81,7 @@ void KernelEmitter::for_rows(const ir::Store &s, const FragmentUse &use, bool ra
     row_values_.clear();
     element_ = {};
   }
+  in_map_ = false;
 }
 
 // The columns of a thread's row: the numbers of their elements in the fragment, and their distances

@@ -102,6 +102,13 @@ llvm::Value *KernelEmitter::load_element(const Load &e) {
     return look_up(tile->second, e.storage->type, e.indices[0]);
   if (const auto it = wide_.find(&e); it != wide_.end()) return it->second;
   const auto it = fragments_.find(e.storage.get());
+  if (it == fragments_.end() && wanted_ && reads_where_wanted(e)) {
+    const Type type = e.storage->type;
+    Value *v = load_where(wanted_, address(e.storage, e.indices),
+                          b.getIntNTy(static_cast<unsigned>(8 * type.bytes())));
+    return code::from_memory(b, floats_, type,
+                             b.CreateBitCast(v, code::memory_type(context_, type)));
+  }
   if (it == fragments_.end()) return FunctionEmitter::load_element(e);
   return read_fragment(it->second);
 }

@@ -307,6 +307,9 @@ class KernelEmitter final : public code::FunctionEmitter {
   void write_fragment(const Fragment &fragment, llvm::Value *v);
   llvm::Value *halves_of(llvm::Value *word);
   bool is_at_hand(const Load &e) override;
+  bool reads_where_wanted(const Load &e) override {
+    return in_map_ && e.storage->space != Space::Tile;
+  }
   bool avoids_branches() override { return element_.row_number >= 0; }
   /// Changes `tiles`, which matrix instructions under way may use before s, to those behind it.
   static void follow_products(const ir::Stmt &s, Tiles *tiles);
@@ -461,6 +464,7 @@ class KernelEmitter final : public code::FunctionEmitter {
   Tiles under_way_;  ///< that asynchronous matrix instructions may use
   /// Nothing has been stored to these since they were allocated, wherever the program came from.
   std::unordered_set<const StorageNode *> fresh_;
+  bool in_map_ = false;  ///< a statement is emitted whose results stay in registers
   bool ragged_ = false;  ///< the statement has another version, for tiles that are whole
   llvm::Value *uniform_warp_ = nullptr;  ///< i32, known to be the same in all lanes
   std::int64_t cluster_ = 1;             ///< blocks

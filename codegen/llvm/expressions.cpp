@@ -124,11 +124,13 @@ llvm::Value *FunctionEmitter::compute(const Unary &e) {
 }
 
 // Cheap and without effect when its value is not wanted.
-bool FunctionEmitter::may_be_speculated(const Expr &e, int *budget) {
+bool FunctionEmitter::may_be_speculated(const Expr &e, bool where_wanted, int *budget) {
   if (--*budget < 0) return false;
   switch (e->kind) {
     case ExprKind::Load:
-      return is_at_hand(*e.as<Load>());
+      if (is_at_hand(*e.as<Load>())) return true;
+      if (!where_wanted || !reads_where_wanted(*e.as<Load>())) return false;
+      break;
     case ExprKind::Unary: {
       const UnaryOp op = e.as<Unary>()->op;
       if ((op == UnaryOp::Exp || op == UnaryOp::Exp2) && avoids_branches()) break;
@@ -142,6 +144,9 @@ bool FunctionEmitter::may_be_speculated(const Expr &e, int *budget) {
     case ExprKind::Binary: {
       const BinaryOp op = e.as<Binary>()->op;
       if (op == BinaryOp::Div && e.type() == float32 && avoids_branches()) break;
+      const bool by_constant =
+          where_wanted && !e.type().is_float() && e.as<Binary>()->b.as<IntImm>();
+      if (by_constant && (op == BinaryOp::Div || op == BinaryOp::Mod)) break;
       if (op == BinaryOp::Div || op == BinaryOp::Mod || op == BinaryOp::Pow) return false;
       break;
     }
@@ -149,14 +154,30 @@ bool FunctionEmitter::may_be_speculated(const Expr &e, int *budget) {
       break;
   }
   for (const Expr &operand : operands(e)) {
-    if (!may_be_speculated(operand, budget)) return false;
+    if (!may_be_speculated(operand, where_wanted, budget)) return false;
   }
   return true;
 }
 
 bool FunctionEmitter::may_be_speculated(const Expr &e) {
   int budget = 8;
-  return may_be_speculated(e, &budget);
+  return may_be_speculated(e, false, &budget);
+}
+
+// Cheap, but that it reads memory, which it can do without a branch.
+bool FunctionEmitter::may_be_computed_together(const Expr &e) {
+  int budget = 32;
+  return avoids_branches() && may_be_speculated(e, true, &budget);
+}
+
+// Anything where `wanted` does not hold.
+llvm::Value *FunctionEmitter::value_where(Value *wanted, const Expr &e) {
+  const Memo memo(*this);
+  Value *const outside = wanted_;
+  wanted_ = outside ? b.CreateAnd(outside, wanted) : wanted;
+  Value *v = value(e);
+  wanted_ = outside;
+  return v;
 }
 
 // then_value or else_value, whichever the condition chooses; the other is not computed.
@@ -178,6 +199,10 @@ llvm::Value *FunctionEmitter::compute(const Select &e) {
   Value *condition = value(e.condition);
   if (may_be_speculated(e.true_value) && may_be_speculated(e.false_value)) {
     return b.CreateSelect(condition, value(e.true_value), value(e.false_value));
+  }
+  if (may_be_computed_together(e.true_value) && may_be_computed_together(e.false_value)) {
+    Value *v = value_where(condition, e.true_value);
+    return b.CreateSelect(condition, v, value_where(b.CreateNot(condition), e.false_value));
   }
   return either(
       condition, register_type(context_, e.type), [&] { return value(e.true_value); },
@@ -227,6 +252,10 @@ llvm::Value *FunctionEmitter::compute(const Binary &e) {
     const bool is_and = e.op == BinaryOp::And;
     if (may_be_speculated(e.b))
       return is_and ? b.CreateAnd(a, value(e.b)) : b.CreateOr(a, value(e.b));
+    if (may_be_computed_together(e.b)) {
+      Value *second = value_where(is_and ? a : b.CreateNot(a), e.b);
+      return is_and ? b.CreateLogicalAnd(a, second) : b.CreateLogicalOr(a, second);
+    }
     const auto second = [&] { return value(e.b); };
     if (is_and) return either(a, b.getInt1Ty(), second, [&]() -> Value * { return b.getFalse(); });
     return either(a, b.getInt1Ty(), [&]() -> Value * { return b.getTrue(); }, second);

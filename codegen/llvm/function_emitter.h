@@ -97,6 +97,8 @@ class FunctionEmitter {
   virtual llvm::Value *load_element(const Load &e);
   /// Such an element is in a register: nothing is read.
   virtual bool is_at_hand(const Load &) { return false; }
+  /// load_element reads such an element only if `wanted_` holds, without a branch.
+  virtual bool reads_where_wanted(const Load &) { return false; }
   /// Here a branch costs more than an exponential or a quotient.
   virtual bool avoids_branches() { return false; }
   void store(const StoragePtr &s, llvm::Value *address, llvm::Value *v);
@@ -151,6 +153,8 @@ class FunctionEmitter {
   llvm::IRBuilder<> b;
   Environment env_;
   const FloatUnit floats_;
+  /// What is computed here is only wanted where this holds; null: it is.
+  llvm::Value *wanted_ = nullptr;
 
  private:
   llvm::Value *compute(const Expr &e);
@@ -158,7 +162,9 @@ class FunctionEmitter {
   llvm::Value *compute(const Binary &e);
   llvm::Value *compute(const Select &e);
   bool may_be_speculated(const Expr &e);
-  bool may_be_speculated(const Expr &e, int *budget);
+  bool may_be_speculated(const Expr &e, bool where_wanted, int *budget);
+  bool may_be_computed_together(const Expr &e);
+  llvm::Value *value_where(llvm::Value *wanted, const Expr &e);
   llvm::Value *divide(const Binary &e, llvm::Value *a, llvm::Value *b);
 
   const std::string library_prefix_;
