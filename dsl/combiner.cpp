@@ -108,7 +108,8 @@ SoftmaxState softmax_state(const char *what, const FuncRef &state) {
 
 Expr softmax_value(const FuncRef &state) {
   const SoftmaxState s = softmax_state("softmax_value", state);
-  return select(s.sum == 0, 0, s.weighted / s.sum);
+  // One division serves all values of a state.
+  return s.weighted * select(s.sum == 0, 0.f, 1.f / s.sum);
 }
 
 Expr log_sum_exp(const FuncRef &state) {

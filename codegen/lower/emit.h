@@ -267,6 +267,7 @@ class Emitter {
                                const MarkStrip &strip);
   std::int64_t candidates_in_strip(const IndexPlan &index) const;
   static std::vector<Factor> factors_of(const IndexPlan &index);
+  static std::vector<VarPtr> lanes_told_apart(const IndexPlan &index, const Expr &p);
   ir::Stmt emit_factor(const IndexPlan &index, const Factor &tested, const Scope &group_scope,
                        const MarkStrip &strip, const StoragePtr &marks, const Expr &at,
                        const StoragePtr &partial);

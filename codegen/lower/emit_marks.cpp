@@ -136,34 +136,35 @@ Expr Emitter::flag(const Expr &condition) const {
 }
 Combiner Emitter::either_mark() const { return on_gpu() ? Combiner::Or : Combiner::Max; }
 
+/// The variables whose values inside one micro-tile the conjunct tells apart.
+std::vector<VarPtr> Emitter::lanes_told_apart(const IndexPlan &index, const Expr &p) {
+  std::vector<VarPtr> lanes;
+  for (const GroupVar &g : index.group) {
+    if (g.micro > 1 && uses(p, g.var) && aligned_step({p}, g.var, g.micro, g.range.min) < g.micro)
+      lanes.push_back(g.var);
+  }
+  for (const ReductionDim &dim : index.covered) {
+    if (uses(p, dim.var)) lanes.push_back(dim.var);
+  }
+  for (const VarPtr &part : index.axis_parts) {
+    const bool whole = index.axis_parts.size() == 1 &&
+                       aligned_step({p}, part, index.micro, index.axis_range.min) == index.micro;
+    if (index.micro > 1 && uses(p, part) && !whole) lanes.push_back(index.axis);
+  }
+  return lanes;
+}
+
 /// The conjuncts of an index, in order; with those together that share a variable of the micro-tile
 /// if it is exact.
 std::vector<Emitter::Factor> Emitter::factors_of(const IndexPlan &index) {
-  // The variables whose values inside one micro-tile the conjunct tells apart.
-  auto lanes_of = [&](const Expr &p) {
-    std::vector<VarPtr> lanes;
-    if (!index.exact) return lanes;
-    for (const GroupVar &g : index.group) {
-      if (g.micro > 1 && uses(p, g.var) && aligned_step({p}, g.var, g.micro, g.range.min) < g.micro)
-        lanes.push_back(g.var);
-    }
-    for (const ReductionDim &dim : index.covered) {
-      if (uses(p, dim.var)) lanes.push_back(dim.var);
-    }
-    for (const VarPtr &part : index.axis_parts) {
-      const bool whole = index.axis_parts.size() == 1 &&
-                         aligned_step({p}, part, index.micro, index.axis_range.min) == index.micro;
-      if (index.micro > 1 && uses(p, part) && !whole) lanes.push_back(index.axis);
-    }
-    return lanes;
-  };
   struct Class {
     std::vector<std::size_t> members;
     std::vector<VarPtr> lanes;
   };
   std::vector<Class> classes;
   for (std::size_t i = 0; i < index.predicates.size(); ++i) {
-    Class joined{{}, lanes_of(index.predicates[i])};
+    Class joined{
+        {}, index.exact ? lanes_told_apart(index, index.predicates[i]) : std::vector<VarPtr>()};
     const std::vector<VarPtr> own = joined.lanes;
     std::erase_if(classes, [&](const Class &c) {
       const bool shares = std::any_of(c.lanes.begin(), c.lanes.end(), [&](const VarPtr &v) {

@@ -57,7 +57,9 @@ std::vector<Expr> Emitter::residual_predicates(const PlannedDefinition &def,
   for (const Expr &p : def.predicates) {
     const bool listed = std::any_of(index.predicates.begin(), index.predicates.end(),
                                     [&](const Expr &q) { return same_condition(p, q); });
-    if (!(single && listed)) rest.push_back(p);
+    // What is one for a micro-tile holds in all of it when it is kept.
+    const bool whole = index.kind == IndexKind::List && lanes_told_apart(index, p).empty();
+    if (!(listed && (single || whole))) rest.push_back(p);
   }
   if (rest.empty()) {
     if (!name.empty())

@@ -571,16 +571,21 @@ class Pipeliner {
     Stmt body =
         slice(launch_.body, leaf, [&](const ir::Allocate &allocate) { return place(allocate); });
     body = AtLoop(form_.loop->var, [&](const ir::For &loop) {
-      Stmt changed =
-          with_body(loop, {loop.body, hand_over({full, at.slot.value()}, false), at.advance()});
+      std::vector<Stmt> inside{loop.body, hand_over({full, at.slot.value()}, false), at.advance()};
       if (standing.full) {
+        // Behind as many steps as there are buffers: what stands in the way of their copies is the
+        // run of steps before this one, whose last ones still need what stands.
+        const Expr last = min(cast(int64, loop.min) + (options_.stages - 1),
+                              cast(int64, end()) - make_int(int64, 1));
         const ir::BarrierSlot here{standing.full, make_int(int64, 0)},
             free{standing.empty, make_int(int64, 0)};
-        changed = ir::make_block({ir::make<ir::Wait>(free, 1 - standing_phase.value()),
-                                  expect(here, true), standing_copies(standing.full),
-                                  hand_over(here, true),
-                                  standing_phase.set(1 - standing_phase.value()), changed});
+        inside.push_back(ir::make<ir::If>(
+            step() == last, ir::make_block({ir::make<ir::Wait>(free, 1 - standing_phase.value()),
+                                            expect(here, true), standing_copies(standing.full),
+                                            hand_over(here, true),
+                                            standing_phase.set(1 - standing_phase.value())})));
       }
+      const Stmt changed = with_body(loop, std::move(inside));
       if (now.empty()) return changed;
       Stmt both = ir::make_block(
           {ir::make<ir::If>(cast(int64, loop.extent) > make_int(int64, 0), ahead(loop.min)),
@@ -650,33 +655,34 @@ class Pipeliner {
       const auto drain = [](int pending) {
         return ir::make<ir::Drain>(ir::Engine::Matrix, pending);
       };
-      Stmt steps_and_early;
+      const Expr any = cast(int64, loop.extent) > make_int(int64, 0);
+      // Early ones come before the last products are waited for, where these are under way.
+      Stmt repeated, meanwhile = ir::make_block(early), rest;
       if (form_.sums_in_step) {
-        steps_and_early = ir::make_block(
-            {with_body(loop, {loop.body, release(at.slot), at.advance()}), ir::make_block(early)});
+        repeated = with_body(loop, {loop.body, release(at.slot), at.advance()});
       } else if (options_.stages == 1) {
         // The only buffer cannot be kept while the next step is waited for.
-        steps_and_early =
-            ir::make_block({with_body(loop, {loop.body, drain(0), release(at.slot), at.advance()}),
-                            ir::make_block(early)});
+        repeated = with_body(loop, {loop.body, drain(0), release(at.slot), at.advance()});
       } else {
-        const Stmt changed =
+        repeated =
             with_body(loop, {loop.body, drain(1),
                              ir::make<ir::If>(step() > cast(int64, loop.min), release(previous)),
                              previous.set(at.slot.value()), at.advance()});
-        steps_and_early = ir::make_block(
-            {changed, ir::make_block(early), drain(0),
-             ir::make<ir::If>(cast(int64, loop.extent) > make_int(int64, 0), release(previous))});
+        rest = ir::make_block({drain(0), ir::make<ir::If>(any, release(previous))});
       }
-      if (!standing.full) return steps_and_early;
+      if (!standing.full) return ir::make_block({repeated, meanwhile, rest});
       const Expr zero = make_int(int64, 0);
-      return ir::make_block(
-          {ir::make<ir::Wait>(ir::BarrierSlot{standing.full, zero}, standing_phase.value()),
-           any_engine(ir::CopyEngine::Async, true) ? ir::make<ir::Fence>(ir::FenceKind::Async)
-                                                   : Stmt(),
-           steps_and_early,
-           ir::make<ir::Arrive>(ir::BarrierSlot{standing.empty, zero}, ir::Arrivals::Warpgroup),
-           standing_phase.set(1 - standing_phase.value())});
+      const Stmt fence = any_engine(ir::CopyEngine::Async, true)
+                             ? ir::make<ir::Fence>(ir::FenceKind::Async)
+                             : Stmt();
+      const Stmt whole = ir::make<ir::If>(
+          any,
+          ir::make_block(
+              {ir::make<ir::Wait>(ir::BarrierSlot{standing.full, zero}, standing_phase.value()),
+               fence, repeated, rest,
+               ir::make<ir::Arrive>(ir::BarrierSlot{standing.empty, zero}, ir::Arrivals::Warpgroup),
+               standing_phase.set(1 - standing_phase.value())}));
+      return ir::make_block({whole, meanwhile});
     })(body);
     if (standing.full)
       body = standing_phase.in(ir::make_block({standing_phase.set(make_int(int32, 0)), body}));

@@ -105,7 +105,7 @@ Pipeline sparse_activations() {
 }
 
 Pipeline block_attention(std::int64_t channels) {
-  Var h("h"), i("i"), d("d"), jv("jv"), io("io"), ii("ii"), jt("jt");
+  Var h("h"), i("i"), d("d"), jv("jv"), io("io"), ii("ii"), jt("jt"), tile("tile");
   TensorParam Q(bfloat16, 3, "Q"), K(bfloat16, 3, "K"), V(bfloat16, 3, "V"), mask(uint8, 3, "mask");
   RDom j(0, K.extent(1), "j"), c(0, channels, "c");
   j.where(mask(h, i / kAttentionBlock, j / kAttentionBlock) != 0);
@@ -115,12 +115,13 @@ Pipeline block_attention(std::int64_t channels) {
   O(h, i, d) = bf16(softmax_value(P(h, i, d)));
 
   O.bound(d, 0, channels);
-  // Head by head: the keys and values of one fit the cache that all multiprocessors share.
+  // Head by head, whose keys and values the cache may keep, and long tiles before short ones.
   O.split(i, io, ii, kAttentionBlock)
-      .gpu_blocks(h, io)
+      .fuse(h, io, tile)
+      .gpu_blocks(tile)
       .persistent()
-      .tile_order(TileOrder::RowMajor);
-  P.compute_at(O, io);
+      .tile_order(TileOrder::LongestFirst);
+  P.compute_at(O, tile);
   P.update()
       .pit_tile(jt, {.axis = j,
                      .micro = {{i, kAttentionBlock}, {j, kAttentionBlock}},
