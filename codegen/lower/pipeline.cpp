@@ -58,6 +58,21 @@ struct Position {
   Stmt in(const Stmt &body) const { return slot.in(phase.in(body)); }
 };
 
+/// Without the allocation of a tile, which is elsewhere.
+class Allocated final : public ir::Mutator {
+ public:
+  explicit Allocated(const StoragePtr &tile) : tile_(tile) {}
+
+ protected:
+  using Mutator::visit;
+  Stmt visit(const ir::Allocate &node, const Stmt &self) override {
+    return node.storage == tile_ ? mutate(node.body) : Mutator::visit(node, self);
+  }
+
+ private:
+  const StoragePtr &tile_;
+};
+
 /// Replaces the loop of `var`.
 class AtLoop final : public ir::Mutator {
  public:
@@ -363,11 +378,13 @@ class Pipeliner {
   Expr step() const { return make_variable(form_.loop->var); }
   Expr end() const { return form_.loop->min + form_.loop->extent; }
 
-  /// The loop's body for another step, with only what `leaf` leaves of it.
-  Stmt at_step(const Expr &at, const std::function<Stmt(const Stmt &)> &leaf) const {
+  /// The loop's body for another step, with only what `leaf` leaves of it. `outside`: a tile that
+  /// is allocated around the loop instead.
+  Stmt at_step(const Expr &at, const std::function<Stmt(const Stmt &)> &leaf,
+               const StoragePtr &outside = nullptr) const {
     const Stmt part = slice(form_.loop->body, leaf,
                             [&](const ir::Allocate &allocate) { return place(allocate); });
-    return clone(prune(part), {form_.loop->var}, {at});
+    return clone(Allocated(outside)(prune(part)), {form_.loop->var}, {at});
   }
 
   bool any_engine(ir::CopyEngine engine, bool standing = false) const {
@@ -621,28 +638,43 @@ class Pipeliner {
 
   Stmt consumer(const Handover &steps, const Handover &standing) const {
     const ir::BarrierPtr &full = steps.full, &empty = steps.empty;
-    const Position at("consumer", options_.stages);
+    const Position at("consumer", options_.stages), ahead("consumer.ahead", options_.stages);
     const Running standing_phase("consumer.standing");
     const Running previous("consumer.previous");
     const std::vector<Stmt> early = without_sums();
+    const bool first_ahead = form_.first_ahead && options_.stages > 1;
+    const auto wait = [&](const Position &where) {
+      // Bulk copies are of the async proxy themselves, and producers fence their own stores.
+      return ir::make_block(
+          {ir::make<ir::Wait>(ir::BarrierSlot{full, where.slot.value()}, where.phase.value()),
+           any_engine(ir::CopyEngine::Async) ? ir::make<ir::Fence>(ir::FenceKind::Async) : Stmt()});
+    };
+    const Stmt commit = ir::make<ir::Commit>(ir::Engine::Matrix);
+    const auto drain = [](int pending) { return ir::make<ir::Drain>(ir::Engine::Matrix, pending); };
+    // The first product of a step, where it is made ahead.
+    const auto first_at = [&](const Expr &of_step) {
+      const auto made = [&](const Stmt &s) -> Stmt {
+        if (s.get() == form_.products.front())
+          return product(*form_.products.front(), ahead.slot.value(), true);
+        return fills_first(s) ? consumed(s) : Stmt();
+      };
+      return ir::make_block({wait(ahead), at_step(of_step, made, first_sums()), ahead.advance()});
+    };
     const auto leaf = [&](const Stmt &s) -> Stmt {
       if (form_.loaded_by(s) != nullptr) return {};
       if (std::ranges::find(early, s.get(), &Stmt::get) != early.end()) return {};
       const auto *mma = s.as<ir::Mma>();
+      if (first_ahead && (mma == form_.products.front() || fills_first(s))) return {};
       if (mma == nullptr) return consumed(s);
       std::vector<Stmt> list;
-      if (mma == form_.products.front()) {
-        list.push_back(
-            ir::make<ir::Wait>(ir::BarrierSlot{full, at.slot.value()}, at.phase.value()));
-        // Bulk copies are of the async proxy themselves, and producers fence their own stores.
-        if (any_engine(ir::CopyEngine::Async))
-          list.push_back(ir::make<ir::Fence>(ir::FenceKind::Async));
-      }
+      if (mma == form_.products[first_ahead ? 1 : 0]) list.push_back(wait(at));
       list.push_back(product(*mma, at.slot.value(), true));
-      if (form_.sums_in_step || mma == form_.products.back())
-        list.push_back(ir::make<ir::Commit>(ir::Engine::Matrix));
+      const bool last = mma == form_.products.back();
+      if (first_ahead && last)
+        list.push_back(ir::make<ir::If>(step() + 1 < cast(int64, end()), first_at(step() + 1)));
+      if (form_.sums_in_step || last) list.push_back(commit);
       // What follows uses the sums, or stores to where the operand is.
-      if (form_.sums_in_step) list.push_back(ir::make<ir::Drain>(ir::Engine::Matrix, 0));
+      if (form_.sums_in_step) list.push_back(drain(0));
       return ir::make_block(std::move(list));
     };
     Stmt body =
@@ -652,13 +684,18 @@ class Pipeliner {
         return ir::make<ir::Arrive>(ir::BarrierSlot{empty, slot.value()}, ir::Arrivals::Warpgroup,
                                     false, Expr(), clustered());
       };
-      const auto drain = [](int pending) {
-        return ir::make<ir::Drain>(ir::Engine::Matrix, pending);
-      };
       const Expr any = cast(int64, loop.extent) > make_int(int64, 0);
       // Early ones come before the last products are waited for, where these are under way.
       Stmt repeated, meanwhile = ir::make_block(early), rest;
-      if (form_.sums_in_step) {
+      if (first_ahead) {
+        const Stmt first = ir::make_block({first_at(loop.min), commit, drain(0)});
+        const Stmt others =
+            with_body(loop, {Allocated(first_sums())(loop.body), release(at.slot), at.advance()});
+        repeated = ir::make<ir::Allocate>(
+            first_sums(), extents_of(first_sums()),
+            ir::make_block({standing.full ? first : ir::make<ir::If>(any, first), others}),
+            form_.accumulators.at(first_sums().get()));
+      } else if (form_.sums_in_step) {
         repeated = with_body(loop, {loop.body, release(at.slot), at.advance()});
       } else if (options_.stages == 1) {
         // The only buffer cannot be kept while the next step is waited for.
@@ -686,8 +723,16 @@ class Pipeliner {
     })(body);
     if (standing.full)
       body = standing_phase.in(ir::make_block({standing_phase.set(make_int(int32, 0)), body}));
-    body = ir::make_block({at.start(), body});
-    return with_padded_axes(at.in(options_.stages == 1 ? body : previous.in(body)));
+    body = ir::make_block({at.start(), first_ahead ? ahead.start() : Stmt(), body});
+    return with_padded_axes(at.in(ahead.in(previous.in(body))));
+  }
+
+  /// The sums of the first product.
+  const StoragePtr &first_sums() const { return form_.products.front()->accumulator.tile; }
+  bool fills_first(const Stmt &s) const {
+    const auto *store = s.as<ir::Store>();
+    return store && store->storage == first_sums() && store->combiner == Combiner::Assign &&
+           (store->value.as<IntImm>() || store->value.as<FloatImm>());
   }
 };
 

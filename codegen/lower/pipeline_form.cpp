@@ -61,6 +61,11 @@ bool is_zero_constant(const Expr &e) {
   return (real && real->value == 0) || (integer && integer->value == 0);
 }
 
+bool is_fill(const ir::Store *store) {
+  return store->combiner == Combiner::Assign &&
+         (store->value.as<IntImm>() || store->value.as<FloatImm>());
+}
+
 class Finder {
  public:
   Finder(const ir::Launch &launch, const PipelineOptions &options, PipelineForm *form)
@@ -97,6 +102,7 @@ class Finder {
     find_fragments();
     if (!specialised()) check_registers();
     check_loads();
+    form_.first_ahead = first_is_apart();
     if (launch_.cluster.var) share_operands();
     check_products();
   }
@@ -573,6 +579,20 @@ class Finder {
       return false;
     form_.fragments[store.storage.get()] = {ir::Memory::Registers, false, layout};
     return true;
+  }
+
+  /// The loop makes and fills the first product's sums, which are its own.
+  bool first_is_apart() const {
+    const ir::Mma &first = *form_.products.front();
+    const StorageNode *sums = first.accumulator.tile.get();
+    const auto shared = std::ranges::count_if(form_.products, [&](const ir::Mma *product) {
+      return product->accumulator.tile.get() == sums;
+    });
+    if (!form_.sums_in_step || form_.products.size() < 2 || shared > 1 ||
+        in_loop_.count(sums) == 0 || computed_.count(first.a.tile.get()) != 0)
+      return false;
+    const auto fills = std::ranges::count_if(loop_stores_.at(sums), is_fill);
+    return fills == 1;
   }
 
   /// Everything else that the loop stores, and that nothing that is loaded is stored.

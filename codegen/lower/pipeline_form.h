@@ -49,6 +49,9 @@ struct PipelineForm {
 
   /// Sums are used inside of the step that makes them.
   bool sums_in_step = false;
+  /// Of these: the first product of a step needs nothing of the one before, so that it can be made
+  /// together with the last ones of that.
+  bool first_ahead = false;
   int producer_registers = 112;  ///< of each thread; the consumers get what is left
 
   const PipelinedOperand *operand(const StoragePtr &tile) const;
