@@ -670,9 +670,11 @@ class Pipeliner {
       if (mma == form_.products[first_ahead ? 1 : 0]) list.push_back(wait(at));
       list.push_back(product(*mma, at.slot.value(), true));
       const bool last = mma == form_.products.back();
-      if (first_ahead && last)
-        list.push_back(ir::make<ir::If>(step() + 1 < cast(int64, end()), first_at(step() + 1)));
       if (form_.sums_in_step || last) list.push_back(commit);
+      if (first_ahead && last) {
+        list.push_back(ir::make<ir::If>(step() + 1 < cast(int64, end()),
+                                        ir::make_block({first_at(step() + 1), commit})));
+      }
       // What follows uses the sums, or stores to where the operand is.
       if (form_.sums_in_step) list.push_back(drain(0));
       return ir::make_block(std::move(list));
