@@ -5,6 +5,7 @@
 #include <numeric>
 #include <utility>
 
+#include "codegen/ir/atoms.h"
 #include "codegen/ir/mutator.h"
 #include "dsl/analysis/annihilation.h"
 #include "dsl/error.h"
@@ -13,7 +14,6 @@
 #include "interval.h"
 #include "job.h"
 #include "linear.h"
-#include "matrix_units.h"
 
 namespace pit::lower {
 
@@ -23,18 +23,18 @@ namespace {
 
 Expr constant(std::int64_t c) { return make_int(int64, c); }
 
-/// The target's matrix instructions may make sums of it.
-bool sums_for_matrix_unit(const Stmt &s, const Target &target) {
-  const MatrixUnit *unit = matrix_unit_of(target);
+/// Matrix instructions of GPUs may make sums of it.
+bool sums_for_matrix_unit(const Stmt &s) {
   bool found = false;
-  if (unit == nullptr) return found;
+  std::string reason;
   ir::walk_statements(s, [&](const Stmt &part) {
     const auto *store = part.as<ir::Store>();
     const auto *product =
         store && store->combiner == Combiner::Sum ? store->value.as<Binary>() : nullptr;
     if (product == nullptr || product->op != BinaryOp::Mul) return !found;
     const auto *a = product->a.as<Cast>(), *b = product->b.as<Cast>();
-    found = found || (a && b && unit->multiplies(a->a.type(), b->a.type(), store->storage->type));
+    found = found || (a && b && ir::select_atom(store->storage->type, a->a.type(), b->a.type(),
+                                                false, "", &reason));
     return !found;
   });
   return found;
@@ -165,7 +165,7 @@ Stmt Emitter::emit_pit_tile(Job &job, std::size_t i) {
     Job unmasked = job;
     inside = emit(job, false);
     // What copies operands for matrix instructions masks them for nothing.
-    if (masked && !sums_for_matrix_unit(inside, *plan_->target)) {
+    if (masked && !(on_gpu() && sums_for_matrix_unit(inside))) {
       // Tiles whose micro-tiles pass everywhere need no mask.
       refresh_inside(unmasked, i);
       std::erase_if(unmasked.predicates, [&](const Expr &p) {

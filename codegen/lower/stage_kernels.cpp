@@ -234,7 +234,7 @@ class Pass final : public ir::Mutator {
       const ir::Launch &given = *launch.as<ir::Launch>();
       const Stmt sized =
           ir::make<ir::Launch>(given.name, given.grid, warps * kLanes, given.body, given.cluster);
-      const Attempt tried = attempt(sized, options, pipelined != nullptr);
+      const Attempt tried = attempt_in_parts(sized, options, pipelined != nullptr);
       if (tried.done()) return tried;
       if (first) continue;
       first = tried;

@@ -129,8 +129,8 @@ TEST_CASE("structure - attention masks scores, only in tiles with a partial bloc
     CHECK:      tile %[[M:P[^:]*]]: float32[128]
     CHECK:      fill {{.*}}: %[[M]][{{.*}}] = -inf
     CHECK:      for jt <
-    CHECK:      reduce {{.*}}: %[[FULL:[A-Za-z0-9_.$]+]][{{.*}} &&= P.index.full[
-    CHECK:      if %[[FULL]][] {
+    CHECK:      let [[FULL:[A-Za-z0-9_.$]+]]: bool = P.index.full[
+    CHECK:      if [[FULL]] {
     CHECK-NOT:  mask(
     CHECK:      sread {{.*}} = K(
     CHECK-NOT:  mask(
