@@ -89,21 +89,34 @@ void KernelEmitter::fragment_row(const ir::Store &s, const Fragment &fragment,
   const int first = shape.number(number_of_row, 0);
   Value *first_column = env_.variables.at(element.column.get());
   Value *extent = env_.axes.at(element.column.get()).extent;
+  const bool plain = s.storage->space != Space::Tile && s.combiner == Combiner::Assign &&
+                     !s.atomic && s.guards.empty() &&
+                     code::movement(s.indices, element.column, storage(s.storage).unit_dimension) ==
+                         code::Movement::Unit;
   const auto each = [&](bool checked) {
     // Else the columns of all elements are kept, because both ways of storing them need them.
-    Value *from = forgotten(first_column);
+    Value *from = forgotten(first_column), *start = nullptr;
+    Value *left = checked ? b.CreateSub(extent, from) : nullptr;
+    if (plain) {
+      const Memo memo(*this, true);
+      env_.variables[element.column.get()] = from;
+      start = address(s.storage, s.indices);
+    }
     for (std::size_t unit = 0; unit < shape.units.size(); ++unit) {
       for (int beside = 0; beside < shape.beside; ++beside) {
         const Memo memo(*this, true);
-        Value *column = b.CreateAdd(from, i64(shape.units[unit] + beside));
-        env_.variables[element.column.get()] = column;
+        const std::int64_t further = shape.units[unit] + beside;
+        env_.variables[element.column.get()] = b.CreateAdd(from, i64(further));
         element_ = element;
         element_.number = shape.number(number_of_row, unit) + beside;
-        if (!checked) {
-          store_element(s);
-        } else {
-          when(b.CreateICmpSLT(column, extent), [&] { store_element(s); });
-        }
+        const Body store_it = [&] {
+          if (!start) return store_element(s);
+          // Places at constant distances: LLVM would look for what they have in common at length.
+          Value *at = b.CreateConstGEP1_64(code::memory_type(context_, s.storage->type), start,
+                                           static_cast<std::uint64_t>(further));
+          store(s.storage, at, value(s.value));
+        };
+        checked ? when(b.CreateICmpSGT(left, i64(further)), store_it) : store_it();
       }
     }
     element_ = {};
@@ -112,10 +125,6 @@ void KernelEmitter::fragment_row(const ir::Store &s, const Fragment &fragment,
   Value *whole = b.CreateICmpEQ(extent, i64(fragment.extents[1]));
   const auto *known = llvm::dyn_cast<llvm::ConstantInt>(whole);
   const int bytes = s.storage->type.bytes();
-  const bool memory = s.storage->space != Space::Tile;
-  const bool plain = memory && s.combiner == Combiner::Assign && !s.atomic && s.guards.empty() &&
-                     code::movement(s.indices, element.column, storage(s.storage).unit_dimension) ==
-                         code::Movement::Unit;
   const bool exchanged =
       bytes == 2 && fragment.layout.kind != Kind::Blocked && columns % (4 * kUnitColumns) == 0;
   if (adds_together(s, fragment, element, columns)) {

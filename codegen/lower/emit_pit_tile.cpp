@@ -33,8 +33,9 @@ bool sums_for_matrix_unit(const Stmt &s) {
         store && store->combiner == Combiner::Sum ? store->value.as<Binary>() : nullptr;
     if (product == nullptr || product->op != BinaryOp::Mul) return !found;
     const auto *a = product->a.as<Cast>(), *b = product->b.as<Cast>();
-    found = found || (a && b && ir::select_atom(store->storage->type, a->a.type(), b->a.type(),
-                                                false, "", &reason));
+    found = found ||
+            (a && b &&
+             ir::select_atom(store->storage->type, a->a.type(), b->a.type(), false, "", &reason));
     return !found;
   });
   return found;
