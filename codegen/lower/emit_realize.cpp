@@ -257,7 +257,8 @@ Stmt Emitter::with_storages(const Realization &realization, const Scope &scope, 
   return body;
 }
 
-/// The definitions of a realised stage. Its Vars are the fixed arguments or minimum plus axis.
+/// The definitions of a realised stage. Its Vars are the fixed arguments or minimum plus axis. It
+/// has a value in every lane, whatever the statement that uses it tests.
 Stmt Emitter::emit_realized(PlannedStage *producer, const Realization &realization,
                             const Scope &scope) {
   Scope inside;
@@ -292,9 +293,11 @@ Stmt Emitter::emit_realized(PlannedStage *producer, const Realization &realizati
   }
   inside.axes.insert(inside.axes.end(), ranges.begin(), ranges.end());
   inside.in_tile = scope.in_tile || !inside.axes.empty();
+  const auto tested = std::exchange(tested_, {});
   std::vector<Stmt> stmts;
   for (const PlannedDefinition &def : producer->definitions)
     stmts.push_back(emit_in_order(producer, def, inside, ranges));
+  tested_ = tested;
   const Stmt body = ir::make_block(stmts);
   return ranges.empty() ? body : ir::make<ir::Axes>(ranges, body);
 }
@@ -376,8 +379,9 @@ Stmt Emitter::with_inner_calls(const std::vector<Expr> &exprs, const Scope &scop
     }
     for (const Expr &operand : operands(e)) self(self, operand);
     const Call *call = e.as<Call>();
-    if (!call || plan_->stage(*call)->level != Level::Innermost ||
-        realized_.contains(plan_->stage(*call)))
+    if (!call) return;
+    for (const Expr &p : untested_predicates(*call)) self(self, p);
+    if (plan_->stage(*call)->level != Level::Innermost || realized_.contains(plan_->stage(*call)))
       return;
     std::vector<Expr> args;
     for (const Expr &arg : call->args) args.push_back(to_int64(arg));
@@ -388,8 +392,9 @@ Stmt Emitter::with_inner_calls(const std::vector<Expr> &exprs, const Scope &scop
     });
     if (!known) calls.push_back({plan_->stage(*call), args});
   };
-  for (const Expr &e : exprs)
-    visit(visit, without_uniform_divisions(substitute(e, scope.from, scope.to), scope.axes));
+  const auto lanes = std::exchange(lanes_, scope.axes);
+  for (const Expr &e : exprs) visit(visit, resolved(e, scope));
+  lanes_ = lanes;
   const std::size_t before = inner_calls_.size();
   std::vector<Stmt> computed;
   std::vector<std::function<Stmt(Stmt)>> wrappers;
