@@ -43,7 +43,8 @@ class Emitter {
     VarPtr axis;   ///< fixed: the consumer's axis
     int arg = -1;  ///< ranged: which argument, stored at argument - min
     Expr min;
-    ir::AxisBinding range;  ///< ranged: the axis over it, and its extent
+    ir::AxisBinding range;      ///< ranged: the axis over it, and its extent
+    bool goes_further = false;  ///< ranged: the range may go past all uses
   };
   /// A stage computed inside another: its storage and how its dimensions lie.
   struct Realization {
@@ -184,6 +185,7 @@ class Emitter {
                                const Scope &scope, const std::vector<Inner> &inner);
   ir::Stmt emit_in_order(PlannedStage *producer, const PlannedDefinition &def, Scope scope,
                          const std::vector<ir::AxisBinding> &ranges);
+  void guard_region(const PlannedStage &producer, const TileDim &dim);
   ir::Stmt emit_realized(PlannedStage *producer, const Realization &realization,
                          const Scope &scope);
   ir::Stmt with_storages(const Realization &realization, const Scope &scope, ir::Stmt body);

@@ -639,6 +639,31 @@ TEST_CASE("a Func computed by tiles in places is nothing elsewhere") {
   }
 }
 
+TEST_CASE("what is computed around both parts of a split reads nothing past the end") {
+  Var v("v");
+  TensorParam x(float32, 1, "x");
+  RDom q(0, x.extent(0), "q");
+  const auto data = sweep(
+      {{5}, {39}, {300}},
+      [](const Size &s, double, bool exact, std::mt19937 &generator) {
+        return Problem{{{"x", random_values(float32, s, generator, exact)}}, {}, {{"O", s}}};
+      },
+      true);
+  for (const bool backwards : {false, true}) {
+    Func F("F"), G("G"), O("O");
+    F(v) = x(v) + 1.f;
+    G(v) = F(v) * x(v);
+    O(v) += G(backwards ? x.extent(0) - 1 - q : Expr(q)) * x(v);
+    const std::string root = "F.compute_root()\n";
+    check_agreement({Pipeline({O}, {}, "around_a_split"),
+                     {root + "G.compute_at(O.update(0), v)\n",
+                      root + "O.update(0).split(q, qo, qi, 5)\nG.compute_at(O.update(0), v)\n",
+                      root + "O.update(0).pit_tile(s, axis=v, dense={v:8, q:5})\n"
+                             "G.compute_at(O.update(0), s)\n"},
+                     data});
+  }
+}
+
 TEST_CASE("parts of a sum that only some elements have") {
   Var i("i"), j("j");
   TensorParam A(float32, 2, "A"), key(int32, 1, "key");
