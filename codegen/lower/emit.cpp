@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <set>
+#include <utility>
 
 #include "accesses.h"
 #include "dsl/error.h"
@@ -200,11 +201,17 @@ Expr Emitter::index_load(const StoragePtr &storage, const Expr &i) {
   return to_int64(make_load(storage, {i}));
 }
 
+/// e over what the scope's variables stand for.
+Expr Emitter::resolved(const Expr &e, const Scope &scope) {
+  return without_uniform_divisions(substitute(e, scope.from, scope.to), scope.axes);
+}
+
 Expr Emitter::lower_expr(const Expr &e, const Scope &scope) {
   const bool before = guard_data_;
   guard_data_ = always_guard_data_ || !scope.axes.empty();
-  const Expr result =
-      lower(without_uniform_divisions(substitute(e, scope.from, scope.to), scope.axes));
+  const auto lanes = std::exchange(lanes_, scope.axes);
+  const Expr result = lower(resolved(e, scope));
+  lanes_ = lanes;
   guard_data_ = before;
   return result;
 }
@@ -216,6 +223,7 @@ Expr Emitter::lower(const Expr &e) {
     if (tile.operand.defined() && equal(e, tile.operand)) return tile.packed;
   }
   if (const Load *load = e.as<Load>()) return lower_load(*load);
+  if (e->kind == ExprKind::Select) return lower_select(e);
   std::vector<Expr> ops = operands(e);
   bool changed = false;
   for (Expr &operand : ops) {
@@ -226,6 +234,19 @@ Expr Emitter::lower(const Expr &e) {
   if (const Call *call = e.as<Call>()) return lower_call(*call, ops);
   if (const IndexQuery *query = e.as<IndexQuery>()) return lower_query(*query);
   return changed ? with_operands(e, ops) : e;
+}
+
+Expr Emitter::lower_select(const Expr &e) {
+  const Select &s = *e.as<Select>();
+  const Expr condition = lower(s.condition);
+  tested_.push_back(s.condition);
+  const Expr taken = lower(s.true_value);
+  tested_.back() = !s.condition;
+  const Expr other = lower(s.false_value);
+  tested_.pop_back();
+  const bool same =
+      condition.same_as(s.condition) && taken.same_as(s.true_value) && other.same_as(s.false_value);
+  return same ? e : with_operands(e, {condition, taken, other});
 }
 
 /// An index that an input or a computed Func says: what the compiler lists itself is in range.
@@ -302,7 +323,44 @@ Expr Emitter::lower_call(const Call &call, const std::vector<Expr> &args) {
     const Expr test = coordinates[i] >= range.min && coordinates[i] < range.min + range.extent;
     in_range = in_range.defined() ? in_range && test : test;
   }
+  // Nothing was stored where the Func is not computed; what is there may be no number.
+  for (const Expr &p : untested_predicates(call)) {
+    const Expr passes = lower(p);
+    in_range = in_range.defined() ? in_range && passes : passes;
+  }
   return in_range.defined() ? select(in_range, value, make_zero(value.type())) : value;
+}
+
+/// A stage at root has no value where its predicates fail, if nothing is stored there: by tiles, in
+/// a caller's buffer, in what is compact. Loops store zeros (zero_where_not_needed).
+bool Emitter::is_computed_in_places(const PlannedStage &stage) const {
+  const PlannedDefinition &pure = stage.definitions.at(0);
+  if (stage.level == Level::At || stage.level == Level::Innermost) return false;
+  if (pure.predicates.empty() || stage.is_top_k()) return false;
+  const auto tiled = [](const std::vector<Directive> &directives) {
+    return std::ranges::any_of(directives,
+                               [](const Directive &d) { return d.kind == DirectiveKind::PitTile; });
+  };
+  return stage.level == Level::With || stage.is_output || stage.compact || tiled(pure.directives) ||
+         std::ranges::any_of(pure.specializations,
+                             [&](const auto &special) { return tiled(special.second); });
+}
+
+/// Predicates of the stage at root that `call` reads which may fail where the value is used.
+std::vector<Expr> Emitter::untested_predicates(const Call &call) const {
+  const PlannedStage &stage = *plan_->stage(call);
+  std::vector<Expr> rest;
+  if (!is_computed_in_places(stage)) return rest;
+  std::vector<Expr> args;
+  for (const Expr &arg : call.args) args.push_back(to_int64(arg));
+  for (const Expr &p : stage.definitions.at(0).predicates) {
+    if (stage.compact && passes_in_tiles(*stage.compact, p)) continue;  // or it is missing
+    const Expr here = resolved(p, {stage.func->args, args, lanes_});
+    const auto same = [&](const Expr &known) { return same_condition(known, here); };
+    if (std::ranges::none_of(passed_, same) && std::ranges::none_of(tested_, same))
+      rest.push_back(here);
+  }
+  return rest;
 }
 
 Expr Emitter::load_at_root(const PlannedStage &stage, int component,

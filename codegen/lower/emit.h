@@ -43,7 +43,8 @@ class Emitter {
     VarPtr axis;   ///< fixed: the consumer's axis
     int arg = -1;  ///< ranged: which argument, stored at argument - min
     Expr min;
-    ir::AxisBinding range;  ///< ranged: the axis over it, and its extent
+    ir::AxisBinding range;      ///< ranged: the axis over it, and its extent
+    bool goes_further = false;  ///< ranged: the range may go past all uses
   };
   /// A stage computed inside another: its storage and how its dimensions lie.
   struct Realization {
@@ -94,12 +95,20 @@ class Emitter {
   std::vector<TileContext> tiles_;
   bool guard_data_ =
       false;  ///< the expression being lowered has axes: loads at data need a test of their own
+  std::vector<ir::AxisBinding> lanes_;  ///< axes of the expression being lowered
+  /// Predicates over what variables stand for. `passed_` hold in all lanes of what is emitted;
+  /// `tested_` where the lanes of the statement under way are stored, or a select takes a value.
+  std::vector<Expr> passed_, tested_;
 
   Expr lower_expr(const Expr &e, const Scope &scope);
   Expr lower(const Expr &e);
   Expr lower_load(const Load &load);
   Expr lower_call(const Call &call, const std::vector<Expr> &args);
+  Expr lower_select(const Expr &e);
   Expr load_at_root(const PlannedStage &stage, int component, const std::vector<Expr> &args);
+  bool is_computed_in_places(const PlannedStage &stage) const;
+  std::vector<Expr> untested_predicates(const Call &call) const;
+  static Expr resolved(const Expr &e, const Scope &scope);
   Expr lower_query(const IndexQuery &query);
   Expr lower_position(const IndexPlan &index, const IndexQuery &query);
   std::vector<Expr> root_indices(const PlannedStage &stage, const std::vector<Expr> &args,
@@ -148,6 +157,7 @@ class Emitter {
   void choose_gpu_parallel(Job &job) const;
   static bool is_innermost_parallel(const Job &job, std::size_t i);
   bool realizes_here(const Job &job, const Dim &dim) const;
+  static bool passes_in_tiles(const IndexPlan &index, const Expr &p);
   std::vector<Expr> residual_predicates(const PlannedDefinition &def,
                                         const std::vector<Directive> &directives,
                                         const IndexPlan &index, const std::string &name) const;
@@ -175,6 +185,7 @@ class Emitter {
                                const Scope &scope, const std::vector<Inner> &inner);
   ir::Stmt emit_in_order(PlannedStage *producer, const PlannedDefinition &def, Scope scope,
                          const std::vector<ir::AxisBinding> &ranges);
+  void guard_region(const PlannedStage &producer, const TileDim &dim);
   ir::Stmt emit_realized(PlannedStage *producer, const Realization &realization,
                          const Scope &scope);
   ir::Stmt with_storages(const Realization &realization, const Scope &scope, ir::Stmt body);

@@ -46,6 +46,17 @@ Expr held(const Expr &x, const Expr &low, const Expr &high) { return max(min(x, 
 
 }  // namespace
 
+/// Every iteration of a listed micro-tile passes p.
+bool Emitter::passes_in_tiles(const IndexPlan &index, const Expr &p) {
+  const bool listed =
+      std::ranges::any_of(index.predicates, [&](const Expr &q) { return same_condition(p, q); });
+  if (!listed) return false;
+  bool single = index.micro == 1 && index.covered.empty() && index.kind != IndexKind::Given;
+  for (const GroupVar &g : index.group) single &= g.micro == 1;
+  // What is one for a micro-tile holds in all of it when it is kept.
+  return single || (index.kind == IndexKind::List && lanes_told_apart(index, p).empty());
+}
+
 /// The conjuncts that still have to be tested inside the nest. `name`: of whom to explain it, empty
 /// for nobody.
 std::vector<Expr> Emitter::residual_predicates(const PlannedDefinition &def,
@@ -53,14 +64,8 @@ std::vector<Expr> Emitter::residual_predicates(const PlannedDefinition &def,
                                                const IndexPlan &index,
                                                const std::string &name) const {
   std::vector<Expr> rest;
-  bool single = index.micro == 1 && index.covered.empty() && index.kind != IndexKind::Given;
-  for (const GroupVar &g : index.group) single &= g.micro == 1;
   for (const Expr &p : def.predicates) {
-    const bool listed = std::any_of(index.predicates.begin(), index.predicates.end(),
-                                    [&](const Expr &q) { return same_condition(p, q); });
-    // What is one for a micro-tile holds in all of it when it is kept.
-    const bool whole = index.kind == IndexKind::List && lanes_told_apart(index, p).empty();
-    if (!(listed && (single || whole))) rest.push_back(p);
+    if (!passes_in_tiles(index, p)) rest.push_back(p);
   }
   if (rest.empty()) {
     if (!name.empty())
@@ -378,8 +383,17 @@ Stmt Emitter::emit_tile(Job &job, std::size_t i, const Scope &loops, const Expr 
     context.packed = make_load(index.values, {here, lane});
   }
   tiles_.push_back(context);
+  const std::size_t passed_before = passed_.size();
+  for (const Expr &p : job.def->predicates) {
+    const bool full =
+        all_full && index.full_means_all_pass &&
+        std::ranges::any_of(index.predicates, [&](const Expr &q) { return same_condition(p, q); });
+    if (full || passes_in_tiles(index, p))
+      passed_.push_back(substitute(p, job.scope.from, job.scope.to));
+  }
   job.define_coordinate = define_coordinate;
   const Stmt result = emit_inside(job, static_cast<int>(i));
+  passed_.resize(passed_before);
   tiles_.resize(tiles_before);
   return result;
 }

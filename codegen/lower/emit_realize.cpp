@@ -215,6 +215,11 @@ Emitter::Realization Emitter::make_realization(const PlannedStage &producer,
     TileDim &dim = ranged[i];
     dim.arg = static_cast<int>(i);
     dim.min = span.low;
+    // Ranges of several loops are added up as if all were the longest at once: parts of a split.
+    dim.goes_further = std::ranges::any_of(sites, [&](const CallSite &site) {
+      return std::ranges::count_if(
+                 inner, [&](const Inner &loop) { return uses(site.args.at(i), loop.var); }) > 1;
+    });
     dim.range.var = ir::make_axis_variable(func.args[i]->name);
     dim.range.extent = span.high - span.low + make_int(int64, 1);
     if (widest.bounded())
@@ -257,7 +262,22 @@ Stmt Emitter::with_storages(const Realization &realization, const Scope &scope, 
   return body;
 }
 
-/// The definitions of a realised stage. Its Vars are the fixed arguments or minimum plus axis.
+/// A range that goes past all uses may leave the producer's region, outside of which nothing can be
+/// read.
+void Emitter::guard_region(const PlannedStage &producer, const TileDim &dim) {
+  if (!dim.goes_further || static_cast<std::size_t>(dim.arg) >= producer.region.size()) return;
+  const Range &region = producer.region[static_cast<std::size_t>(dim.arg)];
+  if (!region.min.defined()) return;
+  const Expr end = region.min + region.extent;
+  const bool inside = constant_difference(dim.min, region.min).value_or(-1) >= 0 &&
+                      constant_difference(end, dim.min + dim.range.extent).value_or(-1) >= 0;
+  if (inside) return;
+  const Expr at = dim.min + make_variable(dim.range.var);
+  producer_guards_.push_back(at >= region.min && at < end);
+}
+
+/// The definitions of a realised stage. Its Vars are the fixed arguments or minimum plus axis. It
+/// has a value in every lane, whatever the statement that uses it tests.
 Stmt Emitter::emit_realized(PlannedStage *producer, const Realization &realization,
                             const Scope &scope) {
   Scope inside;
@@ -292,9 +312,16 @@ Stmt Emitter::emit_realized(PlannedStage *producer, const Realization &realizati
   }
   inside.axes.insert(inside.axes.end(), ranges.begin(), ranges.end());
   inside.in_tile = scope.in_tile || !inside.axes.empty();
+  const auto tested = std::exchange(tested_, {});
+  const auto guards = producer_guards_;
+  for (const std::vector<TileDim> &dims : realization.dims) {
+    for (const TileDim &dim : dims) guard_region(*producer, dim);
+  }
   std::vector<Stmt> stmts;
   for (const PlannedDefinition &def : producer->definitions)
     stmts.push_back(emit_in_order(producer, def, inside, ranges));
+  producer_guards_ = guards;
+  tested_ = tested;
   const Stmt body = ir::make_block(stmts);
   return ranges.empty() ? body : ir::make<ir::Axes>(ranges, body);
 }
@@ -376,8 +403,9 @@ Stmt Emitter::with_inner_calls(const std::vector<Expr> &exprs, const Scope &scop
     }
     for (const Expr &operand : operands(e)) self(self, operand);
     const Call *call = e.as<Call>();
-    if (!call || plan_->stage(*call)->level != Level::Innermost ||
-        realized_.contains(plan_->stage(*call)))
+    if (!call) return;
+    for (const Expr &p : untested_predicates(*call)) self(self, p);
+    if (plan_->stage(*call)->level != Level::Innermost || realized_.contains(plan_->stage(*call)))
       return;
     std::vector<Expr> args;
     for (const Expr &arg : call->args) args.push_back(to_int64(arg));
@@ -388,8 +416,9 @@ Stmt Emitter::with_inner_calls(const std::vector<Expr> &exprs, const Scope &scop
     });
     if (!known) calls.push_back({plan_->stage(*call), args});
   };
-  for (const Expr &e : exprs)
-    visit(visit, without_uniform_divisions(substitute(e, scope.from, scope.to), scope.axes));
+  const auto lanes = std::exchange(lanes_, scope.axes);
+  for (const Expr &e : exprs) visit(visit, resolved(e, scope));
+  lanes_ = lanes;
   const std::size_t before = inner_calls_.size();
   std::vector<Stmt> computed;
   std::vector<std::function<Stmt(Stmt)>> wrappers;

@@ -56,14 +56,15 @@ Stmt Emitter::emit_statement(PlannedStage *stage, const PlannedDefinition &def, 
         std::any_of(one_copy_->index->predicates.begin(), one_copy_->index->predicates.end(),
                     [&](const Expr &listed) { return same_condition(predicates[next], listed); });
     if (implied) one_copy_->implied.push_back(condition);
-    if (implied || reads_axis(condition, scope.axes)) {
-      std::vector<Expr> more = guards;
-      more.push_back(condition);
-      return emit_statement(stage, def, scope, own_lanes, more, predicates, next + 1);
-    }
-    return ir::make<ir::If>(
-        condition, emit_statement(stage, def, scope, own_lanes, guards, predicates, next + 1),
-        zero_where_not_needed(stage, def, scope, own_lanes));
+    const bool of_lanes = implied || reads_axis(condition, scope.axes);
+    std::vector<Expr> more = guards;
+    if (of_lanes) more.push_back(condition);
+    auto &known = of_lanes ? tested_ : passed_;
+    known.push_back(resolved(predicates[next], scope));
+    const Stmt then = emit_statement(stage, def, scope, own_lanes, more, predicates, next + 1);
+    known.pop_back();
+    if (of_lanes) return then;
+    return ir::make<ir::If>(condition, then, zero_where_not_needed(stage, def, scope, own_lanes));
   });
 }
 
