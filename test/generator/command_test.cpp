@@ -159,6 +159,19 @@ TEST_CASE("generators: a saved schedule is replayed") {
   CHECK(has(wrong.text, "q"));
 }
 
+TEST_CASE("generators: attention of a known number of channels is made by tensor cores") {
+  const Folder folder;
+  const Ended result = emit(
+      "-g block_attention channels=64 rounded=true target=x86-64-linux-cuda-sm_90a -e ptx -o " +
+      folder.path());
+  CAPTURE(result.text);
+  REQUIRE(result.status == 0);
+  std::string ptx;
+  for (const auto &file : fs::directory_iterator(folder.path()))
+    if (file.path().extension() == ".ptx") ptx = bytes_of_file(file.path().string());
+  CHECK(has(ptx, "wgmma.mma_async.sync.aligned.m64n64k16.f32.bf16.bf16"));
+}
+
 TEST_CASE("generators: the same input gives the same bytes, from a cache, too") {
   const Folder folder;
   const std::string words =
