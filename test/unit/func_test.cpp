@@ -162,7 +162,7 @@ TEST_CASE("func: the state of a softmax") {
   s.F(s.i, s.j) += softmax_term(0, 1);
   CHECK(text(s.F, 2) == "F(i, j) softmax= 0.0, 1.0");
   CHECK(to_string(softmax_value(s.F(s.i, s.j))) ==
-        "select(F(i, j)[1] == 0.0, 0.0, F(i, j)[2] / F(i, j)[1])");
+        "F(i, j)[2] * select(F(i, j)[1] == 0.0, 0.0, 1.0 / F(i, j)[1])");
   CHECK(to_string(log_sum_exp(s.F(s.i, 0))) == "F(i, 0)[0] + log(F(i, 0)[1])");
 }
 
