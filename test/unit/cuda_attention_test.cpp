@@ -5,7 +5,9 @@
 #include <string>
 
 #include "codegen/emit/listing.h"
+#include "codegen/ir/text.h"
 #include "codegen/lower/lower.h"
+#include "test/filecheck.h"
 #include "test/harness.h"
 #include "test/ptxas.h"
 #include "test/unit/attention.h"
@@ -92,6 +94,38 @@ TEST_CASE("cuda attention - without a name for it products are made by the devic
       CHECK(cubin->spilled() == 0);
     }
   }
+}
+
+TEST_CASE("cuda attention - what stands is loaded once, and a step's first product early") {
+  const AttentionShape shape{.queries = 128, .keys = 128, .block = 128, .channels = 128};
+  const std::string text =
+      ir::print(lower::lower(attention(shape, ""), Target("x86-64-linux-cuda-sm_90a")));
+  CHECK_TEXT(text, R"(
+    CHECK: barrier standing.full[1] arrivals 1
+    CHECK: shared %Q.tile: bfloat16[128, 128]
+    CHECK: shared %K.tile: bfloat16[3, 128, 128] buffers
+    CHECK: role producer
+    CHECK: for jt
+    CHECK: copy bulk {{.*}}: %K.tile[
+    CHECK: copy bulk {{.*}}: %V.tile[
+    CHECK: if jt == min(
+    CHECK: wait standing.empty[0]
+    CHECK: copy bulk {{.*}}: %Q.tile[
+    CHECK: role consumer
+    CHECK: registers %P.0: float32[128] rows(1, 8, 1, 4)
+    CHECK: wait standing.full[0]
+    CHECK: mma async {{.*}} += %Q.tile[
+    CHECK: for jt
+    CHECK-NOT: mask(
+    CHECK: if full
+    CHECK: registers %left: bfloat16[128, 128] operand_a(1, 8, 1, 4)
+    CHECK: mma async {{.*}}: %P.2[{{.*}} += %left[
+    CHECK: commit matrix
+    CHECK: mma async {{.*}} += %Q.tile[
+    CHECK: drain matrix pending 0
+    CHECK: arrive empty
+    CHECK: arrive standing.empty[0] each warpgroup
+  )");
 }
 
 TEST_CASE("cuda attention - float32 values keep weights whole, and the reason is said") {

@@ -314,6 +314,34 @@ TEST_CASE("pipeline - a cluster multicasts what its blocks share") {
   )");
 }
 
+TEST_CASE("pipeline - what a step computes of sums stays in registers") {
+  GatheredK data({33, 20, 48}, 21);
+  // Rows' sums of all that was added so far, at every step.
+  const std::string text =
+      ir::replaced(ir::replaced(ir::kGatheredK, "tile %acc: float32[64, 16]",
+                                "tile %seen: float32[64] fill mi: %seen[mi] = 0.0\n"
+                                "tile %acc: float32[64, 16]"),
+                   "mma m(mi) n(ni) k(k): %acc[mi, ni] += %a[mi, k] * %b[k, ni]",
+                   "mma m(mi) n(ni) k(k): %acc[mi, ni] += %a[mi, k] * %b[k, ni]\n"
+                   "reduce mi, ni: %seen[mi] += abs(%acc[mi, ni])\n"
+                   "map mi, ni: %acc[mi, ni] = select(%seen[mi] < 0.0, 0.0, %acc[mi, ni])");
+  const Module module = ir::parse(text);
+  std::string reason;
+  const Module roles =
+      pipelined(module, {.stages = 2, .producer_warps = 4, .consumer_warpgroups = 1}, &reason);
+  CHECK_TEXT(ir::print(roles), R"(
+    CHECK: registers %seen: float32[64] rows(1, 4, 1, 4)
+    CHECK: registers %acc: float32[64, 16] accumulator(1, 4, 1, 4)
+    CHECK: mma async
+    CHECK: commit matrix
+    CHECK-NEXT: drain matrix pending 0
+    CHECK: reduce {{.*}}: %seen
+    CHECK: arrive empty[%consumer.slot[]] each warpgroup
+  )");
+  for (int stages = 1; stages <= 3; ++stages)
+    check_agrees(text.c_str(), data.inputs(), data.c, {.stages = stages});
+}
+
 TEST_CASE("pipeline - bugs put into what the pass makes are found") {
   GatheredK data({33, 20, 48}, 21);
   std::string reason;
@@ -387,6 +415,22 @@ TEST_CASE("pipeline - kernels of another form are left alone, with the reason") 
       {ir::replaced(rows, "mma m(mi)", "store C[0, 0] = 0.0 mma m(mi)"),
        {},
        "the loop over kt also stores to C"},
+      {ir::replaced(rows, "swrite mi, ni: C",
+                    "tile %column: float32[16] fill ni: %column[ni] = 0.0 "
+                    "reduce mi, ni: %column[ni] max= %acc[mi, ni] swrite mi, ni: C"),
+       {},
+       "the products acc go into the tile column"},
+      {ir::replaced(
+           rows, "swrite mi, ni: C",
+           "tile %last: float32[64] map mi, ni: %last[mi] = %acc[mi, ni] swrite mi, ni: C"),
+       {},
+       "several elements of a row are stored to last"},
+      {ir::replaced(ir::replaced(rows, "fill mi, ni",
+                                 "tile %sum: float32[64] fill mi: %sum[mi] = 0.0 "
+                                 "fill mi, ni"),
+                    "mma m(mi)", "reduce mi, k: %sum[mi] += float32(%a[mi, k]) mma m(mi)"),
+       {},
+       "the loop carries the tile sum from step to step"},
       {k, {.stages = 4, .shared_bytes = 4096}, "4 stages need 12416 bytes of shared memory"},
       {k,
        {.producer_warps = 4, .consumer_warpgroups = 3},
