@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "codegen/ir/mutator.h"
+#include "product_loops.h"
 #include "slice.h"
 
 namespace pit::lower {
@@ -27,32 +28,6 @@ struct Loop {
     return found == tiles.end() ? nullptr : *found;
   }
 };
-
-bool holds_product(const Stmt &s) {
-  bool found = false;
-  ir::walk_statements(s, [&](const Stmt &part) {
-    found = found || part.as<ir::Mma>();
-    return !found;
-  });
-  return found;
-}
-
-/// The innermost loop with products; null where there are several.
-const ir::For *find_loop(const Stmt &kernel) {
-  std::vector<const ir::For *> loops;
-  ir::walk_statements(kernel, [&](const Stmt &s) {
-    const auto *loop = s.as<ir::For>();
-    if (loop == nullptr || !holds_product(loop->body)) return true;
-    bool inner = false;
-    ir::walk_statements(loop->body, [&](const Stmt &part) {
-      inner = inner || (part.as<ir::For>() && holds_product(part));
-      return !inner;
-    });
-    if (!inner) loops.push_back(loop);
-    return inner;
-  });
-  return loops.size() == 1 ? loops.front() : nullptr;
-}
 
 Loop look_into(const ir::For *node) {
   Loop loop;
@@ -138,10 +113,11 @@ class Without final : public ir::Mutator {
 }  // namespace
 
 Stmt hoist_loads(const Stmt &kernel) {
-  const ir::For *node = find_loop(kernel);
+  const std::vector<const ir::For *> loops = product_loops(kernel);
+  if (loops.size() != 1) return kernel;
+  const ir::For *node = loops.front();
   std::int64_t steps = 0;
-  if (node == nullptr || node->loop_kind != ir::ForKind::Serial ||
-      (is_const_int(node->extent, &steps) && steps <= 1))
+  if (node->loop_kind != ir::ForKind::Serial || (is_const_int(node->extent, &steps) && steps <= 1))
     return kernel;
   const Loop loop = look_into(node);
   std::vector<StoragePtr> tiles;

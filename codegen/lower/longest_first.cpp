@@ -6,6 +6,7 @@
 
 #include "clone.h"
 #include "codegen/ir/mutator.h"
+#include "product_loops.h"
 #include "statements.h"
 
 namespace pit::lower {
@@ -17,12 +18,6 @@ using ir::Stmt;
 /// Rows that are compared with each other: their tiles fill the device several times, and a block
 /// compares them in a microsecond.
 constexpr std::int64_t kWindow = 256, kThreads = 256;
-
-bool holds_product(const Stmt &s) {
-  bool found = false;
-  ir::walk_statements(s, [&](const Stmt &part) { return !(found = found || part.as<ir::Mma>()); });
-  return found;
-}
 
 bool reads_memory(const Expr &e) {
   bool reads = false;

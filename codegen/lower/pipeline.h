@@ -67,6 +67,12 @@ struct PipelineResult {
 /// writes a part of it; a block whose point lies outside of the grid takes part, and reads and
 /// writes nothing of its own.
 ///
+/// A step may compute with its sums, element by element and row by row, in the registers where they
+/// are, and multiply what it computed (fragment_uses.h); its products are then drained before that.
+/// The first product of the next step is made together with the last one of this step where it
+/// needs nothing of it. An operand that is loaded before the loop has one buffer, and with producer
+/// warps barriers of its own: it is copied behind as many steps as have buffers.
+///
 /// Runs when Launches, Mmas and the loops of tiles are final and before the back end chooses atoms.
 PipelineResult pipeline(const ir::Stmt &launch, const PipelineOptions &options);
 
