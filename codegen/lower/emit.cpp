@@ -83,15 +83,15 @@ void Emitter::want_full_bits() {
         for (const Directive &d : directives) {
           if (d.kind != DirectiveKind::PitTile) continue;
           IndexPlan *index = plan_->index_of.at(identity_of(d.index));
-          const bool own = index->stage == stage.get() && index->definition == def.number;
-          if (!own || index->kind != IndexKind::List || index->mark_stage) continue;
+          if (index->kind != IndexKind::List || index->mark_stage) continue;
           const bool tested = !residual_predicates(def, directives, *index, "").empty();
           std::int64_t extent = 0;
           const bool tail = index->micro > 1 && !(is_const_int(index->axis_range.extent, &extent) &&
                                                   extent % index->micro == 0);
           if (!tested && !tail) continue;
           index->full_means_all_pass = index->full_means_all_pass || tested;
-          index->full = ir::make_storage(index->name() + ".full", uint8, 1, Space::Heap);
+          if (!index->full)
+            index->full = ir::make_storage(index->name() + ".full", uint8, 1, Space::Heap);
         }
       };
       look(def.directives);

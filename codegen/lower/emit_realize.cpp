@@ -313,6 +313,7 @@ Stmt Emitter::emit_realized(PlannedStage *producer, const Realization &realizati
   inside.axes.insert(inside.axes.end(), ranges.begin(), ranges.end());
   inside.in_tile = scope.in_tile || !inside.axes.empty();
   const auto tested = std::exchange(tested_, {});
+  const auto one_copy = std::exchange(one_copy_, {});
   const auto guards = producer_guards_;
   for (const std::vector<TileDim> &dims : realization.dims) {
     for (const TileDim &dim : dims) guard_region(*producer, dim);
@@ -322,6 +323,7 @@ Stmt Emitter::emit_realized(PlannedStage *producer, const Realization &realizati
     stmts.push_back(emit_in_order(producer, def, inside, ranges));
   producer_guards_ = guards;
   tested_ = tested;
+  one_copy_ = one_copy;
   const Stmt body = ir::make_block(stmts);
   return ranges.empty() ? body : ir::make<ir::Axes>(ranges, body);
 }

@@ -192,11 +192,14 @@ Stmt Emitter::store(PlannedStage *stage, const PlannedDefinition &def, int compo
     for (const Expr &index : indices) needed = needed || uses(index, axis.var);
     if (needed) axes.push_back(axis.var);
   }
-  // What nobody uses may be past the end of what can be loaded.
+  // What nobody uses may be past the end of what can be loaded, by predicates too.
+  const bool loads = loads_memory(value) || std::ranges::any_of(conditions, loads_memory);
+  std::vector<Expr> used_where;
   for (const Expr &guard : producer_guards_) {
-    if (in_tile && loads_memory(value) && reads_axis(guard, scope.axes) && uses_only(guard, axes))
-      conditions.push_back(guard);
+    if (in_tile && loads && reads_axis(guard, scope.axes) && uses_only(guard, axes))
+      used_where.push_back(guard);
   }
+  conditions.insert(conditions.begin(), used_where.begin(), used_where.end());
   Expr stored = value;
   const bool whole = def.number == 0 && (in_tile || (!stage->is_output && !stage->compact));
   if (whole && combiner == Combiner::Assign && !conditions.empty()) {
@@ -354,8 +357,10 @@ Stmt Emitter::emit_softmax(PlannedStage *stage, const PlannedDefinition &def, co
   const Expr minus_infinity = identity_of(Combiner::Max, float32);
   const Expr s = make_load(scores, at(pairs)), p = make_load(peak, at(rows)),
              from = make_load(origin, at(rows)), old = make_load(maximum, maximum_at);
-  // exp(x - y) is 2^(x log2 e - y log2 e), whose second part is one for a row.
-  const auto power = [](const Expr &x) { return x * make_const(float32, 1.4426950408889634); };
+  // The difference first: it is exact where it is small, and no weight is above 1.
+  const auto weight_of = [](const Expr &difference) {
+    return exp2(difference * make_const(float32, 1.4426950408889634));
+  };
   // Guards of whole rows: where they fail a state at root has no value, and a lane past the end
   // stands for another row. A state in a tile has a place for every lane.
   std::vector<Expr> row_guards;
@@ -394,11 +399,11 @@ Stmt Emitter::emit_softmax(PlannedStage *stage, const PlannedDefinition &def, co
   steps.push_back(set(pairs, peak, at(rows), Combiner::Max, s));
   // While there is no key a row has no maximum to start from, and no weights.
   steps.push_back(set(rows, origin, at(rows), Combiner::Assign,
-                      select(p == minus_infinity, make_zero(float32), power(p))));
-  Expr kept = select(old == p, make_const(float32, 1), exp2(power(old) - from));
+                      select(p == minus_infinity, make_zero(float32), p)));
+  Expr kept = select(old == p, make_const(float32, 1), weight_of(old - from));
   if (!row_guards.empty()) kept = select(all_of(row_guards), kept, make_const(float32, 1));
   steps.push_back(set(rows, shrink, at(rows), Combiner::Assign, kept));
-  steps.push_back(set(pairs, weights, at(pairs), Combiner::Assign, exp2(power(s) - from)));
+  steps.push_back(set(pairs, weights, at(pairs), Combiner::Assign, weight_of(s - from)));
   const Expr factor = make_load(shrink, at(rows)), weight = make_load(weights, at(pairs));
   const Expr multiplied =
       weight_type == float32 ? weight : cast(float32, cast(weight_type, weight));

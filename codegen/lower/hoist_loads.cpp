@@ -21,6 +21,7 @@ struct Loop {
   std::vector<const ir::Allocate *> tiles;
   std::vector<ir::AxisBinding> axes;
   std::set<const VarNode *> made;  ///< variables that are defined in it
+  std::set<const ir::StmtNode *> conditional;
 
   const ir::Allocate *tile(const StoragePtr &storage) const {
     const auto found = std::ranges::find_if(
@@ -37,6 +38,12 @@ Loop look_into(const ir::For *node) {
     if (const auto *product = s.as<ir::Mma>()) loop.products.push_back(product);
     if (const auto *store = s.as<ir::Store>()) loop.stores.push_back(store);
     if (const auto *tile = s.as<ir::Allocate>()) loop.tiles.push_back(tile);
+    if (s.as<ir::If>()) {
+      ir::walk_statements(s, [&](const Stmt &part) {
+        loop.conditional.insert(part.get());
+        return true;
+      });
+    }
     if (const auto *let = s.as<ir::Let>()) loop.made.insert(let->var.get());
     if (const auto *inner = s.as<ir::For>()) loop.made.insert(inner->var.get());
     if (const auto *axes = s.as<ir::Axes>()) {
@@ -61,13 +68,17 @@ const ir::Store *steady_load(const Loop &loop, const StoragePtr &tile) {
     if (load) return nullptr;
     load = store;
   }
-  if (load == nullptr || load->combiner != Combiner::Assign) return nullptr;
+  if (load == nullptr || load->combiner != Combiner::Assign || loop.conditional.contains(load))
+    return nullptr;
   bool steady = true;
   const auto look = [&](const Expr &e) {
     for (const VarPtr &v : free_variables(e)) steady = steady && !loop.made.contains(v.get());
     walk(e, [&](const Expr &part) {
       const auto *read = part.as<Load>();
-      steady = steady && !(read && read->storage->space == Space::Tile);
+      steady = steady && !(read && (read->storage->space == Space::Tile ||
+                                    std::ranges::any_of(loop.stores, [&](const auto *store) {
+                                      return store->storage == read->storage;
+                                    })));
       return steady;
     });
   };

@@ -567,7 +567,21 @@ class Finder {
         in_loop_.count(sums) == 0 || computed_.count(first.a.tile.get()) != 0)
       return false;
     const auto fills = std::ranges::count_if(loop_stores_.at(sums), is_fill);
-    return fills == 1;
+    return fills == 1 && !read_behind_products(sums);
+  }
+  /// Something reads the tile behind the last product of a step.
+  bool read_behind_products(const StorageNode *tile) const {
+    bool behind = false, reads = false;
+    ir::walk_statements(form_.loop->body, [&](const Stmt &s) {
+      if (behind) {
+        for_each_read(s, [&](const StoragePtr &read) { reads = reads || read.get() == tile; });
+        const auto *store = s.as<ir::Store>();
+        reads = reads || (store && store->storage.get() == tile);
+      }
+      behind = behind || s.get() == form_.products.back();
+      return true;
+    });
+    return reads;
   }
 
   /// Everything else that the loop stores, and that nothing that is loaded is stored.

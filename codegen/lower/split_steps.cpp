@@ -7,6 +7,7 @@
 
 #include "clone.h"
 #include "codegen/ir/mutator.h"
+#include "product_loops.h"
 #include "slice.h"
 
 namespace pit::lower {
@@ -26,36 +27,26 @@ struct Steps {
   std::set<const StorageNode *> operands{};
 };
 
-/// The innermost loops that hold products.
-void find_loops(const Stmt &s, std::vector<const ir::For *> *loops) {
+bool made_in(const Stmt &s, const StoragePtr &tile) {
+  bool found = false;
   ir::walk_statements(s, [&](const Stmt &part) {
-    const auto *loop = part.as<ir::For>();
-    if (loop == nullptr) return true;
-    std::vector<const ir::For *> inside;
-    find_loops(loop->body, &inside);
-    bool products = false;
-    ir::walk_statements(loop->body, [&](const Stmt &inner) {
-      products = products || inner.as<ir::Mma>();
-      return !products;
-    });
-    if (!inside.empty())
-      loops->insert(loops->end(), inside.begin(), inside.end());
-    else if (products)
-      loops->push_back(loop);
-    return false;
+    const auto *allocate = part.as<ir::Allocate>();
+    return !(found = found || (allocate && allocate->storage == tile));
   });
+  return found;
 }
 
 /// What the one loop of products sums over; the loop is null where that is not one whole axis.
 Steps find_steps(const Stmt &kernel) {
-  std::vector<const ir::For *> loops;
-  find_loops(kernel, &loops);
+  const std::vector<const ir::For *> loops = product_loops(kernel);
   if (loops.size() != 1) return {};
   Steps steps{loops.front()};
   bool good = true;
   ir::walk_statements(steps.loop->body, [&](const Stmt &s) {
     const auto *mma = s.as<ir::Mma>();
     if (mma == nullptr) return true;
+    // Sums that the step makes itself are whole behind it.
+    good = good && !made_in(steps.loop->body, mma->accumulator.tile);
     good = good && mma->k.size() == 1 && (steps.k == nullptr || steps.k == mma->k[0]);
     if (good) steps.k = mma->k[0];
     steps.operands.insert({mma->a.tile.get(), mma->b.tile.get()});

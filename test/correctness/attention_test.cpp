@@ -108,6 +108,47 @@ TEST_CASE("attention of 16-bit floats, whose weights are rounded where they are 
   }
 }
 
+TEST_CASE("scores as large as paddings are: weights of equal scores are equal") {
+  Var i("i"), d("d");
+  TensorParam S(float32, 2, "S"), V(float16, 2, "V");
+  RDom j(0, V.extent(0), "j");
+  Func P("P"), O("O");
+  P(i, d) += softmax_term(S(i, j), V(j, d));
+  O(i, d) = softmax_value(P(i, d));
+  for (const double padding : {-1e4, -1e9, -1e10, 1e10, -3.4028234663852886e38}) {
+    CAPTURE(padding);
+    // A row of paddings, and one that starts with them.
+    const auto data = [&](const Size &s, double, bool, std::mt19937 &generator) {
+      Problem p{{{"S", random_values(float32, {s[0], s[1]}, generator, true)},
+                 {"V", random_values(float16, {s[1], s[2]}, generator, true)}},
+                {},
+                {{"O", {s[0], s[2]}}}};
+      for (std::int64_t row = 0; row < 2; ++row) {
+        for (std::int64_t key = 0; key < (row == 0 ? s[1] : s[1] / 2); ++key)
+          p.inputs["S"].set_number(Shape{row, key}, padding);
+      }
+      return p;
+    };
+    check_agreement({Pipeline({O}, {}, "paddings"),
+                     {"", "P.update(0).vectorize(d, 8)\n"},
+                     inexact(sweep({{3, 16, 9}}, data, true)),
+                     every_host()});
+  }
+  // Bounds grow with scores: what is known is asked for.
+  constexpr std::int64_t kKeys = 8;
+  const Callable attention = Pipeline({O}, {}, "paddings").compile();
+  for (const float padding : {-1e9F, -1e10F, -3.4028234663852886e38F}) {
+    const Buffer<float, 2> scores({1, kKeys}), output({1, 1});
+    const Buffer<float16_t, 2> values({kKeys, 1});
+    for (std::int64_t key = 0; key < kKeys; ++key) {
+      scores(0, key) = padding;
+      values(key, 0) = float16_t(static_cast<float>(key));
+    }
+    attention(values, scores, output);
+    CHECK(output(0, 0) == 3.5F);
+  }
+}
+
 TEST_CASE("one head: attention through softmax_sum with a mask per pair") {
   Var i("i"), d("d");
   TensorParam S(float32, 2, "S"), V(float32, 2, "V"), mask(boolean, 2, "mask");

@@ -664,6 +664,54 @@ TEST_CASE("what is computed around both parts of a split reads nothing past the 
   }
 }
 
+TEST_CASE("definitions of which one index needs masks, and the one that owns it none") {
+  Var m("m"), n("n");
+  TensorParam A(float32, 2, "A"), B(float32, 2, "B");
+  RDom k(0, A.extent(1), "k");
+  k.where(A(m, k) != 0);
+  Func C("C"), D("D");
+  C(m, n) += A(m, k) * B(k, n);
+  D(m, n) += B(k, n);
+  check_agreement({Pipeline({C, D}, {}, "shared_masks"),
+                   {"live = C.update(0).index(axis=k, micro={m:4, k:4})\n"
+                    "C.update(0).pit_tile(kt, dense={k:16}, index=live)\n"
+                    "D.update(0).pit_tile(dt, dense={k:8}, index=live)\n"},
+                   sweep(
+                       {{5, 7, 3}, {37, 29, 45}},
+                       [](const Size &s, double zeros, bool exact, std::mt19937 &generator) {
+                         return Problem{
+                             {{"A", random_values(float32, {s[0], s[2]}, generator, exact, zeros)},
+                              {"B", random_values(float32, {s[2], s[1]}, generator, exact)}},
+                             {},
+                             {{"C", {s[0], s[1]}}, {"D", {s[0], s[1]}}}};
+                       },
+                       true)});
+}
+
+TEST_CASE("predicates of what is computed around both parts of a split read nothing past the end") {
+  Var v("v");
+  TensorParam x(float32, 1, "x"), y(float32, 1, "y");
+  RDom q(0, x.extent(0), "q");
+  Func F("F"), G("G"), O("O");
+  F(v) = x(v) + 1.f;
+  G(v) = F(v);
+  G.where(F(v) * y(v) > 0.f);
+  q.where(F(q) * y(q) > 0.f);
+  O(v) += G(q) * x(v);
+  check_agreement(
+      {Pipeline({O}, {}, "guarded_around"),
+       {"F.compute_root()\nO.update(0).split(q, qo, qi, 5)\nG.compute_at(O.update(0), v)\n"},
+       sweep(
+           {{5}, {39}},
+           [](const Size &s, double zeros, bool exact, std::mt19937 &generator) {
+             return Problem{{{"x", random_values(float32, s, generator, exact, zeros)},
+                             {"y", random_values(float32, s, generator, exact, zeros)}},
+                            {},
+                            {{"O", s}}};
+           },
+           true)});
+}
+
 TEST_CASE("parts of a sum that only some elements have") {
   Var i("i"), j("j");
   TensorParam A(float32, 2, "A"), key(int32, 1, "key");
