@@ -733,8 +733,7 @@ class Pipeliner {
   const StoragePtr &first_sums() const { return form_.products.front()->accumulator.tile; }
   bool fills_first(const Stmt &s) const {
     const auto *store = s.as<ir::Store>();
-    return store && store->storage == first_sums() && store->combiner == Combiner::Assign &&
-           (store->value.as<IntImm>() || store->value.as<FloatImm>());
+    return store && store->storage == first_sums() && is_fill(*store);
   }
 };
 

@@ -43,11 +43,6 @@ bool is_zero_constant(const Expr &e) {
   return (real && real->value == 0) || (integer && integer->value == 0);
 }
 
-bool is_fill(const ir::Store *store) {
-  return store->combiner == Combiner::Assign &&
-         (store->value.as<IntImm>() || store->value.as<FloatImm>());
-}
-
 class Finder {
  public:
   Finder(const ir::Launch &launch, const PipelineOptions &options, PipelineForm *form)
@@ -566,7 +561,8 @@ class Finder {
     if (!form_.sums_in_step || form_.products.size() < 2 || shared > 1 ||
         in_loop_.count(sums) == 0 || computed_.count(first.a.tile.get()) != 0)
       return false;
-    const auto fills = std::ranges::count_if(loop_stores_.at(sums), is_fill);
+    const auto fills = std::ranges::count_if(
+        loop_stores_.at(sums), [](const ir::Store *store) { return is_fill(*store); });
     return fills == 1 && !read_behind_products(sums);
   }
   /// Something reads the tile behind the last product of a step.
@@ -750,6 +746,11 @@ const PipelinedOperand *PipelineForm::loaded_by(const Stmt &s) const {
   for (const PipelinedOperand &each : operands)
     if (each.load == s.get()) return &each;
   return nullptr;
+}
+
+bool is_fill(const ir::Store &store) {
+  return store.combiner == Combiner::Assign &&
+         (store.value.as<IntImm>() || store.value.as<FloatImm>());
 }
 
 int consumer_registers(const PipelineOptions &options, int producer_registers) {

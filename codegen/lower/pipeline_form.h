@@ -61,6 +61,9 @@ struct PipelineForm {
   const PipelinedOperand *loaded_by(const ir::Stmt &s) const;
 };
 
+/// The store sets elements to a constant.
+bool is_fill(const ir::Store &store);
+
 /// The registers that a thread of the consumers has, when producers have given theirs away.
 int consumer_registers(const PipelineOptions &options, int producer_registers);
 

@@ -87,6 +87,21 @@ TEST_CASE("one index shared by two definitions, and one algorithm under a choice
        sweep(kSizes, matmul_data)});
 }
 
+TEST_CASE("definitions of which one index needs masks, and the one that owns it none") {
+  Var m("m"), n("n");
+  TensorParam A(float32, 2, "A"), B(float32, 2, "B");
+  RDom k(0, A.extent(1), "k");
+  k.where(A(m, k) != 0);
+  Func C("C"), D("D");
+  C(m, n) += A(m, k) * B(k, n);
+  D(m, n) += B(k, n);
+  check_agreement({Pipeline({C, D}, {}, "shared_masks"),
+                   {"live = C.update(0).index(axis=k, micro={m:4, k:4})\n"
+                    "C.update(0).pit_tile(kt, dense={k:16}, index=live)\n"
+                    "D.update(0).pit_tile(dt, dense={k:8}, index=live)\n"},
+                   sweep({{5, 7, 3}, {37, 29, 45}}, matmul_data, true)});
+}
+
 TEST_CASE("density and count of an index as values") {
   Var m("m"), n("n");
   TensorParam A(float32, 2, "A"), B(float32, 2, "B");
