@@ -48,13 +48,7 @@ static _Thread_local struct pit_cuda_call *spare; /* the thread's, while no call
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 static pthread_key_t at_thread_end;
 
-static void free_record(void *record) {
-  struct pit_cuda_call *c = record;
-  free(c->workspaces);
-  free(c);
-}
-
-static void make_key(void) { pthread_key_create(&at_thread_end, free_record); }
+static void make_key(void) { pthread_key_create(&at_thread_end, free); }
 
 static struct pit_cuda_call *take_record(void) {
   struct pit_cuda_call *c = spare;
@@ -65,7 +59,7 @@ static struct pit_cuda_call *take_record(void) {
 
 static void give_record(struct pit_cuda_call *c) {
   if (spare) { /* of a call within a call */
-    free_record(c);
+    free(c);
     return;
   }
   spare = c;
@@ -106,8 +100,9 @@ int32_t pit_cuda_begin(pit_call *call, pit_cuda_image *image, int32_t needs_stat
   }
   call->cuda = c;
   c->after_kernel = 0;
-  c->in_range = pit_range_begin(image->name);
+  c->in_range = 0;
   if (call->sizing) return PIT_OK;
+  c->in_range = pit_range_begin(image->name);
   if (needs_status) {
     CUresult error = pit_give_status(c->entered.context, c->stream);
     if (error == CUDA_SUCCESS) {
@@ -120,6 +115,7 @@ int32_t pit_cuda_begin(pit_call *call, pit_cuda_image *image, int32_t needs_stat
     }
     pit_call_failed(call, error, "starting");
   }
+  if (!call->given.memory && call->needed > 0 && !failed(call)) pit_take_memory(call);
   if (call->profile && !failed(call)) pit_profile_begin(call);
   if (failed(call)) {
     pit_cuda_end(call);
@@ -132,7 +128,7 @@ int32_t pit_cuda_begin(pit_call *call, pit_cuda_image *image, int32_t needs_stat
 void pit_cuda_end(pit_call *call) {
   struct pit_cuda_call *c = call->cuda;
   if (!c) return;
-  if (c->workspace_count > 0) pit_release_workspaces(call);
+  if (c->memory) pit_release_memory(call);
   if (c->events) pit_profile_end(call);
   if (c->in_range) pit_range_end();
   pit_leave(&c->entered);

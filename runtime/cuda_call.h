@@ -4,20 +4,13 @@
 
 #include "cuda_module.h"
 
-typedef struct pit_device_workspace {
-  CUdeviceptr memory;
-  int64_t bytes;
-} pit_device_workspace;
-
 /* Used again by the next call of the thread: a steady state allocates nothing. */
 struct pit_cuda_call {
   pit_entered entered;
   pit_module *module;
   pit_stream *stream;
-  int in_range; /* of the profiler */
-  pit_device_workspace
-      *workspaces; /* those from workspace_live on are released, but not freed yet */
-  int32_t workspace_live, workspace_count, workspace_room;
+  int in_range;                 /* of the profiler */
+  CUdeviceptr memory;           /* of all workspaces, from the pool; 0: none, or the caller's */
   int after_kernel;             /* what the call enqueued last is a kernel */
   struct pit_event_set *events; /* null: no profile is taken */
 };
@@ -39,8 +32,10 @@ int pit_range_begin(const char *name);
 void pit_range_end(void);
 
 /* cuda_memory.c */
-/* Frees them all. */
-void pit_release_workspaces(pit_call *call);
+/* The memory of all workspaces of the call, call->needed bytes, in stream order. A failure is
+ * recorded in the call. */
+void pit_take_memory(pit_call *call);
+void pit_release_memory(pit_call *call);
 /* Gives back what the pools of all devices keep. */
 void pit_trim_pools(void);
 

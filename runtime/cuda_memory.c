@@ -47,16 +47,6 @@ static const char *operator_of(const pit_call *call) {
   return call->cuda->module->state->image->name;
 }
 
-static int has_room(struct pit_cuda_call *c) {
-  if (c->workspace_count < c->workspace_room) return 1;
-  const int32_t room = c->workspace_room ? 2 * c->workspace_room : 16;
-  pit_device_workspace *more = realloc(c->workspaces, (size_t)room * sizeof *more);
-  if (!more) return 0;
-  c->workspaces = more;
-  c->workspace_room = room;
-  return 1;
-}
-
 /* As pit_report, with a message that names the device. */
 static void no_memory(pit_call *call, int64_t bytes, CUresult error) {
   call->error = pit_set_error(
@@ -65,19 +55,45 @@ static void no_memory(pit_call *call, int64_t bytes, CUresult error) {
   pit_report(call, PIT_ERROR_MEMORY, -1, &bytes, 1);
 }
 
-static void free_released(pit_call *call) {
+void pit_take_memory(pit_call *call) {
   struct pit_cuda_call *c = call->cuda;
-  while (c->workspace_count > c->workspace_live) {
-    c->after_kernel = 0;
-    const CUdeviceptr memory = c->workspaces[--c->workspace_count].memory;
-    pit_call_failed(call, pit_opened_driver()->mem_free_async(memory, call->stream),
-                    "releasing a workspace");
+  pit_device *device = c->entered.context->device;
+  if (!device->has_pools) {
+    pit_fail_call(call, operator_of(call), PIT_ERROR_DEVICE,
+                  "it needs workspaces, and %s has no memory pools (stream-ordered allocation); "
+                  "use a device or a driver that has them",
+                  pit_describe_device(call->device).text);
+    return;
+  }
+  CUmemoryPool pool;
+  CUresult error = find_pool(device, call->device, &pool);
+  if (error == CUDA_SUCCESS) {
+    error = pit_opened_driver()->mem_alloc_from_pool(&c->memory, (size_t)call->needed, pool,
+                                                     call->stream);
+  }
+  if (error == CUDA_SUCCESS) {
+    call->given = (pit_stack){(char *)(uintptr_t)c->memory, call->needed, 0};
+    return;
+  }
+  c->memory = 0;
+  if (error == CUDA_ERROR_OUT_OF_MEMORY) {
+    no_memory(call, call->needed, error);
+  } else {
+    pit_call_failed(call, error, "taking a workspace");
   }
 }
 
-/* A part of what the caller gave, or would have to give. */
-static void *cut_given(pit_call *call, int64_t bytes) {
+void pit_release_memory(pit_call *call) {
+  struct pit_cuda_call *c = call->cuda;
+  pit_call_failed(call, pit_opened_driver()->mem_free_async(c->memory, call->stream),
+                  "releasing a workspace");
+  c->memory = 0;
+  call->given = (pit_stack){NULL, 0, 0};
+}
+
+void *pit_cuda_workspace(pit_call *call, int64_t bytes) {
   enum { kAlignment = PIT_CUDA_WORKSPACE_ALIGNMENT };
+  if (!call->cuda || __atomic_load_n(&call->status, __ATOMIC_RELAXED) != PIT_OK) return NULL;
   pit_stack *stack = &call->given;
   const int64_t rest = stack->bytes - stack->used;
   const int64_t size = bytes > 0 ? bytes : 1;
@@ -87,74 +103,13 @@ static void *cut_given(pit_call *call, int64_t bytes) {
   }
   char *memory = stack->memory + stack->used;
   stack->used += (size + kAlignment - 1) / kAlignment * kAlignment;
-  if (stack->used > call->needed) call->needed = stack->used;
+  if (stack->used > call->peak_workspace_bytes) call->peak_workspace_bytes = stack->used;
+  if (call->sizing) call->needed = call->peak_workspace_bytes;
   return memory;
 }
 
-void *pit_cuda_workspace(pit_call *call, int64_t bytes) {
-  struct pit_cuda_call *c = call->cuda;
-  if (!c || __atomic_load_n(&call->status, __ATOMIC_RELAXED) != PIT_OK) return NULL;
-  if (call->given.memory) {
-    void *memory = cut_given(call, bytes);
-    call->peak_workspace_bytes = call->needed;
-    return memory;
-  }
-  pit_device *device = c->entered.context->device;
-  if (!device->has_pools) {
-    pit_fail_call(call, operator_of(call), PIT_ERROR_DEVICE,
-                  "it needs workspaces, and %s has no memory pools (stream-ordered allocation); "
-                  "use a device or a driver that has them",
-                  pit_describe_device(call->device).text);
-    return NULL;
-  }
-  free_released(call);
-  c->after_kernel = 0;
-  CUmemoryPool pool;
-  CUdeviceptr memory = 0;
-  CUresult error = CUDA_ERROR_OUT_OF_MEMORY;
-  if (bytes >= 0 && has_room(c)) {
-    error = find_pool(device, call->device, &pool);
-    if (error == CUDA_SUCCESS) {
-      const size_t size = bytes > 0 ? (size_t)bytes : 1;
-      error = pit_opened_driver()->mem_alloc_from_pool(&memory, size, pool, call->stream);
-    }
-  }
-  if (error == CUDA_ERROR_OUT_OF_MEMORY) {
-    no_memory(call, bytes, error);
-    return NULL;
-  }
-  if (pit_call_failed(call, error, "taking a workspace")) return NULL;
-  c->workspaces[c->workspace_count++] = (pit_device_workspace){memory, bytes};
-  c->workspace_live = c->workspace_count;
-  call->workspace_bytes += bytes;
-  if (call->workspace_bytes > call->peak_workspace_bytes) {
-    call->peak_workspace_bytes = call->workspace_bytes;
-  }
-  return (void *)(uintptr_t)memory;
-}
-
-/* Not yet freed: that would come between kernels. Others of the call get the memory in time. */
 void pit_cuda_workspace_release(pit_call *call, void *memory) {
-  struct pit_cuda_call *c = call->cuda;
-  if (!c || !memory) return;
-  if (call->given.memory) {
-    call->given.used = (char *)memory - call->given.memory;
-    return;
-  }
-  for (int32_t i = c->workspace_live; i-- > 0;) {
-    if (c->workspaces[i].memory != (CUdeviceptr)(uintptr_t)memory) continue;
-    const pit_device_workspace this_one = c->workspaces[i];
-    c->workspaces[i] = c->workspaces[--c->workspace_live];
-    c->workspaces[c->workspace_live] = this_one;
-    call->workspace_bytes -= this_one.bytes;
-    return;
-  }
-}
-
-void pit_release_workspaces(pit_call *call) {
-  for (struct pit_cuda_call *c = call->cuda; c->workspace_live > 0;)
-    call->workspace_bytes -= c->workspaces[--c->workspace_live].bytes;
-  free_released(call);
+  if (call->cuda && memory) call->given.used = (char *)memory - call->given.memory;
 }
 
 /* --- buffers --- */

@@ -247,14 +247,59 @@ static void describe(const pit_operator *op, const pit_code *code, const pit_cal
   pit_set_error("operator %s: %s%s", op->name, text, note);
 }
 
-int32_t pit_operator_run(const pit_operator *op, const pit_code *code, pit_function function,
-                         pit_call *call, const DLTensor *const *tensors,
-                         const void *const *scalars) {
-  if (nothing_to_write(op, tensors)) return PIT_OK;
+/* One run of the code, whose failure becomes the thread's last error. */
+static int32_t run_code(const pit_operator *op, const pit_code *code, pit_function function,
+                        pit_call *call, const DLTensor *const *tensors,
+                        const void *const *scalars) {
   const int32_t status = function(call, tensors, scalars);
   if (status == PIT_OK) return PIT_OK;
   describe(op, code, call);
   return told(status);
+}
+
+/* The memory that a call like `like` takes at most, found by one that does nothing else. A failure
+ * leaves *bytes as it is. */
+static int32_t find_size(const pit_operator *op, const pit_code *code, pit_function function,
+                         const pit_call *like, const DLTensor *const *tensors,
+                         const void *const *scalars, int64_t *bytes) {
+  if (nothing_to_write(op, tensors)) {
+    *bytes = 0;
+    return PIT_OK;
+  }
+  const int on_cuda = like->device >= 0;
+  pit_call call = *like;
+  call.sizing = 1;
+  call.profile = 0;
+  if (on_cuda) { /* addresses from which nothing is read */
+    call.given.memory = (char *)(uintptr_t)PIT_CUDA_WORKSPACE_ALIGNMENT;
+    call.given.bytes = INT64_MAX / 2;
+  }
+  const int32_t status = run_code(op, code, function, &call, tensors, scalars);
+  if (status != PIT_OK) return status;
+  int64_t all = 0;
+  int overflow = __builtin_mul_overflow(call.needed_by_thread, (int64_t)pit_threads(), &all);
+  overflow |= __builtin_add_overflow(all, call.needed, &all);
+  if (on_cuda && like->profile) {
+    const int64_t statistics = (int64_t)sizeof(double) * code->statistic_count;
+    overflow |= __builtin_add_overflow(all, statistics + PIT_CUDA_WORKSPACE_ALIGNMENT, &all);
+  }
+  if (overflow || all == INT64_MAX) {
+    pit_set_error("operator %s: no address space for its workspace; use smaller tensors", op->name);
+    return told(PIT_ERROR_MEMORY);
+  }
+  *bytes = all;
+  return PIT_OK;
+}
+
+int32_t pit_operator_run(const pit_operator *op, const pit_code *code, pit_function function,
+                         pit_call *call, const DLTensor *const *tensors,
+                         const void *const *scalars) {
+  if (nothing_to_write(op, tensors)) return PIT_OK;
+  if (call->device >= 0 && !call->given.memory) {
+    const int32_t status = find_size(op, code, function, call, tensors, scalars, &call->needed);
+    if (status != PIT_OK) return status;
+  }
+  return run_code(op, code, function, call, tensors, scalars);
 }
 
 static void measure(const pit_code *code, const pit_call *call, int64_t start, int64_t checked,
@@ -317,39 +362,15 @@ static int32_t prepare(const pit_operator *op, const DLTensor *const *tensors,
   return PIT_OK;
 }
 
-/* What a call of `p` takes at most, found by a call that does nothing else. */
-static int32_t find_size(const pit_operator *op, const prepared *p, const DLTensor *const *tensors,
-                         const void *const *scalars, int64_t *bytes) {
-  pit_call call = p->call;
-  call.sizing = 1;
-  if (p->on_cuda) { /* addresses from which nothing is read */
-    call.given.memory = (char *)(uintptr_t)PIT_CUDA_WORKSPACE_ALIGNMENT;
-    call.given.bytes = INT64_MAX / 2;
-  }
-  const int32_t status = pit_operator_run(op, p->code, p->function, &call, tensors, scalars);
-  if (status != PIT_OK) return status;
-  int64_t all = 0;
-  int overflow = __builtin_mul_overflow(call.needed_by_thread, (int64_t)pit_threads(), &all);
-  overflow |= __builtin_add_overflow(all, call.needed, &all);
-  if (p->on_cuda) { /* of a call that is measured */
-    const int64_t statistics = (int64_t)sizeof(double) * p->code->statistic_count;
-    overflow |= __builtin_add_overflow(all, statistics + PIT_CUDA_WORKSPACE_ALIGNMENT, &all);
-  }
-  if (overflow || all == INT64_MAX) {
-    pit_set_error("operator %s: no address space for its workspace; use smaller tensors", op->name);
-    return told(PIT_ERROR_MEMORY);
-  }
-  *bytes = all;
-  return PIT_OK;
-}
-
 int32_t pit_operator_workspace_size(const pit_operator *op, const DLTensor *const *tensors,
                                     const void *const *scalars, const pit_options *options,
                                     int64_t *bytes) {
   static const pit_options usual;
   prepared p;
   const int32_t status = prepare(op, tensors, options ? options : &usual, &p);
-  return status == PIT_OK ? find_size(op, &p, tensors, scalars, bytes) : status;
+  if (status != PIT_OK) return status;
+  p.call.profile = 1; /* it may be */
+  return find_size(op, p.code, p.function, &p.call, tensors, scalars, bytes);
 }
 
 /* The caller's workspace becomes the call's. */
@@ -369,7 +390,7 @@ static int32_t give_workspace(const pit_operator *op, prepared *p, const DLTenso
     return told(PIT_ERROR_ARGUMENT);
   }
   int64_t needed = 0;
-  const int32_t status = find_size(op, p, tensors, scalars, &needed);
+  const int32_t status = find_size(op, p->code, p->function, &p->call, tensors, scalars, &needed);
   if (status != PIT_OK) return status;
   if (options->workspace_bytes < needed) {
     pit_set_error("operator %s: its workspace has %" PRId64
@@ -389,10 +410,10 @@ int32_t pit_operator_call(const pit_operator *op, const DLTensor *const *tensors
   const int64_t start = options->statistics ? pit_nanoseconds() : 0;
   prepared p;
   int32_t status = prepare(op, tensors, options, &p);
+  p.call.profile = options->statistics != NULL;
   if (status == PIT_OK && options->workspace)
     status = give_workspace(op, &p, tensors, scalars, options);
   if (status != PIT_OK) return status;
-  p.call.profile = options->statistics != NULL;
   const int64_t checked = options->statistics ? pit_nanoseconds() : 0;
   status = pit_operator_run(op, p.code, p.function, &p.call, tensors, scalars);
   if (options->statistics) measure(p.code, &p.call, start, checked, options->statistics);

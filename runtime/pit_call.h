@@ -50,7 +50,8 @@ typedef struct pit_call {
    * which loops inside of theirs run one iteration after the other. memory null: none. */
   pit_stack given;
   /* Non-zero: generated code only says how much of it a call takes at most. The host's: `needed`
-   * bytes and needed_by_thread more for each thread; a CUDA device's: `needed`. */
+   * bytes and needed_by_thread more for each thread; a CUDA device's: `needed`. A call on a device
+   * with no memory given takes `needed` bytes when it begins. */
   int32_t sizing;
   int64_t needed, needed_by_thread;
 

@@ -82,9 +82,13 @@ typedef struct pit_device_status {
  * recorded in the call, one of an earlier step too; only after PIT_OK must pit_cuda_end follow, on
  * the same thread (otherwise it does nothing). A call on a stream that is being captured is
  * recorded into the graph; replays report to the stream that was captured, and graphs captured from
- * one stream must not run at the same time if they report. */
+ * one stream must not run at the same time if they report.
+ *
+ * If the caller gave no memory, it takes call->needed bytes for all workspaces of the call from a
+ * pool of the runtime, in stream order: once, for every allocation costs the host as much as a
+ * launch, and keeps a kernel from beginning while the one before it ends. */
 int32_t pit_cuda_begin(pit_call *call, pit_cuda_image *image, int32_t needs_status);
-/* Releases what workspaces are left. With call->profile it waits for the stages and adds their
+/* Releases the memory of the workspaces. With call->profile it waits for the stages and adds their
  * times to stage_nanoseconds; otherwise it does not wait. */
 void pit_cuda_end(pit_call *call);
 
@@ -103,11 +107,10 @@ void pit_cuda_launch(pit_call *call, pit_cuda_image *image, int32_t kernel, int6
 int64_t pit_cuda_resident_blocks(pit_call *call, pit_cuda_image *image, int32_t kernel,
                                  int32_t threads, int64_t shared_bytes, int32_t cluster);
 
-/* Device memory for the kernels that the call launches between the two, in stream order, from what
- * the caller gave or a pool of the runtime, released in the opposite order; 256-byte aligned;
- * counted in workspace_bytes and peak_workspace_bytes. Null after reporting PIT_ERROR_MEMORY
- * {bytes} or PIT_ERROR_CUDA, and null if an error is recorded. bytes 0 gives a valid pointer.
- * Releasing null does nothing. */
+/* A part of the call's memory for the kernels that it launches between the two, released in the
+ * opposite order; 256-byte aligned; counted in peak_workspace_bytes, rounded up to the alignment.
+ * Null after reporting PIT_ERROR_MEMORY {bytes}, and null if an error is recorded. bytes 0 gives a
+ * valid pointer. Releasing null does nothing. */
 #define PIT_CUDA_WORKSPACE_ALIGNMENT 256
 void *pit_cuda_workspace(pit_call *call, int64_t bytes);
 void pit_cuda_workspace_release(pit_call *call, void *memory);

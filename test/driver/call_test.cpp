@@ -176,26 +176,32 @@ TEST_CASE("the blocks that run at once are counted once for each way to launch")
         }) == "");
 }
 
-TEST_CASE("workspaces are counted, and what is left is released at the end") {
+TEST_CASE("workspaces are parts of one block, taken when the call begins") {
+  static fake_launch_record seen;
   CHECK(in_child([] {
+          fake().run = [](const fake_launch_record *launch) { seen = *launch; };
           Image image;
           pit_call call = call_on(1);
+          call.needed = 1024 + 512;
           pit_cuda_begin(&call, image.get(), 0);
-          void *a = pit_cuda_workspace(&call, 1000);
-          void *b = pit_cuda_workspace(&call, 500);
-          void *empty = pit_cuda_workspace(&call, 0);
-          EXPECT(a && b && empty && a != b);
-          EXPECT(call.workspace_bytes == 1500);
-          pit_cuda_workspace_release(&call, a);
+          auto *a = static_cast<char *>(pit_cuda_workspace(&call, 1000));
+          pit_cuda_launch(&call, image.get(), 0, 4, 128, 0, 1, 1, nullptr);
+          EXPECT(!seen.overlaps);
+          auto *b = static_cast<char *>(pit_cuda_workspace(&call, 0));
+          EXPECT(a && b == a + 1024);
+          // Nothing is put between the kernels.
+          pit_cuda_launch(&call, image.get(), 0, 4, 128, 0, 1, 1, nullptr);
+          EXPECT(seen.overlaps);
+          pit_cuda_workspace_release(&call, b);
           pit_cuda_workspace_release(&call, nullptr);
-          EXPECT(call.workspace_bytes == 500);
-          EXPECT(pit_cuda_workspace(&call, 700) != nullptr);
-          for (int i = 0; i < 40; ++i) EXPECT(pit_cuda_workspace(&call, 1) != nullptr);
-          EXPECT(call.workspace_bytes == 1240);
-          EXPECT(call.peak_workspace_bytes == 1500);
+          EXPECT(pit_cuda_workspace(&call, 512) == b);
+          EXPECT(call.peak_workspace_bytes == 1024 + 512);
+          EXPECT(fake().pool_allocated == 1024 + 512);
           pit_cuda_end(&call);
-          EXPECT(call.workspace_bytes == 0);
+          EXPECT(call.given.memory == nullptr);
           EXPECT(fake().pool_allocated == 0);
+          EXPECT(count("cuMemAllocFromPoolAsync") == 1);
+          EXPECT(count("cuMemFreeAsync") == 1);
           EXPECT(count("cuMemPoolCreate") == 1);
           pit_trim();
           EXPECT(count("cuMemPoolTrimTo") == 1);
@@ -245,14 +251,12 @@ TEST_CASE("a call that asks for its size puts nothing into the stream, and given
         }) == "");
 }
 
-TEST_CASE("no memory for a workspace is reported, and the call ends cleanly") {
+TEST_CASE("no memory for workspaces is reported, and the call ends cleanly") {
   CHECK(in_child([] {
           Image image;
           pit_call call = call_on(0);
-          pit_cuda_begin(&call, image.get(), 0);
-          EXPECT(pit_cuda_workspace(&call, 1000) != nullptr);
-          EXPECT(pit_cuda_workspace(&call, std::int64_t{1} << 40) == nullptr);
-          EXPECT(call.status == PIT_ERROR_MEMORY);
+          call.needed = std::int64_t{1} << 40;
+          EXPECT(pit_cuda_begin(&call, image.get(), 0) == PIT_ERROR_MEMORY);
           EXPECT(call.values[0] == std::int64_t{1} << 40);
           EXPECT_PART(call.error,
                       "operator spmm: no memory for a workspace of 1099511627776 bytes on device 0 "
@@ -266,15 +270,27 @@ TEST_CASE("no memory for a workspace is reported, and the call ends cleanly") {
           EXPECT_PART(pit_last_error(), "no 1099511627776 bytes of memory on device 0 (Fake GPU)");
           EXPECT(run(image.get()).status == PIT_OK);
         }) == "");
+  // More than the call said that it needs.
+  CHECK(in_child([] {
+          Image image;
+          pit_call call = call_on(0);
+          call.needed = 1024;
+          EXPECT(pit_cuda_begin(&call, image.get(), 0) == PIT_OK);
+          EXPECT(pit_cuda_workspace(&call, 1000) != nullptr);
+          EXPECT(pit_cuda_workspace(&call, 1) == nullptr);
+          EXPECT(call.status == PIT_ERROR_MEMORY);
+          EXPECT_PART(call.error, "operator spmm: no memory for a workspace of 1 bytes");
+          pit_cuda_end(&call);
+          EXPECT(fake().pool_allocated == 0);
+        }) == "");
   CHECK(in_child([] {
           fake().has_pools = 0;
           Image image;
+          EXPECT(run(image.get()).status == PIT_OK);
           pit_call call = call_on(0);
-          pit_cuda_begin(&call, image.get(), 0);
-          EXPECT(pit_cuda_workspace(&call, 8) == nullptr);
-          EXPECT(call.status == PIT_ERROR_DEVICE);
+          call.needed = 8;
+          EXPECT(pit_cuda_begin(&call, image.get(), 0) == PIT_ERROR_DEVICE);
           EXPECT_PART(call.error, "device 0 (Fake GPU) has no memory pools");
-          pit_cuda_end(&call);
         }) == "");
 }
 

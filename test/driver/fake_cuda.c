@@ -330,9 +330,16 @@ CUresult fake_launch(const CUlaunchConfig *config, CUfunction function, void **a
                      void **extra) {
   (void)extra;
   ENTER("cuLaunchKernelEx");
-  struct fake_launch_record launch = {function->name, *config, 1, number_in(function->module),
+  struct fake_launch_record launch = {function->name, *config, 1, 0, number_in(function->module),
                                       arguments};
-  if (config->attribute_count > 0) launch.cluster = config->attributes[0].value.cluster.x;
+  for (uint32_t i = 0; i < config->attribute_count; ++i) {
+    const CUlaunchAttribute *attribute = &config->attributes[i];
+    if (attribute->id == CU_LAUNCH_ATTRIBUTE_CLUSTER_DIMENSION) {
+      launch.cluster = attribute->value.cluster.x;
+    } else {
+      launch.overlaps = attribute->value.programmatic_serialization;
+    }
+  }
   if (state.run) state.run(&launch);
   return CUDA_SUCCESS;
 }

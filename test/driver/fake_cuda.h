@@ -13,6 +13,7 @@ typedef struct fake_launch_record {
   const char *kernel;
   CUlaunchConfig config;
   uint32_t cluster;
+  int32_t overlaps;       /* may begin while the kernel before it ends */
   uint64_t *image_number; /* the module's variable; null: it has none */
   void **arguments;
 } fake_launch_record;

@@ -60,6 +60,7 @@ void run_on_device(const std::string &ptx, int architecture, int specific) {
   image->kernel_count = 2;
   pit_call call = call_on(0);
   call.profile = 1;
+  call.needed = PIT_CUDA_WORKSPACE_ALIGNMENT;
   EXPECT(pit_cuda_begin(&call, image, 1) == PIT_OK);
   pit_cuda_stage_begin(&call, 0);
   void *memory = pit_cuda_workspace(&call, 4);
