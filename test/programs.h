@@ -31,7 +31,7 @@ inline Pipeline build_spmm(bool scheduled) {
     C.compute_at(Out, no);
     C.update()
         .pit_tile(kt, {.dense = {{k, 64}}, .index = live})
-        .software_pipeline(kt, 4)
+        .software_pipeline(kt, 3)
         .warp_specialize({});
   }
   return Pipeline({Out}, {}, "spmm");
@@ -72,14 +72,14 @@ inline Pipeline build_moe(bool scheduled) {
     GU.update()
         .split(c, xo, xi, 64)
         .sread(X, {.vector_bytes = 16})
-        .software_pipeline(xo, 4)
+        .software_pipeline(xo, 3)
         .warp_specialize({.producer_warps = 4, .consumer_warpgroups = 2});
     Dn.fuse(t, s, ts)
         .pit_tile(down, {.dense = {{ts, 128}, {d, 256}}, .index = by_expert})
         .persistent();
     Dn.store_compact(by_expert);
     Acc.compute_at(Dn, down);
-    Acc.update().split(r, ro, ri, 64).software_pipeline(ro, 4).warp_specialize({});
+    Acc.update().split(r, ro, ri, 64).software_pipeline(ro, 3).warp_specialize({});
     Out.gpu_blocks(t).gpu_threads(d);
   }
   return Pipeline({Out}, {}, "moe");
@@ -189,7 +189,7 @@ inline Pipeline build_sddmm(bool scheduled) {
 /// Sparse convolution by neighbour table, output-stationary: absent neighbours are zero-filled
 /// rows.
 inline Pipeline build_convolution(bool scheduled) {
-  Var p("p"), co("co"), po("po"), pi("pi"), ot("ot");
+  Var p("p"), co("co"), po("po"), cb("cb"), pi("pi"), cc("cc"), ot("ot");
   TensorParam X(float16, 2, "X"), W(float16, 3, "W"), nbr(int32, 2, "nbr");
   RDom o(0, W.extent(0), "o"), ci(0, X.extent(1), "ci");
   o.where(nbr(p, o) >= 0);
@@ -197,8 +197,8 @@ inline Pipeline build_convolution(bool scheduled) {
   Z(p, co) += f32(X(nbr(p, o), ci)) * f32(W(o, ci, co));
   Out(p, co) = max(Z(p, co), 0);
   if (scheduled) {
-    Out.split(p, po, pi, 128).gpu_blocks(po);
-    Z.compute_at(Out, po);
+    Out.tile(p, co, po, cb, pi, cc, 128, 64).gpu_blocks(po, cb);
+    Z.compute_at(Out, cb);
     Z.update().pit_tile(ot, {.axis = o, .micro = {{p, 128}, {o, 1}}, .dense = {{o, 1}, {ci, 64}}});
   }
   return Pipeline({Out}, {}, "convolution");

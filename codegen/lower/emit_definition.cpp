@@ -11,7 +11,6 @@
 #include "interval.h"
 #include "job.h"
 #include "linear.h"
-#include "matrix_units.h"
 
 namespace pit::lower {
 
@@ -217,7 +216,7 @@ void Emitter::choose_lanes(Job &job) {
         dim.lane = true;
       } else if (!reduction_lane) {
         // Cut an untiled reduction into strips.
-        const std::int64_t size = matrix_unit_of(*plan_->target) ? kStagedStrip : kReductionStrip;
+        const std::int64_t size = plan_->target->is_cuda() ? kStagedStrip : kReductionStrip;
         Dim strip = dim;
         strip.name = ir::make_loop_variable(dim.name->name + ".strip");
         strip.var = strip.name;

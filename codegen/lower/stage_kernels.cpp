@@ -227,7 +227,7 @@ class Pass final : public ir::Mutator {
     int most = 1;
     while (most < kMostWarps && most * kSumBytesOfWarp < products.sum_bytes) most *= 2;
     while (most < kFewWarps && most * kSumBytesOfWarp <= products.sum_bytes) most *= 2;
-    std::optional<Attempt> first;
+    std::optional<Attempt> first, too_large;
     Stmt wanted;
     for (const int warps : {most, 2 * most, most / 2, 4 * most, 1}) {
       if (warps < 1 || warps > kMostWarps) continue;
@@ -236,11 +236,12 @@ class Pass final : public ir::Mutator {
           ir::make<ir::Launch>(given.name, given.grid, warps * kLanes, given.body, given.cluster);
       const Attempt tried = attempt_in_parts(sized, options, pipelined != nullptr);
       if (tried.done()) return tried;
-      if (first) continue;
-      first = tried;
+      if (!first) first = tried;
+      if (too_large || tried.result.wanted_bytes == 0) continue;
+      too_large = tried;
       wanted = sized;
     }
-    if (pipelined && first->result.wanted_bytes > 0) refuse(*pipelined, wanted, *first);
+    if (pipelined && too_large) refuse(*pipelined, wanted, *too_large);
     return *first;
   }
 
@@ -266,7 +267,7 @@ class Pass final : public ir::Mutator {
     std::vector<int> consumers{1, 2, 3};
     if (products.rows >= kRowsOfTwoWarpgroups) consumers = {2, 1, 3};
     if (specialised) consumers = {specialised->consumer_warpgroups};
-    std::optional<Attempt> first;
+    std::optional<Attempt> first, too_large;
     // Without clusters where nothing is shared in one.
     for (const int blocks : {options.cluster, 1}) {
       options.cluster = blocks;
@@ -275,11 +276,12 @@ class Pass final : public ir::Mutator {
         const Attempt tried = attempt_in_parts(launch, options, pipelined != nullptr);
         if (tried.done()) return tried;
         if (!first) first = tried;
+        if (!too_large && tried.result.wanted_bytes > 0) too_large = tried;
       }
       if (blocks == 1) break;
       first.reset();
     }
-    if (pipelined && first->result.wanted_bytes > 0) refuse(*pipelined, launch, *first);
+    if (pipelined && too_large) refuse(*pipelined, launch, *too_large);
     return *first;
   }
 

@@ -1,6 +1,6 @@
-// Kernels whose products run on the tensor cores of sm_90a: which they are, what of it shows
-// without a device, and that the interpreter, or the device that PIT_TEST_TARGET names, gives the
-// reference's results.
+// Kernels whose products run on tensor cores: which they are, what of it shows without a device,
+// and that the interpreter, or the device that PIT_TEST_TARGET names, gives the reference's
+// results.
 #include <doctest/doctest.h>
 
 #include <functional>
@@ -21,6 +21,7 @@ namespace pit::test {
 namespace {
 
 const char *const kTarget = "x86-64-linux-cuda-sm_90a";
+const char *const kOlderTarget = "x86-64-linux-cuda-sm_80";
 
 /// Y[rows[i], n] = X[rows[i], :] W of the rows that `keep` marks.
 Pipeline gathered_rows() {
@@ -34,8 +35,25 @@ Pipeline gathered_rows() {
   Y.where(keep(i) != 0);
   Y.pit_tile(tile, {.axis = i, .dense = {{i, 128}, {n, 256}}});
   C.compute_at(Y, tile);
-  C.update().split(k, ko, ki, 64).software_pipeline(ko, 4).warp_specialize({});
+  C.update().split(k, ko, ki, 64).software_pipeline(ko, 3).warp_specialize({});
   return Pipeline({Y}, {}, "gathered_rows");
+}
+
+/// Y[i, columns[n]] = X[i, :] W[:, columns[n]] of the columns that `keep` marks. `rows`: they are
+/// rows of W, whose elements lie side by side.
+Pipeline gathered_columns(bool rows) {
+  Var i("i"), n("n"), tile("tile");
+  TensorParam X(bfloat16, 2, "X"), W(bfloat16, 2, "W"), keep(uint8, 1, "keep");
+  RDom k(0, X.extent(1), "k");
+  RVar ko("ko"), ki("ki");
+  Func C("C"), Y("Y");
+  C(i, n) += f32(X(i, k)) * f32(rows ? W(n, k) : W(k, n));
+  Y(i, n) = bf16(C(i, n));
+  Y.where(keep(n) != 0);
+  Y.pit_tile(tile, {.axis = n, .dense = {{i, 128}, {n, 128}}});
+  C.compute_at(Y, tile);
+  C.update().split(k, ko, ki, 64);
+  return Pipeline({Y}, {}, "gathered_columns");
 }
 
 /// C = A^T B over the k that `keep` marks: rows of both operands are gathered. `transposed`: A B,
@@ -112,6 +130,7 @@ struct Case {
   std::vector<std::string> staged;                 ///< launches, in their order
   std::vector<std::function<Problem()>> problems;  ///< whole tiles, ragged ones, almost nothing
   bool exact = true;
+  bool gathers_lines = true;  ///< of at least the 4 bytes that an asynchronous copy takes
 };
 
 std::mt19937 generator(1);  // NOLINT: data that every run repeats
@@ -157,6 +176,22 @@ std::vector<Case> cases() {
                  gathered_rows(),
                  {"Y"},
                  {rows(300, 264, 128), rows(300, 77, 65), rows(1, 1, 1)}});
+  for (const bool side_by_side : {false, true}) {
+    const auto columns = [=](std::int64_t m, std::int64_t n, std::int64_t k) {
+      return [=] {
+        return problem_of({{"X", bfloat16, {m, k}},
+                           {"W", bfloat16, side_by_side ? Shape{n, k} : Shape{k, n}},
+                           {"keep", uint8, {n}}},
+                          {{"Y", {m, n}}});
+      };
+    };
+    all.push_back({side_by_side ? "rows of the right operand gathered" : "columns gathered",
+                   gathered_columns(side_by_side),
+                   {"Y"},
+                   {columns(264, 300, 128), columns(77, 300, 65), columns(1, 1, 1)},
+                   true,
+                   side_by_side});
+  }
   const auto moe = [](std::int64_t t, std::int64_t e, std::int64_t c, std::int64_t f) {
     return [=] {
       return problem_of({{"X", bfloat16, {t, c}},
@@ -261,6 +296,19 @@ std::vector<Case> cases() {
   return all;
 }
 
+/// PTX without spills, and with the parts that are wanted.
+void check_code(const ir::Module &module, const char *target,
+                const std::vector<std::string> &parts) {
+  const std::string ptx = emit::ptx_of(module, cuda::device_of(Target(target))).text;
+  for (const std::string &part : parts) CHECK_MESSAGE(ptx.find(part) != std::string::npos, part);
+  const auto cubin = assembled(ptx, std::string(target).substr(std::string(target).rfind("sm_")));
+  if (!cubin) return;
+  CAPTURE(cubin->said);
+  CHECK(cubin->status == 0);
+  CHECK(!cubin->warns());
+  CHECK(cubin->spilled() == 0);
+}
+
 TEST_CASE("cuda staged - the programs that tensor cores are for use them") {
   for (const Case &c : cases()) {
     CAPTURE(c.name);
@@ -273,18 +321,31 @@ TEST_CASE("cuda staged - the programs that tensor cores are for use them") {
       return true;
     });
     CHECK(staged == c.staged);
-    const std::string ptx = emit::ptx_of(module, cuda::device_of(Target(kTarget))).text;
-    for (const char *part : {"wgmma.mma_async.sync.aligned.m64n", "cp.async.cg.shared.global",
-                             "mbarrier.try_wait.parity", "cp.async.mbarrier.arrive.noinc",
-                             "setmaxnreg.dec", "fence.proxy.async", "st.global"}) {
-      CHECK_MESSAGE(ptx.find(part) != std::string::npos, part);
-    }
-    const auto cubin = assembled(ptx, "sm_90a");
-    if (!cubin) continue;
-    CAPTURE(cubin->said);
-    CHECK(cubin->status == 0);
-    CHECK(!cubin->warns());
-    CHECK(cubin->spilled() == 0);
+    std::vector<std::string> parts = {"wgmma.mma_async.sync.aligned.m64n",
+                                      "mbarrier.try_wait.parity", "setmaxnreg.dec",
+                                      "fence.proxy.async", "st.global"};
+    if (c.gathers_lines)
+      parts.insert(parts.end(), {"cp.async.cg.shared.global", "cp.async.mbarrier.arrive.noinc"});
+    check_code(module, kTarget, parts);
+  }
+}
+
+TEST_CASE("cuda staged - on sm_80 the same programs use its tensor cores") {
+  for (const Case &c : cases()) {
+    CAPTURE(c.name);
+    const ir::Module module = lower::lower(c.pipeline, Target(kOlderTarget));
+    std::vector<std::string> staged;
+    std::string launch;
+    ir::walk_statements(module.body, [&](const ir::Stmt &s) {
+      if (const auto *kernel = s.as<ir::Launch>()) launch = kernel->name;
+      const auto *mma = s.as<ir::Mma>();
+      if (mma && mma->atom.ends_with(".16x8x16") && (staged.empty() || staged.back() != launch))
+        staged.push_back(launch);
+      return true;
+    });
+    CHECK(staged == c.staged);
+    check_code(module, kOlderTarget,
+               {"mma.sync.aligned.m16n8k16", "ldmatrix.sync.aligned", "cp.async.commit_group"});
   }
 }
 
@@ -299,18 +360,23 @@ TEST_CASE("cuda staged - the points of a group are counted while the group befor
 
 TEST_CASE("cuda staged - the programs give the reference's results") {
   const bool device = target_under_test().is_cuda();
-  for (const Case &c : cases()) {
-    CAPTURE(c.name);
-    const Runner runner(c.pipeline, device ? Engine::Compiled : Engine::CudaTileInterpreter);
-    for (const auto &make : c.problems) {
-      const Problem problem = make();
-      const std::map<std::string, AnyBuffer> expected = poisoned_outputs(c.pipeline, problem),
-                                             got = poisoned_outputs(c.pipeline, problem);
-      std::map<std::string, AnyBuffer> bounds;
-      Reference(c.pipeline, problem.inputs, problem.scalars).run(expected, &bounds);
-      REQUIRE_NOTHROW(runner(problem, got));
-      const Comparison result = compare(got, expected, bounds, c.exact, 64);
-      CHECK_MESSAGE(result.different == 0, result.first);
+  for (const char *target : {kTarget, kOlderTarget}) {
+    for (const Case &c : cases()) {
+      CAPTURE(target);
+      CAPTURE(c.name);
+      // A device of sm_90 runs the code of sm_80, too.
+      const Runner runner(c.pipeline, device ? Engine::Compiled : Engine::CudaTileInterpreter,
+                          Target(target));
+      for (const auto &make : c.problems) {
+        const Problem problem = make();
+        const std::map<std::string, AnyBuffer> expected = poisoned_outputs(c.pipeline, problem),
+                                               got = poisoned_outputs(c.pipeline, problem);
+        std::map<std::string, AnyBuffer> bounds;
+        Reference(c.pipeline, problem.inputs, problem.scalars).run(expected, &bounds);
+        REQUIRE_NOTHROW(runner(problem, got));
+        const Comparison result = compare(got, expected, bounds, c.exact, 64);
+        CHECK_MESSAGE(result.different == 0, result.first);
+      }
     }
   }
 }
@@ -335,6 +401,13 @@ TEST_CASE("cuda staged - what does not fit into shared memory is refused by name
       lower::lower(product(5), Target(kTarget)),
       doctest::Contains("C.update(0).software_pipeline: 5 stages need 248064 bytes of shared "
                         "memory, and a block has 232448; ask for at most 4"),
+      CompileError);
+  // Fewer warps, whose sums leave registers free, would multiply if there was room.
+  CHECK_NOTHROW(lower::lower(product(3), Target(kOlderTarget)));
+  CHECK_THROWS_WITH_AS(
+      lower::lower(product(4), Target(kOlderTarget)),
+      doctest::Contains("C.update(0).software_pipeline: 4 stages need 198656 bytes of shared "
+                        "memory, and a block has 166912; ask for at most 3"),
       CompileError);
   // What nobody asked for is as many as there is room for.
   std::vector<lower::Explanation> said;

@@ -59,7 +59,7 @@ TEST_CASE("the schedule of the sparse matmul, line by line") {
         "live = C.update(0).index(axis=k, micro={m:128, k:1}).store_values(A)\n"
         "C.compute_at(Out, no)\n"
         "C.update(0).pit_tile(kt, dense={k:64}, index=live)\n"
-        "C.update(0).software_pipeline(kt, 4)\n"
+        "C.update(0).software_pipeline(kt, 3)\n"
         "C.update(0).warp_specialize(producer_warps=4, consumer_warpgroups=2)\n");
 }
 
