@@ -19,21 +19,9 @@
 
 #include "buffer.h"
 #include "pipeline.h"
+#include "run_statistics.h"
 
 namespace pit {
-
-/// What one run of an operator took. Times are in microseconds of wall-clock time.
-struct RunStatistics {
-  double check_us = 0;    ///< checking arguments and data
-  double index_us = 0;    ///< building sparse indices
-  double compute_us = 0;  ///< everything else that the operator does
-  double total_us = 0;    ///< the whole call
-  std::int64_t peak_workspace_bytes = 0;
-  std::vector<std::pair<std::string, double>>
-      stages{};  ///< name, microseconds; in the order they ran
-  std::vector<std::pair<std::string, double>>
-      statistics{};  ///< "live.kept", "live.candidates", ...
-};
 
 /// What the compiler says of an operator.
 struct OperatorInfo {

@@ -57,8 +57,12 @@ void KernelEmitter::emit(const ir::Store &s) {
     return;
   }
   if (in_thread_) return FunctionEmitter::emit(s);
-  if (lane_tiles_.contains(s.storage.get())) return store_lane_tile(s);
-  if (const auto use = fragments_of(s)) return emit_over_fragments(s, *use);
+  if (lane_tiles_.contains(s.storage.get()))
+    return timed(Work::Gather, [&] { store_lane_tile(s); });
+  if (const auto use = fragments_of(s)) {
+    const bool leaves = s.storage->space != Space::Tile;
+    return timed(leaves ? Work::Scatter : Work::Compute, [&] { emit_over_fragments(s, *use); });
+  }
   Hazards::Accesses own;
   own.add(ir::make<ir::Store>(s));
   order(std::move(own));
@@ -103,15 +107,17 @@ void KernelEmitter::emit(const ir::Mma &s) {
   if (staged_) {
     const ir::Atom *atom = ir::find_atom(s.atom);
     internal_check(atom != nullptr, "a matrix multiplication names no atom");
-    switch (atom->kind) {
-      case ir::AtomKind::WarpgroupMatrix:
-        emit_wgmma(s);
-        return follow_products(ir::make<ir::Mma>(s), &under_way_);
-      case ir::AtomKind::WarpMatrix:
-        return emit_mma_sync(s, *atom);
-      case ir::AtomKind::MultiplyAdd:
-        return emit_multiply_add(s);
-    }
+    return timed(Work::Compute, [&] {
+      switch (atom->kind) {
+        case ir::AtomKind::WarpgroupMatrix:
+          emit_wgmma(s);
+          return follow_products(ir::make<ir::Mma>(s), &under_way_);
+        case ir::AtomKind::WarpMatrix:
+          return emit_mma_sync(s, *atom);
+        case ir::AtomKind::MultiplyAdd:
+          return emit_multiply_add(s);
+      }
+    });
   }
   // As the definition says: the store that this makes is shared out.
   FunctionEmitter::emit(s);

@@ -9,6 +9,7 @@
 #include <cstddef>
 
 #include "codegen/ir/mutator.h"
+#include "codegen/ir/profile.h"
 #include "codegen/llvm/entry_emitter.h"
 #include "dsl/error.h"
 #include "kernel_emitter.h"
@@ -129,6 +130,7 @@ class Launcher final : public code::EntryEmitter {
 
   void emit_timed(std::size_t stage, const Body &body) override {
     llvm::Type *pointer = b.getPtrTy(), *i32 = b.getInt32Ty();
+    stage_ = stage;
     const auto mark = [&](const char *name) {
       b.CreateCall(runtime(name, b.getVoidTy(), {pointer, i32}),
                    {call_, b.getInt32(static_cast<std::uint32_t>(stage))});
@@ -204,6 +206,7 @@ class Launcher final : public code::EntryEmitter {
     std::erase_if(arguments.environment.variables,
                   [](const auto &entry) { return entry.first->role == VarRole::Axis; });
     arguments.written = written_;
+    arguments.profile = profile_of_stage();
     arguments.points = i64(1);
     for (const ir::GridAxis &axis : s.grid) {
       arguments.extents.push_back(not_negative(index(axis.extent)));
@@ -410,8 +413,17 @@ class Launcher final : public code::EntryEmitter {
     return name;
   }
 
+  // Where the kernel adds what it is busy with; null: nobody asks.
+  Value *profile_of_stage() {
+    const int slot = ir::profile_slot(module_, entry_.stages.at(stage_).first);
+    if (slot < 0 || slot + kKindsOfWork >= PIT_MAX_STAGES) return nullptr;
+    Value *own = field(statistics_, sizeof(double) * static_cast<std::size_t>(slot));
+    return b.CreateSelect(b.CreateIsNull(statistics_), statistics_, own);
+  }
+
   const Device &device_;
   GeneratedModules &result_;
+  std::size_t stage_ = 0;  // whose kernels are launched
   std::unordered_set<const StorageNode *> written_;
   llvm::GlobalVariable *image_ = nullptr;
   Value *status_ = nullptr, *statistics_ = nullptr;

@@ -79,8 +79,9 @@ std::vector<llvm::Value *> KernelEmitter::emit_kernel(const ir::Launch &launch,
     if (v && !llvm::isa<llvm::Constant>(v)) places.push_back(&v);
   };
   for (Value *&v : arguments_.extents) visit(v);
-  for (Value **v : {&arguments_.points, &arguments_.parts, &arguments_.status,
-                    &arguments_.workspace, &arguments_.workspace_bytes, &arguments_.bulk}) {
+  for (Value **v :
+       {&arguments_.points, &arguments_.parts, &arguments_.status, &arguments_.workspace,
+        &arguments_.workspace_bytes, &arguments_.bulk, &arguments_.profile}) {
     visit(*v);
   }
   for (Value *&v : arguments_.offsets) visit(v);
@@ -157,10 +158,13 @@ std::vector<llvm::Value *> KernelEmitter::emit_kernel(const ir::Launch &launch,
     clear_status();
   else if (!ahead_)
     return_after_failure();
+  if (!staged_) arguments_.profile = nullptr;
+  begin_profile();
   {
     const Memo memo(*this, true);
     for_each_point(launch);
   }
+  end_profile(true);
   b.CreateRetVoid();
   return given;
 }

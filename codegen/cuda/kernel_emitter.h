@@ -17,8 +17,11 @@
 //   multiply_add.cpp       multiplications by the threads
 //   lane_tiles.cpp         lists in the lanes of a warp
 //   bulk_copies.cpp        copies by the tensor memory accelerator
+//   profile.cpp            cycles by what they are spent on
 #pragma once
 
+#include <array>
+#include <cstdint>
 #include <functional>
 #include <optional>
 #include <string>
@@ -51,12 +54,15 @@ struct KernelArguments {
   /// So many blocks share out the iterations of inner_parallel_loop(launch) at each point; null:
   /// one.
   llvm::Value *parts = nullptr;
-  llvm::Value *status = nullptr;                    ///< two pit_device_status; null: not needed
-  bool failed_before = false;                       ///< status may say so from the beginning
-  bool clears_status = false;                       ///< it is the call's first kernel
-  llvm::Value *workspace = nullptr;                 ///< null: none
-  llvm::Value *workspace_bytes = nullptr;           ///< of a block
-  std::vector<llvm::Value *> offsets;               ///< in it, of placement.in_workspace
+  llvm::Value *status = nullptr;           ///< two pit_device_status; null: not needed
+  bool failed_before = false;              ///< status may say so from the beginning
+  bool clears_status = false;              ///< it is the call's first kernel
+  llvm::Value *workspace = nullptr;        ///< null: none
+  llvm::Value *workspace_bytes = nullptr;  ///< of a block
+  std::vector<llvm::Value *> offsets;      ///< in it, of placement.in_workspace
+  /// Of a kernel of the staged level: where it adds the cycles that codegen/ir/profile.h speaks of;
+  /// a null pointer where the call wants none; null: it counts none.
+  llvm::Value *profile = nullptr;
   std::unordered_set<const StorageNode *> written;  ///< tensors that are not only read
   std::vector<TensorMap> maps;                      ///< of its Bulk copies
   llvm::Value *bulk = nullptr;                      ///< whether the maps may be used
@@ -69,6 +75,10 @@ const ir::For *inner_parallel_loop(const ir::Launch &launch);
 
 /// Whether kernels wait themselves for those launched before them: the device can begin them early.
 bool waits_for_kernels(const Device &device);
+
+/// What a thread may be busy with, in the order of its statistics; behind them stand all cycles.
+enum class Work : std::uint8_t { Gather, Compute, Scatter };
+constexpr int kKindsOfWork = 3;
 
 /// e reads memory, which it must not where a guard fails.
 bool reads_memory(const Expr &e);
@@ -110,6 +120,14 @@ class KernelEmitter final : public code::FunctionEmitter {
   bool is_local(const StoragePtr &s) const;
   llvm::GlobalVariable *shared_memory();
   void report(const ir::Check &s);
+
+  // profile.cpp
+  /// `body`, a statement of the staged level, and the cycles that it takes.
+  void timed(Work work, const Body &body);
+  void begin_profile();
+  /// `last`: of the role that ends the block.
+  void end_profile(bool last);
+  llvm::Value *clock();
 
   // block_statements.cpp
   /// `body` for iterations first, first + step, ... of the axes, each of which has a value then;
@@ -182,7 +200,7 @@ class KernelEmitter final : public code::FunctionEmitter {
   void emit(const ir::Drain &s);
   void emit(const ir::Fence &s);
   void emit(const ir::Roles &s);
-  void emit_role(const ir::Role &role, unsigned number, std::int64_t first_warp);
+  void emit_role(const ir::Role &role, unsigned number, std::int64_t first_warp, bool is_last);
   /// Inline PTX that nothing may be moved across.
   llvm::Value *assembly(const std::string &text, const std::string &constraints,
                         const std::vector<llvm::Value *> &operands = {},
@@ -439,6 +457,9 @@ class KernelEmitter final : public code::FunctionEmitter {
   Hazards hazards_;
   bool shared_memory_used_ = false;  ///< by an Allocate before
   llvm::GlobalVariable *shared_ = nullptr, *scratch_ = nullptr;
+  /// The cycles of the thread so far; null: they are not counted.
+  std::array<llvm::AllocaInst *, kKindsOfWork> busy_{};
+  llvm::Value *begun_ = nullptr;  ///< the clock when its role began
   // Of the staged level.
   bool staged_ = false;
   unsigned role_ = 0;            ///< number of its hardware barrier; 0: the block

@@ -39,13 +39,14 @@ bool KernelEmitter::emit_staged(const ir::Stmt &s) {
   } else if (const auto *wait = s.as<ir::Wait>()) {
     emit(*wait);
   } else if (const auto *copy = s.as<ir::Copy>()) {
-    emit(*copy);
+    timed(Work::Gather, [&] { emit(*copy); });
   } else if (const auto *commit = s.as<ir::Commit>()) {
     assembly(commit->engine == ir::Engine::Copies ? "cp.async.commit_group;"
                                                   : "wgmma.commit_group.sync.aligned;",
              "");
   } else if (const auto *drain = s.as<ir::Drain>()) {
-    emit(*drain);
+    timed(drain->engine == ir::Engine::Copies ? Work::Gather : Work::Compute,
+          [&] { emit(*drain); });
   } else if (const auto *sync = s.as<ir::Sync>()) {
     if (sync->cluster) {
       assembly("barrier.cluster.arrive.release.aligned;", "");
@@ -162,19 +163,22 @@ void KernelEmitter::emit(const ir::Fence &s) {
 
 void KernelEmitter::emit(const ir::Roles &s) {
   std::int64_t first_warp = 0;
+  busy_ = {};  // its threads are those of the roles
   // One role after the other: if it is this warp's. The last takes what is left.
   const std::function<void(std::size_t)> from = [&](std::size_t i) {
     const ir::Role &role = s.roles[i];
     const std::int64_t first = first_warp;
     first_warp += role.warps;
-    const auto own = [&] { emit_role(role, static_cast<unsigned>(i) + 1, first); };
-    if (i + 1 == s.roles.size()) return own();
+    const bool is_last = i + 1 == s.roles.size();
+    const auto own = [&] { emit_role(role, static_cast<unsigned>(i) + 1, first, is_last); };
+    if (is_last) return own();
     when(b.CreateICmpSLT(warp_, i64(first_warp)), own, [&] { from(i + 1); });
   };
   from(0);
 }
 
-void KernelEmitter::emit_role(const ir::Role &role, unsigned number, std::int64_t first_warp) {
+void KernelEmitter::emit_role(const ir::Role &role, unsigned number, std::int64_t first_warp,
+                              bool is_last) {
   const auto outside =
       std::tuple(thread_, warp_, threads_, role_, first_warp_, registers_, hazards_, under_way_);
   if (role.registers > 0) {
@@ -212,7 +216,11 @@ void KernelEmitter::emit_role(const ir::Role &role, unsigned number, std::int64_
     b.CreateStore(b.getFalse(), status_known_);
     b.CreateStore(b.getFalse(), failed_);
   }
+  const auto profile_outside = std::tuple(busy_, begun_);
+  begin_profile();
   emit(role.body);
+  end_profile(is_last);
+  std::tie(busy_, begun_) = profile_outside;
   // Who waits for this kernel waits for those before it.
   learn_status();
   failed_ = nullptr;

@@ -500,8 +500,8 @@ void Emitter::emit_output_indices() {
   }
 }
 
-/// passing[0] = the iterations of the domain for which the predicates hold: with what was kept it
-/// gives the fill.
+/// passing[0] = the iterations of the domain for which the predicates hold, passing[1] all of them:
+/// with what was kept they give the fill.
 Stmt Emitter::count_passing(const IndexPlan &index, const StoragePtr &passing) {
   Scope scope;
   std::vector<std::pair<VarPtr, Expr>> loops;  // with extents
@@ -524,17 +524,20 @@ Stmt Emitter::count_passing(const IndexPlan &index, const StoragePtr &passing) {
     for (std::size_t i = 0; i < index.axis_parts.size(); ++i)
       add_variable(index.axis_parts[i], index.axis_part_ranges[i]);
   for (const ReductionDim &dim : index.covered) add_variable(dim.var, {dim.min, dim.extent});
+  const auto count = [&](int which) {
+    return ir::make<ir::Store>(std::vector<VarPtr>{}, std::vector<Expr>{}, passing,
+                               std::vector<Expr>{constant(which)}, Combiner::Sum, constant(1),
+                               on_gpu());
+  };
   std::function<Stmt(std::size_t)> tested = [&](std::size_t i) -> Stmt {
-    if (i == index.predicates.size())
-      return ir::make<ir::Store>(std::vector<VarPtr>{}, std::vector<Expr>{}, passing,
-                                 std::vector<Expr>{constant(0)}, Combiner::Sum, constant(1),
-                                 on_gpu());
+    if (i == index.predicates.size()) return count(0);
     return with_inner_calls({index.predicates[i]}, scope, [&] {
       return ir::make<ir::If>(lower_expr(index.predicates[i], scope), tested(i + 1));
     });
   };
-  const Stmt body = spread(loops, ir::ForKind::Serial, tested(0));
-  return ir::make_block({set(passing, constant(0), Combiner::Assign, constant(0)), body});
+  const Stmt body = spread(loops, ir::ForKind::Serial, ir::make_block({count(1), tested(0)}));
+  return ir::make_block({set(passing, constant(0), Combiner::Assign, constant(0)),
+                         set(passing, constant(1), Combiner::Assign, constant(0)), body});
 }
 
 void Emitter::emit_statistics() {
@@ -555,12 +558,14 @@ void Emitter::emit_statistics() {
         index.name() + ".candidates",
         index.kind == IndexKind::Keyed ? index.groups * candidates_of(index) : candidates_of(index),
         &stmts);
-    if (plan_->target->has("profile") && index.kind == IndexKind::List && !index.mark_stage) {
+    if (plan_->target->has("profile") && index.kind == IndexKind::List &&
+        (!index.mark_stage || index.mark_stage->level == Level::Root)) {
       const StoragePtr passing = ir::make_storage(index.name() + ".passing", int64, 1, Space::Heap);
-      append_allocation(passing, {constant(1)});
+      append_allocation(passing, {constant(2)});
       append(ir::make<ir::Stage>(index.name() + ".passing", ir::StageKind::Check,
                                  count_passing(index, passing)));
       record(index.name() + ".passing", make_load(passing, {constant(0)}), &stmts);
+      record(index.name() + ".iterations", make_load(passing, {constant(1)}), &stmts);
     }
   }
   if (!stmts.empty())

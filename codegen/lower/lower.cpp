@@ -13,6 +13,7 @@
 #include "launches.h"
 #include "legality.h"
 #include "plan.h"
+#include "profile_kernels.h"
 #include "stage_kernels.h"
 
 namespace pit::lower {
@@ -80,6 +81,8 @@ ir::Module lower(const Pipeline &pipeline, const Target &target,
     module = passes.run("launches", [&] { return form_launches(module); });
     module = passes.run(
         "pipeline", [&] { return stage_kernels(module, products, kernels, target, explanation); });
+    if (target.has("profile"))
+      module = passes.run("profile", [&] { return profile_kernels(module); });
   }
   if (explanation) group_by_subject(explanation);
   return module;
