@@ -55,6 +55,7 @@ struct StorageNode {
   std::vector<std::int64_t>
       declared_strides{};  ///< per dimension, in elements; -1 = known at run time.
   int alignment = 1;       ///< declared alignment of the data pointer in bytes.
+  std::vector<std::int64_t> declared_extents{};  ///< per dimension; -1 = known at run time.
 };
 using StoragePtr = std::shared_ptr<const StorageNode>;
 

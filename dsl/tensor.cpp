@@ -22,6 +22,7 @@ TensorParam::TensorParam(Type type, int rank, std::string name, Location where)
                        where);
   }
   node_->declared_strides.assign(static_cast<std::size_t>(rank), -1);
+  node_->declared_extents.assign(static_cast<std::size_t>(rank), -1);
 }
 
 namespace {
@@ -83,6 +84,17 @@ Expr TensorParam::operator()(Expr a, Expr b, Expr c, Expr d, Expr e, Expr f, Loc
 
 TensorParam::Dim &TensorParam::Dim::stride(std::int64_t elements) {
   storage_->declared_strides[static_cast<std::size_t>(dimension_)] = elements;
+  return *this;
+}
+
+TensorParam::Dim &TensorParam::Dim::extent(std::int64_t elements, Location where) {
+  if (elements < 0) {
+    throw CompileError("TensorParam " + storage_->name + ": the extent of dimension " +
+                           std::to_string(dimension_) + " is declared as " +
+                           std::to_string(elements) + "; an extent is 0 or more",
+                       where);
+  }
+  storage_->declared_extents[static_cast<std::size_t>(dimension_)] = elements;
   return *this;
 }
 

@@ -45,6 +45,10 @@ class TensorParam {
     Dim(StorageNode *storage, int dimension) : storage_(storage), dimension_(dimension) {}
     /// Declares the stride in elements.
     Dim &stride(std::int64_t elements);
+    /// Declares the extent: extent(d) is then that number wherever the tensor is used, before or
+    /// after, and a tensor with another one is refused. Code for one size can be faster: registers
+    /// hold only what is known when compiling.
+    Dim &extent(std::int64_t elements, Location where = Location::current());
 
    private:
     StorageNode *storage_;

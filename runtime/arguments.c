@@ -162,6 +162,12 @@ static int32_t check_memory(const check *c, int32_t i) {
 
 static int32_t check_declared(const check *c, int32_t i, const pit_argument *declared) {
   const DLTensor *t = c->tensors[i];
+  for (int d = 0; declared->extents && d < t->ndim; ++d) {
+    const int64_t wanted = declared->extents[d];
+    if (wanted == PIT_ANY_EXTENT || t->shape[d] == wanted) continue;
+    const text what = say("extent of dimension %d is declared", d);
+    return refuse(c, i, what.of, say("%" PRId64, wanted), say("%" PRId64, t->shape[d]));
+  }
   int64_t compact = 1;
   for (int d = t->ndim; declared->strides && d-- > 0;) {
     const int64_t stride = t->strides ? t->strides[d] : compact, wanted = declared->strides[d];

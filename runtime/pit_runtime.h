@@ -47,6 +47,7 @@ typedef enum pit_argument_kind {
 } pit_argument_kind;
 
 #define PIT_ANY_STRIDE (-1)
+#define PIT_ANY_EXTENT (-1)
 /* DLPack's code of bool, 8 bits, which its older headers lack. */
 #define PIT_DL_BOOL 6
 
@@ -57,6 +58,7 @@ typedef struct pit_argument {
   DLDataType type;
   int32_t alignment;      /* the data is at a multiple of so many bytes; 1: anywhere */
   const int64_t *strides; /* in elements, where declared, else PIT_ANY_STRIDE; null: all any */
+  const int64_t *extents; /* where declared, else PIT_ANY_EXTENT; null: all any */
 } pit_argument;
 
 typedef enum pit_stage_kind {

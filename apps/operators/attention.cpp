@@ -15,7 +15,7 @@ struct BlockAttention {
 
   void generate() {
     j = pit::RDom(0, K.extent(1), "j");
-    const pit::RDom c(0, int(channels) > 0 ? pit::Expr(int(channels)) : Q.extent(2), "c");
+    const pit::RDom c(0, Q.extent(2), "c");
     const pit::Expr head = h / int(shared);
     j.where(mask(h, i / int(block), j / int(block)) != 0);
     if (causal) j.where(j <= i);
@@ -27,7 +27,10 @@ struct BlockAttention {
 
   void schedule() {
     // Tensor cores need to know the channels, and weights as short as the values.
-    if (int(channels) > 0) O.bound(d, 0, int(channels));
+    if (int(channels) > 0) {
+      Q.dim(2).extent(int(channels));
+      O.bound(d, 0, int(channels));
+    }
     const int queries = 2 * int(block);
     O.split(i, io, ii, queries).gpu_blocks(h, io);
     P.compute_at(O, io);

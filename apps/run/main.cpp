@@ -29,6 +29,10 @@ void describe(const pit_operator &op, std::ostream &out) {
         << type_name(a.type);
     if (a.kind != PIT_SCALAR) out << " of rank " << a.rank;
     if (a.alignment > 1) out << ", at a multiple of " << a.alignment << " bytes";
+    for (int d = 0; a.extents != nullptr && d < a.rank; ++d) {
+      if (a.extents[d] != PIT_ANY_EXTENT)
+        out << ", extent " << a.extents[d] << " in dimension " << d;
+    }
     for (int d = 0; a.strides != nullptr && d < a.rank; ++d) {
       if (a.strides[d] != PIT_ANY_STRIDE)
         out << ", stride " << a.strides[d] << " in dimension " << d;

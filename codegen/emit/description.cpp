@@ -48,16 +48,11 @@ std::string cpu_features(const Target &target) {
 
 Description::Description(const OperatorInfo &info) {
   for (const Argument &a : info.signature) {
-    pit_argument c{keep(a.name), kind_of(a.kind), a.rank, to_dlpack(a.type), 1, nullptr};
+    pit_argument c{keep(a.name), kind_of(a.kind), a.rank, to_dlpack(a.type), 1, nullptr, nullptr};
     if (a.tensor) {
       c.alignment = a.tensor->alignment > 1 ? a.tensor->alignment : 1;
-      std::vector<std::int64_t> strides = a.tensor->declared_strides;
-      bool declared = false;
-      for (const std::int64_t stride : strides) declared = declared || stride != PIT_ANY_STRIDE;
-      if (declared) {
-        strides.resize(static_cast<std::size_t>(a.rank), PIT_ANY_STRIDE);
-        c.strides = strides_.emplace_back(std::move(strides)).data();
-      }
+      c.strides = keep_declared(a.tensor->declared_strides, a.rank);
+      c.extents = keep_declared(a.tensor->declared_extents, a.rank);
     }
     arguments_.push_back(c);
   }
@@ -66,6 +61,14 @@ Description::Description(const OperatorInfo &info) {
   op_.name = keep(info.name);
   op_.arguments = arguments_.data();
   op_.argument_count = size_of(arguments_);
+}
+
+const std::int64_t *Description::keep_declared(std::vector<std::int64_t> numbers,
+                                               std::int32_t rank) {
+  static_assert(PIT_ANY_STRIDE == -1 && PIT_ANY_EXTENT == -1);
+  if (std::ranges::all_of(numbers, [](std::int64_t n) { return n == -1; })) return nullptr;
+  numbers.resize(static_cast<std::size_t>(rank), -1);
+  return declared_.emplace_back(std::move(numbers)).data();
 }
 
 void Description::add(const Target &target, const ir::Module &module, const code::Entry &entry,

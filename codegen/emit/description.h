@@ -31,11 +31,14 @@ class Description {
  private:
   const char *keep(std::string text) { return texts_.emplace_back(std::move(text)).c_str(); }
 
+  /// Null: none is declared.
+  const std::int64_t *keep_declared(std::vector<std::int64_t> numbers, std::int32_t rank);
+
   pit_operator op_{};
   std::vector<pit_argument> arguments_;
   std::vector<pit_code> codes_;
   std::deque<std::string> texts_;
-  std::deque<std::vector<std::int64_t>> strides_;
+  std::deque<std::vector<std::int64_t>> declared_;
   std::deque<std::vector<const char *>> lists_;
   std::deque<std::vector<pit_stage>> stages_;
   std::deque<std::vector<pit_note>> notes_;

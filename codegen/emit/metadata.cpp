@@ -47,12 +47,13 @@ class Metadata {
   // Structures in the order of the members in pit_runtime.h.
 
   llvm::Constant *argument(const pit_argument &a) {
-    std::vector<llvm::Constant *> strides;
+    std::vector<llvm::Constant *> strides, extents;
     for (std::int32_t d = 0; a.strides && d < a.rank; ++d) strides.push_back(c_.i64(a.strides[d]));
+    for (std::int32_t d = 0; a.extents && d < a.rank; ++d) extents.push_back(c_.i64(a.extents[d]));
     llvm::Constant *type =
         c_.structure({c_.i8(a.type.code), c_.i8(a.type.bits), c_.i16(a.type.lanes)});
     return c_.structure({c_.text(a.name), c_.i32(a.kind), c_.i32(a.rank), type, c_.i32(a.alignment),
-                         c_.list(strides)});
+                         c_.list(strides), c_.list(extents)});
   }
 
   llvm::Constant *function(const std::string &symbol) {
@@ -172,6 +173,10 @@ std::string said_of(const pit_argument &a) {
   text += " of rank " + std::to_string(a.rank);
   if (a.kind != PIT_INPUT) text += ", written";
   if (a.alignment > 1) text += ", at a multiple of " + std::to_string(a.alignment) + " bytes";
+  for (std::int32_t d = 0; a.extents && d < a.rank; ++d) {
+    if (a.extents[d] != PIT_ANY_EXTENT)
+      text += ", extent " + std::to_string(a.extents[d]) + " in dimension " + std::to_string(d);
+  }
   for (std::int32_t d = 0; a.strides && d < a.rank; ++d) {
     if (a.strides[d] != PIT_ANY_STRIDE)
       text += ", stride " + std::to_string(a.strides[d]) + " in dimension " + std::to_string(d);

@@ -59,7 +59,9 @@ std::string made_of(const ir::Module &module, const Target &target, bool element
   for (const auto *tensors : {&module.inputs, &module.outputs}) {
     for (const StoragePtr &s : *tensors) {
       text += std::to_string(s->alignment);
-      for (const std::int64_t stride : s->declared_strides) text += "," + std::to_string(stride);
+      for (const auto *declared : {&s->declared_strides, &s->declared_extents}) {
+        for (const std::int64_t number : *declared) text += "," + std::to_string(number);
+      }
       text += "\n";
     }
   }

@@ -108,9 +108,15 @@ class Planner {
     plan_->stages.push_back(std::move(stage));
   }
 
-  /// e with calls of inlined Funcs replaced by their values, until none is left.
+  /// e with calls of inlined Funcs replaced by their values, until none is left, and declared
+  /// extents by their numbers.
   Expr inlined(const Expr &e) const {
     return rewrite(e, [&](const Expr &node) {
+      if (const auto *extent = node.as<Extent>()) {
+        const auto &declared = extent->storage->declared_extents;
+        const auto d = static_cast<std::size_t>(extent->dimension);
+        return d < declared.size() && declared[d] >= 0 ? make_int(int64, declared[d]) : node;
+      }
       const Call *call = node.as<Call>();
       if (!call || plan_->stage_of.contains(call->func)) return node;
       if (++inlinings_ > kMostInlinings) {

@@ -20,7 +20,7 @@ struct AttentionShape {
 inline Pipeline attention(const AttentionShape &shape, const std::string &atom) {
   Var h("h"), i("i"), d("d"), jv("jv"), io("io"), ii("ii"), jt("jt");
   TensorParam Q(bfloat16, 3, "Q"), K(bfloat16, 3, "K"), V(bfloat16, 3, "V"), mask(uint8, 3, "mask");
-  RDom j(0, K.extent(1), "j"), c(0, shape.channels, "c");
+  RDom j(0, K.extent(1), "j"), c(0, Q.extent(2), "c");
   j.where(mask(h, i / shape.block, j / shape.block) != 0);
   if (shape.causal) j.where(j <= i);
   Func S("S"), P("P"), O("O"), L("L");
@@ -28,6 +28,7 @@ inline Pipeline attention(const AttentionShape &shape, const std::string &atom) 
   P(h, i, d) += softmax_term(S(h, i, j), V(h / 2, j, d));
   O(h, i, d) = bf16(softmax_value(P(h, i, d)));
   L(h, i) = log_sum_exp(P(h, i, 0));
+  Q.dim(2).extent(shape.channels);
   O.bound(d, 0, shape.channels);
   O.split(i, io, ii, shape.queries).gpu_blocks(h, io);
   P.compute_at(O, io);

@@ -155,6 +155,16 @@ TEST_CASE("callable: declared strides and alignment are required, anything else 
       s.f(s.A, Buffer<float, 2>({6, 8}).transposed(), 1.f, s.Out),
       doctest::Contains("stride of dimension 1 is declared; expected 1 elements; got 8"),
       RuntimeError);
+  s.b.dim(0).extent(8).stride(6);
+  s.f(s.A, odd, 1.f, s.Out);
+  s.b.dim(1).extent(7);
+  CHECK_THROWS_WITH_AS(s.f(s.A, odd, 1.f, s.Out),
+                       doctest::Contains("extent of dimension 1 is declared; expected 7; got 6"),
+                       RuntimeError);
+  CHECK_THROWS_WITH_AS(s.b.dim(1).extent(-1),
+                       doctest::Contains("TensorParam B: the extent of dimension 1 is declared as "
+                                         "-1; an extent is 0 or more"),
+                       CompileError);
 }
 
 TEST_CASE("callable: an output may overlap nothing") {
