@@ -52,6 +52,7 @@ class Case {
     phase("lowering with no schedule");
     lower::lower(program_.pipeline(), Target());
     run_reference();
+    declare_extents();
     phase("schedule");
     std::string refusals;
     const auto try_lower = [&] {
@@ -85,6 +86,15 @@ class Case {
       const GuardedBuffer b = allocate(&choices_, a.type, program_.argument_extents(a));
       expected_.emplace(a.name, b);
       expected_views_.emplace(a.name, b.view);
+    }
+  }
+
+  /// As part of the schedule, of some dimensions of some tensors.
+  void declare_extents() {
+    for (DrawnTensor &t : program_.tensors) {
+      for (std::size_t d = 0; d < t.extents.size(); ++d) {
+        if (choices_.chance(10)) t.param.dim(static_cast<int>(d)).extent(t.extents[d]);
+      }
     }
   }
 
@@ -134,17 +144,20 @@ class Case {
     } else if (!without.empty()) {
       target = target.without(without);
     }
+    const bool profile = choices_.chance(10);
+    const auto maybe_profiled = [&](const Target &t) { return profile ? t.with("profile") : t; };
 
     if (const Target device = test::target_under_test(); device.is_cuda()) {
       phase("compiled for CUDA");
-      as_far_as_sizes_allow([&] { run_compiled(pipeline, device); });
+      as_far_as_sizes_allow([&] { run_compiled(pipeline, maybe_profiled(device)); });
       return;
     }
     phase("interpreter");
     engine([&](const auto &outputs) { interpret(from_text ? again : module, pipeline, outputs); });
     phase("interpreter of the module for CUDA");
     as_far_as_sizes_allow([&] {
-      const ir::Module for_cuda = lower::lower(pipeline, "x86-64-linux-cuda-sm_90a");
+      const ir::Module for_cuda =
+          lower::lower(pipeline, maybe_profiled("x86-64-linux-cuda-sm_90a"));
       engine([&](const auto &outputs) { interpret(for_cuda, pipeline, outputs); });
       bool staged = false;
       ir::walk_statements(for_cuda.body, [&](const ir::Stmt &s) {
@@ -157,7 +170,7 @@ class Case {
       emit::ptx_of(for_cuda, cuda::device_of("x86-64-linux-cuda-sm_90a"));
     });
     phase("compiled");
-    run_compiled(pipeline, target);
+    run_compiled(pipeline, maybe_profiled(target));
   }
 
   void run_compiled(const Pipeline &pipeline, const Target &target) {

@@ -75,6 +75,12 @@ std::string to_text(const DrawnProgram &program) {
     text += "TensorParam " + t.param.name() + "(" + to_string(t.param.type()) + ", " +
             std::to_string(t.param.rank()) + ");  // " + to_string(t.extents) + ", " +
             content_text(t) + "\n";
+    const auto &declared = t.param.storage()->declared_extents;
+    for (std::size_t d = 0; d < declared.size(); ++d) {
+      if (declared[d] < 0) continue;
+      text += t.param.name() + ".dim(" + std::to_string(d) + ").extent(" +
+              std::to_string(declared[d]) + ");\n";
+    }
   }
   for (const auto &[param, value] : program.scalars) {
     if (!used.contains(param->name)) continue;
