@@ -17,7 +17,8 @@ struct Row {
   std::optional<double> sparsity{};  ///< share of the micro-tiles that are zero
   std::optional<double> density{};   ///< 1 - sparsity
   std::optional<double> fill{};      ///< share of non-zeros in micro-tiles that are kept
-  std::string note{};                ///< "not found" when there is nothing more
+  /// "not found" when there is nothing more; how the ratio came about when it is another one.
+  std::string note{};
 
   std::optional<double> index_us{};  ///< median: sparse indices, format conversions
   std::optional<double> run_us{};    ///< median: everything else

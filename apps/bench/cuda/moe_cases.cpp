@@ -17,7 +17,9 @@ struct Layer {
   bool gated;  ///< SwiGLU, else ReLU
 };
 
-constexpr Layer kLayers[] = {{"switch-base-128", 4096, 128, 1, 768, 3072, false},
+constexpr Layer kLayers[] = {{"switch-base-64", 4096, 64, 1, 768, 3072, false},
+                             {"switch-base-128", 4096, 128, 1, 768, 3072, false},
+                             {"switch-base-256", 4096, 256, 1, 768, 3072, false},
                              {"mixtral-8x7b", 8192, 8, 2, 4096, 14336, true},
                              {"qwen3-30b-a3b", 32768, 128, 8, 2048, 768, true},
                              {"deepseek-v3", 16384, 256, 8, 7168, 2048, true}};
