@@ -46,21 +46,16 @@ std::vector<std::string> case_names() {
 }
 
 // Of the cases for the target.
-std::vector<std::string> chosen_names(const Options &options) {
-  const bool device = options.target.is_cuda();
-  std::vector<std::string> chosen;
-  std::string known;
-  for (const std::string &name : device ? cuda::case_names() : case_names()) {
-    if (program::matches(options.cases, name) && (!options.quick || has_target(name, device)))
-      chosen.push_back(name);
-    known += "\n  " + name;
-  }
-  if (chosen.empty()) {
-    throw program::UsageError("no case matches '" + options.cases + "'" +
-                              (options.quick ? " and has a target" : "") + "; the cases are" +
-                              known);
-  }
-  return chosen;
+Chosen chosen_cases(const Options &options) {
+  return chosen_cases(options, options.target.is_cuda() ? cuda::case_names() : case_names());
+}
+
+std::string left_out_text(const std::vector<std::string> &names) {
+  if (names.empty()) return "";
+  std::string text = "--quick leaves out " + std::to_string(names.size()) +
+                     " cases that have no target; --case 'PATTERN' keeps those it names:";
+  for (const std::string &name : names) text += " " + name;
+  return text + "\n\n";
 }
 
 std::vector<int> thread_counts(const Options &options) {
@@ -130,7 +125,8 @@ Results measure_all(const std::vector<std::string> &names, const Options &option
   const Settings settings{.target = options.target,
                           .seed = options.seed ? *options.seed : std::random_device()(),
                           .small = options.small};
-  Results results{.machine = describe_machine()};
+  Results results{.machine = {{"command", options.command}}};
+  for (const auto &part : describe_machine()) results.machine.push_back(part);
   results.machine.emplace_back("target", settings.target.to_string());
   results.machine.emplace_back("seed", std::to_string(settings.seed));
   if (settings.small) results.machine.emplace_back("sizes", "tiny: no measure of speed");
@@ -164,12 +160,12 @@ Results measure_all(const std::vector<std::string> &names, const Options &option
 
 int run(const Options &options) {
   if (options.list) {
-    for (const std::string &name : chosen_names(options)) std::cout << name << '\n';
+    for (const std::string &name : chosen_cases(options).names) std::cout << name << '\n';
     return 0;
   }
   ignore_environment();
-  std::vector<std::string> names;
-  if (options.from.empty()) names = chosen_names(options);
+  Chosen chosen;
+  if (options.from.empty()) chosen = chosen_cases(options);
   std::optional<cuda::Device> device;
   if (options.from.empty() && options.target.is_cuda()) device.emplace();
   Output json(options.json), svg(options.svg), markdown(options.markdown);
@@ -177,8 +173,9 @@ int run(const Options &options) {
   Results results;
   if (options.from.empty()) {
     std::ostream &out = options.json == "-" ? std::cerr : std::cout;
-    results = device ? cuda::measure_all(*device, names, options, out, wrong)
-                     : measure_all(names, options, out, wrong);
+    out << left_out_text(chosen.left_out);
+    results = device ? cuda::measure_all(*device, chosen.names, options, out, wrong)
+                     : measure_all(chosen.names, options, out, wrong);
     if (!options.small) out << '\n' << targets_text(results);
   } else {
     results = read_results(options.from, options.cases);

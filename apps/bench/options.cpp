@@ -1,12 +1,36 @@
 #include "options.h"
 
+#include <filesystem>
+
 #include "apps/program/command_line.h"
 #include "apps/program/target.h"
+#include "report.h"
 
 namespace pit::bench {
 
+namespace {
+
+// A word as a shell reads it.
+std::string quoted(const std::string &word) {
+  const std::string plain =
+      "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_./,:=+@%";
+  if (!word.empty() && word.find_first_not_of(plain) == word.npos) return word;
+  std::string text = "'";
+  for (const char c : word) text += c == '\'' ? "'\\''" : std::string(1, c);
+  return text + "'";
+}
+
+std::string command_text(int count, char **arguments) {
+  std::string text = std::filesystem::path(arguments[0]).filename().string();
+  for (int i = 1; i < count; ++i) text += " " + quoted(arguments[i]);
+  return text;
+}
+
+}  // namespace
+
 Options parse_options(int count, char **arguments) {
   Options options;
+  options.command = command_text(count, arguments);
   bool measures = false, has_seconds = false;
   program::CommandLine line(count, arguments);
   while (line.next()) {
@@ -62,6 +86,21 @@ Options parse_options(int count, char **arguments) {
   return options;
 }
 
+Chosen chosen_cases(const Options &options, const std::vector<std::string> &all) {
+  const bool narrows = options.quick && options.cases == Options().cases;
+  Chosen chosen;
+  std::string known;
+  for (const std::string &name : all) {
+    known += "\n  " + name;
+    if (!program::matches(options.cases, name)) continue;
+    const bool kept = !narrows || has_target(name, options.target.is_cuda());
+    (kept ? chosen.names : chosen.left_out).push_back(name);
+  }
+  if (chosen.names.empty())
+    throw program::UsageError("no case matches '" + options.cases + "'; the cases are" + known);
+  return chosen;
+}
+
 std::string help_text() {
   return R"(usage: pit_bench [options]
 
@@ -81,7 +120,7 @@ options:
   --threads N      run on N threads (default: first on one, then on two)
   --seconds N      time every case for N seconds at least (default: 2; on a CUDA device a half)
   --seed N         of the random data (default: another one each time, which is printed)
-  --quick          only the cases that have targets, for a fifth of the time
+  --quick          a fifth of the time, and without --case only the cases that have targets; says which it leaves out
   --small          tiny sizes and few runs: shows that everything works, not how fast it is
   --help           print this
 

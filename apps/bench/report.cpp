@@ -93,6 +93,7 @@ struct Verdict {
   std::string what, wanted, got;
   const Row *row;
   bool met;
+  bool of_ratio;  ///< else of a time
 };
 
 std::vector<Verdict> verdicts(const Results &results) {
@@ -104,13 +105,13 @@ std::vector<Verdict> verdicts(const Results &results) {
       if (!program::matches(goal.cases, row.case_name) || row.system != goal.system) continue;
       if (!versus.empty() && row.versus == versus && row.ratio) {
         list.push_back({goal.what, "at least " + three_digits(goal.bound) + "x",
-                        three_digits(*row.ratio) + "x", &row, *row.ratio >= goal.bound});
+                        three_digits(*row.ratio) + "x", &row, *row.ratio >= goal.bound, true});
       } else if (versus.empty() && row.total_us &&
                  seen != row.case_name + std::to_string(row.threads)) {
         // The same time stands in a row for each system that it is compared with.
         seen = row.case_name + std::to_string(row.threads);
         list.push_back({goal.what, "at most " + duration(goal.bound), duration(*row.total_us), &row,
-                        *row.total_us <= goal.bound});
+                        *row.total_us <= goal.bound, false});
       }
     }
   }
@@ -123,6 +124,8 @@ std::string threads_text(int threads) {
 }
 
 std::string threads_cell(int threads) { return threads > 0 ? std::to_string(threads) : ""; }
+
+std::string met_cell(bool met) { return met ? "met" : "**not met**"; }
 
 std::string cell(const std::optional<double> &value) { return value ? duration(*value) : ""; }
 
@@ -168,6 +171,24 @@ std::string rows_table(const std::vector<Row> &rows) {
   return text;
 }
 
+// Every speed-up, with the target that is about it.
+std::string ratios_table(const std::vector<Row> &rows, const std::vector<Verdict> &verdicts) {
+  std::string text =
+      "| case | threads | system | beside | speed-up | wanted | |\n|---|---|---|---|---|---|---|\n";
+  for (const Row &row : rows) {
+    if (row.versus.empty() || !row.ratio) continue;
+    text += "| " + row.case_name + " | " + threads_cell(row.threads) + " | " + row.system + " | " +
+            row.versus + " | " + three_digits(*row.ratio) + "x" +
+            (row.note.empty() ? "" : ", " + row.note) + " | ";
+    const auto verdict = std::find_if(verdicts.begin(), verdicts.end(), [&](const Verdict &v) {
+      return v.of_ratio && v.row == &row;
+    });
+    text += verdict == verdicts.end() ? "| |\n"
+                                      : verdict->wanted + " | " + met_cell(verdict->met) + " |\n";
+  }
+  return text;
+}
+
 constexpr const char *kHostHow = R"(# The host beside libraries
 
 Written by `./dev bench --json FILE --svg FILE --markdown FILE` from what it measured; do not edit. The same figures are in the
@@ -190,20 +211,20 @@ How rows are measured:
 
 constexpr const char *kDeviceHow = R"(# A CUDA device beside libraries
 
-Written by `./dev bench --target cuda --json FILE --svg FILE --markdown FILE` from what it measured; do not edit. The same
-figures are in the JSON file, and `--from FILE` makes this page from it again.
+Measured by the commands that are named under *Machine*: `./dev bench` runs `pit_bench`, and `apps/bench/peers.py` appends
+PyTorch's rows to its JSON file. From that file `./dev bench --from FILE --svg FILE --markdown FILE` writes this page; do not edit.
 
 How rows are measured:
 
 - All systems of a case run in one process on the same random data, which is drawn anew in each run of the program from the
-  seed below. There are as many data sets as exceed the cache of the device several times, up to four, and one where a set does.
+  seed below. There are so many data sets that together they use four times as much as the L2 cache holds, at most 64 or 16 GB.
 - A system's work on all data sets, one after the other, is recorded as a CUDA graph. In a round every system's graph is
   replayed once between two events, one after the other, in an order that changes from round to round, while the host is ahead.
   *best* and *median* are the times of a graph / the number of data sets, with everything that the operation does. A *speed-up*
   is the median over the rounds of the other system's time in a round / this system's time in it.
 - *index* is the part of an operation that finds the sparsity: the median of its stages' times in calls that are not recorded.
-  In the cases `index/` it is what is timed. "cuSPARSE" multiplies matrices that were converted beforehand; "cuSPARSE
-  conversion" is what that takes.
+  In the cases `index/` the graph that is timed has only the kernels that build the index. "cuSPARSE" multiplies matrices that
+  were converted beforehand; "cuSPARSE conversion" is what that takes.
 - Every system first computes into memory filled with NaN, and again by a replay in the end. Sampled elements are compared with
   float64 arithmetic, elements that nothing may be written to among them; *error* is the largest difference / the largest magnitude.
 - *workspace* is the most memory that an operation had beside its inputs and outputs: of cuBLAS what it was given.
@@ -211,6 +232,10 @@ How rows are measured:
   `moe/` it multiplies packed rows expert by expert, with neither activation nor sum: less than the layer. It may round sums of
   parts to bfloat16 before it adds them, which is allowed for.
 - "copy of half of the matrix" moves as many bytes as reading all of it.
+- "tf32": the factors are float32 and rounded to tf32 where they are multiplied.
+- PyTorch's systems are timed after all others, on other data of the same distribution, by graphs of as many data sets, or by
+  calls where a system waits for the host. What the two sides' speed-ups say is then the ratio of two medians, and they are marked
+  so. Sampled elements of the results are compared with float64 arithmetic, too.
 - All matrices are row-major. `gather/`: *pit* finds the rows that a mask marks, *pit, rows given* is given their list.
 )";
 
@@ -230,7 +255,7 @@ bool has_target(const std::string &case_name, bool device) {
 
 std::string targets_text(const Results &results) {
   std::string text;
-  for (const auto &[what, wanted, got, row, met] : verdicts(results)) {
+  for (const auto &[what, wanted, got, row, met, of_ratio] : verdicts(results)) {
     text += std::string(met ? "met      " : "not met  ") + what + " (" + row->case_name + ", " +
             threads_text(row->threads) + "): " + got + ", wanted " + wanted + "\n";
   }
@@ -243,10 +268,12 @@ std::string report(const Results &results, const std::string &picture) {
   text += "\n## Machine\n\n| | |\n|---|---|\n";
   for (const auto &[what, value] : results.machine) text += "| " + what + " | " + value + " |\n";
   text += "\n## Targets\n\n| | case | threads | wanted | measured | |\n|---|---|---|---|---|---|\n";
-  for (const auto &[what, wanted, got, row, met] : verdicts(results)) {
+  const std::vector<Verdict> judged = verdicts(results);
+  for (const auto &[what, wanted, got, row, met, of_ratio] : judged) {
     text += "| " + what + " | " + row->case_name + " | " + threads_cell(row->threads) + " | " +
-            wanted + " | " + got + " | " + (met ? "met" : "**not met**") + " |\n";
+            wanted + " | " + got + " | " + met_cell(met) + " |\n";
   }
+  text += "\n## Speed-ups\n\n" + ratios_table(results.rows, judged);
   if (!picture.empty()) {
     text +=
         "\n## Time over sparsity\n\n![Time of sparse products over sparsity](" + picture + ")\n";

@@ -61,6 +61,30 @@ TEST_CASE("the benchmark's options") {
   CHECK(parsed({"--from", "a.json", "--case", "moe*"}).from == "a.json");
 }
 
+TEST_CASE("the command line is kept as a shell reads it") {
+  CHECK(parsed({"--case", "spmm/*", "--seconds=0", "--json", "it's.json"}).command ==
+        "program --case 'spmm/*' --seconds=0 --json 'it'\\''s.json'");
+}
+
+TEST_CASE("--quick leaves out cases without a target, unless a pattern names them") {
+  const std::vector<std::string> all{"attention/a", "compile/spmm", "moe/mixtral-8x7b"};
+  const auto chosen = [&](std::vector<std::string> words) {
+    words.insert(words.end(), {"--target", "x86-64-linux-cuda"});
+    return chosen_cases(parsed(words), all);
+  };
+  CHECK(chosen({}).names == all);
+  CHECK(chosen({}).left_out.empty());
+  CHECK(chosen({"--quick"}).names == std::vector<std::string>{"compile/spmm", "moe/mixtral-8x7b"});
+  CHECK(chosen({"--quick"}).left_out == std::vector<std::string>{"attention/a"});
+  CHECK(chosen({"--quick", "--case", "attention*"}).names ==
+        std::vector<std::string>{"attention/a"});
+  CHECK(chosen({"--quick", "--case", "attention*"}).left_out.empty());
+  CHECK_THROWS_WITH_AS(chosen({"--case", "none"}),
+                       "no case matches 'none'; the cases are\n  attention/a\n  compile/spmm\n  "
+                       "moe/mixtral-8x7b",
+                       pit::program::UsageError);
+}
+
 TEST_CASE("what is wrong on the benchmark's command line is named") {
   CHECK(refusal({"--nonsense"}) == "unknown option --nonsense");
   CHECK(refusal({"spmm"}) == "unknown option spmm");
@@ -158,10 +182,15 @@ TEST_CASE("the report has the machine, the targets, the picture and a line a sys
   Row again = row;
   again.versus = "another";
   again.ratio = 3;
+  again.note = "ratio of medians";
   const std::string page = report({.machine = {{"cores", "2"}}, .rows = {row, again}}, "host.svg");
   CHECK(page.find("| cores | 2 |") != page.npos);
   CHECK(page.find("![Time of sparse products over sparsity](host.svg)") != page.npos);
   CHECK(page.find("| moe/equal | 2 | at least 0.83x | 0.70x | **not met** |") != page.npos);
+  CHECK(page.find("| moe/equal | 2 | pit | OpenBLAS, gathered rows | 0.70x | at least 0.83x | "
+                  "**not met** |\n"
+                  "| moe/equal | 2 | pit | another | 3.00x, ratio of medians | | |\n") !=
+        page.npos);
   CHECK(page.find("| moe/equal | 2 | pit | 81.0 ms | 81.0 ms | 5.00 us | 13.1 MB | 4.0e-07 | "
                   "OpenBLAS, gathered rows 0.70x, another 3.00x |") != page.npos);
   CHECK(report({.machine = {}, .rows = {row}}, "").find("![") == std::string::npos);

@@ -17,9 +17,11 @@ Results measure_all(const Device &device, const std::vector<std::string> &chosen
   const Settings settings{.target = options.target,
                           .seed = options.seed ? *options.seed : std::random_device()(),
                           .small = options.small};
-  Results results{
-      .machine = {{"device", device.name()}, {"driver", "CUDA " + device.driver_version()}},
-      .rows = {}};
+  Results results{.machine = {{"command", options.command},
+                              {"device", device.name()},
+                              {"L2 cache", std::to_string(device.cache_bytes() >> 20) + " MB"},
+                              {"driver", "CUDA " + device.driver_version()}},
+                  .rows = {}};
   for (const auto &library : library_versions(device)) results.machine.push_back(library);
   for (const auto &part : describe_host()) results.machine.push_back(part);
   results.machine.emplace_back("target", settings.target.to_string());
