@@ -6,23 +6,29 @@
 #include <random>
 #include <set>
 #include <string>
+#include <vector>
 
 #include "apps/bench/cuda/case.h"
 #include "apps/bench/cuda/data.h"
 #include "apps/bench/cuda/operators.h"
 #include "apps/bench/report.h"
 #include "apps/program/command_line.h"
+#include "codegen/cuda/placement.h"
+#include "codegen/emit/listing.h"
+#include "codegen/lower/lower.h"
 #include "test/harness.h"
 
 using namespace pit::bench;
 using pit::Pipeline;
+using pit::test::Engine;
 
 namespace {
 
 // Both back ends' loops on small integers, whose sums are exact: a schedule changes nothing.
-void check_operator(const Pipeline &pipeline, const pit::test::Problem &problem) {
-  using pit::test::Engine;
-  for (const Engine engine : {Engine::CudaTileInterpreter, Engine::Compiled}) {
+void check_operator(const Pipeline &pipeline, const pit::test::Problem &problem,
+                    const std::vector<Engine> &engines = {Engine::CudaTileInterpreter,
+                                                          Engine::Compiled}) {
+  for (const Engine engine : engines) {
     const pit::test::Comparison result = pit::test::check(pipeline, problem, engine, true);
     CAPTURE(pipeline.name());
     CHECK_MESSAGE(result.different == 0, result.first);
@@ -74,6 +80,10 @@ TEST_CASE("the device's products are products") {
     check_operator(cuda::sparse_product(pit::bfloat16, micro), product(pit::bfloat16, 0.99));
   }
   check_operator(cuda::sparse_product(pit::float32, {32, 1}), product(pit::float32, 0.9));
+  // Its atom is one of CUDA's: compiled where PIT_TEST_TARGET names a device.
+  std::vector<Engine> engines{Engine::CudaTileInterpreter};
+  if (pit::test::target_under_test().is_cuda()) engines.push_back(Engine::Compiled);
+  check_operator(cuda::tf32_product({32, 1}), product(pit::float32, 0.9), engines);
 }
 
 TEST_CASE("the device's operators on chosen rows leave the other rows alone") {
@@ -108,7 +118,6 @@ TEST_CASE("the device's layers of experts add what each expert makes of a token"
   problem.inputs.emplace("W3", random(pit::bfloat16, {3, 5, 7}));
   problem.inputs.emplace("id", integers({2, 0, 0, 1, 2, 1, 1, 0, 0, 2, 1, 2}).reshaped({6, 2}));
   problem.inputs.emplace("weight", random(pit::float32, {6, 2}));
-  using pit::test::Engine;
   for (const Engine engine : {Engine::CudaTileInterpreter, Engine::Compiled}) {
     const pit::test::Comparison result =
         pit::test::check(cuda::gated_experts(2), problem, engine, false);
@@ -168,8 +177,29 @@ TEST_CASE("samples of a matrix are inside and have its corners") {
   }
 }
 
-TEST_CASE("data sets are as many as exceed the cache, up to four") {
-  CHECK(cuda::sets_past_cache(std::int64_t{4} << 30) == 1);
-  CHECK(cuda::sets_past_cache(100 << 20) == 3);
-  CHECK(cuda::sets_past_cache(1) == 4);
+TEST_CASE("data sets are four times as large as the cache, and at most 64 or 16 GB") {
+  constexpr std::int64_t kCache = 50 << 20, kGiga = 1 << 30;
+  CHECK(cuda::sets_past_cache({.used = 4 * kGiga}, kCache) == 1);
+  CHECK(cuda::sets_past_cache({.used = 200 << 20}, kCache) == 1);
+  CHECK(cuda::sets_past_cache({.used = (200 << 20) - 1}, kCache) == 2);
+  CHECK(cuda::sets_past_cache({.used = 4 << 20}, kCache) == 50);
+  CHECK(cuda::sets_past_cache({.used = 1}, kCache) == 64);
+  CHECK(cuda::sets_past_cache({.used = 4 << 20, .held = kGiga}, kCache) == 16);
+  CHECK(cuda::sets_past_cache({.used = 4 << 20, .held = 20 * kGiga}, kCache) == 1);
+}
+
+TEST_CASE("the kernels of an index alone are told from those of the sums behind it") {
+  for (const bool ordered : {true, false}) {
+    for (const char *target : {"x86-64-linux-cuda-sm_80", "x86-64-linux-cuda-sm_90a"}) {
+      const pit::ir::Module module =
+          pit::lower::lower(cuda::indexed_sum({32, 1}, ordered), pit::Target(target));
+      const pit::emit::Ptx ptx =
+          pit::emit::ptx_of(module, pit::cuda::device_of(pit::Target(target)));
+      std::set<std::string> of_index, others;
+      for (const std::string &kernel : ptx.kernels)
+        (kernel.starts_with(cuda::index_kernels(ordered)) ? of_index : others).insert(kernel);
+      CHECK(of_index.size() == 2);
+      CHECK(others.size() == 3);
+    }
+  }
 }

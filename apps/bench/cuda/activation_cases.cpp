@@ -21,7 +21,11 @@ Problem activation_problem(std::int64_t tokens, double sparsity, const Device &d
   Random random(settings.seed);
   const auto pool = std::make_shared<const Pool>(device, bfloat16, random);
   Problem problem{.type = bfloat16, .micro = "1x1", .sparsity = sparsity, .fill = 1};
-  problem.sets = sets_past_cache(hidden * channels * bfloat16.bytes());
+  // The rows of the matrix that an operator reads are few.
+  const std::int64_t bytes = hidden * channels * bfloat16.bytes();
+  const double read = (1 - sparsity) * static_cast<double>(bytes);
+  problem.sets =
+      sets_past_cache({.used = static_cast<std::int64_t>(read), .held = bytes}, device, settings);
   const auto activations = std::make_shared<std::vector<BlockMatrix>>();
   std::vector<std::int64_t> starts;
   std::vector<Inputs> inputs;

@@ -18,13 +18,16 @@ struct Subject {
   std::string missing{};  ///< why it cannot compute this: "not found"; then nothing else is set
   /// Puts the computation of data set number `set` into the stream.
   std::function<void(int set)> enqueue{};
+  /// Of the kernels that `enqueue` launches those whose time counts, which then is all index time;
+  /// none: all of them.
+  std::function<bool(const std::string &kernel)> counted{};
   /// What a round counts in place of the time of `enqueue`: microseconds.
   std::function<double()> sample_us{};
   int kernels = 0;  ///< launches of what `sample_us` times; those of `enqueue` are counted
   /// Computes data set 0 again and says how long that took to build sparse indices or convert
   /// formats, in microseconds; none: there is no such part.
   std::function<double()> index_us{};
-  /// Of a run, at its peak; none: unknown.
+  /// Of a run, at its peak; none: 0.
   std::function<double()> workspace_bytes{};
   std::vector<AnyBuffer> outputs{};  ///< on the device, of every data set; empty: nothing to check
   /// Sampled elements of its output of a data set, where they are not those of the Problem.

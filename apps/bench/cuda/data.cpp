@@ -200,10 +200,15 @@ std::vector<std::pair<std::int64_t, std::int64_t>> sampled(std::int64_t rows, st
   return places;
 }
 
-int sets_past_cache(std::int64_t bytes_of_one) {
-  constexpr std::int64_t kEnough = 256 << 20, kMost = 4;  // several times the cache of 50 MB
-  return static_cast<int>(
-      std::clamp((kEnough + bytes_of_one - 1) / bytes_of_one, std::int64_t{1}, kMost));
+int sets_past_cache(const SetSize &size, std::int64_t cache_bytes) {
+  constexpr std::int64_t kMost = 64, kMostBytes = std::int64_t{16} << 30;
+  const std::int64_t wanted = (4 * cache_bytes + size.used - 1) / size.used,
+                     fit = std::min(kMost, kMostBytes / std::max(size.used, size.held));
+  return static_cast<int>(std::max(std::min(wanted, fit), std::int64_t{1}));
+}
+
+int sets_past_cache(const SetSize &size, const Device &device, const Settings &settings) {
+  return settings.small ? 2 : sets_past_cache(size, device.cache_bytes());
 }
 
 }  // namespace pit::bench::cuda

@@ -109,7 +109,15 @@ Expected expected_sum(std::int64_t row, std::int64_t column,
 std::vector<std::pair<std::int64_t, std::int64_t>> sampled(std::int64_t rows, std::int64_t columns,
                                                            Random &random);
 
-/// So many data sets that one's share of the device's cache is gone before its turn comes again.
-int sets_past_cache(std::int64_t bytes_of_one);
+/// Bytes of a data set.
+struct SetSize {
+  std::int64_t used = 0;  ///< read and written in one run
+  std::int64_t held = 0;  ///< allocated; 0: not more
+};
+/// So many data sets that a run of all of them uses four times as much as the cache holds: of a set
+/// nothing is in the cache when its turn comes again. But at most 64, of 16 GB altogether.
+int sets_past_cache(const SetSize &size, std::int64_t cache_bytes);
+/// The same for the cache of the device; of tiny sizes, which are no measure of speed, two.
+int sets_past_cache(const SetSize &size, const Device &device, const Settings &settings);
 
 }  // namespace pit::bench::cuda

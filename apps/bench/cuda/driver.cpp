@@ -8,6 +8,14 @@
 
 namespace pit::bench::cuda {
 
+// CUDA_KERNEL_NODE_PARAMS_v2.
+struct KernelNode {
+  void *function;
+  unsigned grid[3], block[3], shared_bytes;
+  void **parameters, **more;
+  void *kernel, *context;
+};
+
 // Parts of the driver's C interface, declared here so that no header is needed. Handles are
 // pointers, device memory is a 64-bit number, results are 0 for success.
 #define PIT_BENCH_DRIVER(X)                                                                \
@@ -15,6 +23,7 @@ namespace pit::bench::cuda {
   X(init, "cuInit", (unsigned))                                                            \
   X(version, "cuDriverGetVersion", (int *))                                                \
   X(device_get, "cuDeviceGet", (int *, int))                                               \
+  X(device_attribute, "cuDeviceGetAttribute", (int *, int, int))                           \
   X(retain_context, "cuDevicePrimaryCtxRetain", (void **, int))                            \
   X(set_context, "cuCtxSetCurrent", (void *))                                              \
   X(allocate, "cuMemAlloc_v2", (std::uint64_t *, std::size_t))                             \
@@ -31,6 +40,9 @@ namespace pit::bench::cuda {
   X(graph_launch, "cuGraphLaunch", (void *, void *))                                       \
   X(graph_nodes, "cuGraphGetNodes", (void *, void **, std::size_t *))                      \
   X(node_type, "cuGraphNodeGetType", (void *, int *))                                      \
+  X(kernel_parameters, "cuGraphKernelNodeGetParams_v2", (void *, KernelNode *))            \
+  X(kernel_name, "cuFuncGetName", (const char **, void *))                                 \
+  X(set_enabled, "cuGraphNodeSetEnabled", (void *, void *, unsigned))                      \
   X(graph_destroy, "cuGraphDestroy", (void *))                                             \
   X(executable_destroy, "cuGraphExecDestroy", (void *))                                    \
   X(event_create, "cuEventCreate", (void **, unsigned))                                    \
@@ -58,6 +70,7 @@ namespace {
 constexpr unsigned kNonBlocking = 1;  // CU_STREAM_NON_BLOCKING
 constexpr int kRelaxed = 2;           // CU_STREAM_CAPTURE_MODE_RELAXED: an operator may allocate
 constexpr int kKernelNode = 0;        // CU_GRAPH_NODE_TYPE_KERNEL
+constexpr int kL2CacheSize = 38;      // CU_DEVICE_ATTRIBUTE_L2_CACHE_SIZE
 
 std::uint64_t address(const void *memory) { return reinterpret_cast<std::uintptr_t>(memory); }
 
@@ -116,10 +129,9 @@ Device::Device() : driver_(&open_driver()) {
   target_ = devices.front().target;
   number_ = devices.front().number;
   driver_->require(driver_->init(0), "starting CUDA");
-  int device = 0;
-  driver_->require(driver_->device_get(&device, number_), "finding " + name_);
+  driver_->require(driver_->device_get(&device_, number_), "finding " + name_);
   void *context = nullptr;
-  driver_->require(driver_->retain_context(&context, device), "starting " + name_);
+  driver_->require(driver_->retain_context(&context, device_), "starting " + name_);
   driver_->require(driver_->set_context(context), "starting " + name_);
   driver_->require(driver_->stream_create(&stream_, kNonBlocking), "making a stream");
 }
@@ -128,6 +140,13 @@ std::string Device::driver_version() const {
   int version = 0;
   driver_->require(driver_->version(&version), "asking the driver's version");
   return std::to_string(version / 1000) + "." + std::to_string(version % 1000 / 10);
+}
+
+std::int64_t Device::cache_bytes() const {
+  int bytes = 0;
+  driver_->require(driver_->device_attribute(&bytes, kL2CacheSize, device_),
+                   "asking for the size of the cache");
+  return bytes;
 }
 
 AnyBuffer Device::allocate(Type type, Shape extents) const {
@@ -179,7 +198,16 @@ void Device::synchronise() const {
   driver_->require(driver_->stream_synchronise(stream_), "waiting for the device");
 }
 
-Graph Device::record(const std::function<void()> &enqueue) const {
+std::string Device::kernel_of(void *node) const {
+  KernelNode parameters{};
+  driver_->require(driver_->kernel_parameters(node, &parameters), "asking for a graph's kernel");
+  const char *name = nullptr;
+  driver_->require(driver_->kernel_name(&name, parameters.function), "asking for a kernel's name");
+  return name;
+}
+
+Graph Device::record(const std::function<void()> &enqueue,
+                     const std::function<bool(const std::string &kernel)> &wanted) const {
   driver_->require(driver_->begin_capture(stream_, kRelaxed), "beginning to record a graph");
   void *recorded = nullptr;
   try {
@@ -200,15 +228,23 @@ Graph Device::record(const std::function<void()> &enqueue) const {
                      "asking for a graph's nodes");
   }
   Graph graph;
+  std::vector<void *> refused;
   for (void *node : nodes) {
     int type = -1;
     driver_->require(driver_->node_type(node, &type), "asking for a graph's nodes");
-    graph.kernels_ += type == kKernelNode ? 1 : 0;
+    if (type != kKernelNode) continue;
+    if (wanted && !wanted(kernel_of(node))) {
+      refused.push_back(node);
+    } else {
+      ++graph.kernels_;
+    }
   }
   void *executable = nullptr;
   driver_->require(driver_->instantiate(&executable, recorded, 0), "making a graph");
   graph.executable_ =
       std::shared_ptr<void>(executable, [driver](void *e) { driver->executable_destroy(e); });
+  for (void *node : refused)
+    driver_->require(driver_->set_enabled(executable, node, 0), "leaving a kernel out of a graph");
   graph.driver_ = driver_;
   graph.stream_ = stream_;
   return graph;

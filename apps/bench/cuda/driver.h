@@ -29,6 +29,7 @@ class Graph {
   Graph() = default;
   /// Enqueues the work.
   void replay() const;
+  /// Launches of a replay.
   int kernels() const { return kernels_; }
 
  private:
@@ -66,6 +67,8 @@ class Device {
   const Target &target() const { return target_; }
   /// "13.0": the newest CUDA that the driver knows.
   std::string driver_version() const;
+  /// Of the L2 cache, which all multiprocessors share.
+  std::int64_t cache_bytes() const;
   /// Everything here is in the order of this stream (CUstream).
   void *stream() const { return stream_; }
 
@@ -81,8 +84,10 @@ class Device {
   void fill(const AnyBuffer &buffer, int byte) const;
   void synchronise() const;
 
-  /// Records what `enqueue` puts into the stream.
-  Graph record(const std::function<void()> &enqueue) const;
+  /// Records what `enqueue` puts into the stream, without the kernels whose names `wanted` refuses;
+  /// none: with all of them.
+  Graph record(const std::function<void()> &enqueue,
+               const std::function<bool(const std::string &kernel)> &wanted = {}) const;
   Event event() const;
 
  private:
@@ -90,7 +95,10 @@ class Device {
   std::string name_;
   Target target_;
   int number_ = 0;
+  int device_ = 0;  // CUdevice
   void *stream_ = nullptr;
+
+  std::string kernel_of(void *node) const;
 };
 
 }  // namespace pit::bench::cuda

@@ -83,8 +83,10 @@ Problem gather_problem(Sizes sizes, const Device &device, const Settings &settin
   }
   Random random(settings.seed);
   const auto pool = std::make_shared<Pool>(device, bfloat16, random);
-  const std::int64_t bytes = 2 * (sizes.rows * sizes.k + sizes.k * sizes.n + sizes.rows * sizes.n);
-  Problem problem{.type = bfloat16, .sets = sets_past_cache(bytes)};
+  const std::int64_t bytes = 2 * (sizes.rows * sizes.k + sizes.k * sizes.n + sizes.rows * sizes.n),
+                     held = 2 * (sizes.all * sizes.k + sizes.k * sizes.n + sizes.all * sizes.n);
+  Problem problem{.type = bfloat16,
+                  .sets = sets_past_cache({.used = bytes, .held = held}, device, settings)};
   problem.sparsity = 1 - static_cast<double>(sizes.rows) / static_cast<double>(sizes.all);
   const auto data = std::make_shared<std::vector<Gather>>();
   std::vector<Inputs> inputs;

@@ -19,7 +19,7 @@ double least(const std::vector<double> &values) {
 struct Course {
   const Subject *subject;
   std::string failure{};
-  Graph graph{};
+  Graph graph{}, timed{};  // of all its work, and of what counts
   Event begin{}, end{};
   std::vector<std::vector<Expected>> expected{};  // of every data set
   std::vector<double> total{};
@@ -56,6 +56,9 @@ class Bench {
         if (!course.subject->enqueue) return;
         compute_and_check(course, [&] { enqueue_all(course); });
         course.graph = device_.record([&] { enqueue_all(course); });
+        course.timed = course.graph;
+        if (course.subject->counted)
+          course.timed = device_.record([&] { enqueue_all(course); }, course.subject->counted);
         course.begin = device_.event();
         course.end = device_.event();
       });
@@ -192,10 +195,10 @@ class Bench {
     }
     if (replayed.empty()) return;
     // The device is busy with this one until the host has enqueued what is timed.
-    replayed.back()->graph.replay();
+    replayed.back()->timed.replay();
     for (const Course *course : replayed) {
       course->begin.record();
-      course->graph.replay();
+      course->timed.replay();
       course->end.record();
     }
     wait();
@@ -215,7 +218,7 @@ class Bench {
       if (subject.enqueue) course.graph.replay();
       times.push_back(subject.index_us());
     }
-    course.index = program::median(times);
+    course.index = program::median(subject.counted ? course.total : times);
   }
 
   Row row_of(const Course &course) const {
@@ -236,9 +239,9 @@ class Bench {
     row.best_us = least(course.total);
     row.index_us = course.index;
     row.run_us = *row.total_us - course.index;
-    if (subject.workspace_bytes) row.workspace_bytes = subject.workspace_bytes();
+    row.workspace_bytes = subject.workspace_bytes ? subject.workspace_bytes() : 0;
     if (subject.kernels > 0) row.kernels = subject.kernels;
-    if (subject.enqueue) row.kernels = static_cast<double>(course.graph.kernels()) / problem_.sets;
+    if (subject.enqueue) row.kernels = static_cast<double>(course.timed.kernels()) / problem_.sets;
     if (!(course.error < 0)) row.rel_err = course.error;
     return row;
   }

@@ -17,8 +17,9 @@ namespace pit::bench::cuda {
 /// compared with float64 arithmetic; this warms up, too. Then its work on all data sets, one after
 /// the other, is recorded as a graph. In a round every system's graph is replayed once, in an order
 /// that is another one in the next round, between two events of the stream; the host is ahead, so
-/// that nothing waits for it. The time of a graph / the number of data sets is the round's. In the
-/// end outputs are filled with NaN again, computed by a replay and compared.
+/// that nothing waits for it. The time of a graph / the number of data sets is the round's. Of a
+/// system of which some kernels count, the graph that is timed has these alone. In the end outputs
+/// are filled with NaN again, computed by a replay of everything and compared.
 ///
 /// A system that fails has a row with the message. Appends to `wrong` a line for every system that
 /// fails or whose result is wrong.

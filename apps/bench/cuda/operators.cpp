@@ -8,26 +8,14 @@ namespace {
 
 // Rows and columns of the tiles of a product, and the steps of its sum.
 constexpr std::int64_t kRows = 128, kColumns = 256, kStep = 64;
-// Steps that are loaded ahead, as many as fit the shared memory of a multiprocessor.
 
-}  // namespace
+// Of the sums whose index is timed.
+const char *name_of_sum(bool ordered) { return ordered ? "indexed_sum" : "unordered_sum"; }
+constexpr const char *kTimedIndex = "live";
 
-Pipeline dense_product(Type type) {
-  Var m("m"), n("n"), mo("mo"), no("no"), mi("mi"), ni("ni");
-  RVar ko("ko"), ki("ki");
-  TensorParam A(type, 2, "A"), B(type, 2, "B");
-  RDom k(0, A.extent(1), "k");
-  Func C("C"), Out("Out");
-  C(m, n) += f32(A(m, k)) * f32(B(k, n));
-  Out(m, n) = cast(type, C(m, n));
-
-  Out.tile(m, n, mo, no, mi, ni, kRows, kColumns).gpu_blocks(mo, no).persistent();
-  C.compute_at(Out, no);
-  C.update().split(k, ko, ki, kStep).warp_specialize({});
-  return Pipeline({Out}, {}, "dense_product");
-}
-
-Pipeline sparse_product(Type type, const Micro &micro, const std::string &name) {
+// `atom`: what multiplies; empty: the best that rounds nothing.
+Pipeline product_without_zeros(Type type, const Micro &micro, const std::string &name,
+                               const std::string &atom) {
   Var m("m"), n("n"), mo("mo"), no("no"), mi("mi"), ni("ni"), mt("mt"), kt("kt");
   TensorParam A(type, 2, "A"), B(type, 2, "B");
   RDom k(0, A.extent(1), "k");
@@ -61,10 +49,36 @@ Pipeline sparse_product(Type type, const Micro &micro, const std::string &name) 
   Out.tile(m, n, mo, no, mi, ni, micro.rows, columns).gpu_blocks(mo, no).persistent();
   C.compute_at(Out, no);
   C.update().pit_tile(kt, {.dense = {{k, step}}, .index = live}).warp_specialize({});
+  if (!atom.empty()) C.update().atom(atom);
   // Of few long micro-tiles strips of rows hold rather different numbers. Of more the differences
   // are less than what ranking takes.
   if (micro.columns > kStep) Out.tile_order(TileOrder::LongestFirst);
   return Pipeline({Out}, {}, name);
+}
+
+}  // namespace
+
+Pipeline dense_product(Type type) {
+  Var m("m"), n("n"), mo("mo"), no("no"), mi("mi"), ni("ni");
+  RVar ko("ko"), ki("ki");
+  TensorParam A(type, 2, "A"), B(type, 2, "B");
+  RDom k(0, A.extent(1), "k");
+  Func C("C"), Out("Out");
+  C(m, n) += f32(A(m, k)) * f32(B(k, n));
+  Out(m, n) = cast(type, C(m, n));
+
+  Out.tile(m, n, mo, no, mi, ni, kRows, kColumns).gpu_blocks(mo, no).persistent();
+  C.compute_at(Out, no);
+  C.update().split(k, ko, ki, kStep).warp_specialize({});
+  return Pipeline({Out}, {}, "dense_product");
+}
+
+Pipeline sparse_product(Type type, const Micro &micro, const std::string &name) {
+  return product_without_zeros(type, micro, name, "");
+}
+
+Pipeline tf32_product(const Micro &micro) {
+  return product_without_zeros(float32, micro, "tf32_product", "sm_80.float32.tf32.16x8x8");
 }
 
 Pipeline gathered_rows(Rows rows) {
@@ -204,11 +218,16 @@ Pipeline indexed_sum(const Micro &micro, bool ordered) {
   Func Out("Out");
   Out(m) += f32(A(m, k));
 
-  SparseIndex live =
-      Out.update().index({.axis = k, .micro = {{m, micro.rows}, {k, micro.columns}}}).named("live");
+  SparseIndex live = Out.update()
+                         .index({.axis = k, .micro = {{m, micro.rows}, {k, micro.columns}}})
+                         .named(kTimedIndex);
   if (!ordered) live.unordered();
   Out.update().pit_tile(kt, {.dense = {{k, std::max(kStep, micro.columns)}}, .index = live});
-  return Pipeline({Out}, {}, ordered ? "indexed_sum" : "unordered_sum");
+  return Pipeline({Out}, {}, name_of_sum(ordered));
+}
+
+std::string index_kernels(bool ordered) {
+  return std::string("pit_") + name_of_sum(ordered) + "_" + kTimedIndex + "_";
 }
 
 }  // namespace pit::bench::cuda

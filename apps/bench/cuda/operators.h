@@ -20,6 +20,9 @@ Pipeline dense_product(Type type);
 /// The same without the products in which A is zero, which is found in blocks of `micro`.
 Pipeline sparse_product(Type type, const Micro &micro, const std::string &name = "sparse_product");
 
+/// The same in float32, whose factors the tensor cores round to tf32.
+Pipeline tf32_product(const Micro &micro);
+
 /// How gathered_rows learns which rows it is about.
 enum class Rows {
   Marked,  ///< uint8 keep[i] != 0
@@ -52,5 +55,7 @@ Pipeline switch_experts();
 /// Out[m] = sum of row m of A[m, k], which is bfloat16, in float32: little more than the sparse
 /// index of A != 0.
 Pipeline indexed_sum(const Micro &micro, bool ordered);
+/// What the names of those of its kernels begin with that build the index.
+std::string index_kernels(bool ordered);
 
 }  // namespace pit::bench::cuda

@@ -29,10 +29,10 @@ struct Factors {
   }
 };
 
-Factors random_factors(const Device &device, Type type, std::int64_t size, const Pattern &pattern,
-                       Random &random) {
+Factors random_factors(const Device &device, const Settings &settings, Type type, std::int64_t size,
+                       const Pattern &pattern, Random &random) {
   Factors factors{.pool = std::make_shared<const Pool>(device, type, random)};
-  const int sets = sets_past_cache(3 * size * size * type.bytes());
+  const int sets = sets_past_cache({.used = 3 * size * size * type.bytes()}, device, settings);
   for (int i = 0; i < sets; ++i) {
     factors.a.push_back(
         factors.matrices.emplace_back(factors.pool, size, size, pattern, random).upload(device));
@@ -146,7 +146,7 @@ Problem dense_problem(Type type, std::int64_t size, const Device &device,
                       const Settings &settings) {
   Random random(settings.seed);
   const Factors factors =
-      random_factors(device, type, settings.small ? size / 32 : size, {}, random);
+      random_factors(device, settings, type, settings.small ? size / 32 : size, {}, random);
   Problem problem{.type = type, .sets = static_cast<int>(factors.a.size())};
   problem.expected = expected_product(factors, random);
   problem.subjects.push_back(
@@ -167,8 +167,9 @@ struct Sparse {
 Problem sparse_problem(const Sparse &sparse, const Device &device, const Settings &settings) {
   Random random(settings.seed);
   const Pattern pattern{sparse.zero.rows, sparse.zero.columns, sparse.zeros};
-  const Factors factors = random_factors(
-      device, sparse.type, settings.small ? sparse.size / 16 : sparse.size, pattern, random);
+  const Factors factors =
+      random_factors(device, settings, sparse.type, settings.small ? sparse.size / 16 : sparse.size,
+                     pattern, random);
   const BlockMatrix &first = factors.matrices.front();
   Problem problem{.type = sparse.type,
                   .micro = sparse.zero.text(),
@@ -185,8 +186,14 @@ Problem sparse_problem(const Sparse &sparse, const Device &device, const Setting
       operator_subject("pit dense", dense_product(sparse.type), factors, device, settings));
   problem.subjects.push_back(cublas_product(factors, device, random));
   if (sparse.type == float32) {
-    Subject rounded = cublas_subject(device, "cuBLAS tf32", factors.a, factors.b, true);
-    rounded.expected = expected_product(factors, random, {.product = 0x1p-10});
+    const auto expected_rounded = expected_product(factors, random, {.product = 0x1p-10});
+    Subject rounded =
+        operator_subject("pit tf32", tf32_product(sparse.found), factors, device, settings);
+    rounded.expected = expected_rounded;
+    rounded.versus = {{"cuBLAS tf32"}, {"pit"}};
+    problem.subjects.push_back(std::move(rounded));
+    rounded = cublas_subject(device, "cuBLAS tf32", factors.a, factors.b, true);
+    rounded.expected = expected_rounded;
     problem.subjects.push_back(std::move(rounded));
   }
   // Compressed rows of elements are for few of them.
