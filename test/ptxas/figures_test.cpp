@@ -1,28 +1,35 @@
-// What ptxas makes of every kernel of the tests' programs, of the demonstration and of the
-// benchmark: registers and shared memory as recorded in figures.txt, no spills where there are
-// matrix products, no warnings. A schedule or an emitter that gets worse shows here without a
-// device.
+// What ptxas makes of every kernel of the tests' programs, of the demonstration with its schedules
+// for CUDA, of the benchmark and of the generators: registers and shared memory as recorded in
+// figures.txt, no spills where there are matrix products, no warnings. A schedule or an emitter
+// that gets worse shows here without a device.
 //
 // PIT_RECORD_FIGURES=1 writes figures.txt anew, in the source folder.
 #include <doctest/doctest.h>
 
 #include <cstdlib>
+#include <filesystem>
 #include <fstream>
 #include <map>
+#include <memory>
 #include <sstream>
 #include <string>
 #include <vector>
 
 #include "apps/bench/cuda/operators.h"
 // A program's parts are in no library.
-#include "apps/demo/feed_forward.cpp"  // NOLINT(bugprone-suspicious-include)
-#include "apps/demo/moe.cpp"           // NOLINT(bugprone-suspicious-include)
-#include "apps/demo/spmm.cpp"          // NOLINT(bugprone-suspicious-include)
+#include "apps/demo/feed_forward.cpp"    // NOLINT(bugprone-suspicious-include)
+#include "apps/demo/moe.cpp"             // NOLINT(bugprone-suspicious-include)
+#include "apps/demo/spmm.cpp"            // NOLINT(bugprone-suspicious-include)
+#include "apps/operators/attention.cpp"  // NOLINT(bugprone-suspicious-include)
+#include "apps/operators/moe.cpp"        // NOLINT(bugprone-suspicious-include)
+#include "apps/operators/spmm.cpp"       // NOLINT(bugprone-suspicious-include)
 #include "codegen/cuda/placement.h"
 #include "codegen/emit/listing.h"
 #include "codegen/ir/mutator.h"
 #include "codegen/lower/lower.h"
 #include "dsl/error.h"
+#include "test/operators/increment.cpp"  // NOLINT(bugprone-suspicious-include)
+#include "test/operators/lengths.cpp"    // NOLINT(bugprone-suspicious-include)
 #include "test/programs.h"
 #include "test/ptxas.h"
 
@@ -36,16 +43,43 @@ struct Operator {
   Pipeline pipeline;
 };
 
-std::vector<Operator> operators() {
+void add_demonstration(std::vector<Operator> &all, const Target &target) {
+  for (const Type type : {float32, bfloat16}) {
+    const auto add = [&](const std::string &name, const Pipeline &pipeline) {
+      all.push_back({"demo/" + name + "/" + to_string(type), pipeline});
+    };
+    add("spmm/32x1", demo::sparse_matmul(type, 32, 1, target));
+    add("spmm/64x64", demo::sparse_matmul(type, 64, 64, target));
+    add("dense_matmul", demo::dense_matmul(type, target));
+    for (const int slots : {1, 2}) {
+      const std::string of = "/top" + std::to_string(slots);
+      add("moe" + of, demo::sparse_moe(type, slots, target));
+      add("dense_moe" + of, demo::dense_moe(type, slots, target));
+    }
+    add("feed_forward", demo::sparse_feed_forward(type, target));
+    add("dense_feed_forward", demo::dense_feed_forward(type, target));
+  }
+}
+
+void add_generators(std::vector<Operator> &all) {
+  for (const RegisteredGenerator &generator : registered_generators())
+    all.push_back({"generator/" + generator.name, generator.make()->build(generator.name)});
+  // Tensor cores need to know the channels, and weights as short as the values.
+  for (const RegisteredGenerator &generator : registered_generators()) {
+    if (generator.name != "block_attention") continue;
+    const std::unique_ptr<GeneratorInstance> attention = generator.make();
+    attention->set("channels", "128");
+    attention->set("rounded", "true");
+    all.push_back({"generator/block_attention/128", attention->build("rounded_attention")});
+  }
+}
+
+std::vector<Operator> operators(const Target &target) {
   std::vector<Operator> all;
   for (const Program &program : programs())
     all.push_back({"test/" + program.name, program.build(true)});
-  for (const Type type : {float32, bfloat16}) {
-    const std::string of = "/" + to_string(type);
-    all.push_back({"demo/spmm" + of, demo::sparse_matmul(type, 32, 1)});
-    all.push_back({"demo/moe" + of, demo::sparse_moe(type, 2)});
-    all.push_back({"demo/feed_forward" + of, demo::sparse_feed_forward(type)});
-  }
+  add_demonstration(all, target);
+  add_generators(all);
   using namespace bench::cuda;
   all.push_back({"bench/dense", dense_product(bfloat16)});
   all.push_back({"bench/dense/float32", dense_product(float32)});
@@ -53,6 +87,7 @@ std::vector<Operator> operators() {
        {Micro{128, 1}, Micro{128, 128}, Micro{64, 64}, Micro{64, 1}, Micro{32, 1}, Micro{1, 64}})
     all.push_back({"bench/spmm/" + micro.text(), sparse_product(bfloat16, micro)});
   all.push_back({"bench/spmm/32x1/float32", sparse_product(float32, {32, 1})});
+  all.push_back({"bench/spmm/32x1/tf32", tf32_product({32, 1})});
   all.push_back({"bench/gather", gathered_rows(Rows::Marked)});
   all.push_back({"bench/gather/given", gathered_rows(Rows::Given)});
   all.push_back({"bench/moe", gated_experts(8)});
@@ -61,6 +96,7 @@ std::vector<Operator> operators() {
   all.push_back({"bench/attention", block_attention(128)});
   for (const Micro micro : {Micro{64, 64}, Micro{32, 1}, Micro{1, 64}, Micro{1, 1}})
     all.push_back({"bench/index/" + micro.text(), indexed_sum(micro, true)});
+  all.push_back({"bench/index/1x1/unordered", indexed_sum({1, 1}, false)});
   return all;
 }
 
@@ -116,7 +152,7 @@ Table figures_of(const std::string &architecture) {
   Table table;
   const Target target("x86-64-linux-cuda-" + architecture);
   const cuda::Device device = cuda::device_of(target);
-  for (const Operator &each : operators()) {
+  for (const Operator &each : operators(target)) {
     CAPTURE(each.name);
     ir::Module module;
     try {
@@ -149,11 +185,16 @@ Table figures_of(const std::string &architecture) {
 }
 
 void check(const std::string &architecture) {
+  // NOLINTNEXTLINE(concurrency-mt-unsafe): nothing here changes the environment
+  const bool records = std::getenv("PIT_RECORD_FIGURES") != nullptr;
+  if (!records && !std::filesystem::exists(kFile)) {
+    MESSAGE("skipped: there is no " << kFile << ", which the source folder has");
+    return;
+  }
   const Table found = figures_of(architecture);
   if (found.empty()) return;
   Table wanted = recorded();
-  // NOLINTNEXTLINE(concurrency-mt-unsafe): nothing here changes the environment
-  if (std::getenv("PIT_RECORD_FIGURES") != nullptr) {
+  if (records) {
     std::erase_if(wanted, [&](const auto &row) { return row.first.starts_with(architecture); });
     wanted.insert(found.begin(), found.end());
     std::ofstream file(kFile);
