@@ -43,7 +43,15 @@ struct Operator {
   Pipeline pipeline;
 };
 
-void add_demonstration(std::vector<Operator> &all, const Target &target) {
+std::vector<Operator> of_programs(const Target &) {
+  std::vector<Operator> all;
+  for (const Program &program : programs())
+    all.push_back({"test/" + program.name, program.build(true)});
+  return all;
+}
+
+std::vector<Operator> of_demonstration(const Target &target) {
+  std::vector<Operator> all;
   for (const Type type : {float32, bfloat16}) {
     const auto add = [&](const std::string &name, const Pipeline &pipeline) {
       all.push_back({"demo/" + name + "/" + to_string(type), pipeline});
@@ -59,9 +67,11 @@ void add_demonstration(std::vector<Operator> &all, const Target &target) {
     add("feed_forward", demo::sparse_feed_forward(type, target));
     add("dense_feed_forward", demo::dense_feed_forward(type, target));
   }
+  return all;
 }
 
-void add_generators(std::vector<Operator> &all) {
+std::vector<Operator> of_generators(const Target &) {
+  std::vector<Operator> all;
   for (const RegisteredGenerator &generator : registered_generators())
     all.push_back({"generator/" + generator.name, generator.make()->build(generator.name)});
   // Tensor cores need to know the channels, and weights as short as the values.
@@ -72,15 +82,12 @@ void add_generators(std::vector<Operator> &all) {
     attention->set("rounded", "true");
     all.push_back({"generator/block_attention/128", attention->build("rounded_attention")});
   }
+  return all;
 }
 
-std::vector<Operator> operators(const Target &target) {
-  std::vector<Operator> all;
-  for (const Program &program : programs())
-    all.push_back({"test/" + program.name, program.build(true)});
-  add_demonstration(all, target);
-  add_generators(all);
+std::vector<Operator> of_benchmark(const Target &) {
   using namespace bench::cuda;
+  std::vector<Operator> all;
   all.push_back({"bench/dense", dense_product(bfloat16)});
   all.push_back({"bench/dense/float32", dense_product(float32)});
   for (const Micro micro :
@@ -147,12 +154,18 @@ bool has_products(const ir::Launch &launch) {
   return found;
 }
 
-/// Of all operators, or nothing where there is no ptxas.
-Table figures_of(const std::string &architecture) {
+/// Operators whose names begin alike, with their schedules for a target.
+struct Group {
+  std::string prefix;
+  std::vector<Operator> (*operators)(const Target &target);
+};
+
+/// Nothing where there is no ptxas.
+Table figures_of(const Group &group, const std::string &architecture) {
   Table table;
   const Target target("x86-64-linux-cuda-" + architecture);
   const cuda::Device device = cuda::device_of(target);
-  for (const Operator &each : operators(target)) {
+  for (const Operator &each : group.operators(target)) {
     CAPTURE(each.name);
     ir::Module module;
     try {
@@ -184,18 +197,19 @@ Table figures_of(const std::string &architecture) {
   return table;
 }
 
-void check(const std::string &architecture) {
+void check(const Group &group, const std::string &architecture) {
   // NOLINTNEXTLINE(concurrency-mt-unsafe): nothing here changes the environment
   const bool records = std::getenv("PIT_RECORD_FIGURES") != nullptr;
   if (!records && !std::filesystem::exists(kFile)) {
     MESSAGE("skipped: there is no " << kFile << ", which the source folder has");
     return;
   }
-  const Table found = figures_of(architecture);
+  const Table found = figures_of(group, architecture);
+  const std::string prefix = architecture + " " + group.prefix;
   if (found.empty()) return;
   Table wanted = recorded();
   if (records) {
-    std::erase_if(wanted, [&](const auto &row) { return row.first.starts_with(architecture); });
+    std::erase_if(wanted, [&](const auto &row) { return row.first.starts_with(prefix); });
     wanted.insert(found.begin(), found.end());
     std::ofstream file(kFile);
     file << "# target, operator, kernel, registers of a thread, bytes of shared memory of a block; "
@@ -218,15 +232,44 @@ void check(const std::string &architecture) {
     CHECK(figures.shared_bytes >= row->second.shared_bytes - kSharedBytes);
   }
   for (const auto &[key, figures] : wanted) {
-    if (key.starts_with(architecture))
+    if (key.starts_with(prefix))
       CHECK_MESSAGE(found.contains(key), key, " is in figures.txt, and there is no such kernel");
   }
 }
 
 }  // namespace
 
-TEST_CASE("registers and shared memory of the kernels for sm_80") { check("sm_80"); }
+// Each a test of its own, so that they run at once and none takes minutes.
+TEST_CASE("registers and shared memory of the programs' kernels for sm_80") {
+  check({"test/", of_programs}, "sm_80");
+}
 
-TEST_CASE("registers and shared memory of the kernels for sm_90a") { check("sm_90a"); }
+TEST_CASE("registers and shared memory of the programs' kernels for sm_90a") {
+  check({"test/", of_programs}, "sm_90a");
+}
+
+TEST_CASE("registers and shared memory of the demonstration's kernels for sm_80") {
+  check({"demo/", of_demonstration}, "sm_80");
+}
+
+TEST_CASE("registers and shared memory of the demonstration's kernels for sm_90a") {
+  check({"demo/", of_demonstration}, "sm_90a");
+}
+
+TEST_CASE("registers and shared memory of the benchmark's kernels for sm_80") {
+  check({"bench/", of_benchmark}, "sm_80");
+}
+
+TEST_CASE("registers and shared memory of the benchmark's kernels for sm_90a") {
+  check({"bench/", of_benchmark}, "sm_90a");
+}
+
+TEST_CASE("registers and shared memory of the generators' kernels for sm_80") {
+  check({"generator/", of_generators}, "sm_80");
+}
+
+TEST_CASE("registers and shared memory of the generators' kernels for sm_90a") {
+  check({"generator/", of_generators}, "sm_90a");
+}
 
 }  // namespace pit::test
