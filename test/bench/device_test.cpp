@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <optional>
 #include <random>
 #include <set>
 #include <string>
@@ -10,7 +11,9 @@
 
 #include "apps/bench/cuda/case.h"
 #include "apps/bench/cuda/data.h"
+#include "apps/bench/cuda/driver.h"
 #include "apps/bench/cuda/operators.h"
+#include "apps/bench/cuda/subjects.h"
 #include "apps/bench/report.h"
 #include "apps/program/command_line.h"
 #include "codegen/cuda/placement.h"
@@ -135,6 +138,46 @@ TEST_CASE("the sums whose index is timed are those of the rows") {
        {cuda::Micro{64, 64}, cuda::Micro{32, 1}, cuda::Micro{1, 64}, cuda::Micro{1, 1}}) {
     check_operator(cuda::indexed_sum(micro, true), problem);
     check_operator(cuda::indexed_sum(micro, false), problem);
+  }
+}
+
+TEST_CASE("a graph without some kernels leaves out what they do") {
+  std::optional<cuda::Device> device;
+  try {
+    device.emplace();
+  } catch (const cuda::NoDevice &error) {
+    MESSAGE("skipped: " << std::string(error.what()));
+    return;
+  }
+  constexpr std::int64_t kSize = 256;
+  std::mt19937 generator(5);
+  const pit::AnyBuffer a =
+      pit::test::random_values(pit::bfloat16, {kSize, kSize}, generator, true, 0.9);
+  const cuda::Operator sums(cuda::indexed_sum({32, 1}, true), *device, {.target = device->target()},
+                            {{{"A", device->upload(a)}}}, pit::float32, {kSize});
+  const pit::AnyBuffer &out = sums.outputs().front();
+  sums.enqueue(0);  // what is loaded or compiled at the first call is so before it is recorded
+  const cuda::Graph all = device->record([&] { sums.enqueue(0); });
+  const cuda::Graph index = device->record(
+      [&] { sums.enqueue(0); },
+      [](const std::string &kernel) { return kernel.starts_with(cuda::index_kernels(true)); });
+  CHECK(index.kernels() == 2);
+  CHECK(all.kernels() > index.kernels());
+
+  const pit::Buffer<float, 1> got({kSize});
+  const auto run = [&](const cuda::Graph &graph) {
+    device->fill(out, 0xFF);
+    graph.replay();
+    device->download(got.data(), out.data(), kSize * pit::float32.bytes());
+    pit::check(device->stream());
+  };
+  run(index);
+  for (std::int64_t m = 0; m < kSize; ++m) CHECK(std::isnan(got(m)));
+  run(all);
+  for (std::int64_t m = 0; m < kSize; ++m) {
+    double sum = 0;
+    for (std::int64_t k = 0; k < kSize; ++k) sum += a.number(pit::Shape{m, k});
+    CHECK(static_cast<double>(got(m)) == sum);
   }
 }
 

@@ -201,7 +201,7 @@ void check(const Group &group, const std::string &architecture) {
   // NOLINTNEXTLINE(concurrency-mt-unsafe): nothing here changes the environment
   const bool records = std::getenv("PIT_RECORD_FIGURES") != nullptr;
   if (!records && !std::filesystem::exists(kFile)) {
-    MESSAGE("skipped: there is no " << kFile << ", which the source folder has");
+    MESSAGE("skipped: there is no " << std::string(kFile) << ", which the source folder has");
     return;
   }
   const Table found = figures_of(group, architecture);
