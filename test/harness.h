@@ -4,6 +4,7 @@
 #include <pit/pit.h>
 
 #include <cmath>
+#include <cstdio>
 #include <cstdlib>
 #include <cstring>
 #include <map>
@@ -67,6 +68,34 @@ inline CallArgument scalar_argument(Type type, double value) {
   if (type == int32) return CallArgument(static_cast<std::int32_t>(value));
   if (type == int64) return CallArgument(static_cast<std::int64_t>(value));
   return CallArgument(value);
+}
+
+/// A generator of test data: every `number` gives other data, and `setting`, that of PIT_TEST_SEED
+/// (a number; null: none is set), other data again.
+inline std::mt19937 generator_of(const char *setting, unsigned number) {
+  if (setting == nullptr) return std::mt19937(number);
+  char *end = nullptr;
+  const unsigned long seed = std::strtoul(setting, &end, 10);
+  if (end == setting || *end != 0) {
+    throw RuntimeError("PIT_TEST_SEED is '" + std::string(setting) +
+                       "'; expected a number or \"random\"");
+  }
+  std::seed_seq both{static_cast<unsigned>(seed), number};
+  return std::mt19937(both);
+}
+
+/// The generator of this process: of fixed data, or of PIT_TEST_SEED. A seed is printed, so that
+/// what fails with "random" can be repeated.
+inline std::mt19937 test_generator(unsigned number) {
+  static const std::string setting = [] {
+    // NOLINTNEXTLINE(concurrency-mt-unsafe): nothing here changes the environment
+    const char *variable = std::getenv("PIT_TEST_SEED");
+    std::string seed = variable != nullptr ? variable : "";
+    if (seed == "random") seed = std::to_string(std::random_device{}());
+    if (!seed.empty()) std::fprintf(stderr, "PIT_TEST_SEED=%s\n", seed.c_str());
+    return seed;
+  }();
+  return generator_of(setting.empty() ? nullptr : setting.c_str(), number);
 }
 
 /// What compiled code is made for where a test does not say it: this machine's CPU, or what

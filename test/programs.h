@@ -1,10 +1,9 @@
 // The eight programs that fix the language by example (the seventh with two schedules). Each is
-// built with or without its schedule, so that tests compare the two.
+// built with or without its schedule, so that tests compare the two, and of any element type.
 #pragma once
 
 #include <pit/pipeline.h>
 
-#include <functional>
 #include <string>
 #include <vector>
 
@@ -12,18 +11,21 @@ namespace pit::test {
 
 struct Program {
   std::string name;
-  std::function<Pipeline(bool scheduled)> build;
+  Pipeline (*build_as)(bool scheduled, Type type);
+  Type type;  ///< that it is written with
+
+  Pipeline build(bool scheduled) const { return build_as(scheduled, type); }
 };
 
 /// C = A B with zeros of A skipped along k; bias and ReLU in the consumer.
-inline Pipeline build_spmm(bool scheduled) {
+inline Pipeline build_spmm(bool scheduled, Type type) {
   Var m("m"), n("n"), mo("mo"), no("no"), mi("mi"), ni("ni"), kt("kt");
-  TensorParam A(bfloat16, 2, "A"), B(bfloat16, 2, "B"), bias(float32, 1, "bias");
+  TensorParam A(type, 2, "A"), B(type, 2, "B"), bias(float32, 1, "bias");
   RDom k(0, A.extent(1), "k");
   k.where(A(m, k) != 0);
   Func C("C"), Out("Out");
   C(m, n) += f32(A(m, k)) * f32(B(k, n));
-  Out(m, n) = bf16(max(C(m, n) + bias(n), 0));
+  Out(m, n) = cast(type, max(C(m, n) + bias(n), 0));
   if (scheduled) {
     SparseIndex live = C.update().index({.axis = k, .micro = {{m, 128}, {k, 1}}}).named("live");
     live.store_values(A);
@@ -39,10 +41,10 @@ inline Pipeline build_spmm(bool scheduled) {
 
 /// Mixture of experts: top-2 routing, SwiGLU, two matmuls in expert order, combine through the
 /// inverse index.
-inline Pipeline build_moe(bool scheduled) {
+inline Pipeline build_moe(bool scheduled, Type type) {
   Var t("t"), s("s"), f("f"), d("d"), ev("e"), ts("ts"), up("up"), down("down");
-  TensorParam X(bfloat16, 2, "X"), Wg(bfloat16, 2, "Wg"), W1(bfloat16, 3, "W1"),
-      W3(bfloat16, 3, "W3"), W2(bfloat16, 3, "W2");
+  TensorParam X(type, 2, "X"), Wg(type, 2, "Wg"), W1(type, 3, "W1"), W3(type, 3, "W3"),
+      W2(type, 3, "W2");
   RDom c(0, X.extent(1), "c"), e(0, Wg.extent(1), "e"), r(0, W1.extent(2), "r"), u(0, 2, "u");
 
   Func logit("logit"), route("route"), prob("prob");
@@ -55,11 +57,11 @@ inline Pipeline build_moe(bool scheduled) {
   GU(t, s, f) = Tuple(0.f, 0.f);
   GU(t, s, f) +=
       Tuple(f32(X(t, c)) * f32(W1(expert(t, s), c, f)), f32(X(t, c)) * f32(W3(expert(t, s), c, f)));
-  H(t, s, f) = bf16(silu(GU(t, s, f)[0]) * GU(t, s, f)[1]);
+  H(t, s, f) = cast(type, silu(GU(t, s, f)[0]) * GU(t, s, f)[1]);
   Acc(t, s, d) += f32(H(t, s, r)) * f32(W2(expert(t, s), r, d));
-  Dn(t, s, d) = bf16(Acc(t, s, d));
+  Dn(t, s, d) = cast(type, Acc(t, s, d));
   Y(t, d) += prob(t, u) * f32(Dn(t, u, d));
-  Out(t, d) = bf16(Y(t, d));
+  Out(t, d) = cast(type, Y(t, d));
   if (scheduled) {
     Var xo("xo"), xi("xi"), ro("ro"), ri("ri");
     H.fuse(t, s, ts);
@@ -86,17 +88,17 @@ inline Pipeline build_moe(bool scheduled) {
 }
 
 /// The feed-forward half of an encoder layer on sentences of different lengths.
-inline Pipeline build_encoder(bool scheduled) {
+inline Pipeline build_encoder(bool scheduled, Type type) {
   Var b("b"), t("t"), d("d"), f("f"), bt("bt"), one("one"), two("two");
-  TensorParam X(bfloat16, 3, "X"), W1(bfloat16, 2, "W1"), W2(bfloat16, 2, "W2"),
-      b1(float32, 1, "b1"), b2(float32, 1, "b2"), len(int32, 1, "len");
+  TensorParam X(type, 3, "X"), W1(type, 2, "W1"), W2(type, 2, "W2"), b1(float32, 1, "b1"),
+      b2(float32, 1, "b2"), len(int32, 1, "len");
   RDom c(0, X.extent(2), "c"), r(0, W1.extent(1), "r"), q(0, X.extent(2), "q");
   Func mean("mean"), A1("A1"), H("H"), A2("A2"), Out("Out");
   mean(b, t) += f32(X(b, t, q)) / 768;
   A1(b, t, f) += (f32(X(b, t, c)) - mean(b, t)) * f32(W1(c, f));
-  H(b, t, f) = bf16(gelu(A1(b, t, f) + b1(f)));
+  H(b, t, f) = cast(type, gelu(A1(b, t, f) + b1(f)));
   A2(b, t, d) += f32(H(b, t, r)) * f32(W2(r, d));
-  Out(b, t, d) = bf16(A2(b, t, d) + b2(d) + f32(X(b, t, d)));
+  Out(b, t, d) = cast(type, A2(b, t, d) + b2(d) + f32(X(b, t, d)));
   Out.where(t < len(b));
   if (scheduled) {
     Out.fuse(b, t, bt);
@@ -111,9 +113,9 @@ inline Pipeline build_encoder(bool scheduled) {
 }
 
 /// Block-sparse attention, a mask per head, causal, with log-sum-exp.
-inline Pipeline build_block_attention(bool scheduled) {
+inline Pipeline build_block_attention(bool scheduled, Type type) {
   Var h("h"), i("i"), d("d"), jv("jv"), io("io"), ii("ii"), jt("jt");
-  TensorParam Q(bfloat16, 3, "Q"), K(bfloat16, 3, "K"), V(bfloat16, 3, "V"), mask(uint8, 3, "mask");
+  TensorParam Q(type, 3, "Q"), K(type, 3, "K"), V(type, 3, "V"), mask(uint8, 3, "mask");
   Param<float> scale("scale");
   RDom j(0, K.extent(1), "j"), c(0, Q.extent(2), "c");
   j.where(mask(h, i / 64, j / 64) != 0);
@@ -121,7 +123,7 @@ inline Pipeline build_block_attention(bool scheduled) {
   Func S("S"), P("P"), O("O"), L("L");
   S(h, i, jv) = scale * sum(c, f32(Q(h, i, c)) * f32(K(h / 4, jv, c)));
   P(h, i, d) += softmax_term(S(h, i, j), f32(V(h / 4, j, d)));
-  O(h, i, d) = bf16(softmax_value(P(h, i, d)));
+  O(h, i, d) = cast(type, softmax_value(P(h, i, d)));
   L(h, i) = log_sum_exp(P(h, i, 0));
   if (scheduled) {
     O.split(i, io, ii, 128).gpu_blocks(h, io);
@@ -138,9 +140,9 @@ inline Pipeline build_block_attention(bool scheduled) {
 
 /// Vertical-slash attention: ranges of 64 keys at any start, and single keys, from four index
 /// tensors.
-inline Pipeline build_vertical_slash_attention(bool scheduled) {
+inline Pipeline build_vertical_slash_attention(bool scheduled, Type type) {
   Var h("h"), i("i"), d("d"), jv("jv"), io("io"), ii("ii"), bt("bt"), ct("ct");
-  TensorParam Q(bfloat16, 3, "Q"), K(bfloat16, 3, "K"), V(bfloat16, 3, "V");
+  TensorParam Q(type, 3, "Q"), K(type, 3, "K"), V(type, 3, "V");
   TensorParam nb(int32, 2, "block_count"), ob(int32, 3, "block_offset"),
       nc(int32, 2, "column_count"), oc(int32, 3, "column_index");
   Param<float> scale("scale");
@@ -151,7 +153,7 @@ inline Pipeline build_vertical_slash_attention(bool scheduled) {
   S(h, i, jv) = scale * sum(c, f32(Q(h, i, c)) * f32(K(h, jv, c)));
   P(h, i, d) += softmax_term(S(h, i, jb), f32(V(h, jb, d)));
   P(h, i, d) += softmax_term(S(h, i, jc), f32(V(h, jc, d)));
-  O(h, i, d) = bf16(softmax_value(P(h, i, d)));
+  O(h, i, d) = cast(type, softmax_value(P(h, i, d)));
   if (scheduled) {
     O.split(i, io, ii, 64).gpu_blocks(h, io);
     P.compute_at(O, io);
@@ -168,13 +170,13 @@ inline Pipeline build_vertical_slash_attention(bool scheduled) {
 
 /// S = (A B^T) at the blocks of a mask; scheduled, the result is stored as block CSR and the index
 /// is an output.
-inline Pipeline build_sddmm(bool scheduled) {
+inline Pipeline build_sddmm(bool scheduled, Type type) {
   Var i("i"), j("j"), st("st");
-  TensorParam A(bfloat16, 2, "A"), B(bfloat16, 2, "B"), mask(uint8, 2, "mask");
+  TensorParam A(type, 2, "A"), B(type, 2, "B"), mask(uint8, 2, "mask");
   RDom c(0, A.extent(1), "c");
   Func Acc("Acc"), S("S");
   Acc(i, j) += f32(A(i, c)) * f32(B(j, c));
-  S(i, j) = bf16(Acc(i, j));
+  S(i, j) = cast(type, Acc(i, j));
   S.where(mask(i / 32, j / 32) != 0);
   if (!scheduled) return Pipeline({S}, {}, "sddmm");
 
@@ -188,9 +190,9 @@ inline Pipeline build_sddmm(bool scheduled) {
 
 /// Sparse convolution by neighbour table, output-stationary: absent neighbours are zero-filled
 /// rows.
-inline Pipeline build_convolution(bool scheduled) {
+inline Pipeline build_convolution(bool scheduled, Type type) {
   Var p("p"), co("co"), po("po"), cb("cb"), pi("pi"), cc("cc"), ot("ot");
-  TensorParam X(float16, 2, "X"), W(float16, 3, "W"), nbr(int32, 2, "nbr");
+  TensorParam X(type, 2, "X"), W(type, 3, "W"), nbr(int32, 2, "nbr");
   RDom o(0, W.extent(0), "o"), ci(0, X.extent(1), "ci");
   o.where(nbr(p, o) >= 0);
   Func Z("Z"), Out("Out");
@@ -205,9 +207,9 @@ inline Pipeline build_convolution(bool scheduled) {
 }
 
 /// The same sum as gather, matmul, scatter-add: one offset a group.
-inline Pipeline build_scatter_convolution(bool scheduled) {
+inline Pipeline build_scatter_convolution(bool scheduled, Type type) {
   Var p("p"), co("co"), gt("gt");
-  TensorParam X(float16, 2, "X"), W(float16, 3, "W"), nbr(int32, 2, "nbr");
+  TensorParam X(type, 2, "X"), W(type, 3, "W"), nbr(int32, 2, "nbr");
   RDom o(0, W.extent(0), "o"), ci(0, X.extent(1), "ci");
   o.where(nbr(p, o) >= 0);
   Func Z("Z");
@@ -224,18 +226,17 @@ inline Pipeline build_scatter_convolution(bool scheduled) {
 }
 
 /// The feed-forward half of an OPT layer with ReLU, the index marked in the producer's epilogue.
-inline Pipeline build_opt(bool scheduled) {
+inline Pipeline build_opt(bool scheduled, Type type) {
   Var t("t"), f("f"), d("d"), to("to"), fo("fo"), ti("ti"), fi("fi"), tt("tt"), dt("dt"), t2("t2"),
       d2("d2"), ft("ft");
-  TensorParam X(bfloat16, 2, "X"), W1(bfloat16, 2, "W1"), W2(bfloat16, 2, "W2"),
-      b1(float32, 1, "b1");
+  TensorParam X(type, 2, "X"), W1(type, 2, "W1"), W2(type, 2, "W2"), b1(float32, 1, "b1");
   RDom c(0, X.extent(1), "c"), r(0, W2.extent(0), "r");
   Func A1("A1"), H("H"), A2("A2"), Y("Y");
   A1(t, f) += f32(X(t, c)) * f32(W1(c, f));
-  H(t, f) = bf16(max(A1(t, f) + b1(f), 0));
+  H(t, f) = cast(type, max(A1(t, f) + b1(f), 0));
   r.where(H(t, r) != 0);
   A2(t, d) += f32(H(t, r)) * f32(W2(r, d));
-  Y(t, d) = bf16(A2(t, d));
+  Y(t, d) = cast(type, A2(t, d));
   if (scheduled) {
     H.tile(t, f, to, fo, ti, fi, 128, 256).gpu_blocks(to, fo);
     H.compute_root().reorder_storage({f, t});
@@ -249,16 +250,33 @@ inline Pipeline build_opt(bool scheduled) {
   return Pipeline({Y}, {}, "opt");
 }
 
+// With the type that they are written with.
+inline Pipeline build_spmm(bool scheduled) { return build_spmm(scheduled, bfloat16); }
+inline Pipeline build_moe(bool scheduled) { return build_moe(scheduled, bfloat16); }
+inline Pipeline build_encoder(bool scheduled) { return build_encoder(scheduled, bfloat16); }
+inline Pipeline build_block_attention(bool scheduled) {
+  return build_block_attention(scheduled, bfloat16);
+}
+inline Pipeline build_vertical_slash_attention(bool scheduled) {
+  return build_vertical_slash_attention(scheduled, bfloat16);
+}
+inline Pipeline build_sddmm(bool scheduled) { return build_sddmm(scheduled, bfloat16); }
+inline Pipeline build_convolution(bool scheduled) { return build_convolution(scheduled, float16); }
+inline Pipeline build_scatter_convolution(bool scheduled) {
+  return build_scatter_convolution(scheduled, float16);
+}
+inline Pipeline build_opt(bool scheduled) { return build_opt(scheduled, bfloat16); }
+
 inline std::vector<Program> programs() {
-  return {{"spmm", build_spmm},
-          {"moe", build_moe},
-          {"encoder", build_encoder},
-          {"block_attention", build_block_attention},
-          {"vertical_slash_attention", build_vertical_slash_attention},
-          {"sddmm", build_sddmm},
-          {"convolution", build_convolution},
-          {"scatter_convolution", build_scatter_convolution},
-          {"opt", build_opt}};
+  return {{"spmm", build_spmm, bfloat16},
+          {"moe", build_moe, bfloat16},
+          {"encoder", build_encoder, bfloat16},
+          {"block_attention", build_block_attention, bfloat16},
+          {"vertical_slash_attention", build_vertical_slash_attention, bfloat16},
+          {"sddmm", build_sddmm, bfloat16},
+          {"convolution", build_convolution, float16},
+          {"scatter_convolution", build_scatter_convolution, float16},
+          {"opt", build_opt, bfloat16}};
 }
 
 }  // namespace pit::test

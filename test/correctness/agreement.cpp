@@ -96,7 +96,7 @@ void check_agreement(const Agreement &agreement) {
           const std::string where =
               data.name + (engine == Engine::Compiled ? " on " + target.to_string()
                            : engine == Engine::CudaTileInterpreter
-                               ? " interpreted, lowered for CUDA"
+                               ? " interpreted, lowered for " + target.to_string()
                                : " interpreted");
           CAPTURE(where);
           const auto check_outputs = [&](const std::map<std::string, AnyBuffer> &outputs) {
@@ -124,7 +124,8 @@ void check_agreement(const Agreement &agreement) {
         continue;
       }
       check_engine(Engine::TileInterpreter, agreement.targets.front());
-      check_engine(Engine::CudaTileInterpreter, agreement.targets.front());
+      for (const Target &target : agreement.interpreted_for)
+        check_engine(Engine::CudaTileInterpreter, target);
       for (const Target &target : agreement.targets) check_engine(Engine::Compiled, target);
     } catch (const std::exception &e) {
       FAIL_CHECK(std::string(e.what()));

@@ -25,6 +25,7 @@ struct Agreement {
   std::vector<Data> data;
   std::vector<Target> targets = {target_under_test()};  ///< of the compiled code
   double c = 16;  ///< factor of the reference's bound, for data that is not exact
+  std::vector<Target> interpreted_for = {"x86-64-linux-cuda-sm_90a"};  ///< GPUs, by the interpreter
 };
 
 /// Extents that a data set is made of, in the order that its maker knows.
@@ -39,7 +40,7 @@ inline constexpr double kZeros[] = {0, 0.5, 0.9, 0.99, 1};
 template <class Make>
 std::vector<Data> sweep(const std::vector<Size> &sizes, const Make &make, bool exact_only = false) {
   std::vector<Data> data;
-  std::mt19937 generator(1);
+  std::mt19937 generator = test_generator(1);
   for (const Size &size : sizes) {
     std::int64_t work = 1;
     for (const std::int64_t extent : size) work *= extent;
@@ -102,6 +103,11 @@ Problem guarded(const Problem &problem);
 
 /// Runs it all with doctest assertions that name schedule, data, engine and target.
 void check_agreement(const Agreement &agreement);
+
+/// GPUs whose kernels have another form: wgmma and bulk copies, mma.sync and copies by lines.
+inline std::vector<Target> every_cuda() {
+  return {"x86-64-linux-cuda-sm_90a", "x86-64-linux-cuda-sm_80"};
+}
 
 /// This machine's CPU with everything it has, with AVX2 only, with SSE4.1 only.
 inline std::vector<Target> every_host() { return {Target(), "x86-64-linux-avx2", "x86-64-linux"}; }
