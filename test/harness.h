@@ -14,6 +14,7 @@
 
 #include "codegen/ir/interpret.h"
 #include "codegen/lower/lower.h"
+#include "test/device_tensor.h"
 
 namespace pit::test {
 
@@ -159,15 +160,20 @@ class Runner {
   const Callable &callable() const { return callable_; }
 
  private:
-  /// Everything on a CUDA device, and back.
+  /// Everything on a CUDA device, laid out as here, and back. The spans of outputs do not overlap.
+  /// WroteBeside if anything around the tensors was written.
   void on_cuda(const Problem &problem, const std::map<std::string, AnyBuffer> &outputs) const {
+    std::map<std::string, DeviceTensor> inputs, results;
     Problem there = problem;
-    for (auto &[name, buffer] : there.inputs) buffer = buffer.to_cuda();
-    std::map<std::string, AnyBuffer> results;
-    for (const auto &[name, buffer] : outputs) results.emplace(name, buffer.to_cuda());
-    callable_.call(arguments(there, results));
+    for (auto &[name, buffer] : there.inputs)
+      buffer = inputs.try_emplace(name, name, buffer).first->second.buffer();
+    std::map<std::string, AnyBuffer> outputs_there;
+    for (const auto &[name, buffer] : outputs)
+      outputs_there.emplace(name, results.try_emplace(name, name, buffer).first->second.buffer());
+    callable_.call(arguments(there, outputs_there));
     pit::check();
-    for (const auto &[name, buffer] : outputs) buffer.copy_from(results.at(name).to_host());
+    for (const auto &[name, tensor] : inputs) tensor.check_margins();
+    for (const auto &[name, tensor] : results) tensor.download(outputs.at(name));
   }
 
   std::vector<Argument> signature_;

@@ -4,9 +4,8 @@
 #include <string>
 #include <vector>
 
-#include "agreement.h"
+#include "test/correctness/program_data.h"
 #include "test/device_call.h"
-#include "test/programs.h"
 
 namespace pit::test {
 namespace {
@@ -35,8 +34,24 @@ Pipeline sparse_product(Type type, std::int64_t rows, std::int64_t columns, bool
   return Pipeline({C}, {}, "captured");
 }
 
-/// One capture, replayed for every problem: all have the same extents.
-void check_replays(const Pipeline &pipeline, const std::vector<Problem> &problems) {
+/// C = A B without zeros that are skipped.
+Pipeline tiled_product() {
+  Var m("m"), n("n"), mo("mo"), no("no"), mi("mi"), ni("ni");
+  TensorParam A(bfloat16, 2, "A"), B(bfloat16, 2, "B");
+  RDom k(0, A.extent(1), "k");
+  RVar ko("ko"), ki("ki");
+  Func Acc("Acc"), C("C");
+  Acc(m, n) += f32(A(m, k)) * f32(B(k, n));
+  C(m, n) = cast(bfloat16, Acc(m, n));
+  C.tile(m, n, mo, no, mi, ni, 128, 128).gpu_blocks(mo, no);
+  Acc.compute_at(C, no);
+  Acc.update().split(k, ko, ki, 64).software_pipeline(ko, 4);
+  return Pipeline({C}, {}, "tiled");
+}
+
+/// One capture, replayed for every problem: all have the same extents and scalars.
+void check_replays(const Pipeline &pipeline, const std::vector<Problem> &problems,
+                   bool exact = true) {
   const Target target = target_under_test();
   if (!target.is_cuda()) return;
   const Driver driver;
@@ -50,11 +65,11 @@ void check_replays(const Pipeline &pipeline, const std::vector<Problem> &problem
     const std::map<std::string, AnyBuffer> expected = poisoned_outputs(pipeline, problem);
     std::map<std::string, AnyBuffer> bounds;
     Reference(pipeline, problem.inputs, problem.scalars).run(expected, &bounds);
-    call.give(driver, problem);
+    call.give(problem);
     driver.launch(graph, stream);
     driver.wait(stream);
     pit::check(stream);
-    const Comparison result = compare(call.results(), expected, bounds, true, 0);
+    const Comparison result = compare(call.results(), expected, bounds, exact, 64);
     CHECK_MESSAGE(result.different == 0, result.first);
   }
 }
@@ -70,11 +85,37 @@ TEST_CASE("graph - index and product are captured once and replayed for other sp
        std::vector<Shape>{{1, 1, false}, {32, 1, true}, {1, 64, false}, {64, 64, false}}) {
     CAPTURE(rows);
     CAPTURE(columns);
-    std::mt19937 generator(1);
+    std::mt19937 generator = test_generator(1);
     std::vector<Problem> problems;
     for (const double zeros : {0.9, 0.0, 0.5, 1.0, 0.99})
       problems.push_back(product(float32, {70, 33, 300}, zeros, generator));
     check_replays(sparse_product(float32, rows, columns, store_values), problems);
+  }
+}
+
+TEST_CASE("graph - a tiled product is captured once and replayed with other data") {
+  std::mt19937 generator = test_generator(2);
+  for (const Size &size : {Size{300, 264, 200}, {130, 77, 65}}) {
+    CAPTURE(to_string(size));
+    std::vector<Problem> problems;
+    for (const double zeros : {0.0, 0.5, 0.9})
+      problems.push_back(product(bfloat16, size, zeros, generator));
+    check_replays(tiled_product(), problems);
+  }
+}
+
+// Masks, lengths, routing, best experts and lists change from one replay to the next.
+TEST_CASE("graph - every program is captured once and replayed for other data and sparsity") {
+  for (const ProgramCase &c : program_cases()) {
+    for (const Size &size : {c.sizes.back(), c.wide}) {
+      const std::string what = c.program.name + " " + to_string(size);
+      CAPTURE(what);
+      std::mt19937 generator = test_generator(3);
+      std::vector<Problem> problems;
+      for (const double zeros : {0.9, 0.0, 0.5})
+        problems.push_back(c.make(c.program.type, size, zeros, true, generator));
+      check_replays(c.program.build(true), problems, c.exact(true));
+    }
   }
 }
 
@@ -93,7 +134,7 @@ TEST_CASE("graph - a failure of one replay is reported, and the next replay is r
   const Driver driver;
   const Driver::Pointer stream = driver.stream();
   const Callable callable = pipeline.compile(target).on(stream);
-  std::mt19937 generator(1);
+  std::mt19937 generator = test_generator(1);
   const AnyBuffer x = random_integers(float32, {100, 8}, generator, -3, 4);
   const AnyBuffer all(uint8, {100}), few(uint8, {100});
   for (std::int64_t p = 0; p < 100; ++p) {
@@ -149,7 +190,7 @@ TEST_CASE("graph - lists that the caller gives are tested at every replay") {
   const Driver driver;
   const Driver::Pointer stream = driver.stream();
   const Callable callable = pipeline.compile(target).on(stream);
-  std::mt19937 generator(1);
+  std::mt19937 generator = test_generator(1);
   const AnyBuffer x = random_integers(float32, {kRows, 8}, generator, -3, 4);
   AnyBuffer all(uint8, {kRows});
   all.fill_bytes(1);

@@ -52,13 +52,15 @@ AnyBuffer reversed(const AnyBuffer &b) {
   return reinterpreted(memory, b, strides, last);
 }
 
-/// Data at an address that is `bytes` past a multiple of 64.
+/// Data at an address that is `bytes` past a multiple of 64. Elements on a device lie at multiples
+/// of their size: there it is so many elements past.
 AnyBuffer misaligned(const AnyBuffer &b, std::int64_t bytes) {
   Shape extents = b.extents();
-  extents[0] += 1;
+  extents[0] += 2;
   for (std::int64_t &e : extents) e = std::max<std::int64_t>(e, 1);
   const AnyBuffer memory(b.type(), extents);
-  return reinterpreted(memory, b, b.copy().strides(), bytes);
+  const std::int64_t unit = target_under_test().is_cuda() ? b.type().bytes() : 1;
+  return reinterpreted(memory, b, b.copy().strides(), bytes * unit);
 }
 
 const std::vector<Layout> kLayouts = {
@@ -167,9 +169,10 @@ TEST_CASE("declared strides and alignment, met") {
        {std::string(),
         std::string("C.update(0).pit_tile(kt, axis=k, micro={m:16, k:1}, dense={k:16})\n")}) {
     const Pipeline pipeline = algorithm.with(Schedule::parse(algorithm, text));
-    for (const Target &target : every_host()) {
+    const Target device = target_under_test();
+    for (const Target &target : device.is_cuda() ? std::vector{device} : every_host()) {
       const Runner compiled(pipeline, Engine::Compiled, target);
-      std::mt19937 generator(4);
+      std::mt19937 generator = test_generator(4);
       for (const Size &s : {Size{1, 1, 1}, Size{37, 20, 45}, Size{64, 64, 64}}) {
         Problem p{{{"A", column_major(random_values(float32, {s[0], s[2]}, generator, true, 0.8))},
                    {"B", random_values(float32, {s[2], s[1]}, generator, true)}},

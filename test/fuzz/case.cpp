@@ -175,7 +175,11 @@ class Case {
 
   void run_compiled(const Pipeline &pipeline, const Target &target) {
     engine([&](const auto &outputs) {
-      test::run(pipeline, problem_, test::Engine::Compiled, target, outputs);
+      try {
+        test::run(pipeline, problem_, test::Engine::Compiled, target, outputs);
+      } catch (const test::WroteBeside &e) {
+        throw Failure{Outcome::WrongResult, e.what()};
+      }
     });
   }
 

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cstring>
 
+#include "test/harness.h"
+
 namespace pit::fuzz {
 
 namespace {
@@ -73,7 +75,9 @@ GuardedBuffer allocate(Choices *choices, Type type, const Shape &extents) {
     size *= extents[order[i]];
     if (layout == 2) size += 3;
   }
-  const std::int64_t before = 64 + (layout == 3 ? 1 : 0);
+  // Elements on a device lie at multiples of their size.
+  const std::int64_t shift = test::target_under_test().is_cuda() ? type.bytes() : 1;
+  const std::int64_t before = 64 + (layout == 3 ? shift : 0);
   const std::int64_t bytes = std::max<std::int64_t>(size, 1) * type.bytes();
   AnyBuffer memory(uint8, {before + bytes + 64});
   memory.fill_bytes(kPoison);

@@ -14,7 +14,8 @@ struct GuardedBuffer {
   AnyBuffer view;
 };
 
-/// Memory of these extents in a drawn layout: compact, transposed, with gaps, at an odd address.
+/// Memory of these extents in a drawn layout: compact, transposed, with gaps, at an odd address
+/// (for a device at one that is aligned for the element alone).
 GuardedBuffer allocate(Choices *choices, Type type, const Shape &extents);
 
 struct Data {
