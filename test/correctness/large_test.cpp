@@ -2,8 +2,13 @@
 #include <doctest/doctest.h>
 #include <sys/mman.h>
 
+#include <map>
+#include <memory>
+#include <string>
 #include <vector>
 
+#include "codegen/ir/mutator.h"
+#include "codegen/lower/lower.h"
 #include "test/harness.h"
 
 namespace pit::test {
@@ -128,6 +133,139 @@ TEST_CASE("large tensors: an index of what is not zero finds what lies behind el
                    "keep with capacity(n), or use larger micro-tiles") != std::string::npos,
       message);
   CHECK(out.at("C").number(Shape{0, 0}) != 0);
+}
+
+namespace {
+
+/// Y = X W of the rows that `keep` marks: rows of X are gathered into the stages of a product, and
+/// results are scattered to rows of Y.
+Pipeline product_of_kept_rows() {
+  Var i("i"), n("n"), tile("tile");
+  TensorParam X(bfloat16, 2, "X"), W(bfloat16, 2, "W"), keep(uint8, 1, "keep");
+  RDom k(0, X.extent(1), "k");
+  RVar ko("ko"), ki("ki");
+  Func C("C"), Y("Y");
+  C(i, n) += f32(X(i, k)) * f32(W(k, n));
+  Y(i, n) = cast(bfloat16, C(i, n));
+  Y.where(keep(i) != 0);
+  Y.pit_tile(tile, {.axis = i, .dense = {{i, 128}, {n, 128}}});
+  C.compute_at(Y, tile);
+  C.update().split(k, ko, ki, 64);
+  return Pipeline({Y}, {}, "kept_rows");
+}
+
+/// A matrix on the first device of which the host has some rows. The others are NaN.
+class MatrixOnDevice {
+ public:
+  explicit MatrixOnDevice(const Shape &extents)
+      : row_bytes_(static_cast<std::size_t>(extents[1] * bfloat16.bytes())) {
+    const std::size_t bytes = static_cast<std::size_t>(extents[0]) * row_bytes_;
+    const std::shared_ptr<void> memory(pit_cuda_allocate(0, bytes),
+                                       [](void *p) { pit_cuda_free(0, p); });
+    if (memory == nullptr) throw RuntimeError(pit_last_error());
+    REQUIRE(pit_cuda_fill(0, nullptr, memory.get(), 0xFF, bytes) == PIT_OK);
+    there_ = AnyBuffer(memory.get(), bfloat16, extents, {kDLCUDA, 0}, memory);
+  }
+  const AnyBuffer &there() const { return there_; }
+
+  void set_row(std::int64_t row, const AnyBuffer &values) const {
+    REQUIRE(pit_cuda_copy(0, nullptr, address(row), values.data(), row_bytes_) == PIT_OK);
+  }
+  AnyBuffer row(std::int64_t row) const {
+    const AnyBuffer values(bfloat16, {there_.extent(1)});
+    REQUIRE(pit_cuda_copy(0, nullptr, values.data(), address(row), row_bytes_) == PIT_OK);
+    REQUIRE(pit_cuda_synchronise(0, nullptr) == PIT_OK);
+    return values;
+  }
+
+ private:
+  std::size_t row_bytes_;
+  AnyBuffer there_;
+
+  void *address(std::int64_t row) const {
+    return static_cast<char *>(there_.data()) + static_cast<std::size_t>(row) * row_bytes_;
+  }
+};
+
+/// Some rows of a product with `channels` channels and `columns` columns, one of them so many that
+/// a matrix has more than 2^31 elements.
+void check_kept_rows(std::int64_t channels, std::int64_t columns) {
+  std::vector<std::int64_t> kept = {0, 3, 39, kRows / 2, kRows - 40, kRows - 37, kRows - 1};
+  for (std::int64_t row = kRows - 400; row < kRows - 200; ++row) kept.push_back(row);
+  std::mt19937 generator = test_generator(1);
+  const MatrixOnDevice x({kRows, channels}), y({kRows, columns});
+  const AnyBuffer keep(uint8, {kRows});
+  std::map<std::int64_t, AnyBuffer> rows;
+  for (const std::int64_t row : kept) {
+    keep.set_number(Shape{row}, 1);
+    rows.emplace(row, random_values(bfloat16, {channels}, generator, true));
+    x.set_row(row, rows.at(row));
+  }
+  const AnyBuffer w = random_values(bfloat16, {channels, columns}, generator, true);
+  const Callable product = product_of_kept_rows().compile(target_under_test());
+  product(x.there(), w.to_cuda(), keep.to_cuda(), y.there());
+  pit::check();
+
+  std::vector<std::int64_t> weights(static_cast<std::size_t>(channels * columns));
+  for (std::int64_t c = 0; c < channels; ++c) {
+    for (std::int64_t n = 0; n < columns; ++n)
+      weights[static_cast<std::size_t>(c * columns + n)] =
+          static_cast<std::int64_t>(w.number(Shape{c, n}));
+  }
+  for (const std::int64_t row : {std::int64_t{0}, std::int64_t{3}, std::int64_t{39}, kRows / 2,
+                                 kRows - 400, kRows - 273, kRows - 40, kRows - 37, kRows - 1}) {
+    CAPTURE(row);
+    std::vector<std::int64_t> sums(static_cast<std::size_t>(columns));
+    for (std::int64_t c = 0; c < channels; ++c) {
+      const auto value = static_cast<std::int64_t>(rows.at(row).number(Shape{c}));
+      for (std::int64_t n = 0; n < columns; ++n)
+        sums[static_cast<std::size_t>(n)] +=
+            value * weights[static_cast<std::size_t>(c * columns + n)];
+    }
+    const AnyBuffer expected(bfloat16, {columns}), got = y.row(row);
+    for (std::int64_t n = 0; n < columns; ++n)
+      expected.set_number(Shape{n}, static_cast<double>(sums[static_cast<std::size_t>(n)]));
+    CHECK(same_bytes({{"row", expected}}, {{"row", got}}));
+  }
+  // Rows that nobody kept, beside kept ones.
+  AnyBuffer untouched(bfloat16, {columns});
+  untouched.fill_bytes(0xFF);
+  for (const std::int64_t row : {std::int64_t{1}, std::int64_t{2}, kRows / 2 + 1, kRows - 39,
+                                 kRows - 401, kRows - 200, kRows - 2}) {
+    CAPTURE(row);
+    CHECK(same_bytes({{"row", untouched}}, {{"row", y.row(row)}}));
+  }
+}
+
+bool device_has_memory(std::int64_t bytes) {
+  pit_cuda_device device;
+  return target_under_test().is_cuda() && pit_cuda_get_device(0, &device) == PIT_OK &&
+         device.memory_bytes >= bytes;
+}
+
+constexpr std::int64_t kDeviceMemory = std::int64_t{20} << 30;
+
+}  // namespace
+
+TEST_CASE("large tensors: the product of kept rows goes through stages") {
+  for (const char *target : {"x86-64-linux-cuda-sm_80", "x86-64-linux-cuda-sm_90a"}) {
+    CAPTURE(target);
+    bool staged = false;
+    ir::walk_statements(lower::lower(product_of_kept_rows(), Target(target)).body,
+                        [&](const ir::Stmt &s) {
+                          staged = staged || s->kind >= ir::StmtKind::Barriers;
+                          return !staged;
+                        });
+    CHECK(staged);
+  }
+}
+
+TEST_CASE("large tensors: a staged product gathers rows behind element 2^31 of a device") {
+  if (device_has_memory(kDeviceMemory)) check_kept_rows(kColumns, 136);
+}
+
+TEST_CASE("large tensors: a staged product scatters rows behind element 2^31 of a device") {
+  if (device_has_memory(kDeviceMemory)) check_kept_rows(72, kColumns);
 }
 
 }  // namespace pit::test
