@@ -4,7 +4,7 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
-#include <cstring>
+#include <cstdlib>
 #include <memory>
 #include <stdexcept>
 #include <string>
@@ -52,14 +52,13 @@ class DeviceTensor {
   DeviceTensor(std::string name, const AnyBuffer &here, void *stream = nullptr)
       : name_(std::move(name)), stream_(stream), bytes_(Span(here).bytes) {
     const Span span(here);
-    memory_ = std::shared_ptr<void>(allocated(kMargin + kAlignment + bytes_ + kMargin),
+    const std::size_t before = margin() + reinterpret_cast<std::uintptr_t>(span.first) % kAlignment;
+    memory_ = std::shared_ptr<void>(allocated(before + bytes_ + margin()),
                                     [](void *memory) { pit_cuda_free(kDevice, memory); });
-    first_ = static_cast<char *>(memory_.get()) + kMargin;
-    const auto address = [](const void *p) { return reinterpret_cast<std::uintptr_t>(p); };
-    first_ += (address(span.first) - address(first_)) % kAlignment;
+    first_ = static_cast<char *>(memory_.get()) + before;
     data_at_ = span.data_at;
-    for (char *margin : margins())
-      require(pit_cuda_fill(kDevice, stream_, margin, kMarginByte, kMargin));
+    for (char *edge : margins())
+      require(pit_cuda_fill(kDevice, stream_, edge, kMarginByte, margin()));
     upload(here);
     DLTensor there = here.dl_tensor();
     there.data = first_ + data_at_;
@@ -86,9 +85,9 @@ class DeviceTensor {
   }
 
   void check_margins() const {
-    std::vector<unsigned char> bytes(kMargin);
-    for (const char *margin : margins()) {
-      require(pit_cuda_copy(kDevice, stream_, bytes.data(), margin, kMargin));
+    std::vector<unsigned char> bytes(margin());
+    for (const char *edge : margins()) {
+      require(pit_cuda_copy(kDevice, stream_, bytes.data(), edge, margin()));
       require(pit_cuda_synchronise(kDevice, stream_));
       const auto is_other = [](unsigned char byte) { return byte != kMarginByte; };
       const auto other = std::ranges::find_if(bytes, is_other);
@@ -96,13 +95,28 @@ class DeviceTensor {
       throw WroteBeside("tensor " + name_ + " of " + std::to_string(bytes_) +
                         " bytes: " + std::to_string(std::ranges::count_if(bytes, is_other)) +
                         " bytes beside it were written, the first at byte " +
-                        std::to_string(margin - first_ + (other - bytes.begin())));
+                        std::to_string(edge - first_ + (other - bytes.begin())));
     }
   }
 
  private:
   static constexpr int kDevice = 0, kMarginByte = 0xFF;
-  static constexpr std::size_t kMargin = 4096, kAlignment = 256;
+  static constexpr std::size_t kAlignment = 256;  ///< of what pit_cuda_allocate gives
+
+  /// Bytes on each side: PIT_TEST_MARGIN, a multiple of 256, or 4096. With 0 a tensor ends where
+  /// its memory does, which is what tools that watch every access need.
+  static std::size_t margin() {
+    static const std::size_t bytes = [] {
+      // NOLINTNEXTLINE(concurrency-mt-unsafe): nothing here changes the environment
+      const char *variable = std::getenv("PIT_TEST_MARGIN");
+      const std::size_t given = variable != nullptr ? std::strtoul(variable, nullptr, 10) : 4096;
+      if (given % kAlignment != 0)
+        throw RuntimeError("PIT_TEST_MARGIN is " + std::string(variable) +
+                           "; expected a multiple of 256");
+      return given;
+    }();
+    return bytes;
+  }
 
   static void require(std::int32_t status) {
     if (status != PIT_OK) throw RuntimeError(pit_last_error());
@@ -113,7 +127,7 @@ class DeviceTensor {
     return memory;
   }
 
-  std::vector<char *> margins() const { return {first_ - kMargin, first_ + bytes_}; }
+  std::vector<char *> margins() const { return {first_ - margin(), first_ + bytes_}; }
 
   Span span_of(const AnyBuffer &buffer) const {
     const Span span(buffer);

@@ -74,7 +74,7 @@ TEST_CASE("program: OPT feed-forward with the index marked in the producer") {
 }
 
 // The types that no program is written with; every size is ragged.
-TEST_CASE("programs of other element types") {
+TEST_CASE("every program in the element types that it is not written with") {
   for (const ProgramCase &c : program_cases()) {
     for (const Type type : {float16, bfloat16, float32}) {
       if (type == c.program.type) continue;

@@ -116,3 +116,19 @@ TEST_CASE("a tensor on a device takes other elements of the same layout alone") 
           EXPECT(refused);
         }) == "");
 }
+
+TEST_CASE("without a margin a tensor on a device ends where its memory does") {
+  CHECK(in_child(
+            [] {
+              const AnyBuffer memory = numbers();
+              for (const AnyBuffer &here : views(memory)) {
+                const DeviceTensor tensor("X", here);
+                const pit::test::Span span(here);
+                const auto first = reinterpret_cast<std::uintptr_t>(span.first) % 256;
+                EXPECT(fake().allocated == static_cast<std::int64_t>(first + span.bytes));
+                EXPECT(address(tensor.buffer()) % 256 == address(here) % 256);
+                tensor.download(here);
+              }
+            },
+            {{"PIT_TEST_MARGIN", "0"}}) == "");
+}
