@@ -163,6 +163,10 @@ const std::vector<Made> kMade = {
 
 }  // namespace
 
+bool ProgramCase::repeatable() const {
+  return program.build(true).schedule().to_string().find(".atomic(") == std::string::npos;
+}
+
 const std::vector<ProgramCase> &program_cases() {
   static const std::vector<ProgramCase> cases = [] {
     std::vector<ProgramCase> made;

@@ -19,6 +19,8 @@ struct ProgramCase {
   Size wide;  ///< rows of multiples of 16 bytes, which tensor cores and bulk copies need, and tiles
               ///< that are not whole
 
+  /// Sums are made in one order, so that reals too give the same bytes in every run.
+  bool repeatable() const;
   /// Small integers give the same bytes in any order of summation.
   bool exact(bool integers) const { return integers && !rounded; }
 };
