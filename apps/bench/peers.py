@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Times what PyTorch and Triton offer for the cases of the benchmark on a CUDA device, and appends rows to its results.
+"""Times what PyTorch and Triton offer for the cases of the benchmark on a CUDA device, and adds rows to its results.
 
   peers.py FILE [--case PATTERN]
 
@@ -61,19 +61,23 @@ def relative_error(got, expected):
 
 
 def add_row(rows, like, row):
-    """Appends `row`; behind those of the system of `like`, with which it is compared, one that compares them the other way."""
-    rows.append(row)
+    """Puts `row` behind those of its case, and behind those of the system of `like`, with which it is compared, one that
+    compares them the other way."""
+
+    def insert(new, key):
+        rows.insert(max(i for i, r in enumerate(rows) if key(r) == key(like)) + 1, new)
+
+    insert(row, lambda r: r['case'])
     if row['total_us'] is None or like['total_us'] is None:
         return
     compared(row, like)
     other = dict(like)
     compared(other, row)
-    places = [i for i, r in enumerate(rows) if (r['case'], r['system']) == (like['case'], like['system'])]
-    rows.insert(places[-1] + 1, other)
+    insert(other, lambda r: (r['case'], r['system']))
 
 
 class Bench:
-    """Times functions on the device and appends their rows."""
+    """Times functions on the device and adds their rows."""
 
     def __init__(self, torch, results):
         self.torch, self.results = torch, results

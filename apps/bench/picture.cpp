@@ -114,11 +114,12 @@ class Picture {
     place_ = row.device.empty()
                  ? "on " + std::to_string(threads_) + (threads_ == 1 ? " thread" : " threads")
                  : row.device;
-    if (diagrams_.empty() || diagrams_.back().micro != row.micro ||
-        diagrams_.back().type != row.type) {
-      diagrams_.push_back({row.micro, row.type, {}});
-    }
-    auto &curves = diagrams_.back().curves;
+    auto diagram = std::find_if(diagrams_.begin(), diagrams_.end(), [&](const Diagram &d) {
+      return d.micro == row.micro && d.type == row.type;
+    });
+    if (diagram == diagrams_.end())
+      diagram = diagrams_.insert(diagrams_.end(), {row.micro, row.type, {}});
+    auto &curves = diagram->curves;
     auto curve = std::find_if(curves.begin(), curves.end(),
                               [&](const auto &c) { return c.first == row.system; });
     if (curve == curves.end()) curve = curves.insert(curves.end(), {row.system, {}});

@@ -211,7 +211,7 @@ How rows are measured:
 
 constexpr const char *kDeviceHow = R"(# A CUDA device beside libraries
 
-Measured by the commands that are named under *Machine*: `./dev bench` runs `pit_bench`, and `apps/bench/peers.py` appends
+Measured by the commands that are named under *Machine*: `./dev bench` runs `pit_bench`, and `apps/bench/peers.py` adds
 PyTorch's rows to its JSON file. From that file `./dev bench --from FILE --svg FILE --markdown FILE` writes this page; do not edit.
 
 How rows are measured:

@@ -50,8 +50,8 @@ for r in rows:
         "a; pit; other; 3.0; 3.0; None\n"
         "a; pit; PyTorch; 4.0; 2.0; ratio of medians\n"
         "a; cuBLAS; None; None; None; None\n"
-        "b; pit; None; None; None; None\n"
         "a; PyTorch; pit; 0.25; 0.5; ratio of medians\n"
+        "b; pit; None; None; None; None\n"
         "b; PyTorch that fails; None; None; None; why\n");
 }
 
