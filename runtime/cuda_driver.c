@@ -160,8 +160,9 @@ int pit_is_kernel_fault(CUresult result) {
 
 static const char *advice(CUresult result) {
   if (pit_is_kernel_fault(result)) {
-    return "; a kernel that ran before failed, and from now on everything on this device fails in "
-           "this process: end it, and run it under compute-sanitizer to find the kernel";
+    return "; a kernel that ran before failed, and with it the context is lost: everything in it "
+           "fails from now on, on every stream. End the process, and run it under "
+           "compute-sanitizer to find the kernel";
   }
   if (result >= CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED &&
       result <= CUDA_ERROR_STREAM_CAPTURE_WRONG_THREAD) {

@@ -77,7 +77,9 @@ enum {
   CU_MEM_LOCATION_TYPE_DEVICE = 1,
   CU_MEMPOOL_ATTR_RELEASE_THRESHOLD = 4,
   CU_MEMORYTYPE_HOST = 1,
+  CU_MEMORYTYPE_DEVICE = 2,
   CU_POINTER_ATTRIBUTE_MEMORY_TYPE = 2,
+  CU_POINTER_ATTRIBUTE_IS_MANAGED = 8,
   CU_POINTER_ATTRIBUTE_DEVICE_ORDINAL = 9,
   CU_LAUNCH_ATTRIBUTE_CLUSTER_DIMENSION = 4,
   CU_LAUNCH_ATTRIBUTE_PROGRAMMATIC_STREAM_SERIALIZATION = 6,
@@ -162,7 +164,7 @@ typedef struct CUmemPoolProps {
   X(memcpy_async, "cuMemcpyAsync", (CUdeviceptr, CUdeviceptr, size_t, CUstream))                  \
   X(memset_bytes, "cuMemsetD8Async", (CUdeviceptr, unsigned char, size_t, CUstream))              \
   X(memset_words, "cuMemsetD32Async", (CUdeviceptr, unsigned, size_t, CUstream))                  \
-  X(pointer_get_attribute, "cuPointerGetAttribute", (void *, int, CUdeviceptr))                   \
+  X(pointer_get_attributes, "cuPointerGetAttributes", (unsigned, int *, void **, CUdeviceptr))    \
   X(stream_create, "cuStreamCreate", (CUstream *, unsigned))                                      \
   X(stream_destroy, "cuStreamDestroy_v2", (CUstream))                                             \
   X(stream_synchronize, "cuStreamSynchronize", (CUstream))                                        \

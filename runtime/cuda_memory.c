@@ -4,6 +4,7 @@
 
 #include "cuda_call.h"
 #include "error.h"
+#include "operator.h"
 
 /* --- workspaces --- */
 
@@ -178,16 +179,60 @@ int32_t pit_cuda_synchronise(int32_t device, void *stream) {
   return finish(&entered, device, error, "waiting for a stream of");
 }
 
+/* --- where memory is --- */
+
+/* Asks the driver. An error that is not the pointer's is returned: of a context that is lost. */
+static CUresult find_place(const pit_driver *d, uintptr_t address, pit_cuda_place *place) {
+  unsigned type = 0, managed = 0;
+  int device = -1;
+  int attributes[] = {CU_POINTER_ATTRIBUTE_MEMORY_TYPE, CU_POINTER_ATTRIBUTE_IS_MANAGED,
+                      CU_POINTER_ATTRIBUTE_DEVICE_ORDINAL};
+  void *values[] = {&type, &managed, &device};
+  const CUresult error = d->pointer_get_attributes(3, attributes, values, address);
+  *place = (pit_cuda_place){PIT_PLACE_UNKNOWN, -1};
+  if (error == CUDA_ERROR_INVALID_VALUE || error == CUDA_ERROR_INVALID_CONTEXT)
+    return CUDA_SUCCESS; /* an address that no context has */
+  if (error != CUDA_SUCCESS) return error;
+  if (managed) {
+    *place = (pit_cuda_place){PIT_PLACE_MANAGED, device};
+  } else if (type == CU_MEMORYTYPE_DEVICE) {
+    *place = (pit_cuda_place){PIT_PLACE_DEVICE, device};
+  } else if (type == CU_MEMORYTYPE_HOST) {
+    place->kind = PIT_PLACE_PINNED;
+  }
+  return CUDA_SUCCESS;
+}
+
+static int is_empty(const DLTensor *t) {
+  for (int d = 0; d < t->ndim; ++d) {
+    if (t->shape[d] == 0) return 1;
+  }
+  return 0;
+}
+
+int32_t pit_cuda_find_misplaced(const DLTensor *const *tensors, int32_t count,
+                                pit_cuda_place *place) {
+  const pit_driver *d = pit_open_driver();
+  if (!d) return -1;
+  int32_t found = -1;
+  CUresult error = CUDA_SUCCESS;
+  const int mode = pit_relax_capture();
+  for (int32_t i = 0; i < count && found < 0 && error == CUDA_SUCCESS; ++i) {
+    const DLTensor *t = tensors[i];
+    const int32_t device = t->device.device_id;
+    if (device < 0 || device >= d->device_count || is_empty(t)) continue;
+    error = find_place(d, (uintptr_t)t->data + t->byte_offset, place);
+    const int here = place->kind == PIT_PLACE_MANAGED ||
+                     (place->kind == PIT_PLACE_DEVICE && place->device == device);
+    if (error == CUDA_SUCCESS && !here) found = i;
+  }
+  pit_restore_capture(mode);
+  return found;
+}
+
 int32_t pit_cuda_device_of(const void *memory) {
   const pit_driver *d = pit_open_driver();
-  unsigned type = CU_MEMORYTYPE_HOST;
-  int device = -1;
-  const CUdeviceptr at = (CUdeviceptr)(uintptr_t)memory;
-  if (!d || !memory ||
-      d->pointer_get_attribute(&type, CU_POINTER_ATTRIBUTE_MEMORY_TYPE, at) != CUDA_SUCCESS ||
-      type == CU_MEMORYTYPE_HOST ||
-      d->pointer_get_attribute(&device, CU_POINTER_ATTRIBUTE_DEVICE_ORDINAL, at) != CUDA_SUCCESS) {
-    return -1;
-  }
-  return device;
+  pit_cuda_place place;
+  if (!d || !memory || find_place(d, (uintptr_t)memory, &place) != CUDA_SUCCESS) return -1;
+  return place.device;
 }

@@ -24,7 +24,12 @@ void pit_profile_begin(pit_call *call) {
                       "asking about the stream")) {
     return;
   }
-  if (capturing != CU_STREAM_CAPTURE_STATUS_NONE) return; /* a graph has no times */
+  if (capturing != CU_STREAM_CAPTURE_STATUS_NONE) {
+    /* A graph has no times, and every replay of a copy of statistics would write the call's record,
+     * which is gone then: generated code does not copy them either. */
+    call->profile = 0;
+    return;
+  }
   pthread_mutex_lock(&context->mutex);
   pit_event_set *set = context->event_sets;
   if (set) context->event_sets = set->next;

@@ -22,6 +22,28 @@ int32_t pit_operator_run(const pit_operator *op, const pit_code *code, pit_funct
                          pit_call *call, const DLTensor *const *tensors,
                          const void *const *scalars);
 
+/* Where the driver says that memory is. */
+typedef enum pit_place_kind {
+  PIT_PLACE_UNKNOWN = 0, /* it does not know the address: the host's own memory, or none at all */
+  PIT_PLACE_PINNED = 1,  /* the host's, pinned by CUDA */
+  PIT_PLACE_MANAGED = 2, /* wherever it is used */
+  PIT_PLACE_DEVICE = 3
+} pit_place_kind;
+
+typedef struct pit_cuda_place {
+  pit_place_kind kind;
+  int32_t
+      device; /* of PIT_PLACE_DEVICE, and the one that PIT_PLACE_MANAGED was made for; else -1 */
+} pit_cuda_place;
+
+/* The first tensor that has an element and whose memory is neither of the device that it names nor
+ * managed, and where it is instead; -1: none. One question to the driver a tensor; nothing is put
+ * into a stream, which may be captured. Without a driver or such a device, and when the context is
+ * lost, nothing is found: the call says so itself. The tensors passed what pit_operator_check looks
+ * at before. */
+int32_t pit_cuda_find_misplaced(const DLTensor *const *tensors, int32_t count,
+                                pit_cuda_place *place);
+
 #ifdef __cplusplus
 }
 #endif

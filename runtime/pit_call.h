@@ -36,7 +36,7 @@ typedef struct pit_call {
 
   /* Statistics. */
   int64_t workspace_bytes, peak_workspace_bytes;
-  int32_t profile; /* non-zero: fill the next two */
+  int32_t profile; /* non-zero: fill the next two; pit_cuda_begin clears it in a capture */
   int64_t stage_nanoseconds[PIT_MAX_STAGES];
   double
       statistics[PIT_MAX_STAGES]; /* what the module records, e.g. kept and candidate micro-tiles */

@@ -145,7 +145,9 @@ typedef struct pit_options {
   void *(*allocate)(void *user, size_t bytes);
   void (*release)(void *user, void *memory);
   void *allocate_user;
-  pit_statistics *statistics; /* null: the call is not measured */
+  /* null: the call is not measured. A call that is captured into a graph has no times of stages and
+   * no statistics: zeros. */
+  pit_statistics *statistics;
   /* Memory for all workspaces, where the tensors are: the call then allocates nothing. At a
    * multiple of 64 bytes, on a CUDA device of 256, and of at least as many bytes as
    * pit_operator_workspace_size says, else nothing is written and the status is PIT_ERROR_ARGUMENT
@@ -161,8 +163,9 @@ typedef struct pit_options {
  *
  * On CUDA the call returns when its kernels are in the stream, unless it is measured; what they
  * find wrong with the data pit_check tells. Before anything is written every tensor is checked:
- * element type, rank, extents, device, data, declared strides and alignment; that no two elements
- * of an output are one; that no output overlaps another tensor, except an elementwise operator's
+ * element type, rank, extents, device, data, declared strides and alignment; on a device, that the
+ * driver knows the first element's memory as that device's, or as managed; that no two elements of
+ * an output are one; that no output overlaps another tensor, except an elementwise operator's
  * output that is an input, whole. On such an error outputs are untouched. */
 int32_t pit_operator_call(const pit_operator *op, const DLTensor *const *tensors,
                           const void *const *scalars, const pit_options *options);
@@ -176,7 +179,7 @@ int32_t pit_operator_workspace_size(const pit_operator *op, const DLTensor *cons
                                     int64_t *bytes);
 
 /* The checks of tensors alone. `on_cuda`: the tensors must be on a CUDA device, else in the host's
- * memory. */
+ * memory. Where there is no such device, what its driver would say is not asked. */
 int32_t pit_operator_check(const pit_operator *op, int32_t on_cuda, const DLTensor *const *tensors);
 
 /* The code that a call with tensors on `device` would run; null with a message that says what this

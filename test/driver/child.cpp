@@ -6,6 +6,7 @@
 
 #include <cstdio>
 #include <filesystem>
+#include <mutex>
 
 namespace pit_test {
 
@@ -57,6 +58,10 @@ int count(const char *entry_point) {
 
 void reset_device(int device) { function<fake_reset_function>("fake_reset_device")(device); }
 
+void *allocate(std::size_t bytes, fake_memory kind, int device) {
+  return function<fake_allocate_function>("fake_allocate")(bytes, kind, device);
+}
+
 CUcontext push_context_of(int device) {
   CUcontext context = nullptr;
   function<CUresult (*)(CUcontext *, CUdevice)>("cuDevicePrimaryCtxRetain")(&context, device);
@@ -77,6 +82,8 @@ std::string &failures() {
 
 void expect(bool holds, const char *text, const char *file, int line, const std::string &detail) {
   if (holds) return;
+  static std::mutex mutex;
+  const std::scoped_lock lock(mutex);
   failures() += std::string(file) + ":" + std::to_string(line) + ": " + text + "\n" + detail;
 }
 

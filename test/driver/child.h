@@ -19,6 +19,7 @@ const std::string &stand_in();
 fake_cuda &fake();
 int count(const char *entry_point);
 void reset_device(int device);
+void *allocate(std::size_t bytes, fake_memory kind, int device);
 // As the user of a device does: its primary context becomes current; and which one is.
 CUcontext push_context_of(int device);
 CUcontext current_context();

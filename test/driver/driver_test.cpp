@@ -265,8 +265,43 @@ TEST_CASE("machine code is preferred where it fits, and PTX takes its place wher
           pit_cuda_image_release(broken.get());
           EXPECT(run(broken.get()).status == PIT_ERROR_CUDA);
           EXPECT_PART(pit_last_error(), "its machine code does not load on device 0 (Fake GPU)");
-          EXPECT_PART(pit_last_error(), "the driver's log: not machine code");
+          EXPECT_PART(pit_last_error(), "the driver's log: neither machine code nor PTX");
         }) == "");
+}
+
+TEST_CASE("PTX that moves registers between warps is compiled as a whole, by the driver") {
+  const Folder folder;
+  static const std::string ptx = std::string(kPtx) + " setmaxnreg.inc.sync.aligned.u32 232;";
+  const Environment environment = {{"PIT_CACHE_DIR", folder.path()}};
+  CHECK(in_child(
+            [] {
+              Image image("spmm", ptx.c_str());
+              EXPECT(run(image.get()).status == PIT_OK);
+              EXPECT(count("cuModuleLoadDataEx") == 1);
+              EXPECT(count("cuLinkCreate") == 0);
+            },
+            environment) == "");
+  CHECK(files_of(folder.path()).empty());  // the driver's own cache has it
+  // A driver that refuses the whole is given a unit of one.
+  CHECK(in_child(
+            [] {
+              fake().loads_ptx = 0;
+              Image image("spmm", ptx.c_str());
+              EXPECT(run(image.get()).status == PIT_OK);
+              EXPECT(count("cuModuleLoadDataEx") == 2);
+              EXPECT(count("cuLinkCreate") == 1);
+            },
+            environment) == "");
+  CHECK(files_of(folder.path()).size() == 1);
+  // What the linker made is not preferred to a driver that compiles the whole.
+  CHECK(in_child(
+            [] {
+              Image image("spmm", ptx.c_str());
+              EXPECT(run(image.get()).status == PIT_OK);
+              EXPECT(count("cuModuleLoadDataEx") == 1);
+              EXPECT(std::string(fake().last_loaded).find("cubin:") == std::string::npos);
+            },
+            environment) == "");
 }
 
 TEST_CASE("PTX that does not load is reported with the log") {

@@ -1,4 +1,5 @@
-/* See fake_cuda.h. Exports the driver's symbols, and fake_state, fake_count, fake_reset_device. */
+/* See fake_cuda.h. Exports the driver's symbols, and fake_state, fake_count, fake_reset_device,
+ * fake_allocate. */
 #include "fake_cuda.h"
 
 #include <stdlib.h>
@@ -6,13 +7,14 @@
 
 #define EXPORT __attribute__((visibility("default")))
 
-enum { kEntryPoints = 64, kDevices = 4, kDepth = 16 };
+enum { kEntryPoints = 64, kDevices = 4, kDepth = 16, kFirstPool = 0x1000 };
 
 static fake_cuda state = {.version = 13000,
                           .device_count = 2,
                           .architecture = 90,
                           .shared_bytes = 232448,
                           .has_pools = 1,
+                          .loads_ptx = 1,
                           .free_bytes = (size_t)1 << 30};
 static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
 static struct {
@@ -46,10 +48,12 @@ static unsigned long long last_id;
 static int64_t clock_milliseconds;
 static _Thread_local CUcontext stack[kDepth];
 static _Thread_local int depth;
+static _Thread_local int capture_mode; /* 0: global */
 
 EXPORT fake_cuda *fake_state(void);
 EXPORT int fake_count(const char *entry_point);
 EXPORT void fake_reset_device(int device);
+EXPORT void *fake_allocate(size_t bytes, fake_memory kind, int device);
 
 fake_cuda *fake_state(void) { return &state; }
 
@@ -74,6 +78,12 @@ static CUresult enter(const char *name) {
   ++counts[i].count;
   pthread_mutex_unlock(&mutex);
   return state.failing && strcmp(state.failing, name) == 0 ? state.result : CUDA_SUCCESS;
+}
+
+/* What the driver may forbid while a stream is captured. */
+static CUresult allow(void) {
+  const int forbidden = state.capturing && capture_mode != CU_STREAM_CAPTURE_MODE_RELAXED;
+  return forbidden ? CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED : CUDA_SUCCESS;
 }
 
 #define ENTER(name)                              \
@@ -225,7 +235,9 @@ CUresult fake_ctx_pop(CUcontext *context) {
 
 CUresult fake_ctx_synchronize(void) { return CUDA_SUCCESS; }
 
-/* --- modules: PTX starts with ".version", machine code with "cubin:" --- */
+/* --- modules: PTX has ".version", machine code starts with "cubin:" --- */
+
+static int is_ptx(const char *code) { return strstr(code, ".version") != NULL; }
 
 static void write_log(unsigned count, const int *options, void **values, const char *text) {
   for (unsigned i = 0; i < count; ++i) {
@@ -236,8 +248,10 @@ static void write_log(unsigned count, const int *options, void **values, const c
 CUresult fake_module_load(CUmodule *module, const void *code, unsigned count, int *options,
                           void **values) {
   ENTER("cuModuleLoadDataEx");
-  if (strncmp(code, "cubin:", 6) != 0) {
-    write_log(count, options, values, "not machine code");
+  const int is_cubin = strncmp(code, "cubin:", 6) == 0;
+  strncpy(state.last_loaded, code, sizeof state.last_loaded - 1);
+  if (!is_cubin && !(state.loads_ptx && is_ptx(code))) {
+    write_log(count, options, values, "neither machine code nor PTX");
     return CUDA_ERROR_NO_BINARY_FOR_GPU;
   }
   *module = calloc(1, sizeof **module);
@@ -288,7 +302,7 @@ CUresult fake_link_create(unsigned count, int *options, void **values, CUlinkSta
 CUresult fake_link_add_data(CUlinkState link, int type, void *data, size_t bytes, const char *name,
                             unsigned count, int *options, void **values) {
   (void)bytes, (void)name, (void)count, (void)options, (void)values;
-  if (type != CU_JIT_INPUT_PTX || strncmp(data, ".version", 8) != 0) {
+  if (type != CU_JIT_INPUT_PTX || !is_ptx(data)) {
     strcpy(link->log, "ptxas line 7: what is this?\n");
     return CUDA_ERROR_INVALID_PTX;
   }
@@ -361,40 +375,66 @@ CUresult fake_most_active_clusters(int *clusters, CUfunction function,
 
 /* --- memory --- */
 
-typedef struct memory_header {
+/* What the driver knows of; `data` is aligned to 256 bytes. */
+typedef struct memory_block {
+  struct memory_block *next;
+  char *data;
   size_t bytes;
-  char padding[256 - sizeof(size_t)];
-} memory_header;
+  fake_memory kind;
+  int device;
+} memory_block;
 
-static CUresult take(CUdeviceptr *memory, size_t bytes, int64_t *total) {
+static memory_block *blocks;
+
+static void *make_block(size_t bytes, fake_memory kind, int device) {
+  memory_block *block = malloc(sizeof *block);
+  *block = (memory_block){NULL, aligned_alloc(256, bytes / 256 * 256 + 256), bytes, kind, device};
+  memset(block->data, 0xCC, bytes);
+  pthread_mutex_lock(&mutex);
+  block->next = blocks;
+  blocks = block;
+  pthread_mutex_unlock(&mutex);
+  return block->data;
+}
+
+void *fake_allocate(size_t bytes, fake_memory kind, int device) {
+  return make_block(bytes, kind, device);
+}
+
+static CUresult take(CUdeviceptr *memory, size_t bytes, int device, int64_t *total) {
   if (bytes > state.free_bytes) return CUDA_ERROR_OUT_OF_MEMORY;
-  memory_header *header = aligned_alloc(256, (sizeof *header + bytes + 255) / 256 * 256);
-  header->bytes = bytes;
-  *memory = (CUdeviceptr)(uintptr_t)(header + 1);
-  memset(header + 1, 0xCC, bytes);
+  *memory = (CUdeviceptr)(uintptr_t)make_block(bytes, FAKE_MEMORY_DEVICE, device);
   __atomic_add_fetch(total, (int64_t)bytes, __ATOMIC_RELAXED);
   return CUDA_SUCCESS;
 }
 
 static CUresult give(CUdeviceptr memory, int64_t *total) {
-  memory_header *header = (memory_header *)pointer(memory) - 1;
-  __atomic_sub_fetch(total, (int64_t)header->bytes, __ATOMIC_RELAXED);
-  free(header);
+  pthread_mutex_lock(&mutex);
+  memory_block **at = &blocks, *block = NULL;
+  while (*at && (*at)->data != pointer(memory)) at = &(*at)->next;
+  block = *at;
+  if (block) *at = block->next;
+  pthread_mutex_unlock(&mutex);
+  if (!block) return CUDA_ERROR_INVALID_VALUE;
+  __atomic_sub_fetch(total, (int64_t)block->bytes, __ATOMIC_RELAXED);
+  free(block->data);
+  free(block);
   return CUDA_SUCCESS;
 }
 
 CUresult fake_mem_alloc(CUdeviceptr *memory, size_t bytes) {
   ENTER("cuMemAlloc");
-  return take(memory, bytes, &state.allocated);
+  if (depth == 0) return CUDA_ERROR_INVALID_CONTEXT;
+  return take(memory, bytes, stack[depth - 1]->device, &state.allocated);
 }
 
 CUresult fake_mem_free(CUdeviceptr memory) { return give(memory, &state.allocated); }
 
 CUresult fake_mem_alloc_from_pool(CUdeviceptr *memory, size_t bytes, CUmemoryPool pool,
                                   CUstream stream) {
-  (void)pool, (void)stream;
+  (void)stream;
   ENTER("cuMemAllocFromPoolAsync");
-  return take(memory, bytes, &state.pool_allocated);
+  return take(memory, bytes, (int)((uintptr_t)pool - kFirstPool), &state.pool_allocated);
 }
 
 CUresult fake_mem_free_async(CUdeviceptr memory, CUstream stream) {
@@ -405,7 +445,7 @@ CUresult fake_mem_free_async(CUdeviceptr memory, CUstream stream) {
 
 CUresult fake_pool_create(CUmemoryPool *pool, const CUmemPoolProps *properties) {
   ENTER("cuMemPoolCreate");
-  *pool = (CUmemoryPool)(uintptr_t)(0x1000 + properties->location.id);
+  *pool = (CUmemoryPool)(uintptr_t)(kFirstPool + properties->location.id);
   return CUDA_SUCCESS;
 }
 
@@ -441,9 +481,34 @@ CUresult fake_memset_words(CUdeviceptr to, unsigned value, size_t words, CUstrea
   return CUDA_SUCCESS;
 }
 
-CUresult fake_pointer_get_attribute(void *value, int attribute, CUdeviceptr memory) {
-  (void)value, (void)attribute, (void)memory;
-  return CUDA_ERROR_INVALID_VALUE; /* as of memory that the driver does not know */
+/* Of an address that the driver does not know everything is 0. */
+CUresult fake_pointer_get_attributes(unsigned count, int *attributes, void **values,
+                                     CUdeviceptr memory) {
+  ENTER("cuPointerGetAttributes");
+  if (allow() != CUDA_SUCCESS) return allow();
+  const char *address = pointer(memory);
+  pthread_mutex_lock(&mutex);
+  const memory_block *block = blocks;
+  while (block && (address < block->data || address >= block->data + block->bytes))
+    block = block->next;
+  for (unsigned i = 0; i < count; ++i) {
+    int value = 0;
+    switch (attributes[i]) {
+      case CU_POINTER_ATTRIBUTE_MEMORY_TYPE:
+        if (block) {
+          value = block->kind == FAKE_MEMORY_PINNED ? CU_MEMORYTYPE_HOST : CU_MEMORYTYPE_DEVICE;
+        }
+        break;
+      case CU_POINTER_ATTRIBUTE_IS_MANAGED:
+        value = block && block->kind == FAKE_MEMORY_MANAGED;
+        break;
+      default:
+        value = block ? block->device : 0;
+    }
+    memcpy(values[i], &value, sizeof value);
+  }
+  pthread_mutex_unlock(&mutex);
+  return CUDA_SUCCESS;
 }
 
 /* --- streams and events: everything has been done when the host is told --- */
@@ -472,7 +537,9 @@ CUresult fake_stream_is_capturing(CUstream stream, int *capturing) {
 }
 
 CUresult fake_exchange_capture_mode(int *mode) {
-  (void)mode;
+  const int before = capture_mode;
+  capture_mode = *mode;
+  *mode = before;
   return CUDA_SUCCESS;
 }
 
@@ -490,6 +557,7 @@ CUresult fake_event_destroy(CUevent event) {
 
 CUresult fake_event_record(CUevent event, CUstream stream) {
   (void)stream;
+  ENTER("cuEventRecord");
   event->time = __atomic_add_fetch(&clock_milliseconds, 1, __ATOMIC_RELAXED);
   return CUDA_SUCCESS;
 }

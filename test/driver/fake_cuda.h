@@ -22,6 +22,7 @@ typedef struct fake_cuda {
   /* What the driver and its devices are like; read by cuInit and after. */
   int version, device_count, architecture, shared_bytes, has_pools;
   int capturing;
+  int loads_ptx; /* else machine code alone: PTX must be linked */
   size_t free_bytes;
   /* The entry point that fails from now on, and with what. */
   const char *failing;
@@ -33,11 +34,20 @@ typedef struct fake_cuda {
   int64_t allocated;
   int64_t pool_allocated;
   char last_push[64];
+  char last_loaded[16]; /* what the module made last begins with */
 } fake_cuda;
+
+/* Memory that the driver knows of, never freed. */
+typedef enum fake_memory {
+  FAKE_MEMORY_DEVICE,
+  FAKE_MEMORY_PINNED,
+  FAKE_MEMORY_MANAGED
+} fake_memory;
 
 typedef fake_cuda *(*fake_state_function)(void);
 typedef int (*fake_count_function)(const char *entry_point);
 typedef void (*fake_reset_function)(int device);
+typedef void *(*fake_allocate_function)(size_t bytes, fake_memory kind, int device);
 
 #ifdef __cplusplus
 }

@@ -10,6 +10,7 @@
 #include <algorithm>
 #include <atomic>
 #include <chrono>
+#include <cstddef>
 #include <memory>
 #include <thread>
 
@@ -64,13 +65,17 @@ class OnDevice {
     return pit_operator_workspace_size(&op, pointers_.data(), case_->scalars().data(), nullptr,
                                        bytes);
   }
-  /// The status of the call, or else what the device says of it.
-  std::int32_t call(const pit_operator &op, pit_options options = {}) {
+  /// The status of the call, without waiting for the device.
+  std::int32_t start(const pit_operator &op, pit_options options = {}) {
     options.stream = stream_;
-    const std::int32_t status =
-        pit_operator_call(&op, pointers_.data(), case_->scalars().data(), &options);
+    return pit_operator_call(&op, pointers_.data(), case_->scalars().data(), &options);
+  }
+  /// The status of the call, or else what the device says of it.
+  std::int32_t call(const pit_operator &op, const pit_options &options = {}) {
+    const std::int32_t status = start(op, options);
     return status != PIT_OK ? status : pit_check(stream_, 0);
   }
+  DLTensor &tensor(std::size_t number) { return tensors_.at(number); }
   /// Elements of the output that are wrong.
   std::int64_t wrong() {
     copy(case_->output().data.data(), tensors_.back().data, bytes_of(tensors_.back()));
@@ -187,6 +192,142 @@ TEST_CASE("library: on a device a workspace of the size that is asked for suffic
     CHECK(there.call(row.op, options) == PIT_ERROR_ARGUMENT);
     CHECK(std::string(pit_last_error()).find("not in the memory of CUDA device 0") !=
           std::string::npos);
+  }
+}
+
+/// Memory of another kind, for `there`; the driver keeps it.
+void *special_memory(const pit::test::Driver &driver, const std::string &kind, std::size_t bytes) {
+  void *memory = nullptr;
+  if (kind == "pinned") driver.call("cuMemAllocHost_v2", &memory, bytes);
+  constexpr unsigned kOfAllStreams = 1;
+  if (kind == "managed") driver.call("cuMemAllocManaged", &memory, bytes, kOfAllStreams);
+  if (kind == "device 1") memory = pit_cuda_allocate(1, bytes);
+  REQUIRE(memory != nullptr);
+  return memory;
+}
+
+TEST_CASE("library: memory that is not on the device is refused, and the device goes on") {
+  if (!has_device()) return;
+  const pit::test::Driver driver;
+  for (const Row &row : rows(4)) {
+    CAPTURE(std::string(row.op.name));
+    OnDevice there(row.arguments.get());
+    CHECK(there.call(row.op) == PIT_OK);  // kernels are loaded
+    there.poison();
+    DLTensor &first = there.tensor(0);
+    void *good = first.data;
+    const std::size_t bytes = bytes_of(first);
+    std::vector<std::max_align_t> host(bytes / sizeof(std::max_align_t) + 1);
+    struct Place {
+      void *memory;
+      const char *got;
+    };
+    std::vector<Place> places = {
+        {host.data(), "got the host's memory, or memory that was freed"},
+        {special_memory(driver, "pinned", bytes), "got the host's memory, pinned by CUDA"}};
+    if (pit_cuda_device_count() > 1)
+      places.push_back({special_memory(driver, "device 1", bytes), "got memory of CUDA device 1"});
+    for (const Place &place : places) {
+      first.data = place.memory;
+      CHECK(there.call(row.op) == PIT_ERROR_ARGUMENT);
+      const std::string message = pit_last_error();
+      CAPTURE(message);
+      CHECK(message.find("operator " + std::string(row.op.name) + ": argument 1 ") == 0);
+      CHECK(message.find("not in the memory of CUDA device 0, as the tensor says") !=
+            std::string::npos);
+      CHECK(message.find(place.got) != std::string::npos);
+    }
+    first.data = special_memory(driver, "managed", bytes);
+    CHECK(pit_cuda_copy(0, nullptr, first.data, good, bytes) == PIT_OK);
+    CHECK(there.call(row.op) == PIT_OK);
+    CHECK(there.wrong() == 0);
+    first.data = good;
+    there.poison();
+    CHECK(there.call(row.op) == PIT_OK);
+    CHECK(there.wrong() == 0);
+  }
+}
+
+/// What `work` puts into the stream, and how many copies are among it.
+template <class Work>
+void *captured(const pit::test::Driver &driver, void *stream, const Work &work, int *copies) {
+  constexpr int kGlobal = 0, kCopy = 1;
+  void *graph = nullptr, *executable = nullptr;
+  driver.call("cuStreamBeginCapture_v2", stream, kGlobal);
+  work();
+  driver.call("cuStreamEndCapture", stream, &graph);
+  std::size_t count = 0;
+  driver.call("cuGraphGetNodes", graph, static_cast<void **>(nullptr), &count);
+  std::vector<void *> nodes(count);
+  driver.call("cuGraphGetNodes", graph, nodes.data(), &count);
+  *copies = 0;
+  for (void *node : nodes) {
+    int kind = -1;
+    driver.call("cuGraphNodeGetType", node, &kind);
+    *copies += kind == kCopy ? 1 : 0;
+  }
+  constexpr unsigned long long kNoFlags = 0;
+  driver.call("cuGraphInstantiateWithFlags", &executable, graph, kNoFlags);
+  return executable;
+}
+
+TEST_CASE("library: a measured call on a device can be captured, and its graph copies nothing") {
+  if (!has_device()) return;
+  const pit::test::Driver driver;
+  void *stream = driver.stream();
+  for (const Row &row : rows(5)) {
+    CAPTURE(std::string(row.op.name));
+    OnDevice there(row.arguments.get(), stream);
+    pit_statistics statistics;
+    pit_options options{};
+    options.statistics = &statistics;
+    CHECK(there.call(row.op, options) == PIT_OK);
+    CHECK(statistics.compute > 0);
+    std::int32_t status = -1;
+    int copies = -1;
+    void *graph = captured(driver, stream, [&] { status = there.start(row.op, options); }, &copies);
+    CHECK(status == PIT_OK);
+    CHECK(copies == 0);
+    CHECK(statistics.compute == 0);
+    CHECK(std::ranges::all_of(statistics.statistics, [](double value) { return value == 0; }));
+    for (int replay = 0; replay < 2; ++replay) {
+      there.poison();
+      driver.launch(graph, stream);
+      CHECK(pit_check(stream, 0) == PIT_OK);
+      CHECK(there.wrong() == 0);
+    }
+  }
+}
+
+TEST_CASE("library: memory that a graph on a device allocates is a tensor's") {
+  if (!has_device()) return;
+  const pit::test::Driver driver;
+  void *stream = driver.stream();
+  for (const Row &row : rows(6)) {
+    CAPTURE(std::string(row.op.name));
+    OnDevice there(row.arguments.get(), stream);
+    CHECK(there.call(row.op) == PIT_OK);
+    DLTensor &first = there.tensor(0);
+    void *given = first.data;
+    const std::size_t bytes = bytes_of(first);
+    std::int32_t status = -1;
+    int copies = -1;
+    void *graph = captured(
+        driver, stream,
+        [&] {
+          driver.call("cuMemAllocAsync", &first.data, bytes, stream);
+          pit_cuda_copy(0, stream, first.data, given, bytes);
+          status = there.start(row.op);
+          driver.call("cuMemFreeAsync", first.data, stream);
+        },
+        &copies);
+    CAPTURE(std::string(pit_last_error()));
+    CHECK(status == PIT_OK);
+    CHECK(copies == 1);
+    there.poison();
+    driver.launch(graph, stream);
+    CHECK(pit_check(stream, 0) == PIT_OK);
+    CHECK(there.wrong() == 0);
   }
 }
 
