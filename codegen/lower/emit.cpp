@@ -43,6 +43,7 @@ ir::Module Emitter::run() {
   }
   statistics_ = ir::make_storage("statistics", float64, 1, Space::Heap);
   want_full_bits();
+  for (const auto &index : plan_->indices) explain_order(*index);
   emit_input_checks();
   emit_shared_range_checks();
   for (const auto &stage : plan_->stages) {

@@ -18,6 +18,7 @@
 namespace pit::lower {
 
 struct KeptEntries;
+struct PlacedIndex;
 namespace build {
 struct Axis;
 }
@@ -271,7 +272,10 @@ class Emitter {
   ir::Stmt for_strips(const IndexPlan &index, const Expr &extent, const Expr &length,
                       ir::ForKind kind, const std::function<ir::Stmt(const GpuStrip &)> &body);
   Expr strips_of(const IndexPlan &index, const Expr &length) const;
+  std::string why_close(const IndexPlan &index) const;
+  void explain_order(const IndexPlan &index) const;
   Expr spacing_of(const IndexPlan &index) const;
+  PlacedIndex placed_index(const IndexPlan &index) const;
   Expr flag(const Expr &condition) const;
   Combiner either_mark() const;
   ir::Stmt emit_marks_of_strip(const IndexPlan &index, const Scope &scope, const MarksTo &to,

@@ -64,11 +64,38 @@ Stmt Emitter::for_strips(const IndexPlan &index, const Expr &extent, const Expr 
   return ir::make<ir::For>(number, zero, strips_of(index, length), kind, inside);
 }
 
+/// Why the groups of an index follow each other closely; empty: each has room for all candidates.
+std::string Emitter::why_close(const IndexPlan &index) const {
+  if (!on_gpu()) return "a CPU places them so";
+  if (index.kind == IndexKind::Keyed) return "positions are sorted by their keys";
+  if (index.kind == IndexKind::Range) return "positions of a group are contiguous";
+  if (index.kind == IndexKind::Given) return "the lists are the caller's";
+  if (index.data_dependent_range) return "how many candidates a group has is data";
+  if (index.mark_stage) return "it is marked in " + index.mark_stage->name();
+  if (index.exact) return "its lists are seen";
+  if (index.totalled) return "a condition asks how much is kept";
+  if (index.node->capacity.defined()) return "its capacity is declared";
+  return {};
+}
+
+/// What becomes of the permission to list entries in any order.
+void Emitter::explain_order(const IndexPlan &index) const {
+  if (index.node->ordered) return;
+  const std::string name = "index " + index.name();
+  if (index.kind == IndexKind::Given) return plan_->explain(name, "order", "the caller's");
+  std::string why = why_close(index);
+  if (why.empty() && index.node->align > 1) why = "padding stands behind the last entry";
+  if (why.empty() && !takes_any_place(placed_index(index))) why = "one block lists a group";
+  plan_->explain(name, "order",
+                 why.empty() ? "any: blocks take places as they come"
+                             : "ascending, though any is allowed: " + why);
+}
+
 /// Where nobody asks for the whole of the lists, and there is room for all candidates, the entries
 /// of a group stand where they would if all candidates were kept: its blocks need not wait for
 /// other groups'.
 Expr Emitter::spacing_of(const IndexPlan &index) const {
-  if (!places_while_marking(index) || index.totalled || index.node->capacity.defined()) return {};
+  if (!why_close(index).empty()) return {};
   const Expr align = constant(index.node->align);
   return index.node->align == 1 ? index.length
                                 : (index.length + constant(index.node->align - 1)) / align * align;
@@ -80,25 +107,29 @@ Expr Emitter::strips_of(const IndexPlan &index, const Expr &length) const {
   return max((length + constant(candidates - 1)) / constant(candidates), constant(1));
 }
 
+PlacedIndex Emitter::placed_index(const IndexPlan &index) const {
+  return {.name = index.name(),
+          .groups = index.groups,
+          .micro = constant(index.micro),
+          .strips = strips_of(index, index.length),
+          .capacity = index.node->capacity.defined() ? index.capacity : Expr(),
+          .spacing = spacing_of(index),
+          .align = index.node->align,
+          .ordered = index.node->ordered,
+          .first = index.first,
+          .offsets = index.offsets,
+          .counts = index.counts,
+          .coordinates = index.coordinates,
+          .position = is_zero(index.length) ? nullptr : index.position,
+          .full = index.full};
+}
+
 /// On a GPU: one kernel reads the operand, and each block places what it has marked, and packs the
 /// values where they are wanted.
 Stmt Emitter::emit_placed_marks(IndexPlan *index) {
   Scope scope;
   Expr number;
-  PlacedIndex placed{.name = index->name(),
-                     .groups = index->groups,
-                     .micro = constant(index->micro),
-                     .strips = strips_of(*index, index->length),
-                     .capacity = index->node->capacity.defined() ? index->capacity : Expr(),
-                     .spacing = spacing_of(*index),
-                     .align = index->node->align,
-                     .ordered = index->node->ordered,
-                     .first = index->first,
-                     .offsets = index->offsets,
-                     .counts = index->counts,
-                     .coordinates = index->coordinates,
-                     .position = is_zero(index->length) ? nullptr : index->position,
-                     .full = index->full};
+  PlacedIndex placed = placed_index(*index);
   make_progress(&placed);
   const Stmt loops = for_groups(*index, &scope, &number, [&] {
     const Expr extent = max(lower_expr(index->axis_range.extent, scope), constant(0));

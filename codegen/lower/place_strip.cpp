@@ -32,13 +32,6 @@ bool has_one_strip(const PlacedIndex &index) {
   return is_const_int(index.strips, &strips) && strips == 1;
 }
 
-/// Whether a strip's entries may stand where there is room when it comes. Padding is stored by who
-/// comes last in a group, which only an order says.
-bool takes_any_place(const PlacedIndex &index) {
-  return !index.ordered && index.spacing.defined() && index.align == 1 && index.counts &&
-         !has_one_strip(index);
-}
-
 /// coordinates, full and position of a strip's candidates.
 Stmt store_entries(const PlacedIndex &index, const Strip &strip, const KeptEntries &kept) {
   const Axis r("r", kept.count, strip.maximum), j("j", strip.length, strip.maximum);
@@ -87,6 +80,11 @@ Stmt finish(const PlacedIndex &index, const Expr &part, const Expr &total) {
 }
 
 }  // namespace
+
+bool takes_any_place(const PlacedIndex &index) {
+  return !index.ordered && index.spacing.defined() && index.align == 1 && index.counts &&
+         !has_one_strip(index);
+}
 
 void make_progress(PlacedIndex *index) {
   const bool one = has_one_strip(*index);

@@ -27,6 +27,11 @@ struct PlacedIndex {
   StoragePtr progress, group_progress;
 };
 
+/// Whether a strip's entries stand where there is room when its block comes: an index that needs no
+/// order, with room of its own for each group and several strips in it. Padding is stored by who
+/// comes last in a group, which only an order says.
+bool takes_any_place(const PlacedIndex &index);
+
 /// Consecutive candidates of a group.
 struct Strip {
   Expr group, number;

@@ -98,6 +98,71 @@ TEST_CASE("explain - the kernel of every matrix product is named") {
   }
 }
 
+TEST_CASE("explain - whether an index that may have any order has it, and why not") {
+  Var m("m"), n("n");
+  TensorParam A(float32, 2, "A"), B(float32, 2, "B"), W(float32, 3, "W"),
+      expert(int32, 1, "expert"), ends(int64, 1, "ends"), offsets(int32, 1, "off"),
+      coordinates(int32, 1, "at");
+  Func C("C"), D("D"), E("E"), F("F");
+  RDom k(0, B.extent(0), "k"), c(0, A.extent(1), "c"), s(0, ends(m), "s"), few(0, 64, "few");
+  k.where(A(m, k) != 0);
+  C(m, n) += A(m, k) * B(k, n);
+  D(m, n) += A(m, c) * W(expert(m), c, n);
+  s.where(A(m, s) != 0);
+  E(m, n) += A(m, s) * B(s, n);
+  few.where(A(m, few) != 0);
+  F(m, n) += A(m, few) * B(few, n);
+  const std::string index = "live = C.update(0).index(axis=k, micro={m:16, k:1}).unordered()",
+                    tile = "\nC.update(0).pit_tile(kt, dense={k:16}, index=live)\n";
+  const Target gpu("x86-64-linux-cuda-sm_90a"), host("x86-64-linux-avx2");
+  struct Row {
+    const Func &output;
+    std::string schedule;
+    Target target;
+    const char *order;
+  };
+  const Row rows[] = {
+      {C, index + tile, gpu, "any: blocks take places as they come"},
+      {C, index + tile, host, "ascending, though any is allowed: a CPU places them so"},
+      {C, index + ".align(4)" + tile, gpu,
+       "ascending, though any is allowed: padding stands behind the last entry"},
+      {C, index + ".capacity(A.extent(1))" + tile, gpu,
+       "ascending, though any is allowed: its capacity is declared"},
+      {C, index + tile + "C.update(0).specialize(live.density() < 0.5)\n", gpu,
+       "ascending, though any is allowed: a condition asks how much is kept"},
+      {F,
+       "live = F.update(0).index(axis=few, micro={m:16, few:1}).unordered()\n"
+       "F.update(0).pit_tile(ft, dense={few:16}, index=live)\n",
+       gpu, "ascending, though any is allowed: one block lists a group"},
+      {E,
+       "live = E.update(0).index(axis=s, micro={m:1, s:1}).unordered().capacity(A.extent(1))\n"
+       "E.update(0).pit_tile(st, dense={s:16}, index=live)\n",
+       gpu, "ascending, though any is allowed: how many candidates a group has is data"},
+      {D,
+       "live = D.update(0).index(axis=m, group=expert(m), micro={m:1}).unordered()\n"
+       "D.update(0).pit_tile(mt, dense={m:16}, index=live)\n",
+       gpu, "ascending, though any is allowed: positions are sorted by their keys"},
+  };
+  for (const Row &row : rows) {
+    CAPTURE(row.schedule);
+    const Pipeline pipeline({row.output}, {}, "orders");
+    CHECK_TEXT(
+        pipeline.with(Schedule::parse(pipeline, row.schedule)).explain(row.target),
+        std::string("CHECK: index live\nCHECK-NEXT: index:\nCHECK-NEXT: order: ") + row.order);
+  }
+  const Pipeline opt = build_opt(true);
+  std::string schedule = opt.schedule().to_string();
+  const std::string made = ".index(axis=r, micro={t:64, r:1})";
+  REQUIRE(schedule.find(made) != std::string::npos);
+  schedule.insert(schedule.find(made) + made.size(), ".unordered()");
+  CHECK_TEXT(opt.with(Schedule::parse(opt, schedule)).explain(gpu),
+             "CHECK: order: ascending, though any is allowed: it is marked in H");
+  SparseIndex given = C.update().index({.axis = k, .micro = {{m, 16}, {k, 1}}});
+  given.unordered().given(offsets, coordinates);
+  C.update().pit_tile(Var("kt"), {.dense = {{k, 16}}, .index = given});
+  CHECK_TEXT(C.explain(gpu), "CHECK: order: the caller's");
+}
+
 TEST_CASE("explain - without a schedule there is no rule to explain") {
   for (const Program &program : programs()) {
     CAPTURE(program.name);
