@@ -5,6 +5,7 @@
 #include "cuda_call.h"
 #include "error.h"
 #include "operator.h"
+#include "overlap.h"
 
 /* --- workspaces --- */
 
@@ -203,13 +204,6 @@ static CUresult find_place(const pit_driver *d, uintptr_t address, pit_cuda_plac
   return CUDA_SUCCESS;
 }
 
-static int is_empty(const DLTensor *t) {
-  for (int d = 0; d < t->ndim; ++d) {
-    if (t->shape[d] == 0) return 1;
-  }
-  return 0;
-}
-
 int32_t pit_cuda_find_misplaced(const DLTensor *const *tensors, int32_t count,
                                 pit_cuda_place *place) {
   const pit_driver *d = pit_open_driver();
@@ -220,7 +214,7 @@ int32_t pit_cuda_find_misplaced(const DLTensor *const *tensors, int32_t count,
   for (int32_t i = 0; i < count && found < 0 && error == CUDA_SUCCESS; ++i) {
     const DLTensor *t = tensors[i];
     const int32_t device = t->device.device_id;
-    if (device < 0 || device >= d->device_count || is_empty(t)) continue;
+    if (device < 0 || device >= d->device_count || pit_is_empty(t)) continue;
     error = find_place(d, (uintptr_t)t->data + t->byte_offset, place);
     const int here = place->kind == PIT_PLACE_MANAGED ||
                      (place->kind == PIT_PLACE_DEVICE && place->device == device);

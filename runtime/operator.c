@@ -8,6 +8,7 @@
 
 #include "call.h"
 #include "error.h"
+#include "overlap.h"
 #include "pit_cuda.h"
 
 /* Programs whose operators have code for the host alone are linked without what is for CUDA: only
@@ -218,9 +219,7 @@ int pit_is_row_major(const pit_operator *op, const DLTensor *const *tensors) {
 static int nothing_to_write(const pit_operator *op, const DLTensor *const *tensors) {
   const int32_t count = pit_tensor_count(op);
   for (int32_t o = pit_input_count(op); o < count; ++o) {
-    int empty = 0;
-    for (int d = 0; d < tensors[o]->ndim; ++d) empty |= tensors[o]->shape[d] == 0;
-    if (!empty) return 0;
+    if (!pit_is_empty(tensors[o])) return 0;
   }
   return 1;
 }

@@ -52,7 +52,7 @@ static void add(search *s, int64_t weight, int64_t limit) {
   ++s->count;
 }
 
-static int is_empty(const DLTensor *t) {
+int pit_is_empty(const DLTensor *t) {
   for (int d = 0; d < t->ndim; ++d) {
     if (t->shape[d] == 0) return 1;
   }
@@ -89,7 +89,7 @@ static void add_dimensions(search *s, const DLTensor *t) {
 }
 
 int pit_memory_overlaps(const DLTensor *a, const DLTensor *b) {
-  if (is_empty(a) || is_empty(b)) return 0;
+  if (pit_is_empty(a) || pit_is_empty(b)) return 0;
   int64_t low_a, low_b, high_a, high_b;
   if (!ends(a, &low_a, &high_a) || !ends(b, &low_b, &high_b)) return 1;
   if (high_a <= low_b || high_b <= low_a) return 0;

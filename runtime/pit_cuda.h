@@ -7,7 +7,8 @@
  *   PIT_NVJITLINK     the library that compiles PTX in place of libnvJitLink.so.13 or .12; empty:
  *                     the driver compiles it
  *   PIT_CACHE_DIR     where compiled PTX is kept, in place of $XDG_CACHE_HOME/pit or ~/.cache/pit;
- *                     empty: nowhere
+ *                     empty: nowhere. PTX with setmaxnreg is the driver's to compile, and kept
+ *                     where CUDA_CACHE_PATH says
  *   NVTX_INJECTION64_PATH   set by profilers: each call of an operator is a range with its name
  *
  * Contexts: a function with a device works in the caller's current context if that is one of the

@@ -197,31 +197,37 @@ std::int32_t add_one(pit_call *call, const DLTensor *const *tensors, const void 
   return call->status;
 }
 
+DLTensor vector_at(void *data, DLDevice device, std::int64_t *extent) {
+  DLTensor t{};
+  t.data = data;
+  t.device = device;
+  t.ndim = 1;
+  t.dtype = {kDLFloat, 32, 1};
+  t.shape = extent;
+  return t;
+}
+
 void run_on_host() {
-  const pit_argument arguments[] = {{"X", PIT_INPUT, 1, {kDLFloat, 32, 1}, 1, nullptr},
-                                    {"Y", PIT_OUTPUT, 1, {kDLFloat, 32, 1}, 1, nullptr}};
-  const pit_code code = {
-      .target = "x86-64-linux", .cpu_features = "", .row_major = add_one, .any = add_one};
-  const pit_operator add = {.abi_version = PIT_ABI_VERSION,
-                            .name = "add",
-                            .arguments = arguments,
-                            .codes = &code,
-                            .argument_count = 2,
-                            .code_count = 1};
+  const OneCode add("add", 1, false, add_one);
   std::array<float, 100> x{}, y{};
   x[99] = 6;
-  std::int64_t extents[] = {100};
-  DLTensor in{.data = x.data(),
-              .device = {kDLCPU, 0},
-              .ndim = 1,
-              .dtype = {kDLFloat, 32, 1},
-              .shape = extents};
-  DLTensor out = in;
-  out.data = y.data();
-  const DLTensor *tensors[] = {&in, &out};
-  EXPECT(pit_operator_call(&add, tensors, nullptr, nullptr) == PIT_OK);
+  std::int64_t extent = 100;
+  const DLDevice host{kDLCPU, 0};
+  EXPECT(add.call(vector_at(x.data(), host, &extent), vector_at(y.data(), host, &extent)) ==
+         PIT_OK);
   EXPECT(y[0] == 1);
   EXPECT(y[99] == 7);
+}
+
+// Counts in its output.
+std::int32_t count_in_output(pit_call *call, const DLTensor *const *tensors, const void *const *) {
+  static Real counting("counting");
+  if (pit_cuda_begin(call, counting.get(), 1) != PIT_OK) return call->status;
+  void *memory = tensors[1]->data;
+  void *arguments[] = {&memory};
+  pit_cuda_launch(call, counting.get(), kCount, 10, 32, 0, 1, 0, arguments);
+  pit_cuda_end(call);
+  return call->status;
 }
 
 std::int32_t counted_at(void *memory, int device) {
@@ -232,7 +238,7 @@ std::int32_t counted_at(void *memory, int device) {
 }
 
 // The context of stream `on` is lost; `culprit` is what ran last on it.
-void expect_lost(Real *loaded, void *memory, void *on, void *other) {
+void expect_lost(Real *loaded, const OneCode &counting, void *memory, void *on, void *other) {
   EXPECT(pit_check(on, 0) == PIT_ERROR_CUDA);
   EXPECT_PART(pit_last_error(), "CUDA_ERROR_ILLEGAL_ADDRESS");
   EXPECT_PART(pit_last_error(), "the context is lost");
@@ -245,6 +251,12 @@ void expect_lost(Real *loaded, void *memory, void *on, void *other) {
   Real fresh("fresh", ptx_for("sm_80") + "// not loaded before\n");
   EXPECT(fresh.run(kCount, memory, 0) == PIT_ERROR_CUDA);
   EXPECT_PART(pit_last_error(), "operator fresh: ");
+  EXPECT_PART(pit_last_error(), "the context is lost");
+  std::int64_t extent = 1;
+  auto *words = static_cast<char *>(memory);
+  EXPECT(counting.call(vector_at(words, {kDLCUDA, 0}, &extent),
+                       vector_at(words + 4, {kDLCUDA, 0}, &extent)) == PIT_ERROR_CUDA);
+  EXPECT_PART(pit_last_error(), "operator counting: ");
   EXPECT_PART(pit_last_error(), "the context is lost");
   EXPECT(pit_check(other, 0) == PIT_ERROR_CUDA);
   EXPECT(pit_cuda_synchronise(0, nullptr) == PIT_ERROR_CUDA);
@@ -306,12 +318,16 @@ TEST_CASE("a fault on a real device ends its context; the process and other cont
               EXPECT(counted_at(beside, 0) == 320);
 
               own.set_current(false);  // the device's primary context
-              void *memory = pit_cuda_allocate(0, 4), *on = own.driver().stream(),
-                   *other = own.driver().stream();
+              auto *memory = static_cast<char *>(pit_cuda_allocate(0, 8));
+              void *on = own.driver().stream(), *other = own.driver().stream();
+              const OneCode counting("counting", 1, true, count_in_output);
+              std::int64_t extent = 1;
+              EXPECT(counting.call(vector_at(memory, {kDLCUDA, 0}, &extent),
+                                   vector_at(memory + 4, {kDLCUDA, 0}, &extent)) == PIT_OK);
               EXPECT(loaded.run(kCount, memory, 0, other) == PIT_OK);
               EXPECT(pit_check(other, 0) == PIT_OK);
               EXPECT(culprit.run(kFault, nullptr, 0, on) == PIT_OK);
-              expect_lost(&loaded, memory, on, other);
+              expect_lost(&loaded, counting, memory, on, other);
               run_on_host();
               pit_trim();
               pit_cuda_image_release(culprit.get());

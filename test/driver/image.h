@@ -1,4 +1,5 @@
-// An image of an operator whose kernels the stand-in runs.
+// An image of an operator whose kernels the stand-in runs, and operators that are called by their
+// tensors.
 #pragma once
 
 #include <array>
@@ -34,6 +35,37 @@ class Image {
   std::array<const char *, 2> messages_ = {"rows of A are {0}, of B {1}", "k is {0}"};
   std::array<const char *, 2> index_names_ = {"live", "experts"};
   pit_cuda_image image_{};
+};
+
+// name(X, Y), of float32, with one code: for devices from sm_80 on, or for the host.
+class OneCode {
+ public:
+  OneCode(const char *name, std::int32_t rank, bool on_device, pit_function code)
+      : arguments_{{{"X", PIT_INPUT, rank, {kDLFloat, 32, 1}, 1, nullptr},
+                    {"Y", PIT_OUTPUT, rank, {kDLFloat, 32, 1}, 1, nullptr}}} {
+    code_.target = on_device ? "x86-64-linux-cuda-sm_80" : "x86-64-linux";
+    code_.cpu_features = code_.memory_note = "";
+    code_.architecture = on_device ? 80 : 0;
+    code_.row_major = code_.any = code;
+    operator_.abi_version = PIT_ABI_VERSION;
+    operator_.name = name;
+    operator_.arguments = arguments_.data();
+    operator_.argument_count = 2;
+    operator_.codes = &code_;
+    operator_.code_count = 1;
+  }
+  OneCode(const OneCode &) = delete;
+  OneCode &operator=(const OneCode &) = delete;
+  const pit_operator *get() const { return &operator_; }
+  std::int32_t call(const DLTensor &x, const DLTensor &y) const {
+    const DLTensor *tensors[] = {&x, &y};
+    return pit_operator_call(&operator_, tensors, nullptr, nullptr);
+  }
+
+ private:
+  std::array<pit_argument, 2> arguments_;
+  pit_code code_{};
+  pit_operator operator_{};
 };
 
 inline pit_call call_on(std::int32_t device, void *stream = nullptr) {

@@ -41,13 +41,10 @@ class Operator {
     tensors[0].data = allocate(kBytes, FAKE_MEMORY_DEVICE, 0);
     tensors[1].data = allocate(kBytes, FAKE_MEMORY_DEVICE, 0);
   }
-  std::int32_t call() {
-    const DLTensor *pointers[] = {tensors.data(), &tensors[1]};
-    return pit_operator_call(&operator_, pointers, nullptr, nullptr);
-  }
+  std::int32_t call() { return operator_.call(tensors[0], tensors[1]); }
   std::int32_t size(std::int64_t *bytes) {
     const DLTensor *pointers[] = {tensors.data(), &tensors[1]};
-    return pit_operator_workspace_size(&operator_, pointers, nullptr, nullptr, bytes);
+    return pit_operator_workspace_size(operator_.get(), pointers, nullptr, nullptr, bytes);
   }
   void make_empty(int tensor) { tensors.at(static_cast<std::size_t>(tensor)).shape = none_.data(); }
 
@@ -57,20 +54,7 @@ class Operator {
  private:
   std::array<std::int64_t, 2> extents_ = {4, 5}, none_ = {0, 5};
   Image image_{"scale"};
-  std::array<pit_argument, 2> arguments_ = {{{"X", PIT_INPUT, 2, {kDLFloat, 32, 1}, 1, nullptr},
-                                             {"Y", PIT_OUTPUT, 2, {kDLFloat, 32, 1}, 1, nullptr}}};
-  pit_code code_ = {.target = "x86-64-linux-cuda-sm_80",
-                    .cpu_features = "",
-                    .architecture = 80,
-                    .row_major = run_code,
-                    .any = run_code,
-                    .memory_note = ""};
-  pit_operator operator_ = {.abi_version = PIT_ABI_VERSION,
-                            .name = "scale",
-                            .arguments = arguments_.data(),
-                            .codes = &code_,
-                            .argument_count = 2,
-                            .code_count = 1};
+  OneCode operator_{"scale", 2, true, run_code};
 };
 
 char memory_of_host[Operator::kBytes];
