@@ -182,8 +182,9 @@ int devices() { return std::min(pit_cuda_device_count(), 4); }
 // On all devices, a thread each.
 void run_on_all() {
   std::vector<std::thread> threads;
-  for (int number = 0; number < devices(); ++number)
-    threads.emplace_back(run_what_is_possible, number);
+  const int count = devices();
+  threads.reserve(static_cast<std::size_t>(count));
+  for (int number = 0; number < count; ++number) threads.emplace_back(run_what_is_possible, number);
   for (std::thread &thread : threads) thread.join();
 }
 
@@ -198,9 +199,8 @@ std::int32_t add_one(pit_call *call, const DLTensor *const *tensors, const void 
 }
 
 DLTensor vector_at(void *data, DLDevice device, std::int64_t *extent) {
-  DLTensor t{};
+  DLTensor t{.device = device};
   t.data = data;
-  t.device = device;
   t.ndim = 1;
   t.dtype = {kDLFloat, 32, 1};
   t.shape = extent;

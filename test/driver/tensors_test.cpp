@@ -34,7 +34,6 @@ class Operator {
     runs = 0;
     for (DLTensor &t : tensors) {
       t.dtype = {kDLFloat, 32, 1};
-      t.device = {kDLCUDA, 0};
       t.ndim = 2;
       t.shape = extents_.data();
     }
@@ -49,7 +48,8 @@ class Operator {
   void make_empty(int tensor) { tensors.at(static_cast<std::size_t>(tensor)).shape = none_.data(); }
 
   static constexpr std::size_t kBytes = std::size_t{4} * 5 * 4;
-  std::array<DLTensor, 2> tensors{};
+  std::array<DLTensor, 2> tensors{DLTensor{.device = {kDLCUDA, 0}},
+                                  DLTensor{.device = {kDLCUDA, 0}}};
 
  private:
   std::array<std::int64_t, 2> extents_ = {4, 5}, none_ = {0, 5};
