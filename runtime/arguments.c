@@ -163,26 +163,6 @@ static int32_t check_memory(const check *c, int32_t i) {
   return PIT_OK;
 }
 
-/* What tensors say of their device is not believed: a kernel that reads the host's memory, or
- * another device's, is a fault that ends the context for everybody. */
-static int32_t check_places(const check *c, int32_t count) {
-  pit_cuda_place place;
-  if (!pit_cuda_find_misplaced) return PIT_OK;
-  const int32_t i = pit_cuda_find_misplaced(c->tensors, count, &place);
-  if (i < 0) return PIT_OK;
-  const text said = device_text(c->tensors[i]->device);
-  const text what = say("not in the memory of %.100s, as the tensor says", said.of);
-  const text expected =
-      say("memory of that device, or managed memory: copy it there first (pit_cuda_copy, "
-          "AnyBuffer::to_cuda)");
-  if (place.kind == PIT_PLACE_DEVICE)
-    return refuse(c, i, what.of, expected, say("memory of CUDA device %d", place.device));
-  return refuse(
-      c, i, what.of, expected,
-      say(place.kind == PIT_PLACE_PINNED ? "the host's memory, pinned by CUDA"
-                                         : "the host's memory, or memory that was freed"));
-}
-
 static int32_t check_declared(const check *c, int32_t i, const pit_argument *declared) {
   const DLTensor *t = c->tensors[i];
   for (int d = 0; declared->extents && d < t->ndim; ++d) {
@@ -317,8 +297,28 @@ int32_t pit_operator_check(const pit_operator *op, int32_t on_cuda,
   const int32_t inputs = pit_input_count(op), count = pit_tensor_count(op);
   int32_t status = PIT_OK;
   for (int32_t i = 0; i < count && status == PIT_OK; ++i) status = check_tensor(&c, i, on_cuda);
-  if (on_cuda && status == PIT_OK) status = check_places(&c, count);
   for (int32_t i = inputs; i < count && status == PIT_OK; ++i)
     status = check_output(&c, i, inputs, count);
   return status;
+}
+
+/* What tensors say of their device is not believed: a kernel that reads the host's memory, or
+ * another device's, is a fault that ends the context for everybody. */
+int32_t pit_check_places(const pit_operator *op, const DLTensor *const *tensors, void *stream) {
+  const check c = {op, tensors};
+  pit_cuda_place place;
+  if (!pit_cuda_find_misplaced) return PIT_OK;
+  const int32_t i = pit_cuda_find_misplaced(tensors, pit_tensor_count(op), stream, &place);
+  if (i < 0) return PIT_OK;
+  const text said = device_text(tensors[i]->device);
+  const text what = say("not in the memory of %.100s, as the tensor says", said.of);
+  const text expected =
+      say("memory of that device, or managed memory: copy it there first (pit_cuda_copy, "
+          "AnyBuffer::to_cuda)");
+  if (place.kind == PIT_PLACE_DEVICE)
+    return refuse(&c, i, what.of, expected, say("memory of CUDA device %d", place.device));
+  return refuse(
+      &c, i, what.of, expected,
+      say(place.kind == PIT_PLACE_PINNED ? "the host's memory, pinned by CUDA"
+                                         : "the host's memory, or memory that was freed"));
 }

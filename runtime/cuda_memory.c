@@ -204,7 +204,13 @@ static CUresult find_place(const pit_driver *d, uintptr_t address, pit_cuda_plac
   return CUDA_SUCCESS;
 }
 
-int32_t pit_cuda_find_misplaced(const DLTensor *const *tensors, int32_t count,
+static int is_capturing(const pit_driver *d, void *stream) {
+  int status = CU_STREAM_CAPTURE_STATUS_NONE;
+  return d->stream_is_capturing(stream, &status) == CUDA_SUCCESS &&
+         status != CU_STREAM_CAPTURE_STATUS_NONE;
+}
+
+int32_t pit_cuda_find_misplaced(const DLTensor *const *tensors, int32_t count, void *stream,
                                 pit_cuda_place *place) {
   const pit_driver *d = pit_open_driver();
   if (!d) return -1;
@@ -217,7 +223,8 @@ int32_t pit_cuda_find_misplaced(const DLTensor *const *tensors, int32_t count,
     if (device < 0 || device >= d->device_count || pit_is_empty(t)) continue;
     error = find_place(d, (uintptr_t)t->data + t->byte_offset, place);
     const int here = place->kind == PIT_PLACE_MANAGED ||
-                     (place->kind == PIT_PLACE_DEVICE && place->device == device);
+                     (place->kind == PIT_PLACE_DEVICE && place->device == device) ||
+                     (place->kind == PIT_PLACE_UNKNOWN && is_capturing(d, stream));
     if (error == CUDA_SUCCESS && !here) found = i;
   }
   pit_restore_capture(mode);

@@ -354,11 +354,10 @@ static int32_t prepare(const pit_operator *op, const DLTensor *const *tensors,
     p->call.release = options->release;
     p->call.allocate_user = options->allocate_user;
   }
-  if (p->on_cuda) {
-    p->call.device = device.device_id;
-    p->call.stream = options->stream;
-  }
-  return PIT_OK;
+  if (!p->on_cuda) return PIT_OK;
+  p->call.device = device.device_id;
+  p->call.stream = options->stream;
+  return told(pit_check_places(op, tensors, options->stream));
 }
 
 int32_t pit_operator_workspace_size(const pit_operator *op, const DLTensor *const *tensors,

@@ -39,10 +39,14 @@ typedef struct pit_cuda_place {
 /* The first tensor that has an element and whose memory is neither of the device that it names nor
  * managed, and where it is instead; -1: none. One question to the driver a tensor; nothing is put
  * into a stream, which may be captured. Without a driver or such a device, and when the context is
- * lost, nothing is found: the call says so itself. The tensors passed what pit_operator_check looks
- * at before. */
-int32_t pit_cuda_find_misplaced(const DLTensor *const *tensors, int32_t count,
+ * lost, nothing is found: the call says so itself. While `stream` is captured an address may be one
+ * that the graph allocates, of which the driver knows nothing yet. The tensors passed what
+ * pit_operator_check looks at before. */
+int32_t pit_cuda_find_misplaced(const DLTensor *const *tensors, int32_t count, void *stream,
                                 pit_cuda_place *place);
+
+/* Whether all tensors, which passed pit_operator_check for a CUDA device, are where they say. */
+int32_t pit_check_places(const pit_operator *op, const DLTensor *const *tensors, void *stream);
 
 #ifdef __cplusplus
 }

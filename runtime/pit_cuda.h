@@ -164,8 +164,8 @@ int32_t pit_cache_folder(char *path, size_t bytes);
 
 /* Waits for the stream (CUstream; null: the legacy default stream) of the device and returns the
  * first failure that operators on it recorded since the last check, then forgets it; PIT_OK: none.
- * PIT_ERROR_CUDA: a kernel did what it may not, and the context is lost with all of its streams;
- * the host, other devices and other contexts go on. Two threads that check one stream at a time may
+ * PIT_ERROR_CUDA: a kernel did what it may not, and the process has lost the device, with all
+ * streams on it; the host and other devices go on. Two threads that check one stream at a time may
  * both see a failure. CU_STREAM_PER_THREAD is checked on the thread that called. */
 int32_t pit_check(void *stream, int32_t device);
 

@@ -164,7 +164,8 @@ typedef struct pit_options {
  * On CUDA the call returns when its kernels are in the stream, unless it is measured; what they
  * find wrong with the data pit_check tells. Before anything is written every tensor is checked:
  * element type, rank, extents, device, data, declared strides and alignment; on a device, that the
- * driver knows the first element's memory as that device's, or as managed; that no two elements of
+ * driver knows the first element's memory as that device's, or as managed (or nothing of it while
+ * the stream is captured: a graph may allocate it); that no two elements of
  * an output are one; that no output overlaps another tensor, except an elementwise operator's
  * output that is an input, whole. On such an error outputs are untouched. */
 int32_t pit_operator_call(const pit_operator *op, const DLTensor *const *tensors,
@@ -179,7 +180,7 @@ int32_t pit_operator_workspace_size(const pit_operator *op, const DLTensor *cons
                                     int64_t *bytes);
 
 /* The checks of tensors alone. `on_cuda`: the tensors must be on a CUDA device, else in the host's
- * memory. Where there is no such device, what its driver would say is not asked. */
+ * memory as they say; a call asks the driver, too. */
 int32_t pit_operator_check(const pit_operator *op, int32_t on_cuda, const DLTensor *const *tensors);
 
 /* The code that a call with tensors on `device` would run; null with a message that says what this

@@ -109,8 +109,10 @@ class JitOperator final : public CompiledOperator {
            const Place &place, RunStatistics *statistics) const override {
     const pit_operator &op = description_.op();
     const std::int64_t start = statistics ? pit_nanoseconds() : 0;
-    if (pit_operator_check(&op, info().on_cuda, tensors.data()) != PIT_OK)
+    if (pit_operator_check(&op, info().on_cuda, tensors.data()) != PIT_OK ||
+        (info().on_cuda && pit_check_places(&op, tensors.data(), place.stream) != PIT_OK)) {
       throw RuntimeError(pit_last_error());
+    }
     if (statistics) statistics->check_us += static_cast<double>(pit_nanoseconds() - start) / 1000;
     if (!missing_feature_.empty()) {
       throw RuntimeError("operator " + name() + ": it was compiled for a CPU with " +
