@@ -64,7 +64,7 @@ program: vertical-slash attention
 streams - one
 streams - two
 TEXT
-printf '%s\n' 'cuda groups - products on the device are exact, whole and ragged' 'cuda order - rows' \
+printf '%s\n' 'cuda groups - products on the device are exact, whole and ragged' 'cuda order - rows beyond' \
   'cuda steps - sums' 'text' >"$names_of.test_unit"
 printf '%s\n' 'library: on the host' 'library: on a device' >"$names_of.test_library"
 printf '%s\n' 'errors: unusual data has results' 'errors: names' >"$names_of.test_error"
@@ -72,7 +72,7 @@ printf '%s\n' 'errors: unusual data has results' 'errors: names' >"$names_of.tes
 run() {
   : >"$log"
   status=0
-  "$work/run-gpu-tests" "$work/tests" >"$work/said" 2>&1 || status=$?
+  "$work/run-gpu-tests" "$@" "$work/tests" >"$work/said" 2>&1 || status=$?
 }
 ran() { grep -q -x -F -e "$1" "$log" || { cat "$work/said" "$log"; fail "did not run: $1"; }; }
 count() {
@@ -113,6 +113,17 @@ count '^sanitizer .*streams - ' 0
 count '^sanitizer --tool racecheck ' 4
 count '^sanitizer --tool racecheck .*vertical-slash' 0
 count '^sanitizer --tool synccheck .*cuda groups - products on the device are exact\\, whole and ragged$' 1
+
+run --only tests
+ended 0
+count '^pit_bench ' 1
+count '^sanitizer ' 0
+run --only sanitizers
+ended 0
+count '^pit_bench ' 0
+count '^sanitizer --tool memcheck ' 6
+run --only neither
+ended 2
 
 # What is asked for is handed on, and what fails is named.
 PIT_TEST_SEED=7 PIT_TEST_TARGET=x86-64-linux-cuda-sm_80 bad='library: on a device' race=racecheck
