@@ -1,5 +1,7 @@
 // Cycles that the threads of a kernel spend, by what they spend them on: see codegen/ir/profile.h.
 // One thread of a role is looked at.
+#include <utility>
+
 #include "kernel_emitter.h"
 
 namespace pit::cuda {

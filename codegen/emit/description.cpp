@@ -1,5 +1,7 @@
 #include "description.h"
 
+#include <algorithm>
+
 #include "codegen/cuda/device.h"
 #include "dsl/buffer.h"
 #include "written_outputs.h"
