@@ -118,7 +118,7 @@ Pipeline clustered_product() {
   Y(i, n) = cast(float16, C(i, n));
   Y.tile(i, n, mo, no, mi, ni, 128, 256).gpu_blocks(mo, no).persistent().cluster({{mo, 2}});
   C.compute_at(Y, no);
-  C.update().split(k, ko, ki, 64).software_pipeline(ko, 4).warp_specialize({});
+  C.update().split(k, ko, ki, 64).software_pipeline(ko, 3).warp_specialize({});
   return Pipeline({Y}, {}, "clustered");
 }
 
