@@ -56,7 +56,7 @@ void KernelEmitter::for_rows(const ir::Store &s, const FragmentUse &use, bool ra
   const Fragment &fragment = use.matrix ? *use.matrix : *use.rows;
   const FragmentShape shape(fragment.layout, fragment.extents);
   const FirstElement first = first_element(fragment, shape);
-  Value *column = use.matrix ? forgotten(first.column) : nullptr, *columns = nullptr;
+  Value *column = use.matrix ? forgotten_column(first.column, shape) : nullptr, *columns = nullptr;
   const auto narrow = [&](Value *v) { return b.CreateTrunc(v, b.getInt32Ty()); };
   if (ragged && use.matrix) {
     Value *extent = not_negative(env_.axes.at(use.column.get()).extent);
@@ -72,7 +72,8 @@ void KernelEmitter::for_rows(const ir::Store &s, const FragmentUse &use, bool ra
       of_row = b.CreateSelect(valid, all, b.getInt32(0));
     }
     env_.variables[use.row.get()] = row;
-    if (use.matrix) env_.variables[use.column.get()] = column;
+    // What is computed of columns is not kept from row to row.
+    if (use.matrix) env_.variables[use.column.get()] = forgotten_column(first.column, shape);
     element_ = {use.row, use.column, -1, static_cast<int>(i)};
     look_up_all(s.guards);
     look_up_all(s.indices);

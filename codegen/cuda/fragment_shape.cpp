@@ -35,6 +35,13 @@ FragmentShape::FragmentShape(const ir::Layout &layout, const ir::Coordinates &ex
     }
   }
   for (std::int64_t at = 0; at < columns; at += beside * lanes) units.push_back(at);
+  const std::int64_t of_lane = (lanes - 1) * beside;
+  if (layout.warps_n == 1)
+    column_bits = of_lane;
+  else if ((columns & (columns - 1)) == 0)
+    column_bits = of_lane | -columns;
+  else
+    column_bits = -1;
 }
 
 }  // namespace pit::cuda

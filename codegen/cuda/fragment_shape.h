@@ -21,6 +21,7 @@ struct FragmentShape {
   std::int64_t lanes;  ///< that hold a row's elements
   int together;
   std::int64_t group_rows, member_rows, columns;
+  std::int64_t column_bits;  ///< that the number of a first column may have
 
   /// The first element's number of a unit of a row.
   int number(std::size_t row, std::size_t unit) const {

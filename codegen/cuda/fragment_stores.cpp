@@ -69,7 +69,7 @@ void KernelEmitter::store_fragments(const ir::Store &statement, const FragmentUs
   for (std::size_t i = 0; i < shape.rows.size(); ++i) {
     const Memo memo(*this, true);
     Value *row = row_number(i);
-    env_.variables[axes.column.get()] = forgotten(first.column);
+    env_.variables[axes.column.get()] = forgotten_column(first.column, shape);
     Value *kept = kept_rows.empty() ? kept_of(row) : kept_rows[i];
     look_up_all(s.guards);
     look_up_all(s.indices);
@@ -95,7 +95,7 @@ void KernelEmitter::fragment_row(const ir::Store &s, const Fragment &fragment,
                          code::Movement::Unit;
   const auto each = [&](bool checked) {
     // Else the columns of all elements are kept, because both ways of storing them need them.
-    Value *from = forgotten(first_column), *start = nullptr;
+    Value *from = forgotten_column(first_column, shape), *start = nullptr;
     Value *left = checked ? b.CreateSub(extent, from) : nullptr;
     if (plain) {
       const Memo memo(*this, true);

@@ -113,10 +113,36 @@ llvm::Value *KernelEmitter::load_element(const Load &e) {
   return read_fragment(it->second);
 }
 
-bool KernelEmitter::is_at_hand(const Load &e) { return fragments_.contains(e.storage.get()); }
+/// The index, an axis or a part of one, is below this; 0: not known.
+std::int64_t KernelEmitter::end_of(const Expr &index) const {
+  if (const auto *variable = index.as<Variable>()) {
+    const auto axis = env_.axes.find(variable->var.get());
+    return axis == env_.axes.end() ? 0 : axis->second.bound;
+  }
+  const auto *part = index.as<Binary>();
+  std::int64_t by = 0;
+  const std::int64_t end = part && is_const_int(part->b, &by) && by > 0 ? end_of(part->a) : 0;
+  if (end > 0 && part->op == BinaryOp::Div) return (end + by - 1) / by;
+  return end > 0 && part->op == BinaryOp::Mod ? std::min(end, by) : 0;
+}
+
+bool KernelEmitter::is_at_hand(const Load &e) {
+  if (fragments_.contains(e.storage.get())) return true;
+  // A role's lists in shared memory are there to read whatever they hold.
+  if (e.storage->space != Space::Tile || e.storage->rank != 1 ||
+      !ordered_.contains(e.storage.get()))
+    return false;
+  const auto *extent = llvm::dyn_cast<llvm::ConstantInt>(storage(e.storage).extents[0]);
+  const std::int64_t end = end_of(e.indices[0]);
+  return extent && end > 0 && end <= extent->getSExtValue();
+}
 
 llvm::Value *KernelEmitter::forgotten(Value *v) {
   return assembly("mov.b64 $0, $1;", "=l,l", {v}, b.getInt64Ty());
+}
+
+llvm::Value *KernelEmitter::forgotten_column(Value *first, const FragmentShape &shape) {
+  return b.CreateAnd(forgotten(first), i64(shape.column_bits));
 }
 
 llvm::Value *KernelEmitter::in_own_register(Value *v) {

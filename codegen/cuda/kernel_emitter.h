@@ -208,6 +208,9 @@ class KernelEmitter final : public code::FunctionEmitter {
   /// A number that LLVM takes for a new one, so that it keeps nothing of it from one statement to
   /// the next: sums in fragments leave no registers for that.
   llvm::Value *forgotten(llvm::Value *v);
+  /// The same for a thread's first column, of which LLVM still knows what its number may be: what
+  /// is the same for several columns (`column / 64`) is then a constant.
+  llvm::Value *forgotten_column(llvm::Value *first, const FragmentShape &shape);
   /// The same float32 in a register of its own. Sums that start from one constant would share its
   /// register up to the loop around their matrix instructions, which ptxas then puts one after the
   /// other (C7515); and be made anew where the loop ends, while such instructions are under way.
@@ -324,6 +327,7 @@ class KernelEmitter final : public code::FunctionEmitter {
   llvm::Value *read_fragment(const Fragment &fragment);
   void write_fragment(const Fragment &fragment, llvm::Value *v);
   llvm::Value *halves_of(llvm::Value *word);
+  std::int64_t end_of(const Expr &index) const;
   bool is_at_hand(const Load &e) override;
   bool reads_where_wanted(const Load &e) override {
     return in_map_ && e.storage->space != Space::Tile;

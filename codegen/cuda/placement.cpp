@@ -1,6 +1,7 @@
 #include "placement.h"
 
 #include <algorithm>
+#include <map>
 #include <optional>
 
 #include "codegen/ir/mutator.h"
@@ -21,9 +22,23 @@ std::optional<std::int64_t> constant_bytes(const ir::Allocate &s) {
   return bytes;
 }
 
+const ir::Allocate *allocation_in(const ir::Stmt &s, const StoragePtr &tile) {
+  const ir::Allocate *found = nullptr;
+  ir::walk_statements(s, [&](const ir::Stmt &part) {
+    const auto *allocate = part.as<ir::Allocate>();
+    if (allocate && allocate->storage == tile) found = allocate;
+    return found == nullptr;
+  });
+  return found;
+}
+
+using Places = std::map<const StorageNode *, Place>;
+bool goes_over_lanes(const ir::Allocate &s, const ir::Store &store, const Places &around);
+
 /// Lists that each warp can keep for itself: see Place::Lanes. A lookup is by all lanes together,
-/// so it is only where all of them come along.
-bool fits_lanes(const ir::Allocate &s) {
+/// so it is only where all of them come along. `around`: where tiles around
+/// this one are.
+bool fits_lanes(const ir::Allocate &s, const Places &around) {
   constexpr std::int64_t kMost = 256;
   std::int64_t extent = 0;
   const StorageNode *tile = s.storage.get();
@@ -37,7 +52,7 @@ bool fits_lanes(const ir::Allocate &s) {
     const auto *store = part.as<ir::Store>();
     VarPtr row;  // the axis by which this statement may look up
     if (store && store->axes.size() == 1 && store->storage->space == Space::Tile &&
-        store->storage->rank == 1) {
+        store->storage->rank == 1 && goes_over_lanes(s, *store, around)) {
       row = store->axes[0];
     }
     const auto access = [&](const StoragePtr &storage, const std::vector<Expr> &indices) {
@@ -70,6 +85,15 @@ bool fits_lanes(const ir::Allocate &s) {
     return fits;
   });
   return fits;
+}
+
+/// Each lane stores its elements of a list, or those of rows of fragments.
+bool goes_over_lanes(const ir::Allocate &s, const ir::Store &store, const Places &around) {
+  if (store.storage == s.storage) return true;
+  if (const auto known = around.find(store.storage.get()); known != around.end())
+    return known->second == Place::Lanes || known->second == Place::Fragment;
+  const ir::Allocate *inner = allocation_in(s.body, store.storage);
+  return inner && (inner->placement.layout.is_fragment() || fits_lanes(*inner, around));
 }
 
 class Placer {
@@ -118,7 +142,7 @@ class Placer {
       to_.entries[&s] = {Place::Fragment};
     } else if (in_thread || s.storage->rank == 0) {
       to_.entries[&s] = {Place::Local};
-    } else if (fits_lanes(s)) {
+    } else if (fits_lanes(s, around_)) {
       to_.entries[&s] = {Place::Lanes};
     } else if (s.placement.memory == ir::Memory::Shared) {
       internal_check(bytes.has_value(), "a shared tile has a size that is not known");
@@ -132,6 +156,7 @@ class Placer {
       to_.entries[&s] = {Place::Workspace};
       to_.in_workspace.push_back(&s);
     }
+    around_[s.storage.get()] = to_.entries.at(&s).place;
     place(s.body, in_thread);
     used_ = before;
   }
@@ -144,6 +169,7 @@ class Placer {
 
   Placement &to_;
   const std::int64_t limit_;
+  Places around_;
   std::int64_t used_ = 0, most_ = 0;  // the latter since the role began
 };
 

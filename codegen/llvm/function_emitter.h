@@ -95,7 +95,7 @@ class FunctionEmitter {
   llvm::Value *load(const StoragePtr &s, llvm::Value *address);
   /// The element that an expression reads.
   virtual llvm::Value *load_element(const Load &e);
-  /// Such an element is in a register: nothing is read.
+  /// Such an element is in a register, or as near as that: reading it is cheap and has no effect.
   virtual bool is_at_hand(const Load &) { return false; }
   /// load_element reads such an element only if `wanted_` holds, without a branch.
   virtual bool reads_where_wanted(const Load &) { return false; }

@@ -13,7 +13,7 @@ namespace pit::lower {
 namespace {
 
 using ir::Stmt;
-using AxisPair = std::pair<VarPtr, VarPtr>;  // outer, inner
+using AxisPair = std::pair<VarPtr, VarPtr>;  // of dimensions d and d + 1
 
 /// Two axes, and the tiles that have them as dimensions d and d + 1: those of products, and where
 /// `all` also those that are computed of them, or they of those.
@@ -51,9 +51,13 @@ class Merge {
     ir::AxisBinding binding;
   };
   struct Merged {
-    VarPtr outer, inner, axis;
+    VarPtr first, second, axis;
     ir::AxisBinding binding;
     std::int64_t length;  ///< of the inner one
+    bool first_is_inner;
+    Expr of_first() const { return first_is_inner ? at() % length : at() / length; }
+    Expr of_second() const { return first_is_inner ? at() / length : at() % length; }
+    Expr at() const { return make_variable(axis); }
   };
 
   const Stmt &kernel_;
@@ -61,25 +65,33 @@ class Merge {
   bool possible_ = false;
   std::map<const VarNode *, Bound> bindings_;
   std::map<const StorageNode *, const ir::Allocate *> allocations_;
-  std::map<const VarNode *, Merged> pairs_;  ///< by the outer axis
+  std::map<const VarNode *, Merged> pairs_;  ///< by the first axis
   std::map<const StorageNode *, std::size_t> tiles_;
   std::map<const StorageNode *, StoragePtr> merged_tiles_;
 
-  bool add(const AxisPair &pair) {
-    const auto &[outer, inner] = pair;
-    if (const auto known = pairs_.find(outer.get()); known != pairs_.end())
-      return known->second.inner == inner;
-    const auto a = bindings_.find(outer.get()), b = bindings_.find(inner.get());
-    if (a == bindings_.end() || b == bindings_.end() || a->second.by != b->second.by) return false;
+  /// The constant length of an axis that is always as long as its maximum; else 0.
+  static std::int64_t whole(const ir::AxisBinding &axis) {
     std::int64_t length = 0;
-    const ir::AxisBinding &first = a->second.binding, &second = b->second.binding;
-    if (!is_const_int(second.extent, &length) || length <= 0 || first.maximum <= 0) return false;
-    const VarPtr axis = ir::make_axis_variable(outer->name + "." + inner->name);
-    pairs_[outer.get()] = {outer,
-                           inner,
-                           axis,
-                           {axis, cast(int64, first.extent) * length, first.maximum * length},
-                           length};
+    return is_const_int(axis.extent, &length) && length == axis.maximum ? length : 0;
+  }
+
+  bool add(const AxisPair &pair) {
+    const auto &[first, second] = pair;
+    if (const auto known = pairs_.find(first.get()); known != pairs_.end())
+      return known->second.second == second;
+    const auto a = bindings_.find(first.get()), b = bindings_.find(second.get());
+    if (a == bindings_.end() || b == bindings_.end() || a->second.by != b->second.by) return false;
+    // A tile may have the merged elements in any order: the inner axis is a whole one.
+    const bool first_is_inner = whole(b->second.binding) == 0;
+    const ir::AxisBinding &outer = (first_is_inner ? b : a)->second.binding,
+                          &inner = (first_is_inner ? a : b)->second.binding;
+    const std::int64_t length = whole(inner);
+    if (length <= 0 || outer.maximum <= 0) return false;
+    const VarPtr axis = ir::make_axis_variable(outer.var->name + "." + inner.var->name);
+    pairs_[first.get()] = {
+        first,  second,
+        axis,   {axis, cast(int64, outer.extent) * length, outer.maximum * length},
+        length, first_is_inner};
     return true;
   }
 
@@ -91,22 +103,22 @@ class Merge {
     std::int64_t a = 0, b = 0;
     const std::vector<Expr> &extents = allocation->second->extents;
     tiles_[tile] = at;
-    return is_const_int(extents[at], &a) && is_const_int(extents[at + 1], &b) && b == pair.length &&
-           a * b == pair.binding.maximum;
+    return is_const_int(extents[at], &a) && is_const_int(extents[at + 1], &b) &&
+           (pair.first_is_inner ? a : b) == pair.length && a * b == pair.binding.maximum;
   }
 
   /// The pair that is at d and d + 1 of a list, or null.
   const Merged *pair_at(const std::vector<VarPtr> &axes, std::size_t *d) const {
     for (*d = 0; *d + 1 < axes.size(); ++*d) {
       const auto found = pairs_.find(axes[*d].get());
-      if (found != pairs_.end() && found->second.inner == axes[*d + 1]) return &found->second;
+      if (found != pairs_.end() && found->second.second == axes[*d + 1]) return &found->second;
     }
     return nullptr;
   }
   bool any_of_pairs(const std::vector<VarPtr> &axes) const {
     return std::ranges::any_of(pairs_, [&](const auto &entry) {
-      return std::ranges::find(axes, entry.second.outer) != axes.end() ||
-             std::ranges::find(axes, entry.second.inner) != axes.end();
+      return std::ranges::find(axes, entry.second.first) != axes.end() ||
+             std::ranges::find(axes, entry.second.second) != axes.end();
     });
   }
 
@@ -115,7 +127,7 @@ class Merge {
     for (std::size_t d = 0; d + 1 < indices.size(); ++d) {
       const auto *a = indices[d].as<Variable>(), *b = indices[d + 1].as<Variable>();
       const auto pair = a ? pairs_.find(a->var.get()) : pairs_.end();
-      if (pair == pairs_.end() || b == nullptr || pair->second.inner != b->var) continue;
+      if (pair == pairs_.end() || b == nullptr || pair->second.second != b->var) continue;
       possible_ = possible_ && add(tile, d, pair->second);
       return;
     }
@@ -215,21 +227,20 @@ class Merge {
       std::vector<Expr> to;
       for (const VarPtr &axis : store.axes) {
         const Merged *pair = nullptr;
-        bool is_inner = false;
-        for (const auto &[outer, each] : merge_.pairs_) {
+        bool is_second = false;
+        for (const auto &[first, each] : merge_.pairs_) {
           const auto has = [&](const VarPtr &v) {
             return std::ranges::find(store.axes, v) != store.axes.end();
           };
-          if (!has(each.outer) || !has(each.inner)) continue;
-          if (axis == each.outer) pair = &each;
-          is_inner = is_inner || axis == each.inner;
+          if (!has(each.first) || !has(each.second)) continue;
+          if (axis == each.first) pair = &each;
+          is_second = is_second || axis == each.second;
         }
-        if (is_inner) continue;
+        if (is_second) continue;
         axes.push_back(pair ? pair->axis : axis);
         if (pair == nullptr) continue;
-        const Expr at = make_variable(pair->axis);
-        from.insert(from.end(), {pair->outer, pair->inner});
-        to.insert(to.end(), {at / pair->length, at % pair->length});
+        from.insert(from.end(), {pair->first, pair->second});
+        to.insert(to.end(), {pair->of_first(), pair->of_second()});
       }
       if (from.empty()) return self;
       const auto changed = [&](const Expr &e) { return substitute(elements(e), from, to); };
@@ -259,8 +270,8 @@ class Merge {
     }
     std::vector<Expr> merged(const StorageNode *tile, std::vector<Expr> indices) const {
       const std::size_t d = merge_.tiles_.at(tile);
-      const auto *outer = indices[d].as<Variable>();
-      indices[d] = make_variable(merge_.pairs_.at(outer->var.get()).axis);
+      const auto *first = indices[d].as<Variable>();
+      indices[d] = merge_.pairs_.at(first->var.get()).at();
       indices.erase(indices.begin() + static_cast<std::ptrdiff_t>(d) + 1);
       return indices;
     }

@@ -56,6 +56,18 @@ struct Position {
                                                                   phase.set(1 - phase.value())}))});
   }
   Stmt in(const Stmt &body) const { return slot.in(phase.in(body)); }
+
+  /// A position as it can be waited for.
+  struct Place {
+    Expr slot, phase;
+  };
+  Place place() const { return {slot.value(), phase.value()}; }
+  /// The one behind it.
+  Place next() const {
+    const Expr after = slot.value() + 1, wraps = after == stages;
+    return {make_select(wraps, make_int(int32, 0), after),
+            make_select(wraps, 1 - phase.value(), phase.value())};
+  }
 };
 
 /// Without the allocation of a tile, which is elsewhere.
@@ -321,7 +333,8 @@ class Pipeliner {
       const bool all = is_const_int(extent, &n) && n == made->second.maximum;
       const bool column = operand && store.indices.back().as<Variable>()->var == axis;
       if (!all && (loads || column))
-        present.push_back(make_variable(axes.back()) < cast(int64, extent));
+        present.push_back(cast(int32, make_variable(axes.back())) <
+                          cast(int32, max(cast(int64, extent), make_int(int64, 0))));
     }
     const auto changed = [&](Expr e) {
       for (std::size_t i = 0; i < axes.size(); ++i)
@@ -638,27 +651,27 @@ class Pipeliner {
 
   Stmt consumer(const Handover &steps, const Handover &standing) const {
     const ir::BarrierPtr &full = steps.full, &empty = steps.empty;
-    const Position at("consumer", options_.stages), ahead("consumer.ahead", options_.stages);
+    const Position at("consumer", options_.stages);
     const Running standing_phase("consumer.standing");
     const Running previous("consumer.previous");
     const std::vector<Stmt> early = without_sums();
     const bool first_ahead = form_.first_ahead && options_.stages > 1;
-    const auto wait = [&](const Position &where) {
+    const auto wait = [&](const Position::Place &where) {
       // Bulk copies are of the async proxy themselves, and producers fence their own stores.
       return ir::make_block(
-          {ir::make<ir::Wait>(ir::BarrierSlot{full, where.slot.value()}, where.phase.value()),
+          {ir::make<ir::Wait>(ir::BarrierSlot{full, where.slot}, where.phase),
            any_engine(ir::CopyEngine::Async) ? ir::make<ir::Fence>(ir::FenceKind::Async) : Stmt()});
     };
     const Stmt commit = ir::make<ir::Commit>(ir::Engine::Matrix);
     const auto drain = [](int pending) { return ir::make<ir::Drain>(ir::Engine::Matrix, pending); };
     // The first product of a step, where it is made ahead.
-    const auto first_at = [&](const Expr &of_step) {
+    const auto first_at = [&](const Expr &of_step, const Position::Place &where) {
       const auto made = [&](const Stmt &s) -> Stmt {
         if (s.get() == form_.products.front())
-          return product(*form_.products.front(), ahead.slot.value(), true);
+          return product(*form_.products.front(), where.slot, true);
         return fills_first(s) ? consumed(s) : Stmt();
       };
-      return ir::make_block({wait(ahead), at_step(of_step, made, first_sums()), ahead.advance()});
+      return ir::make_block({wait(where), at_step(of_step, made, first_sums())});
     };
     const auto leaf = [&](const Stmt &s) -> Stmt {
       if (form_.loaded_by(s) != nullptr) return {};
@@ -667,13 +680,13 @@ class Pipeliner {
       if (first_ahead && (mma == form_.products.front() || fills_first(s))) return {};
       if (mma == nullptr) return consumed(s);
       std::vector<Stmt> list;
-      if (mma == form_.products[first_ahead ? 1 : 0]) list.push_back(wait(at));
+      if (mma == form_.products[first_ahead ? 1 : 0]) list.push_back(wait(at.place()));
       list.push_back(product(*mma, at.slot.value(), true));
       const bool last = mma == form_.products.back();
       if (form_.sums_in_step || last) list.push_back(commit);
       if (first_ahead && last) {
         list.push_back(ir::make<ir::If>(step() + 1 < cast(int64, end()),
-                                        ir::make_block({first_at(step() + 1), commit})));
+                                        ir::make_block({first_at(step() + 1, at.next()), commit})));
       }
       // What follows uses the sums, or stores to where the operand is.
       if (form_.sums_in_step) list.push_back(drain(0));
@@ -690,7 +703,7 @@ class Pipeliner {
       // Early ones come before the last products are waited for, where these are under way.
       Stmt repeated, meanwhile = ir::make_block(early), rest;
       if (first_ahead) {
-        const Stmt first = ir::make_block({first_at(loop.min), commit, drain(0)});
+        const Stmt first = ir::make_block({first_at(loop.min, at.place()), commit, drain(0)});
         const Stmt others =
             with_body(loop, {Allocated(first_sums())(loop.body), release(at.slot), at.advance()});
         repeated = ir::make<ir::Allocate>(
@@ -725,8 +738,8 @@ class Pipeliner {
     })(body);
     if (standing.full)
       body = standing_phase.in(ir::make_block({standing_phase.set(make_int(int32, 0)), body}));
-    body = ir::make_block({at.start(), first_ahead ? ahead.start() : Stmt(), body});
-    return with_padded_axes(at.in(ahead.in(previous.in(body))));
+    body = ir::make_block({at.start(), body});
+    return with_padded_axes(at.in(previous.in(body)));
   }
 
   /// The sums of the first product.

@@ -8,14 +8,17 @@
 
 #include "codegen/ir/atoms.h"
 #include "codegen/ir/mutator.h"
+#include "columns_apart.h"
 #include "dsl/error.h"
 #include "hoist_loads.h"
+#include "join_loops.h"
 #include "longest_first.h"
 #include "matrix_units.h"
 #include "merge_axes.h"
 #include "one_step.h"
 #include "pipeline.h"
 #include "split_steps.h"
+#include "tile_positions.h"
 
 namespace pit::lower {
 namespace {
@@ -46,6 +49,12 @@ struct Attempt {
   PipelineResult result;
   bool done() const { return result.reason.empty(); }
 };
+
+/// The kernel in the form that is pipelined, where it can have it.
+Stmt rewritten(const Stmt &launch) {
+  const Stmt loops = join_loops(merge_axes(tile_positions(launch)));
+  return columns_apart(hoist_loads(one_step(loops)));
+}
 
 /// With as many stages as there is room for, where not exactly `options.stages` are wanted.
 Attempt attempt(const Stmt &launch, PipelineOptions options, bool exactly) {
@@ -90,9 +99,10 @@ class Pass final : public ir::Mutator {
  protected:
   using Mutator::visit;
   Stmt visit(const ir::Launch &launch, const Stmt &self) override {
-    const Products products = products_of(launch.body);
+    Products products = products_of(launch.body);
     if (!products.any) return self;
-    const Stmt merged = hoist_loads(one_step(merge_axes(self)));
+    const Stmt merged = rewritten(self);
+    measure(merged, &products);
     const KernelChoice kernel = kernel_of(launch.body);
     OrderedRows ordered;
     if (kernel.longest_first) ordered = longest_first(*merged.as<ir::Launch>());
@@ -154,29 +164,39 @@ class Pass final : public ir::Mutator {
     return name;
   }
 
+  /// `body` as schedules know its tiles.
   Products products_of(const Stmt &body) const {
     Products products;
-    std::map<const VarNode *, std::int64_t> bounds;
-    std::set<const StorageNode *> sums;
     ir::walk_statements(body, [&](const Stmt &s) {
-      if (const auto *axes = s.as<ir::Axes>()) {
-        for (const ir::AxisBinding &axis : axes->axes) bounds[axis.var.get()] = axis.maximum;
-      }
       const auto *mma = s.as<ir::Mma>();
       if (mma == nullptr) return true;
       products.any = true;
-      std::int64_t rows = 1, columns = 1;
-      for (const VarPtr &axis : mma->m) rows *= bounds[axis.get()];
-      for (const VarPtr &axis : mma->n) columns *= bounds[axis.get()];
-      products.rows = std::max(products.rows, rows);
-      const std::int64_t bytes = rows * columns * mma->accumulator.tile->type.bytes();
-      if (sums.insert(mma->accumulator.tile.get()).second) products.sum_bytes += bytes;
       if (!mma->atom.empty()) products.named = ir::find_atom(mma->atom);
       if (const auto choice = choices_.find(mma->a.tile); choice != choices_.end())
         products.choices.push_back(&choice->second);
       return true;
     });
     return products;
+  }
+
+  /// `kernel` as it is pipelined.
+  static void measure(const Stmt &kernel, Products *products) {
+    std::map<const VarNode *, std::int64_t> bounds;
+    std::set<const StorageNode *> sums;
+    ir::walk_statements(kernel, [&](const Stmt &s) {
+      if (const auto *axes = s.as<ir::Axes>()) {
+        for (const ir::AxisBinding &axis : axes->axes) bounds[axis.var.get()] = axis.maximum;
+      }
+      const auto *mma = s.as<ir::Mma>();
+      if (mma == nullptr) return true;
+      std::int64_t rows = 1, columns = 1;
+      for (const VarPtr &axis : mma->m) rows *= bounds[axis.get()];
+      for (const VarPtr &axis : mma->n) columns *= bounds[axis.get()];
+      products->rows = std::max(products->rows, rows);
+      const std::int64_t bytes = rows * columns * mma->accumulator.tile->type.bytes();
+      if (sums.insert(mma->accumulator.tile.get()).second) products->sum_bytes += bytes;
+      return true;
+    });
   }
 
   /// What schedules say of the definitions that the kernel stores.

@@ -63,6 +63,84 @@ TEST_CASE("cuda attention - the results are those of the algorithm") {
   }
 }
 
+Comparison run_vertical_slash(const VerticalSlashShape &shape, const std::string &atom,
+                              std::int64_t length, std::int64_t ranges, std::int64_t columns,
+                              std::mt19937 &generator) {
+  constexpr std::int64_t kHeads = 2;
+  const std::int64_t strips = (length + 63) / 64;
+  Problem problem;
+  for (const char *name : {"Q", "K", "V"}) {
+    problem.inputs.emplace(
+        name, random_values(bfloat16, {kHeads, length, shape.channels}, generator, false));
+  }
+  const auto lists = [&](const char *name, const Shape &extents, std::int64_t end) {
+    const AnyBuffer list(int32, extents);
+    std::uniform_int_distribution<std::int64_t> uniform(0, end - 1);
+    for_each_coordinate(extents, [&](const Shape &at) {
+      list.set_number(at, static_cast<double>(uniform(generator)));
+    });
+    problem.inputs.emplace(name, list);
+  };
+  // Some strips of queries have no range, no single key, or neither.
+  lists("block_count", {kHeads, strips}, ranges + 1);
+  lists("block_offset", {kHeads, strips, ranges}, length);
+  lists("column_count", {kHeads, strips}, columns + 1);
+  lists("column_index", {kHeads, strips, columns}, length);
+  problem.outputs.emplace("O", Shape{kHeads, length, shape.channels});
+  constexpr double kRounded = 1 << 16;
+  const bool device = target_under_test().is_cuda();
+  const Target target =
+      device ? target_under_test()
+             : Target(std::string("x86-64-linux-cuda-") + (atom == kNewest ? "sm_90a" : "sm_80"));
+  return check(vertical_slash(shape, atom), problem,
+               device ? Engine::Compiled : Engine::CudaTileInterpreter, false, kRounded, target);
+}
+
+TEST_CASE("cuda attention - ranges and single keys are the steps of one loop") {
+  std::mt19937 generator(17);
+  const VerticalSlashShape shapes[] = {{.ranges = 2, .keys = 128, .channels = 64},
+                                       {.channels = 32}};
+  for (const VerticalSlashShape &shape : shapes) {
+    for (const char *atom : {kNewest, kOlder}) {
+      CAPTURE(std::string(atom));
+      CAPTURE(shape.keys);
+      const Comparison both = run_vertical_slash(shape, atom, 256, 3, 150, generator);
+      CHECK_MESSAGE(both.different == 0, both.first);
+      const Comparison ragged = run_vertical_slash(shape, atom, 203, 3, 70, generator);
+      CHECK_MESSAGE(ragged.different == 0, ragged.first);
+      const Comparison few = run_vertical_slash(shape, atom, 100, 1, 1, generator);
+      CHECK_MESSAGE(few.different == 0, few.first);
+    }
+  }
+}
+
+TEST_CASE("cuda attention - ranges and single keys are multiplied by tensor cores") {
+  for (const char *architecture : {"sm_90a", "sm_80"}) {
+    CAPTURE(std::string(architecture));
+    const Target target(std::string("x86-64-linux-cuda-") + architecture);
+    for (const VerticalSlashShape &shape :
+         {VerticalSlashShape{}, VerticalSlashShape{.ranges = 2, .keys = 128, .channels = 64}}) {
+      const Pipeline pipeline = vertical_slash(shape, "");
+      const std::string said = pipeline.explain(target);
+      CHECK_MESSAGE(said.find("by threads") == std::string::npos, said);
+      const ir::Module module = lower::lower(pipeline, target);
+      CHECK_TEXT(ir::print(module), R"(
+        CHECK: let bt.steps: int64 =
+        CHECK: = K(h{{.*}}, select(bt.first{{.*}}block_offset{{.*}}%column_index.at[
+        CHECK-NOT: for ct
+      )");
+      const std::string ptx = emit::ptx_of(module, cuda::device_of(target)).text;
+      if (const auto cubin = assembled(ptx, architecture)) {
+        CAPTURE(cubin->said);
+        CHECK(cubin->status == 0);
+        CHECK(!cubin->warns());
+        for (const KernelFigures &kernel : cubin->kernels())
+          if (kernel.name.ends_with("_O")) CHECK(kernel.spilled == 0);
+      }
+    }
+  }
+}
+
 TEST_CASE("cuda attention - without a name for it products are made by the device's instructions") {
   const AttentionShape shape{.queries = 128, .keys = 128, .block = 128, .channels = 128};
   const struct {
