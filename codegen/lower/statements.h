@@ -59,6 +59,17 @@ inline ir::Stmt store(const std::vector<Axis> &axes, std::vector<Expr> guards,
   if (index.defined()) indices.push_back(index);
   return ir::make<ir::Store>(vars, std::move(guards), storage, indices, combiner, value, atomic);
 }
+/// for axes: if guards: destination[index] = counters[at]; counters[at] += value; no index for a
+/// tile of rank 0.
+inline ir::Stmt fetch_add(const std::vector<Axis> &axes, std::vector<Expr> guards,
+                          const StoragePtr &destination, const Expr &index,
+                          const StoragePtr &counters, const Expr &at, const Expr &value) {
+  std::vector<VarPtr> vars;
+  for (const Axis &axis : axes) vars.push_back(axis.binding.var);
+  std::vector<Expr> indices;
+  if (index.defined()) indices.push_back(index);
+  return ir::make<ir::FetchAdd>(vars, std::move(guards), destination, indices, counters, at, value);
+}
 inline ir::Stmt set(const StoragePtr &storage, const Expr &index, const Expr &value) {
   return store({}, {}, storage, index, value);
 }

@@ -134,6 +134,7 @@ void Steps::settings(SparseIndex *index) {
   if (choices_.chance(20)) index->unordered();
   if (choices_.chance(20)) index->align(choices_.pick(std::vector<std::int64_t>{4, 2, 8}));
   if (choices_.chance(10)) index->capacity(100000);
+  if (choices_.chance(30)) mark_in_producer(index);
   if (choices_.chance(5)) {
     for (const DrawnTensor &t : program_.tensors) {
       const auto f = index->node()->func.lock();
@@ -151,6 +152,25 @@ void Steps::settings(SparseIndex *index) {
       }
     }
   }
+}
+
+// A Func that the only predicate reads may mark the index in its tile.
+void Steps::mark_in_producer(SparseIndex *index) {
+  const auto f = index->node()->func.lock();
+  const std::vector<Expr> conditions = conditions_of(*f, index->node()->definition);
+  if (conditions.size() != 1) return;
+  FuncPtr producer;
+  walk(conditions.front(), [&](const Expr &part) {
+    const Call *call = part.as<Call>();
+    if (call && call->owner && call->owner != f && call->owner->is_pure()) producer = call->owner;
+    return true;
+  });
+  if (!producer) return;
+  const Definition made(producer, 0);
+  const std::vector<VarPtr> left = loops(made);
+  if (left.empty()) return;
+  if (!placed(*producer)) Func(producer).compute_root();
+  index->compute_at(made, loop(choices_.pick(left)));
 }
 
 // What a tile makes possible: how operands come in, and producers computed in it.
