@@ -131,7 +131,7 @@ Extents Steps::draw_dense(const Definition &d, const VarPtr &axis, const Extents
 }
 
 void Steps::settings(SparseIndex *index) {
-  if (choices_.chance(20)) index->unordered();
+  if (choices_.chance(40)) index->unordered();
   if (choices_.chance(20)) index->align(choices_.pick(std::vector<std::int64_t>{4, 2, 8}));
   if (choices_.chance(10)) index->capacity(100000);
   if (choices_.chance(30)) mark_in_producer(index);
