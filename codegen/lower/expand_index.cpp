@@ -112,12 +112,25 @@ class Expander final : public ir::Mutator {
     StoragePtr offsets, counts, coordinates, position;
   };
 
+  static Expr inside(const Index &index, const Expr &entry) {
+    return cast(int32, index.capacity.defined() ? min(entry, index.capacity) : entry);
+  }
+
+  /// What is said of all groups together.
+  static std::vector<Stmt> finish(const Index &index, const Expr &total) {
+    std::vector<Stmt> stmts{set(index.offsets, index.groups, inside(index, total))};
+    if (index.capacity.defined()) {
+      stmts.push_back(ir::make<ir::Check>(
+          std::vector<VarPtr>{}, std::vector<Expr>{}, total <= index.capacity,
+          "sparse index '" + index.name + "': {0} entries are needed and the capacity is {1}",
+          std::vector<Expr>{total, index.capacity}));
+    }
+    return stmts;
+  }
+
   /// Offsets of all groups from their numbers of entries, which `load` stores into the piece.
   static Stmt offsets_of_groups(const Index &index,
                                 const std::function<std::vector<Stmt>(const Piece &)> &load) {
-    const auto inside = [&](const Expr &entry) {
-      return cast(int32, index.capacity.defined() ? min(entry, index.capacity) : entry);
-    };
     return one_block(scan(
         index.name + ".offsets", index.groups,
         [&](const Piece &p) {
@@ -132,18 +145,9 @@ class Expander final : public ir::Mutator {
           return stmts;
         },
         [&](const Piece &p, const Expr &before) -> std::vector<Stmt> {
-          return {store({p.i}, {}, index.offsets, p.first + p.i.value, inside(before))};
+          return {store({p.i}, {}, index.offsets, p.first + p.i.value, inside(index, before))};
         },
-        [&](const Expr &total) {
-          std::vector<Stmt> stmts{set(index.offsets, index.groups, inside(total))};
-          if (index.capacity.defined()) {
-            stmts.push_back(ir::make<ir::Check>(
-                std::vector<VarPtr>{}, std::vector<Expr>{}, total <= index.capacity,
-                "sparse index '" + index.name + "': {0} entries are needed and the capacity is {1}",
-                std::vector<Expr>{total, index.capacity}));
-          }
-          return stmts;
-        }));
+        [&](const Expr &total) { return finish(index, total); }));
   }
 
   /// Padding entries of group g from entry `end` on hold -1; `axes` with those of `guards`.
@@ -418,9 +422,6 @@ class Expander final : public ir::Mutator {
                first = s.value * number(kAnyKeys);
     const Axis j("j", max(min(number(kAnyKeys), node.length - first), number(0)), kAnyKeys);
     const Expr position = first + j.value, key = at(node.keys, position);
-    const auto inside = [&](const Expr &entry) {
-      return cast(int32, index.capacity.defined() ? min(entry, index.capacity) : entry);
-    };
     const Stmt placed = over_groups(node, [&](const Expr &low, const Axis &g) {
       const Expr here = g.binding.extent, start = value_of(carry) + at(before, g.value),
                  count = wide(at(index.counts, low + g.value)),
@@ -429,7 +430,7 @@ class Expander final : public ir::Mutator {
           store({g}, {}, sizes, g.value, ceil_div(count, index.align) * number(index.align)),
           ir::make<ir::Prefix>(before, sizes, here),
           ir::make<ir::If>(s.value == number(0),
-                           store({g}, {}, index.offsets, low + g.value, inside(start)))};
+                           store({g}, {}, index.offsets, low + g.value, inside(index, start)))};
       std::vector<Expr> guards = is_one_of(key, low, g);
       if (index.position)
         stmts.push_back(store({j}, guards, index.position, position, cast(int32, entry)));
@@ -452,17 +453,11 @@ class Expander final : public ir::Mutator {
       stmts.push_back(add(carry, at(before, here)));
       return with_tiles({{sizes, kGroups}, {before, kGroups + 1}}, over({g}, stmts));
     });
-    std::vector<Stmt> total{set(index.offsets, node.groups, inside(value_of(carry)))};
-    if (index.capacity.defined()) {
-      total.push_back(ir::make<ir::Check>(
-          std::vector<VarPtr>{}, std::vector<Expr>{}, value_of(carry) <= index.capacity,
-          "sparse index '" + index.name + "': {0} entries are needed and the capacity is {1}",
-          std::vector<Expr>{value_of(carry), index.capacity}));
-    }
     std::vector<Stmt> stmts{set(carry, {}, number(0))};
     if (index.position) stmts.push_back(store({j}, {}, index.position, position, number32(-1)));
     stmts.push_back(placed);
-    stmts.push_back(ir::make<ir::If>(s.value == number(0), ir::make_block(total)));
+    stmts.push_back(
+        ir::make<ir::If>(s.value == number(0), ir::make_block(finish(index, value_of(carry)))));
     return parallel(s, strips, with_tiles({{carry, 0}}, over({j}, stmts)));
   }
 };

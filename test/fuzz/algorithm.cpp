@@ -116,7 +116,7 @@ class Algorithm {
       return cast(float32, expressions_.load(scope, type, Content::Small, 0, &summed));
     };
     Expr a;
-    if (choices_.chance(25)) {
+    if (choices_.chance(40)) {
       // What a Func makes is multiplied where it is not zero.
       const Func made = activation({n.extents[0], summed.size}, type);
       a = made(n.vars[0], summed.e);
