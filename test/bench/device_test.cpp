@@ -153,14 +153,16 @@ TEST_CASE("a graph without some kernels leaves out what they do") {
   std::mt19937 generator(5);
   const pit::AnyBuffer a =
       pit::test::random_values(pit::bfloat16, {kSize, kSize}, generator, true, 0.9);
-  const cuda::Operator sums(cuda::indexed_sum({32, 1}, true), *device, {.target = device->target()},
+  const pit::Pipeline pipeline = cuda::indexed_sum({32, 1}, true);
+  const cuda::Operator sums(pipeline, *device, {.target = device->target()},
                             {{{"A", device->upload(a)}}}, pit::float32, {kSize});
   const pit::AnyBuffer &out = sums.outputs().front();
   sums.enqueue(0);  // what is loaded or compiled at the first call is so before it is recorded
   const cuda::Graph all = device->record([&] { sums.enqueue(0); });
-  const cuda::Graph index = device->record(
-      [&] { sums.enqueue(0); },
-      [](const std::string &kernel) { return kernel.starts_with(cuda::index_kernels(true)); });
+  const std::string of_index = cuda::index_kernels(pipeline);
+  const cuda::Graph index =
+      device->record([&] { sums.enqueue(0); },
+                     [&](const std::string &kernel) { return kernel.starts_with(of_index); });
   CHECK(index.kernels() == 2);
   CHECK(all.kernels() > index.kernels());
 
