@@ -76,9 +76,10 @@ class SparseIndex {
 
   /// The name in dumps, errors and saved schedules; distinct in a pipeline.
   SparseIndex &named(std::string name, Location where = Location::current());
-  /// Entries may come in any order within a group. A permission, not a demand: lists that blocks of
-  /// a GPU place beside each other make use of it, so that none waits for another; all others
-  /// ascend (or are the caller's). Pipeline::explain says of each index which, and why.
+  /// Entries may come in any order within a group. A permission, not a demand: on a GPU blocks take
+  /// places as they come, so that none waits for another, unless the result of the call shows the
+  /// order; elsewhere lists ascend (or are the caller's). Pipeline::explain says of each index
+  /// which, and why.
   SparseIndex &unordered(Location where = Location::current());
   /// Room for `n` entries in all groups together; more is a RuntimeError at the call and outputs
   /// stay untouched.

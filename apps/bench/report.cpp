@@ -223,8 +223,8 @@ How rows are measured:
   *best* and *median* are the times of a graph / the number of data sets, with everything that the operation does. A *speed-up*
   is the median over the rounds of the other system's time in a round / this system's time in it.
 - *index* is the part of an operation that finds the sparsity: the median of its stages' times in calls that are not recorded.
-  In the cases `index/` the graph that is timed has only the kernels that build the index. "cuSPARSE" multiplies matrices that
-  were converted beforehand; "cuSPARSE conversion" is what that takes.
+  In the cases `index/` and `routing/` the graph that is timed has only the kernels that build the index. "cuSPARSE" multiplies
+  matrices that were converted beforehand; "cuSPARSE conversion" is what that takes.
 - Every system first computes into memory filled with NaN, and again by a replay in the end. Sampled elements are compared with
   float64 arithmetic, elements that nothing may be written to among them; *error* is the largest difference / the largest magnitude.
 - *workspace* is the most memory that an operation had beside its inputs and outputs: of cuBLAS what it was given.

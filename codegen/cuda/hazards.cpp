@@ -40,6 +40,10 @@ void Hazards::Accesses::add(const ir::Stmt &s) {
       writes.insert(compact->count.get());
     } else if (const auto *sum = part.as<ir::SumBefore>()) {
       writes.insert(sum->sum.get());
+    } else if (const auto *fetch = part.as<ir::FetchAdd>()) {
+      reads.insert(fetch->counters.get());
+      writes.insert(fetch->counters.get());
+      writes.insert(fetch->destination.get());
     }
     return true;
   });

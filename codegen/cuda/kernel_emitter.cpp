@@ -65,7 +65,7 @@ std::vector<llvm::Value *> KernelEmitter::emit_kernel(const ir::Launch &launch,
   shared_loop_ = arguments_.parts ? inner_parallel_loop(launch) : nullptr;
   ir::walk_statements(launch.body, [&](const ir::Stmt &s) {
     staged_ = staged_ || s->kind >= ir::StmtKind::Barriers;
-    sums_ = sums_ || s.as<ir::SumBefore>();
+    sums_ = sums_ || s.as<ir::SumBefore>() || s.as<ir::FetchAdd>();
     if (const auto *store = s.as<ir::Store>(); store && store->storage->space != Space::Tile)
       ordered_.insert(store->storage.get());
     const auto *allocate = s.as<ir::Allocate>();

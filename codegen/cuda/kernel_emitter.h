@@ -103,6 +103,7 @@ class KernelEmitter final : public code::FunctionEmitter {
   void emit(const ir::Prefix &s) override;
   void emit(const ir::Compact &s) override;
   void emit(const ir::SumBefore &s) override;
+  void emit(const ir::FetchAdd &s) override;
   void describe_access(llvm::Instruction *access, const StorageNode *s) override;
   llvm::Value *load_element(const Load &e) override;
 
@@ -151,7 +152,6 @@ class KernelEmitter final : public code::FunctionEmitter {
   llvm::Value *scratch(llvm::Value *slot);
 
   // place.cpp
-  void sum_before_in_any_order(const ir::SumBefore &s);
   /// Of i32 values of a warp's lanes.
   llvm::Value *sum_of_lanes_below(llvm::Value *v);
 

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "codegen/llvm/tile_nest.h"
 #include "dsl/error.h"
 #include "kernel_emitter.h"
 #include "runtime/pit_cuda.h"
@@ -101,20 +102,36 @@ void KernelEmitter::emit(const ir::Compact &s) {
   hazards_.add(without_local(std::move(done)));
 }
 
-// One atomic operation a block.
-void KernelEmitter::sum_before_in_any_order(const ir::SumBefore &s) {
-  Value *value = b.CreateTrunc(index(s.value), b.getInt32Ty());
-  Value *place =
-      b.CreateInBoundsGEP(b.getInt32Ty(), storage(s.progress).base, index(s.part), "place");
-  barrier();  // behind the last reading of this memory
-  when(b.CreateICmpEQ(thread_, i64(0)), [&] {
-    Value *before = b.CreateAtomicRMW(llvm::AtomicRMWInst::Add, place, value, llvm::Align(4),
-                                      llvm::AtomicOrdering::Monotonic,
-                                      llvm_.getContext().getOrInsertSyncScopeID("device"));
-    b.CreateStore(b.CreateZExt(before, b.getInt64Ty()), scratch(i64(0)));
+// Threads share out the iterations: how many add to one counter at a time is the hardware's to
+// order. Without axes the block adds once, and all its threads get the number.
+void KernelEmitter::emit(const ir::FetchAdd &s) {
+  internal_check(!in_thread_ && !staged_, "a fetch_add inside a thread loop or a staged kernel");
+  Hazards::Accesses own;
+  own.add(ir::make<ir::FetchAdd>(s));
+  order(std::move(own));
+  const char *scope = s.counters->space == Space::Tile ? "block" : "device";
+  const auto add = [&]() -> Value * {
+    Value *counter = address(s.counters, {s.at});
+    return b.CreateAtomicRMW(llvm::AtomicRMWInst::Add, counter, value(s.value),
+                             llvm::Align(static_cast<std::uint64_t>(s.counters->type.bytes())),
+                             llvm::AtomicOrdering::Monotonic,
+                             llvm_.getContext().getOrInsertSyncScopeID(scope));
+  };
+  const auto keep = [&](Value *before) {
+    store(s.destination, address(s.destination, s.indices), before);
+  };
+  if (!s.axes.empty()) {
+    return share_out(s.axes, thread_, i64(threads_),
+                     [&] { code::TileNest(*this, {}, s.guards).run([&] { keep(add()); }); });
+  }
+  code::TileNest(*this, {}, s.guards).run([&] {
+    barrier();  // behind the last reading of this memory
+    when(b.CreateICmpEQ(thread_, i64(0)), [&] { b.CreateStore(add(), scratch(i64(0))); });
+    barrier();
+    Value *before = b.CreateLoad(code::register_type(context_, s.counters->type), scratch(i64(0)));
+    is_local(s.destination) ? keep(before)
+                            : when(b.CreateICmpEQ(thread_, i64(0)), [&] { keep(before); });
   });
-  barrier();
-  store(s.sum, storage(s.sum).base, b.CreateLoad(b.getInt64Ty(), scratch(i64(0))));
 }
 
 // A look-back. The block says its value, and its first warp goes back over the parts before until
@@ -124,11 +141,8 @@ void KernelEmitter::emit(const ir::SumBefore &s) {
   internal_check(!in_thread_, "a sum over parts inside a thread loop");
   Hazards::Accesses own;
   own.add(ir::make<ir::SumBefore>(s));
-  for (const Expr *e : {&s.first, &s.part, &s.value}) {
-    if (e->defined()) own.add(*e);
-  }
+  for (const Expr *e : {&s.first, &s.part, &s.value}) own.add(*e);
   order(std::move(own));
-  if (!s.first.defined()) return sum_before_in_any_order(s);
   llvm::Type *i32 = b.getInt32Ty(), *word = b.getInt64Ty();
   Value *first = index(s.first), *part = index(s.part), *value = index(s.value);
   Value *progress = storage(s.progress).base;

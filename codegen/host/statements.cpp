@@ -25,7 +25,9 @@ Value *pointer_or_null(llvm::IRBuilder<> &b, const StorageValue *v) {
 
 }  // namespace
 
+// Entries ascend, whatever order is allowed.
 void Generator::emit(const ir::IndexPlace &s) {
+  internal_check(!s.spacing.defined(), "groups of " + s.index_name + " are spaced on a CPU");
   llvm::Type *pointer = b.getPtrTy(), *word = b.getInt64Ty();
   const auto at = [&](const StoragePtr &p) {
     return pointer_or_null(b, p ? &storage(p) : nullptr);

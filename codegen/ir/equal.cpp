@@ -171,13 +171,15 @@ class Matcher {
            same_number(a.length, b.length) && same_number(a.micro, b.micro) && a.align == b.align &&
            same(a.offsets, b.offsets) && same(a.counts, b.counts) &&
            same(a.coordinates, b.coordinates) && same(a.position, b.position) &&
-           same(a.full, b.full) && a.index_name == b.index_name;
+           same(a.full, b.full) && a.index_name == b.index_name && a.ordered == b.ordered &&
+           a.spacing.defined() == b.spacing.defined() &&
+           (!a.spacing.defined() || same_number(a.spacing, b.spacing));
   }
   bool same(const IndexSort &a, const IndexSort &b) {
     return same(a.keys, b.keys) && same_number(a.length, b.length) &&
            same_number(a.groups, b.groups) && a.align == b.align && same(a.offsets, b.offsets) &&
            same(a.counts, b.counts) && same(a.coordinates, b.coordinates) &&
-           same(a.position, b.position) && a.index_name == b.index_name;
+           same(a.position, b.position) && a.index_name == b.index_name && a.ordered == b.ordered;
   }
   bool same(const Prefix &a, const Prefix &b) {
     return same(a.destination, b.destination) && same(a.source, b.source) &&
@@ -188,10 +190,13 @@ class Matcher {
            same_number(a.length, b.length);
   }
   bool same(const SumBefore &a, const SumBefore &b) {
-    return same(a.sum, b.sum) && same(a.progress, b.progress) &&
-           a.first.defined() == b.first.defined() &&
-           (!a.first.defined() || same_number(a.first, b.first)) && same_number(a.part, b.part) &&
-           same_number(a.value, b.value);
+    return same(a.sum, b.sum) && same(a.progress, b.progress) && same_number(a.first, b.first) &&
+           same_number(a.part, b.part) && same_number(a.value, b.value);
+  }
+  bool same(const FetchAdd &a, const FetchAdd &b) {
+    return all(a.axes, b.axes) && all(a.guards, b.guards) && same(a.destination, b.destination) &&
+           all_numbers(a.indices, b.indices) && same(a.counters, b.counters) &&
+           same_number(a.at, b.at) && same(a.value, b.value);
   }
   bool same(const Stage &a, const Stage &b) {
     return a.name == b.name && a.stage_kind == b.stage_kind && same(a.body, b.body);

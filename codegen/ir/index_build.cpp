@@ -32,7 +32,9 @@ class Builder {
     return buffer.read(buffer.at_element(element), evaluator_->iterations).i;
   }
 
-  std::optional<std::string> write(const Lists &lists, std::int64_t candidates) {
+  /// `spacing`: from the first entry of a group to that of the next; 0: they follow each other.
+  std::optional<std::string> write(const Lists &lists, std::int64_t candidates,
+                                   std::int64_t spacing = 0) {
     std::int64_t entries = 0;
     for (const auto &list : lists) entries += rounded(list);
     const std::int64_t capacity =
@@ -57,6 +59,7 @@ class Builder {
       }
       end += rounded(lists[g]);
       while (e < end) put(outputs_.coordinates, e++, -1);
+      if (spacing > 0) end = static_cast<std::int64_t>(g + 1) * spacing;
     }
     put(outputs_.offsets, static_cast<std::int64_t>(lists.size()), end);
     return std::nullopt;
@@ -114,7 +117,8 @@ std::optional<std::string> build_index(const IndexPlace &place, Evaluator *evalu
     }
     candidates = std::max(candidates, end);
   }
-  return builder.write(lists, candidates);
+  return builder.write(lists, candidates,
+                       place.spacing.defined() ? (*evaluator)(place.spacing).i : 0);
 }
 
 std::optional<std::string> build_index(const IndexSort &sort, Evaluator *evaluator) {

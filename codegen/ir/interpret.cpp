@@ -441,13 +441,6 @@ class Interpreter {
     const std::int64_t part = evaluator_(s.part).i, value = evaluator_(s.value).i;
     const std::string who = "part " + std::to_string(part) + " of the sum " + s.sum->name;
     if (value < 0) throw AccessError(who + " has a negative value");
-    if (!s.first.defined()) {
-      const Place place = progress.at_element(part);
-      const std::int64_t before = old_value(progress, place, true).i;
-      sum.write(sum.at_element(0), integer_value(before), evaluator_.iterations);
-      progress.write(place, integer_value(before + value), evaluator_.iterations, true);
-      return;
-    }
     const std::int64_t first = evaluator_(s.first).i;
     const auto said = [&](std::int64_t p) {
       const Place place = progress.at_element(p);
@@ -465,6 +458,28 @@ class Interpreter {
     sum.write(sum.at_element(0), integer_value(before), evaluator_.iterations);
     progress.write(progress.at_element(part), integer_value(4 * (before + value) + 2),
                    evaluator_.iterations, true);
+  }
+
+  void run(const FetchAdd &s) {
+    const Codes guards = compiled(s.guards), indices = compiled(s.indices),
+                at = compiled({s.at, s.value});
+    Buffer &destination = evaluator_.buffer(s.destination),
+           &counters = evaluator_.buffer(s.counters);
+    const std::uint32_t execution = ++shared_->stores;
+    for_each(s.axes, [&] {
+      if (!hold(guards)) return;
+      const Place to = evaluator_.place(destination, indices),
+                  counter = evaluator_.place(counters, {at[0]});
+      if (!destination.first_write_of(execution, to)) {
+        throw AccessError("two iterations of a fetch_add assign one element of " +
+                          s.destination->name);
+      }
+      const Value before = old_value(counters, counter, true);
+      destination.write(to, before, evaluator_.iterations);
+      counters.write(counter,
+                     apply(BinaryOp::Add, s.counters->type, before, evaluator_.evaluate(*at[1])),
+                     evaluator_.iterations, true);
+    });
   }
 
   void run(const Launch &launch) {

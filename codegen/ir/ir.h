@@ -48,7 +48,7 @@ class Stmt {
 // clang-format off
 #define PIT_STATEMENTS(X)                                                    \
   X(Block) X(For) X(Axes) X(Let) X(If) X(Allocate) X(Store) X(Mma) X(Check)  \
-  X(IndexPlace) X(IndexSort) X(Prefix) X(Compact) X(SumBefore)               \
+  X(IndexPlace) X(IndexSort) X(Prefix) X(Compact) X(SumBefore) X(FetchAdd)   \
   X(Stage) X(Launch)                                                         \
   /* staged: see staged.h */                                                 \
   X(Barriers) X(Arrive) X(Wait) X(Copy) X(Commit) X(Drain) X(Sync) X(Fence)  \
@@ -263,7 +263,10 @@ struct Check final : StmtNode {
 /// entries (both int32). offsets[g+1] - offsets[g] is counts[g] rounded up to `align`; padding
 /// entries hold coordinate -1. More entries than `capacity` (the extent of coordinates) is reported
 /// and fails the call; the lists are then undefined. Null storages are not wanted. `first` gives
-/// the first coordinate of group g (int64 storage, null = 0).
+/// the first coordinate of group g (int64 storage, null = 0). With `spacing`, which is enough for
+/// all candidates of a group and their padding, offsets[g] = g * spacing. Not `ordered`: entries of
+/// a group may stand in any order, and without `spacing` the lists of groups too, of which only
+/// counts[g] then tells the end.
 struct IndexPlace final : StmtNode {
   static constexpr StmtKind kKind = StmtKind::IndexPlace;
   StoragePtr marks, mark_offsets, first;
@@ -271,9 +274,11 @@ struct IndexPlace final : StmtNode {
   std::int64_t align;
   StoragePtr offsets, counts, coordinates, position, full;
   std::string index_name;
+  bool ordered;
+  Expr spacing;  ///< undefined: groups follow each other closely
   IndexPlace(StoragePtr mk, StoragePtr mo, StoragePtr fi, Expr g, Expr l, Expr mi, std::int64_t al,
              StoragePtr of, StoragePtr ct, StoragePtr co, StoragePtr po, StoragePtr fu,
-             std::string name)
+             std::string name, bool in_order = true, Expr sp = {})
       : StmtNode(kKind),
         marks(std::move(mk)),
         mark_offsets(std::move(mo)),
@@ -287,14 +292,17 @@ struct IndexPlace final : StmtNode {
         coordinates(std::move(co)),
         position(std::move(po)),
         full(std::move(fu)),
-        index_name(std::move(name)) {}
+        index_name(std::move(name)),
+        ordered(in_order),
+        spacing(std::move(sp)) {}
 };
 
 /// The same from keys: position p (0 <= p < length) belongs to group keys[p] (int64; -1 = dropped),
 /// positions ascending within a group (a parallel stable counting sort). Writes coordinates[e] = p,
 /// position[p] = e or -1, offsets, counts as IndexPlace. A key outside [-1,
 /// groups) is reported with its position and its value, of which those below -1 stand for one more:
-/// -2 for a key of -1 that is not dropped.
+/// -2 for a key of -1 that is not dropped. Not `ordered`: positions of a group may stand in any
+/// order.
 struct IndexSort final : StmtNode {
   static constexpr StmtKind kKind = StmtKind::IndexSort;
   StoragePtr keys;
@@ -302,8 +310,9 @@ struct IndexSort final : StmtNode {
   std::int64_t align;
   StoragePtr offsets, counts, coordinates, position;
   std::string index_name;
+  bool ordered;
   IndexSort(StoragePtr k, Expr l, Expr g, std::int64_t al, StoragePtr of, StoragePtr ct,
-            StoragePtr co, StoragePtr po, std::string name)
+            StoragePtr co, StoragePtr po, std::string name, bool in_order = true)
       : StmtNode(kKind),
         keys(std::move(k)),
         length(std::move(l)),
@@ -313,7 +322,8 @@ struct IndexSort final : StmtNode {
         counts(std::move(ct)),
         coordinates(std::move(co)),
         position(std::move(po)),
-        index_name(std::move(name)) {}
+        index_name(std::move(name)),
+        ordered(in_order) {}
 };
 
 /// destination[0] = 0; destination[i + 1] = destination[i] + max(source[i], 0), 0 <= i < length.
@@ -350,8 +360,6 @@ struct Compact final : StmtNode {
 /// failed already it is anything. `progress` (int64, an element a part) is zero before the Launch,
 /// and then what parts tell each other: 0 before a part has said its value, 4 * value + 1 once it
 /// has, 4 * (sum + value) + 2 in the end.
-/// Without `first` the order is that in which parts come: the sum is progress[part], here an int32,
-/// to which `value` is added at the same time, atomically.
 struct SumBefore final : StmtNode {
   static constexpr StmtKind kKind = StmtKind::SumBefore;
   StoragePtr sum, progress;
@@ -362,6 +370,31 @@ struct SumBefore final : StmtNode {
         progress(std::move(p)),
         first(std::move(f)),
         part(std::move(n)),
+        value(std::move(v)) {}
+};
+
+/// for axes: if all guards: destination[indices] = counters[at]; counters[at] += value. Iterations
+/// come one after the other in any order, also beside other parallel iterations that do the same.
+/// `destination` is a tile, of which distinct iterations store distinct elements; `counters` (rank
+/// 1) is a tile or memory. Both and the value are of one type, int32 or int64;
+/// guards, indices and value read neither. The threads of a block do it together.
+struct FetchAdd final : StmtNode {
+  static constexpr StmtKind kKind = StmtKind::FetchAdd;
+  std::vector<VarPtr> axes;
+  std::vector<Expr> guards;
+  StoragePtr destination;
+  std::vector<Expr> indices;
+  StoragePtr counters;
+  Expr at, value;
+  FetchAdd(std::vector<VarPtr> a, std::vector<Expr> g, StoragePtr d, std::vector<Expr> i,
+           StoragePtr c, Expr where, Expr v)
+      : StmtNode(kKind),
+        axes(std::move(a)),
+        guards(std::move(g)),
+        destination(std::move(d)),
+        indices(std::move(i)),
+        counters(std::move(c)),
+        at(std::move(where)),
         value(std::move(v)) {}
 };
 

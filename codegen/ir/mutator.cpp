@@ -117,18 +117,20 @@ Stmt Mutator::visit(const Check &node, const Stmt &self) {
 
 Stmt Mutator::visit(const IndexPlace &node, const Stmt &self) {
   Expr groups = expr(node.groups), length = expr(node.length), micro = expr(node.micro);
-  if (groups.same_as(node.groups) && length.same_as(node.length) && micro.same_as(node.micro))
+  Expr spacing = node.spacing.defined() ? expr(node.spacing) : node.spacing;
+  if (groups.same_as(node.groups) && length.same_as(node.length) && micro.same_as(node.micro) &&
+      spacing.same_as(node.spacing))
     return self;
   return make<IndexPlace>(node.marks, node.mark_offsets, node.first, groups, length, micro,
                           node.align, node.offsets, node.counts, node.coordinates, node.position,
-                          node.full, node.index_name);
+                          node.full, node.index_name, node.ordered, spacing);
 }
 
 Stmt Mutator::visit(const IndexSort &node, const Stmt &self) {
   Expr length = expr(node.length), groups = expr(node.groups);
   if (length.same_as(node.length) && groups.same_as(node.groups)) return self;
   return make<IndexSort>(node.keys, length, groups, node.align, node.offsets, node.counts,
-                         node.coordinates, node.position, node.index_name);
+                         node.coordinates, node.position, node.index_name, node.ordered);
 }
 
 Stmt Mutator::visit(const Prefix &node, const Stmt &self) {
@@ -143,11 +145,22 @@ Stmt Mutator::visit(const Compact &node, const Stmt &self) {
 }
 
 Stmt Mutator::visit(const SumBefore &node, const Stmt &self) {
-  Expr first = node.first.defined() ? expr(node.first) : node.first, part = expr(node.part),
-       value = expr(node.value);
+  Expr first = expr(node.first), part = expr(node.part), value = expr(node.value);
   if (first.same_as(node.first) && part.same_as(node.part) && value.same_as(node.value))
     return self;
   return make<SumBefore>(node.sum, node.progress, first, part, value);
+}
+
+Stmt Mutator::visit(const FetchAdd &node, const Stmt &self) {
+  const auto change = [&](const Expr &e) { return expr(e); };
+  std::vector<Expr> guards = node.guards, indices = node.indices;
+  bool changed = change_all(&guards, change);
+  changed |= change_all(&indices, change);
+  Expr at = expr(node.at), value = expr(node.value);
+  changed |= !at.same_as(node.at) || !value.same_as(node.value);
+  if (!changed) return self;
+  return make<FetchAdd>(node.axes, std::move(guards), node.destination, std::move(indices),
+                        node.counters, at, value);
 }
 
 Stmt Mutator::visit(const Stage &node, const Stmt &self) {
@@ -265,6 +278,7 @@ void walk_statements(const Stmt &s, const std::function<bool(const Stmt &)> &sta
     case StmtKind::Prefix:
     case StmtKind::Compact:
     case StmtKind::SumBefore:
+    case StmtKind::FetchAdd:
       break;
   }
 }
@@ -303,6 +317,7 @@ void walk_expressions(const Stmt &s, const std::function<void(const Expr &)> &ex
     one(place->groups);
     one(place->length);
     one(place->micro);
+    one(place->spacing);
   } else if (const auto *sort = s.as<IndexSort>()) {
     one(sort->length);
     one(sort->groups);
@@ -314,6 +329,11 @@ void walk_expressions(const Stmt &s, const std::function<void(const Expr &)> &ex
     one(sum->first);
     one(sum->part);
     one(sum->value);
+  } else if (const auto *fetch = s.as<FetchAdd>()) {
+    all(fetch->guards);
+    all(fetch->indices);
+    one(fetch->at);
+    one(fetch->value);
   } else if (const auto *mma = s.as<Mma>()) {
     for (const TileOperand *operand : {&mma->accumulator, &mma->a, &mma->b}) one(operand->slot);
   } else if (const auto *arrive = s.as<Arrive>()) {

@@ -192,6 +192,7 @@ class Parser : private Scanner {
         {"prefix", &Parser::prefix},
         {"compact", &Parser::compact},
         {"sum_before", &Parser::sum_before},
+        {"fetch_add", &Parser::fetch_add},
         {"stage", &Parser::stage},
         {"launch", &Parser::launch},
         {"shared", &Parser::allocate<Space::Tile, Memory::Shared>},
@@ -385,8 +386,9 @@ class Parser : private Scanner {
 
   struct Fields {
     std::map<std::string, StoragePtr> storages;
-    Expr groups, length, micro;
+    Expr groups, length, micro, spacing;
     std::int64_t align = 1;
+    bool ordered = true;
   };
   void fields(Fields *to) {
     parenthesised([&] {
@@ -398,6 +400,8 @@ class Parser : private Scanner {
         to->length = number_expression();
       else if (field == "micro")
         to->micro = number_expression();
+      else if (field == "spacing")
+        to->spacing = number_expression();
       else if (field == "align")
         to->align = number();
       else
@@ -409,6 +413,7 @@ class Parser : private Scanner {
     fields(&all);
     expect("->");
     fields(&all);
+    all.ordered = !accept("unordered");
     return all;
   }
 
@@ -418,14 +423,14 @@ class Parser : private Scanner {
     auto &s = f.storages;
     return make<IndexPlace>(s["marks"], s["mark_offsets"], s["first"], f.groups, f.length, f.micro,
                             f.align, s["offsets"], s["counts"], s["coordinates"], s["position"],
-                            s["full"], std::move(name));
+                            s["full"], std::move(name), f.ordered, f.spacing);
   }
   Stmt index_sort() {
     std::string name = word();
     Fields f = index_fields();
     auto &s = f.storages;
     return make<IndexSort>(s["keys"], f.length, f.groups, f.align, s["offsets"], s["counts"],
-                           s["coordinates"], s["position"], std::move(name));
+                           s["coordinates"], s["position"], std::move(name), f.ordered);
   }
 
   Stmt prefix() {
@@ -452,13 +457,26 @@ class Parser : private Scanner {
     const Expr value = number_expression();
     expect("part");
     const Expr part = number_expression();
-    Expr first;
-    if (!accept("unordered")) {
-      expect("from");
-      first = number_expression();
-    }
+    expect("from");
+    const Expr first = number_expression();
     expect("progress");
     return make<SumBefore>(sum, existing(), first, part, value);
+  }
+
+  Stmt fetch_add() {
+    std::vector<VarPtr> axes = over();
+    const StoragePtr destination = existing();
+    expect("[");
+    std::vector<Expr> indices = expressions("]", int64);
+    expect("=");
+    const StoragePtr counters = existing();
+    expect("[");
+    const Expr at = number_expression();
+    expect("]");
+    expect("+=");
+    const Expr value = expression(counters->type);
+    return make<FetchAdd>(std::move(axes), where(), destination, std::move(indices), counters, at,
+                          value);
   }
 
   Stmt stage() {

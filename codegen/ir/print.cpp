@@ -383,13 +383,15 @@ class Printer {
                  {"groups", text(place.groups, int64)},
                  {"length", place.length.defined() ? text(place.length, int64) : ""},
                  {"micro", text(place.micro, int64)},
+                 {"spacing", place.spacing.defined() ? text(place.spacing, int64) : ""},
                  {"align", std::to_string(place.align)}}) +
          " -> " +
          fields({{"offsets", optional(place.offsets)},
                  {"counts", optional(place.counts)},
                  {"coordinates", optional(place.coordinates)},
                  {"position", optional(place.position)},
-                 {"full", optional(place.full)}}));
+                 {"full", optional(place.full)}}) +
+         (place.ordered ? "" : " unordered"));
   }
 
   void print(const IndexSort &sort, bool) {
@@ -402,7 +404,8 @@ class Printer {
          fields({{"offsets", optional(sort.offsets)},
                  {"counts", optional(sort.counts)},
                  {"coordinates", optional(sort.coordinates)},
-                 {"position", optional(sort.position)}}));
+                 {"position", optional(sort.position)}}) +
+         (sort.ordered ? "" : " unordered"));
   }
 
   void print(const Prefix &prefix, bool) {
@@ -417,9 +420,16 @@ class Printer {
 
   void print(const SumBefore &sum, bool) {
     line("sum_before " + name(sum.sum) + " = " + text(sum.value, int64) + " part " +
-         text(sum.part, int64) +
-         (sum.first.defined() ? " from " + text(sum.first, int64) : std::string(" unordered")) +
-         " progress " + name(sum.progress));
+         text(sum.part, int64) + " from " + text(sum.first, int64) + " progress " +
+         name(sum.progress));
+  }
+
+  void print(const FetchAdd &s, bool) {
+    if (s.destination == nullptr || s.counters == nullptr)
+      return line("fetch_add with a part missing");
+    line("fetch_add" + over(s.axes) + name(s.destination) + "[" + text(s.indices, int64) +
+         "] = " + name(s.counters) + "[" + text(s.at, int64) +
+         "] += " + text(s.value, s.counters->type) + where(s.guards));
   }
 
   void print(const Stage &stage, bool) {

@@ -355,6 +355,9 @@ class Verifier : private ScopeRules {
       verify_array(*s, int32, true);
     }
     verify_array(place.full, uint8, true);
+    if (place.spacing.defined()) verify_integral(place.spacing, {}, "the spacing ");
+    require(!place.spacing.defined() || place.mark_offsets == nullptr,
+            "groups of different lengths are spaced");
   }
 
   void verify(const IndexSort &sort, bool) {
@@ -390,14 +393,50 @@ class Verifier : private ScopeRules {
   }
 
   void verify(const SumBefore &sum, bool) {
-    const bool ordered = sum.first.defined();
-    for (const Expr *e : {&sum.part, &sum.value}) verify_integral(*e, {}, "a number ");
-    if (ordered) verify_integral(sum.first, {}, "a number ");
+    for (const Expr *e : {&sum.first, &sum.part, &sum.value}) verify_integral(*e, {}, "a number ");
     verify_tile(sum.sum, int64, 0, true);
-    verify_array(sum.progress, ordered ? int64 : int32, false, true);
+    verify_array(sum.progress, int64, false, true);
     verify_write(sum.progress, {}, {}, true);
     require(sum.progress->space == Space::Heap,
             "the progress " + sum.progress->name + " of a sum is no memory of the module's own");
+  }
+
+  /// What tells blocks apart is the number that each gets: neither it nor the counter may be had
+  /// another way in the same statement.
+  void verify(const FetchAdd &s, bool) {
+    verify_listed(s.axes);
+    for (const Expr &guard : s.guards) verify_bool(guard, s.axes, "the guard ");
+    require(s.destination != nullptr && s.counters != nullptr, "a storage is missing");
+    verify_access(s.destination, s.indices, s.axes);
+    verify_access(s.counters, {s.at}, s.axes);
+    verify_integral(s.value, s.axes, "a number ");
+    const Type type = s.counters->type;
+    require(type == int32 || type == int64, "the counters " + s.counters->name + " are of type " +
+                                                to_string(type) + ", not int32 or int64");
+    require(s.destination->type == type && s.value.type() == type,
+            "the types of " + s.destination->name + ", " + s.counters->name +
+                " and what is added are not the same");
+    require(s.destination->space == Space::Tile, s.destination->name + " is no tile");
+    require(s.destination != s.counters, "a counter is overwritten by what it was");
+    std::vector<Expr> read = s.guards;
+    read.insert(read.end(), s.indices.begin(), s.indices.end());
+    read.insert(read.end(), {s.at, s.value});
+    for (const Expr &e : read) {
+      walk(e, [&](const Expr &part) {
+        const auto *load = part.as<Load>();
+        require(load == nullptr || (load->storage != s.counters && load->storage != s.destination),
+                "a fetch_add reads ", part, ", which it changes");
+        return true;
+      });
+    }
+    for (const VarPtr &axis : s.axes) {
+      require(std::any_of(s.indices.begin(), s.indices.end(),
+                          [&](const Expr &i) { return uses(i, axis); }),
+              "the iterations of axis " + axis->name + " assign the same elements of " +
+                  s.destination->name);
+    }
+    verify_write(s.counters, {}, {}, true);
+    verify_write(s.destination, s.indices, s.guards, false);
   }
 
   void verify(const Stage &stage, bool outermost) {

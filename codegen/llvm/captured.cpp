@@ -60,6 +60,10 @@ Environment FunctionEmitter::captured(const std::vector<ir::Stmt> &statements,
       } else if (const auto *sum = s.as<ir::SumBefore>()) {
         use_storage(sum->sum);
         use_storage(sum->progress);
+      } else if (const auto *fetch = s.as<ir::FetchAdd>()) {
+        use_storage(fetch->destination);
+        use_storage(fetch->counters);
+        for (const VarPtr &v : fetch->axes) use_axis(v);
       }
       return true;
     });

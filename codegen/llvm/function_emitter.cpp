@@ -159,6 +159,8 @@ void FunctionEmitter::emit(const ir::Stmt &s) {
       return emit(*s.as<ir::Compact>());
     case ir::StmtKind::SumBefore:
       return emit(*s.as<ir::SumBefore>());
+    case ir::StmtKind::FetchAdd:
+      return emit(*s.as<ir::FetchAdd>());
     case ir::StmtKind::Stage:
       return emit(*s.as<ir::Stage>());
     case ir::StmtKind::Launch:
@@ -216,6 +218,7 @@ void FunctionEmitter::emit(const ir::IndexSort &) { refuse("index_sort"); }
 void FunctionEmitter::emit(const ir::Prefix &) { refuse("prefix"); }
 void FunctionEmitter::emit(const ir::Compact &) { refuse("compact"); }
 void FunctionEmitter::emit(const ir::SumBefore &) { refuse("sum_before"); }
+void FunctionEmitter::emit(const ir::FetchAdd &) { refuse("fetch_add"); }
 void FunctionEmitter::emit(const ir::Stage &) { refuse("stage"); }
 void FunctionEmitter::emit(const ir::Launch &) { refuse("launch"); }
 

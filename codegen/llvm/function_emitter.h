@@ -77,6 +77,7 @@ class FunctionEmitter {
   virtual void emit(const ir::Prefix &s);
   virtual void emit(const ir::Compact &s);
   virtual void emit(const ir::SumBefore &s);
+  virtual void emit(const ir::FetchAdd &s);
   virtual void emit(const ir::Stage &s);
   virtual void emit(const ir::Launch &s);
 

@@ -273,6 +273,7 @@ class Emitter {
                       ir::ForKind kind, const std::function<ir::Stmt(const GpuStrip &)> &body);
   Expr strips_of(const IndexPlan &index, const Expr &length) const;
   std::string why_close(const IndexPlan &index) const;
+  bool stays_ordered(const IndexPlan &index) const;
   void explain_order(const IndexPlan &index) const;
   Expr spacing_of(const IndexPlan &index) const;
   PlacedIndex placed_index(const IndexPlan &index) const;

@@ -146,7 +146,8 @@ bool Emitter::is_work_of_a_thread(const Stmt &body, const Job *job) {
       }
       little &= size > 0 && size <= kThreadTile;
     }
-    little &= !s.as<ir::Compact>() && !s.as<ir::SumBefore>();  // are blocks' work
+    // These are blocks' work.
+    little &= !s.as<ir::Compact>() && !s.as<ir::SumBefore>() && !s.as<ir::FetchAdd>();
     if (const auto *store = s.as<ir::Store>()) {
       for (const VarPtr &axis : store->axes) little &= inside.contains(axis.get());
     }

@@ -67,9 +67,9 @@ void Emitter::need_index(IndexPlan *index) {
   if (index->kind == IndexKind::Keyed) {
     const StoragePtr keys = ir::make_storage(index->name() + ".keys", int64, 1, Space::Heap);
     append_allocation(keys, {index->length});
-    const Stmt sort = ir::make<ir::IndexSort>(keys, index->length, index->groups,
-                                              index->node->align, index->offsets, index->counts,
-                                              index->coordinates, index->position, index->name());
+    const Stmt sort = ir::make<ir::IndexSort>(
+        keys, index->length, index->groups, index->node->align, index->offsets, index->counts,
+        index->coordinates, index->position, index->name(), stays_ordered(*index));
     append(ir::make<ir::Stage>(index->name(), ir::StageKind::Index,
                                ir::make_block({emit_keys(index, keys), sort, count_kept(*index)})));
   } else if (places_while_marking(*index)) {
@@ -178,7 +178,7 @@ Stmt Emitter::place_index(IndexPlan *index) {
       index->marks, index->starts, index->first, index->groups,
       index->data_dependent_range ? constant(0) : index->length, constant(index->micro),
       index->node->align, index->offsets, index->counts, index->coordinates, index->position,
-      index->full, index->name());
+      index->full, index->name(), stays_ordered(*index), spacing_of(*index));
   return ir::make<ir::Stage>(index->name(), ir::StageKind::Index,
                              ir::make_block({place, count_kept(*index)}));
 }

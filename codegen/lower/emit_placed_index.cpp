@@ -71,11 +71,16 @@ std::string Emitter::why_close(const IndexPlan &index) const {
   if (index.kind == IndexKind::Range) return "positions of a group are contiguous";
   if (index.kind == IndexKind::Given) return "the lists are the caller's";
   if (index.data_dependent_range) return "how many candidates a group has is data";
-  if (index.mark_stage) return "it is marked in " + index.mark_stage->name();
   if (index.exact) return "its lists are seen";
   if (index.totalled) return "a condition asks how much is kept";
   if (index.node->capacity.defined()) return "its capacity is declared";
   return {};
+}
+
+/// Whether entries of a group ascend. Who sees the lists sees them so: a schedule changes no
+/// result.
+bool Emitter::stays_ordered(const IndexPlan &index) const {
+  return index.node->ordered || !on_gpu() || order_is_seen(*plan_, index);
 }
 
 /// What becomes of the permission to list entries in any order.
@@ -83,9 +88,13 @@ void Emitter::explain_order(const IndexPlan &index) const {
   if (index.node->ordered) return;
   const std::string name = "index " + index.name();
   if (index.kind == IndexKind::Given) return plan_->explain(name, "order", "the caller's");
-  std::string why = why_close(index);
-  if (why.empty() && index.node->align > 1) why = "padding stands behind the last entry";
-  if (why.empty() && !takes_any_place(placed_index(index))) why = "one block lists a group";
+  std::string why;
+  if (!on_gpu() || index.kind == IndexKind::Range)
+    why = why_close(index);
+  else if (stays_ordered(index))
+    why = "its order is seen";
+  else if (index.kind == IndexKind::List && !takes_any_place(placed_index(index)))
+    why = spacing_of(index).defined() ? "one block lists a group" : why_close(index);
   plan_->explain(name, "order",
                  why.empty() ? "any: blocks take places as they come"
                              : "ascending, though any is allowed: " + why);
@@ -111,16 +120,16 @@ PlacedIndex Emitter::placed_index(const IndexPlan &index) const {
   return {.name = index.name(),
           .groups = index.groups,
           .micro = constant(index.micro),
-          .strips = strips_of(index, index.length),
+          .strips = index.data_dependent_range ? constant(1) : strips_of(index, index.length),
           .capacity = index.node->capacity.defined() ? index.capacity : Expr(),
           .spacing = spacing_of(index),
           .align = index.node->align,
-          .ordered = index.node->ordered,
+          .ordered = stays_ordered(index),
           .first = index.first,
           .offsets = index.offsets,
           .counts = index.counts,
           .coordinates = index.coordinates,
-          .position = is_zero(index.length) ? nullptr : index.position,
+          .position = index.length.defined() && is_zero(index.length) ? nullptr : index.position,
           .full = index.full};
 }
 
@@ -157,6 +166,7 @@ Stmt Emitter::emit_placed_marks(IndexPlan *index) {
 /// operand that is packed no larger than what lets some blocks run beside each other.
 std::int64_t Emitter::candidates_in_strip(const IndexPlan &index) const {
   constexpr std::int64_t kIterations = 32768, kShortest = 256, kMostCandidates = 8192;
+  if (index.mark_stage) return kMarkedStrip;
   if (packs_columns(index)) {
     constexpr std::int64_t kBytes = 65536, kLine = 64;
     const std::int64_t row = kBytes / (rows_of_values(index) * index.values->type.bytes());

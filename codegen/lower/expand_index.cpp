@@ -15,6 +15,12 @@
 // scan along strips says how many keys of a group come before the strip, and inside a strip the
 // rank of a key is the number of equal ones before it. So the order is stable without any atomic
 // operation but the counting itself.
+//
+// Without an order the rank of a key in its group is a number that is taken: in shared memory from
+// the strip's count of the group, and for the strip as a whole from the count of the group, by one
+// atomic operation a block and group. That is three kernels (clear, rank, place) for four, without
+// a histogram of every strip in memory, and strips are longer, because a rank costs no comparison
+// with all other keys. Groups are counted kGroups at a time, so any number of them does.
 
 namespace pit::lower {
 namespace {
@@ -22,11 +28,12 @@ namespace {
 using namespace build;
 using ir::Stmt;
 
-/// Candidates of a strip, and elements that a block scans at once: tiles of them share a block's
-/// memory.
-constexpr std::int64_t kStrip = 2048;
+/// Elements that a block scans at once: tiles of them share a block's memory.
+constexpr std::int64_t kScanned = 2048;
 /// Keys of a strip: the rank of each is found by comparing it with all others.
 constexpr std::int64_t kKeys = 256;
+/// Without an order: keys of a strip, and groups that a block counts at once.
+constexpr std::int64_t kAnyKeys = 1024, kGroups = 1024;
 
 class Expander final : public ir::Mutator {
  private:
@@ -65,16 +72,16 @@ class Expander final : public ir::Mutator {
     const StoragePtr values = make_tile(name + ".values", int64),
                      before = make_tile(name + ".before", int64);
     const Loop piece("piece");
-    const Expr first = piece.value * number(kStrip), here = min(number(kStrip), n - first);
-    const Piece part{Axis("i", here, kStrip), first, values};
+    const Expr first = piece.value * number(kScanned), here = min(number(kScanned), n - first);
+    const Piece part{Axis("i", here, kScanned), first, values};
     const Expr total = make_load(carry, {});
     std::vector<Stmt> body = load(part);
     body.push_back(ir::make<ir::Prefix>(before, values, here));
     for (const Stmt &s : use(part, total + at(before, part.i.value))) body.push_back(s);
     body.push_back(add(carry, at(before, here)));
     const Stmt pieces =
-        serial(piece, ceil_div(n, kStrip),
-               with_tiles({{values, kStrip}, {before, kStrip + 1}}, over({part.i}, body)));
+        serial(piece, ceil_div(n, kScanned),
+               with_tiles({{values, kScanned}, {before, kScanned + 1}}, over({part.i}, body)));
     std::vector<Stmt> all{set(carry, {}, number(0)), pieces};
     for (const Stmt &s : after(total)) all.push_back(s);
     return with_tiles({{carry, 0}}, ir::make_block(all));
@@ -105,12 +112,25 @@ class Expander final : public ir::Mutator {
     StoragePtr offsets, counts, coordinates, position;
   };
 
+  static Expr inside(const Index &index, const Expr &entry) {
+    return cast(int32, index.capacity.defined() ? min(entry, index.capacity) : entry);
+  }
+
+  /// What is said of all groups together.
+  static std::vector<Stmt> finish(const Index &index, const Expr &total) {
+    std::vector<Stmt> stmts{set(index.offsets, index.groups, inside(index, total))};
+    if (index.capacity.defined()) {
+      stmts.push_back(ir::make<ir::Check>(
+          std::vector<VarPtr>{}, std::vector<Expr>{}, total <= index.capacity,
+          "sparse index '" + index.name + "': {0} entries are needed and the capacity is {1}",
+          std::vector<Expr>{total, index.capacity}));
+    }
+    return stmts;
+  }
+
   /// Offsets of all groups from their numbers of entries, which `load` stores into the piece.
   static Stmt offsets_of_groups(const Index &index,
                                 const std::function<std::vector<Stmt>(const Piece &)> &load) {
-    const auto inside = [&](const Expr &entry) {
-      return cast(int32, index.capacity.defined() ? min(entry, index.capacity) : entry);
-    };
     return one_block(scan(
         index.name + ".offsets", index.groups,
         [&](const Piece &p) {
@@ -125,18 +145,9 @@ class Expander final : public ir::Mutator {
           return stmts;
         },
         [&](const Piece &p, const Expr &before) -> std::vector<Stmt> {
-          return {store({p.i}, {}, index.offsets, p.first + p.i.value, inside(before))};
+          return {store({p.i}, {}, index.offsets, p.first + p.i.value, inside(index, before))};
         },
-        [&](const Expr &total) {
-          std::vector<Stmt> stmts{set(index.offsets, index.groups, inside(total))};
-          if (index.capacity.defined()) {
-            stmts.push_back(ir::make<ir::Check>(
-                std::vector<VarPtr>{}, std::vector<Expr>{}, total <= index.capacity,
-                "sparse index '" + index.name + "': {0} entries are needed and the capacity is {1}",
-                std::vector<Expr>{total, index.capacity}));
-          }
-          return stmts;
-        }));
+        [&](const Expr &total) { return finish(index, total); }));
   }
 
   /// Padding entries of group g from entry `end` on hold -1; `axes` with those of `guards`.
@@ -153,19 +164,21 @@ class Expander final : public ir::Mutator {
 
   Stmt visit(const ir::IndexPlace &node, const Stmt &) override {
     const bool ragged = node.mark_offsets != nullptr;
-    PlacedIndex index{.name = node.index_name,
-                      .groups = node.groups,
-                      .micro = node.micro,
-                      .strips = ragged ? number(1) : max(ceil_div(node.length, kStrip), number(1)),
-                      .align = node.align,
-                      .first = node.first,
-                      .offsets = node.offsets ? node.offsets : array(node.index_name + ".offsets"),
-                      .counts = node.counts,
-                      .coordinates = node.coordinates,
-                      .position = node.length.defined() && is_zero(node.length) && !ragged
-                                      ? nullptr
-                                      : node.position,
-                      .full = node.full};
+    PlacedIndex index{
+        .name = node.index_name,
+        .groups = node.groups,
+        .micro = node.micro,
+        .strips = ragged ? number(1) : max(ceil_div(node.length, kMarkedStrip), number(1)),
+        .spacing = node.spacing,
+        .align = node.align,
+        .ordered = node.ordered,
+        .first = node.first,
+        .offsets = node.offsets ? node.offsets : array(node.index_name + ".offsets"),
+        .counts = node.counts,
+        .coordinates = node.coordinates,
+        .position =
+            node.length.defined() && is_zero(node.length) && !ragged ? nullptr : node.position,
+        .full = node.full};
     if (node.coordinates) index.capacity = size_of(node.coordinates);
     make_progress(&index);
     Stmt result = with_progress(index, ragged ? place_ragged(node, index) : place(node, index));
@@ -189,32 +202,36 @@ class Expander final : public ir::Mutator {
 
   static Stmt place(const ir::IndexPlace &node, const PlacedIndex &index) {
     const Loop g("g"), s("s");
-    const Expr first = s.value * number(kStrip);
+    const Expr first = s.value * number(kMarkedStrip);
     const StoragePtr marks = make_tile(index.name + ".mark", boolean),
                      partial = node.full ? make_tile(index.name + ".partial", boolean) : nullptr;
     const Strip strip{g.value,
                       s.value,
                       g.value * node.length,
                       first,
-                      max(min(number(kStrip), node.length - first), number(0)),
-                      kStrip,
+                      max(min(number(kMarkedStrip), node.length - first), number(0)),
+                      kMarkedStrip,
                       marks,
                       partial};
-    std::vector<std::pair<StoragePtr, std::int64_t>> tiles{{marks, kStrip}};
-    if (partial) tiles.emplace_back(partial, kStrip);
-    return parallel(g, node.groups,
-                    parallel(s, index.strips,
-                             with_tiles(tiles, ir::make_block({load_marks(node, strip),
-                                                               place_strip(index, strip)}))));
+    std::vector<std::pair<StoragePtr, std::int64_t>> tiles{{marks, kMarkedStrip}};
+    if (partial) tiles.emplace_back(partial, kMarkedStrip);
+    const Stmt body =
+        with_tiles(tiles, ir::make_block({load_marks(node, strip), place_strip(index, strip)}));
+    // A block of a spaced group rarely waits if the strips of its group have begun long before.
+    return index.spacing.defined() ? parallel(s, index.strips, parallel(g, node.groups, body))
+                                   : parallel(g, node.groups, parallel(s, index.strips, body));
   }
 
   static Stmt place_ragged(const ir::IndexPlace &node, const PlacedIndex &index) {
     const Loop g("g");
     const VarPtr start = ir::make_let_variable("start", int64),
                  length = ir::make_let_variable("length", int64);
-    const RaggedGroup group{
-        g.value, make_variable(start), make_variable(length),
-        kStrip,  node.full != nullptr, [&](const Strip &strip) { return load_marks(node, strip); }};
+    const RaggedGroup group{g.value,
+                            make_variable(start),
+                            make_variable(length),
+                            kMarkedStrip,
+                            node.full != nullptr,
+                            [&](const Strip &strip) { return load_marks(node, strip); }};
     return parallel(
         g, node.groups,
         let(start, at(node.mark_offsets, g.value),
@@ -231,6 +248,18 @@ class Expander final : public ir::Mutator {
     if (node.coordinates) index.capacity = size_of(node.coordinates);
     if (!index.offsets) index.offsets = array(index.name + ".offsets");
     if (!index.counts) index.counts = array(index.name + ".counts");
+    Stmt result = node.ordered ? sort_keys(node, index) : group_keys(node, index);
+    if (!node.offsets)
+      result =
+          ir::make<ir::Allocate>(index.offsets, std::vector<Expr>{node.groups + number(1)}, result);
+    if (!node.counts)
+      result = ir::make<ir::Allocate>(index.counts, std::vector<Expr>{node.groups}, result);
+    return result;
+  }
+
+  // --- in order ---
+
+  static Stmt sort_keys(const ir::IndexSort &node, const Index &index) {
     const Expr strips = ceil_div(node.length, kKeys);
     const StoragePtr histogram = array(index.name + ".histogram");
     const Loop g("g");
@@ -255,20 +284,25 @@ class Expander final : public ir::Mutator {
     const Stmt offsets = offsets_of_groups(scanned, [&](const Piece &p) -> std::vector<Stmt> {
       return {store({p.i}, {}, p.values, p.i.value, wide(at(index.counts, p.first + p.i.value)))};
     });
-    Stmt result = ir::make_block({count_keys(node, histogram, strips), along_strips, offsets,
-                                  place_keys(node, index, histogram, strips)});
-    result = ir::make<ir::Allocate>(
-        histogram, std::vector<Expr>{max(node.groups * strips, number(0))}, result);
-    if (!node.offsets)
-      result =
-          ir::make<ir::Allocate>(index.offsets, std::vector<Expr>{node.groups + number(1)}, result);
-    if (!node.counts)
-      result = ir::make<ir::Allocate>(index.counts, std::vector<Expr>{node.groups}, result);
-    return result;
+    const Stmt result = ir::make_block({count_keys(node, histogram, strips), along_strips, offsets,
+                                        place_keys(node, index, histogram, strips)});
+    return ir::make<ir::Allocate>(histogram,
+                                  std::vector<Expr>{max(node.groups * strips, number(0))}, result);
   }
 
   static Expr is_group(const Expr &key, const Expr &groups) {
     return key >= number(0) && key < groups;
+  }
+
+  static Stmt check_key(const ir::IndexSort &node, const Axis &j, const Expr &key,
+                        const Expr &position) {
+    return ir::make<ir::Check>(
+        std::vector<VarPtr>{j.binding.var}, std::vector<Expr>{},
+        key >= number(-1) && key < node.groups,
+        "sparse index '" + node.index_name +
+            "': the key at position {1} is {0}, outside [0, {2}); exclude positions of no group "
+            "by a predicate, e.g. where(key >= 0)",
+        std::vector<Expr>{select(key < number(0), key + number(1), key), position, node.groups});
   }
 
   static Stmt count_keys(const ir::IndexSort &node, const StoragePtr &histogram,
@@ -280,22 +314,15 @@ class Expander final : public ir::Mutator {
     const Expr key = at(keys, j.value);
     const Stmt clear =
         over({g}, {store({g}, {}, histogram, g.value * strips + s.value, number32(0))});
-    const Stmt range = ir::make<ir::Check>(
-        std::vector<VarPtr>{j.binding.var}, std::vector<Expr>{},
-        key >= number(-1) && key < node.groups,
-        "sparse index '" + node.index_name +
-            "': the key at position {1} is {0}, outside [0, {2}); exclude positions of no group "
-            "by a predicate, e.g. where(key >= 0)",
-        std::vector<Expr>{select(key < number(0), key + number(1), key), first + j.value,
-                          node.groups});
     const Stmt count = store({j}, {is_group(key, node.groups)}, histogram, key * strips + s.value,
                              number32(1), Combiner::Sum, true);
     return parallel(
         s, strips,
-        with_tiles({{keys, kKeys}},
-                   ir::make_block({clear, over({j}, {store({j}, {}, keys, j.value,
-                                                           at(node.keys, first + j.value)),
-                                                     range, count})})));
+        with_tiles(
+            {{keys, kKeys}},
+            ir::make_block(
+                {clear, over({j}, {store({j}, {}, keys, j.value, at(node.keys, first + j.value)),
+                                   check_key(node, j, key, first + j.value), count})})));
   }
 
   static Stmt place_keys(const ir::IndexSort &node, const Index &index, const StoragePtr &histogram,
@@ -329,6 +356,109 @@ class Expander final : public ir::Mutator {
     return parallel(s, strips,
                     with_tiles({{keys, kKeys}, {rank, kKeys}, {entries, kKeys}},
                                ir::make_block({over({j}, stmts), padding})));
+  }
+
+  // --- in any order ---
+
+  /// Ranks are numbers of a position in its group, which blocks and threads take as they come.
+  static Stmt group_keys(const ir::IndexSort &node, const Index &index) {
+    const StoragePtr ranks = array(index.name + ".rank");
+    const Loop g("g");
+    return ir::make<ir::Allocate>(
+        ranks, std::vector<Expr>{max(node.length, number(0))},
+        ir::make_block({parallel(g, node.groups, set(index.counts, g.value, number32(0))),
+                        rank_keys(node, index, ranks), place_ranked(node, index, ranks)}));
+  }
+
+  /// Groups, kGroups at a time: `body` gets the first, and their axis.
+  static Stmt over_groups(const ir::IndexSort &node,
+                          const std::function<Stmt(const Expr &, const Axis &)> &body) {
+    const Loop c("c");
+    const Expr low = c.value * number(kGroups);
+    const Axis g("g", min(number(kGroups), node.groups - low), kGroups);
+    return serial(c, ceil_div(node.groups, kGroups), body(low, g));
+  }
+
+  static std::vector<Expr> is_one_of(const Expr &key, const Expr &low, const Axis &groups) {
+    return {key >= low, key < low + groups.binding.extent};
+  }
+
+  /// Inside a strip keys are numbered by group; then the strip takes as many numbers of each group
+  /// that it has, by one atomic operation.
+  static Stmt rank_keys(const ir::IndexSort &node, const Index &index, const StoragePtr &ranks) {
+    const Loop s("s");
+    const StoragePtr keys = make_tile(index.name + ".key", int64),
+                     rank = make_tile(index.name + ".in_strip", int32),
+                     found = make_tile(index.name + ".found", int32),
+                     taken = make_tile(index.name + ".taken", int32);
+    const Expr first = s.value * number(kAnyKeys);
+    const Axis j("j", min(number(kAnyKeys), node.length - first), kAnyKeys);
+    const Expr key = at(keys, j.value), position = first + j.value;
+    const Stmt numbered = over_groups(node, [&](const Expr &low, const Axis &g) {
+      const std::vector<Expr> here = is_one_of(key, low, g);
+      const Expr several = at(found, g.value);
+      return over(
+          {g}, {store({g}, {}, found, g.value, number32(0)),
+                fetch_add({j}, here, rank, j.value, found, key - low, number32(1)),
+                fetch_add({g}, {several > number32(0)}, taken, g.value, index.counts, low + g.value,
+                          several),
+                store({j}, here, ranks, position, at(taken, key - low) + at(rank, j.value))});
+    });
+    return parallel(
+        s, ceil_div(node.length, kAnyKeys),
+        with_tiles({{keys, kAnyKeys}, {rank, kAnyKeys}, {found, kGroups}, {taken, kGroups}},
+                   over({j}, {store({j}, {}, keys, j.value, at(node.keys, position)),
+                              check_key(node, j, key, position), numbered})));
+  }
+
+  /// Every block sums the counts of groups itself, which is less than a kernel that does it for
+  /// all: a few reads of what the cache holds, where groups are not very many.
+  static Stmt place_ranked(const ir::IndexSort &node, const Index &index, const StoragePtr &ranks) {
+    const Loop s("s");
+    const StoragePtr carry = make_tile(index.name + ".carry", int64, 0),
+                     sizes = make_tile(index.name + ".size", int64),
+                     before = make_tile(index.name + ".before", int64);
+    const Expr strips = max(ceil_div(node.length, kAnyKeys), number(1)),
+               first = s.value * number(kAnyKeys);
+    const Axis j("j", max(min(number(kAnyKeys), node.length - first), number(0)), kAnyKeys);
+    const Expr position = first + j.value, key = at(node.keys, position);
+    const Stmt placed = over_groups(node, [&](const Expr &low, const Axis &g) {
+      const Expr here = g.binding.extent, start = value_of(carry) + at(before, g.value),
+                 count = wide(at(index.counts, low + g.value)),
+                 entry = value_of(carry) + at(before, key - low) + wide(at(ranks, position));
+      std::vector<Stmt> stmts{
+          store({g}, {}, sizes, g.value, ceil_div(count, index.align) * number(index.align)),
+          ir::make<ir::Prefix>(before, sizes, here),
+          ir::make<ir::If>(s.value == number(0),
+                           store({g}, {}, index.offsets, low + g.value, inside(index, start)))};
+      std::vector<Expr> guards = is_one_of(key, low, g);
+      if (index.position)
+        stmts.push_back(store({j}, guards, index.position, position, cast(int32, entry)));
+      if (index.coordinates) {
+        guards.push_back(entry < index.capacity);
+        stmts.push_back(store({j}, guards, index.coordinates, entry, cast(int32, position)));
+      }
+      if (index.align > 1 && index.coordinates) {
+        // The groups' padding is shared out among the strips.
+        const Axis q("q", (here + strips - number(1)) / strips, kGroups),
+            p("p", number(index.align - 1), index.align - 1);
+        const Expr mine = q.value * strips + s.value, padded = wide(at(index.counts, low + mine)),
+                   end = value_of(carry) + at(before, mine) + padded + p.value;
+        stmts.push_back(
+            over({q, p}, {store({q, p},
+                                {mine < here, end < value_of(carry) + at(before, mine + number(1)),
+                                 end < index.capacity},
+                                index.coordinates, end, number32(-1))}));
+      }
+      stmts.push_back(add(carry, at(before, here)));
+      return with_tiles({{sizes, kGroups}, {before, kGroups + 1}}, over({g}, stmts));
+    });
+    std::vector<Stmt> stmts{set(carry, {}, number(0))};
+    if (index.position) stmts.push_back(store({j}, {}, index.position, position, number32(-1)));
+    stmts.push_back(placed);
+    stmts.push_back(
+        ir::make<ir::If>(s.value == number(0), ir::make_block(finish(index, value_of(carry)))));
+    return parallel(s, strips, with_tiles({{carry, 0}}, over({j}, stmts)));
   }
 };
 

@@ -1,6 +1,7 @@
 // What every sparse index lists: its kind, groups and predicates.
 
 #include <algorithm>
+#include <functional>
 
 #include "dsl/error.h"
 #include "dsl/loop_names.h"
@@ -453,12 +454,17 @@ bool is_output(const Plan &plan, const IndexPlan &index) {
                      [&](const IndexPtr &p) { return identity_of(p) == identity_of(index.node); });
 }
 
-bool is_asked_for(const Plan &plan, const IndexPlan &index, bool in_conditions) {
+namespace {
+
+/// Whether an expression asks something of the index that `counts`.
+bool is_asked(const Plan &plan, const IndexPlan &index, bool in_conditions,
+              const std::function<bool(IndexQueryKind)> &counts) {
   bool asked = false;
   auto look = [&](const Expr &e) {
     walk(e, [&](const Expr &node) {
       const IndexQuery *query = node.as<IndexQuery>();
-      asked |= query && identity_of(query->index) == identity_of(index.node);
+      asked |=
+          query && identity_of(query->index) == identity_of(index.node) && counts(query->query);
       return !asked;
     });
   };
@@ -477,6 +483,21 @@ bool is_asked_for(const Plan &plan, const IndexPlan &index, bool in_conditions) 
     }
   }
   return asked;
+}
+
+}  // namespace
+
+bool is_asked_for(const Plan &plan, const IndexPlan &index, bool in_conditions) {
+  return is_asked(plan, index, in_conditions, [](IndexQueryKind) { return true; });
+}
+
+bool order_is_seen(const Plan &plan, const IndexPlan &index) {
+  const auto is_compact_output = [&](const auto &stage) {
+    return stage->compact == &index && stage->is_output;
+  };
+  return is_output(plan, index) || std::ranges::any_of(plan.stages, is_compact_output) ||
+         is_asked(plan, index, true,
+                  [](IndexQueryKind kind) { return kind == IndexQueryKind::Position; });
 }
 
 void plan_indices(Plan *plan) {

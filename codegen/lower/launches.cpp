@@ -24,7 +24,8 @@ bool touches_no_memory(const ir::Stmt &s) {
   ir::walk_statements(s, [&](const ir::Stmt &part) {
     ir::walk_expressions(part, [&](const Expr &e) { touches = touches || reads_memory(e); });
     touches = touches || part.as<ir::Store>() || part.as<ir::Mma>() || part.as<ir::Prefix>() ||
-              part.as<ir::Compact>() || part.as<ir::SumBefore>() || part.as<ir::Allocate>();
+              part.as<ir::Compact>() || part.as<ir::SumBefore>() || part.as<ir::FetchAdd>() ||
+              part.as<ir::Allocate>();
     return !touches;
   });
   return !touches;
@@ -38,7 +39,7 @@ bool has_work_for_threads(const ir::Stmt &s) {
       found = found || loop->loop_kind == ir::ForKind::GpuThread;
     if (const auto *tile = part.as<ir::Allocate>()) found = found || tile->storage->rank > 0;
     found = found || part.as<ir::Axes>() || part.as<ir::Mma>() || part.as<ir::Prefix>() ||
-            part.as<ir::Compact>() || part.as<ir::SumBefore>();
+            part.as<ir::Compact>() || part.as<ir::SumBefore>() || part.as<ir::FetchAdd>();
     return !found;
   });
   return found;

@@ -9,6 +9,7 @@
 // strips before it keep, which their blocks tell while they run. Where groups are spaced only those
 // of its group matter. Elsewhere an aligned index rounds up the entries of a group: its last strip
 // says, besides what it keeps, what the padding takes, and for that it sums inside the group first.
+// Without an order a block waits for none: one atomic operation takes its places (see Taking).
 
 namespace pit::lower {
 
@@ -68,7 +69,7 @@ Stmt pad(const PlacedIndex &index, const Expr &entry, const Expr &end) {
 }
 
 /// What the last of all parts knows: how many entries there are.
-Stmt finish(const PlacedIndex &index, const Expr &part, const Expr &total) {
+Stmt finish(const PlacedIndex &index, const Expr &is_last, const Expr &total) {
   std::vector<Stmt> stmts{set(index.offsets, index.groups, inside(index, total))};
   if (index.capacity.defined()) {
     stmts.push_back(ir::make<ir::Check>(
@@ -76,70 +77,131 @@ Stmt finish(const PlacedIndex &index, const Expr &part, const Expr &total) {
         "sparse index '" + index.name + "': {0} entries are needed and the capacity is {1}",
         std::vector<Expr>{total, index.capacity}));
   }
-  return ir::make<ir::If>(part == parts_of(index) - number(1), ir::make_block(stmts));
+  return ir::make<ir::If>(is_last, ir::make_block(stmts));
 }
+
+/// Parts that take places in one room: those of a group with room of its own, or all.
+Expr parts_of_room(const PlacedIndex &index) {
+  return index.spacing.defined() ? index.strips : parts_of(index);
+}
+
+/// How parts take places in a room. One word says how many places are taken, and above them how
+/// many parts have come: who comes last learns it from the same atomic operation, and with it how
+/// many entries there are. No device has memory for 2^40 candidates; parts are counted modulo 2^24.
+struct Taking {
+  static constexpr std::int64_t kPart = std::int64_t{1} << 40, kParts = std::int64_t{1} << 24;
+  StoragePtr came;
+
+  explicit Taking(const PlacedIndex &index) : came(make_tile(index.name + ".taken", int64, 0)) {}
+  Stmt take(const PlacedIndex &index, const Expr &room, const Expr &entries) const {
+    return fetch_add({}, {}, came, {}, index.progress, room, entries + number(kPart));
+  }
+  /// Entries that others took before.
+  Expr before() const { return value_of(came) % number(kPart); }
+  Expr is_last(const Expr &parts) const {
+    return (value_of(came) / number(kPart) - (parts - number(1))) % number(kParts) == number(0);
+  }
+};
 
 }  // namespace
 
 bool takes_any_place(const PlacedIndex &index) {
-  return !index.ordered && index.spacing.defined() && index.align == 1 && index.counts &&
-         !has_one_strip(index);
+  if (index.ordered) return false;
+  const bool one = has_one_strip(index);
+  return index.spacing.defined() ? !one : one || is_one(index.groups);
 }
 
 void make_progress(PlacedIndex *index) {
-  const bool one = has_one_strip(*index);
-  if ((index->spacing.defined() && one) || takes_any_place(*index)) return;
-  index->progress = ir::make_storage(index->name + ".progress", int64, 1, Space::Heap);
-  if (index->align > 1 && !one && !index->spacing.defined())
+  const bool one = has_one_strip(*index), any = takes_any_place(*index);
+  if (index->spacing.defined() && one) return;
+  index->progress =
+      ir::make_storage(index->name + (any ? ".places" : ".progress"), int64, 1, Space::Heap);
+  if (index->align > 1 && !one && !any && !index->spacing.defined())
     index->group_progress = ir::make_storage(index->name + ".in_group", int64, 1, Space::Heap);
 }
 
 Stmt with_progress(const PlacedIndex &index, const Stmt &body) {
   const Expr parts = parts_of(index);
   const Loop i("i");
-  const bool spaced = index.spacing.defined();
+  const bool spaced = index.spacing.defined(), any = takes_any_place(index);
+  const Expr words = !any ? parts : spaced ? index.groups : number(1);
   std::vector<Stmt> zero;
   for (const StoragePtr &progress : {index.progress, index.group_progress}) {
     if (progress) zero.push_back(set(progress, i.value, number(0)));
   }
   std::vector<Stmt> clear;
-  if (!zero.empty()) clear.push_back(ir::make<ir::If>(i.value < parts, ir::make_block(zero)));
+  if (!zero.empty()) clear.push_back(ir::make<ir::If>(i.value < words, ir::make_block(zero)));
   clear.push_back(
       spaced ? ir::make<ir::If>(i.value <= index.groups,
                                 set(index.offsets, i.value, cast(int32, i.value * index.spacing)))
              : ir::make<ir::If>(i.value == index.groups, set(index.offsets, i.value, number32(0))));
-  if (index.counts && !has_one_strip(index) && (!spaced || takes_any_place(index))) {
+  if (index.counts && !has_one_strip(index) && !spaced && !any) {
     clear.push_back(
         ir::make<ir::If>(i.value < index.groups, set(index.counts, i.value, number32(0))));
   }
-  Stmt result = ir::make_block({parallel(i, parts + number(1), ir::make_block(clear)), body});
+  const Expr points = (any ? index.groups : parts) + number(1);
+  Stmt result = ir::make_block({parallel(i, points, ir::make_block(clear)), body});
   for (const StoragePtr &progress : {index.group_progress, index.progress}) {
     if (progress)
-      result = ir::make<ir::Allocate>(progress, std::vector<Expr>{max(parts, number(0))}, result);
+      result = ir::make<ir::Allocate>(progress, std::vector<Expr>{max(words, number(0))}, result);
   }
   return result;
 }
 
+namespace {
+
+/// place_strip where strips take places as they come.
+Stmt place_anywhere(const PlacedIndex &index, const Strip &strip,
+                    const std::function<Stmt(const KeptEntries &)> &more) {
+  const StoragePtr list = make_tile(index.name + ".list", int32),
+                   count = make_tile(index.name + ".count", int32, 0),
+                   first = make_tile(index.name + ".before", int64, 0);
+  const Taking taking(index);
+  const bool one = has_one_strip(index), spaced = index.spacing.defined();
+  const Expr kept = wide(value_of(count)), entry = value_of(first),
+             is_last = taking.is_last(parts_of_room(index)),
+             room = spaced ? strip.group : number(0),
+             start = spaced ? strip.group * index.spacing : number(0);
+  const KeptEntries entries{kept, entry, list, index.capacity};
+  std::vector<Stmt> stmts{ir::make<ir::Compact>(list, count, strip.marks, strip.length),
+                          // Groups bring their padding; that of a group of several strips stands
+                          // behind the last that comes.
+                          taking.take(index, room, one ? rounded(index, kept) : kept),
+                          set(first, {}, start + taking.before()),
+                          store_entries(index, strip, entries)};
+  if (more) stmts.push_back(more(entries));
+  const Expr of_group = one ? kept : entry - start + kept,
+             end = one ? entry + rounded(index, kept) : start + rounded(index, of_group);
+  std::vector<Stmt> at_end{pad(index, entry + kept, end)};
+  if (!spaced)
+    at_end.push_back(set(index.offsets, strip.group, inside(index, one ? entry : start)));
+  if (index.counts) at_end.push_back(set(index.counts, strip.group, cast(int32, of_group)));
+  const Stmt group_ends = ir::make_block(at_end);
+  stmts.push_back(one || !group_ends.defined() ? group_ends
+                                               : ir::make<ir::If>(is_last, group_ends));
+  if (!spaced) stmts.push_back(finish(index, is_last, end));
+  return with_tiles({{list, strip.maximum}, {count, 0}, {first, 0}, {taking.came, 0}},
+                    ir::make_block(stmts));
+}
+
+}  // namespace
+
 Stmt place_strip(const PlacedIndex &index, const Strip &strip,
                  const std::function<Stmt(const KeptEntries &)> &more) {
+  if (takes_any_place(index)) return place_anywhere(index, strip, more);
   const StoragePtr list = make_tile(index.name + ".list", int32),
                    count = make_tile(index.name + ".count", int32, 0),
                    before = make_tile(index.name + ".before", int64, 0),
                    in_group = make_tile(index.name + ".group_before", int64, 0);
-  const bool one = has_one_strip(index), spaced = index.spacing.defined(),
-             any = takes_any_place(index);
+  const bool one = has_one_strip(index), spaced = index.spacing.defined();
   const Expr kept = wide(value_of(count)), first_part = strip.group * index.strips,
              part = first_part + strip.number, entry = value_of(before);
   const Expr is_last = strip.number == index.strips - number(1);
   std::vector<Stmt> stmts{ir::make<ir::Compact>(list, count, strip.marks, strip.length)};
-  const StoragePtr &told_in_group = any      ? index.counts
-                                    : spaced ? index.progress
-                                             : index.group_progress;
+  const StoragePtr &told_in_group = spaced ? index.progress : index.group_progress;
   Expr taken = rounded(index, kept);  // entries, with padding
   Expr of_group = kept;               // kept ones up to here
-  if (any) {
-    stmts.push_back(ir::make<ir::SumBefore>(in_group, index.counts, Expr(), strip.group, kept));
-  } else if (told_in_group) {
+  if (told_in_group) {
     stmts.push_back(ir::make<ir::SumBefore>(in_group, told_in_group, first_part, part, kept));
     of_group = value_of(in_group) + kept;
     taken = select(is_last, rounded(index, of_group) - value_of(in_group), kept);
@@ -155,9 +217,7 @@ Stmt place_strip(const PlacedIndex &index, const Strip &strip,
   if (more) stmts.push_back(more(entries));
   std::vector<Stmt> at_start, at_end{pad(index, entry + kept, entry + taken)};
   if (!spaced) at_start.push_back(set(index.offsets, strip.group, inside(index, entry)));
-  if (any) {
-    // Its counts are what strips tell each other.
-  } else if (index.counts && (one || told_in_group)) {
+  if (index.counts && (one || told_in_group)) {
     at_end.push_back(set(index.counts, strip.group, cast(int32, of_group)));
   } else if (index.counts) {
     stmts.push_back(store({}, {}, index.counts, strip.group, value_of(count), Combiner::Sum, true));
@@ -168,7 +228,7 @@ Stmt place_strip(const PlacedIndex &index, const Strip &strip,
   };
   stmts.push_back(when(strip.number == number(0), at_start));
   stmts.push_back(when(is_last, at_end));
-  if (!spaced) stmts.push_back(finish(index, part, entry + taken));
+  if (!spaced) stmts.push_back(finish(index, part == parts_of(index) - number(1), entry + taken));
   std::vector<std::pair<StoragePtr, std::int64_t>> tiles{
       {list, strip.maximum}, {count, 0}, {before, 0}};
   if (told_in_group) tiles.emplace_back(in_group, 0);
@@ -180,6 +240,8 @@ Stmt place_group(const PlacedIndex &index, const RaggedGroup &group) {
                    total = make_tile(index.name + ".total", int64, 0),
                    before = make_tile(index.name + ".before", int64, 0),
                    next = make_tile(index.name + ".next", int64, 0);
+  const Taking taking(index);
+  const bool any = takes_any_place(index);
   const Expr kept = wide(value_of(count));
   const auto strips = [&](const std::function<Stmt(const Strip &, const KeptEntries &)> &body) {
     const Loop s("s");
@@ -204,7 +266,8 @@ Stmt place_group(const PlacedIndex &index, const RaggedGroup &group) {
   std::vector<Stmt> stmts{
       set(total, {}, number(0)),
       strips([&](const Strip &, const KeptEntries &) { return add(total, kept); }),
-      ir::make<ir::SumBefore>(before, index.progress, number(0), group.group, taken),
+      any ? ir::make_block({taking.take(index, number(0), taken), set(before, {}, taking.before())})
+          : ir::make<ir::SumBefore>(before, index.progress, number(0), group.group, taken),
       set(next, {}, entry),
       strips([&](const Strip &strip, const KeptEntries &entries) {
         return ir::make_block({store_entries(index, strip, entries), add(next, kept)});
@@ -212,8 +275,13 @@ Stmt place_group(const PlacedIndex &index, const RaggedGroup &group) {
       set(index.offsets, group.group, inside(index, entry)),
       pad(index, entry + all, entry + taken)};
   if (index.counts) stmts.push_back(set(index.counts, group.group, cast(int32, all)));
-  stmts.push_back(finish(index, group.group, entry + taken));
-  return with_tiles({{count, 0}, {total, 0}, {before, 0}, {next, 0}}, ir::make_block(stmts));
+  const Expr parts = parts_of(index);
+  stmts.push_back(
+      finish(index, any ? taking.is_last(parts) : group.group == parts - number(1), entry + taken));
+  std::vector<std::pair<StoragePtr, std::int64_t>> tiles{
+      {count, 0}, {total, 0}, {before, 0}, {next, 0}};
+  if (any) tiles.emplace_back(taking.came, 0);
+  return with_tiles(tiles, ir::make_block(stmts));
 }
 
 }  // namespace pit::lower

@@ -22,14 +22,19 @@ struct PlacedIndex {
   std::int64_t align = 1;
   bool ordered = true;  ///< coordinates ascend within a group
   StoragePtr first, offsets, counts, coordinates, position, full;
-  /// What strips tell each other; see ir::SumBefore. Null until make_progress has made them, and
-  /// where there is nothing to tell.
+  /// What strips tell each other: see ir::SumBefore; of one that takes any place `progress` alone,
+  /// which says how many places are taken. Null until make_progress has made them, and where there
+  /// is nothing to tell.
   StoragePtr progress, group_progress;
 };
 
-/// Whether a strip's entries stand where there is room when its block comes: an index that needs no
-/// order, with room of its own for each group and several strips in it. Padding is stored by who
-/// comes last in a group, which only an order says.
+/// Candidates of a strip whose marks come from memory: tiles of them share a block's memory.
+constexpr std::int64_t kMarkedStrip = 2048;
+
+/// Whether a strip's entries stand where there is room when its block comes, for which the index
+/// needs no order. Those of a group stand together, so that one room is shared by all strips of a
+/// group that has its own, or by all strips if the group is the only one, or by groups that are one
+/// strip each. (A group of one strip with room of its own has nothing to share.)
 bool takes_any_place(const PlacedIndex &index);
 
 /// Consecutive candidates of a group.
@@ -60,9 +65,9 @@ void make_progress(PlacedIndex *index);
 ir::Stmt with_progress(const PlacedIndex &index, const ir::Stmt &body);
 
 /// What the block of a strip does when its marks are there: counts, learns the place of its first
-/// entry from the strips before it, those of its group if groups are spaced (ir::SumBefore), and
-/// stores its entries and what the index says of
-/// its group. Strips must be parts of Parallel loops that ascend by group, then number. `more`
+/// entry from the strips before it, those of its group if groups are spaced (ir::SumBefore), or
+/// takes the next places (ir::FetchAdd), and stores its entries and what the index says of its
+/// group. Strips must be parts of Parallel loops that ascend by group, then number. `more`
 /// makes statements that use the entries; those from the capacity on may not be stored.
 ir::Stmt place_strip(const PlacedIndex &index, const Strip &strip,
                      const std::function<ir::Stmt(const KeptEntries &)> &more = {});

@@ -172,6 +172,9 @@ bool is_output(const Plan &plan, const IndexPlan &index);
 /// A value or predicate of the pipeline is computed from the lists of the index, or, with
 /// `in_conditions`, a condition of a specialization.
 bool is_asked_for(const Plan &plan, const IndexPlan &index, bool in_conditions);
+/// Whether the result of a call says in which order the lists are: they are an output, or a Func in
+/// their order is, or an expression asks for a position.
+bool order_is_seen(const Plan &plan, const IndexPlan &index);
 
 /// Resolves every index: kind, group, predicates (needs regions).
 void plan_indices(Plan *plan);

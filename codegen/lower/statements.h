@@ -49,15 +49,31 @@ inline ir::Stmt over(const std::vector<Axis> &axes, std::vector<ir::Stmt> body) 
   return ir::make<ir::Axes>(bindings, ir::make_block(std::move(body)));
 }
 
+inline std::vector<VarPtr> variables(const std::vector<Axis> &axes) {
+  std::vector<VarPtr> vars;
+  vars.reserve(axes.size());
+  for (const Axis &axis : axes) vars.push_back(axis.binding.var);
+  return vars;
+}
+
 /// for axes: if guards: storage[index] combiner= value; no index for a tile of rank 0.
 inline ir::Stmt store(const std::vector<Axis> &axes, std::vector<Expr> guards,
                       const StoragePtr &storage, const Expr &index, const Expr &value,
                       Combiner combiner = Combiner::Assign, bool atomic = false) {
-  std::vector<VarPtr> vars;
-  for (const Axis &axis : axes) vars.push_back(axis.binding.var);
   std::vector<Expr> indices;
   if (index.defined()) indices.push_back(index);
-  return ir::make<ir::Store>(vars, std::move(guards), storage, indices, combiner, value, atomic);
+  return ir::make<ir::Store>(variables(axes), std::move(guards), storage, indices, combiner, value,
+                             atomic);
+}
+/// for axes: if guards: destination[index] = counters[at]; counters[at] += value; no index for a
+/// tile of rank 0.
+inline ir::Stmt fetch_add(const std::vector<Axis> &axes, std::vector<Expr> guards,
+                          const StoragePtr &destination, const Expr &index,
+                          const StoragePtr &counters, const Expr &at, const Expr &value) {
+  std::vector<Expr> indices;
+  if (index.defined()) indices.push_back(index);
+  return ir::make<ir::FetchAdd>(variables(axes), std::move(guards), destination, indices, counters,
+                                at, value);
 }
 inline ir::Stmt set(const StoragePtr &storage, const Expr &index, const Expr &value) {
   return store({}, {}, storage, index, value);

@@ -153,14 +153,16 @@ TEST_CASE("a graph without some kernels leaves out what they do") {
   std::mt19937 generator(5);
   const pit::AnyBuffer a =
       pit::test::random_values(pit::bfloat16, {kSize, kSize}, generator, true, 0.9);
-  const cuda::Operator sums(cuda::indexed_sum({32, 1}, true), *device, {.target = device->target()},
+  const pit::Pipeline pipeline = cuda::indexed_sum({32, 1}, true);
+  const cuda::Operator sums(pipeline, *device, {.target = device->target()},
                             {{{"A", device->upload(a)}}}, pit::float32, {kSize});
   const pit::AnyBuffer &out = sums.outputs().front();
   sums.enqueue(0);  // what is loaded or compiled at the first call is so before it is recorded
   const cuda::Graph all = device->record([&] { sums.enqueue(0); });
-  const cuda::Graph index = device->record(
-      [&] { sums.enqueue(0); },
-      [](const std::string &kernel) { return kernel.starts_with(cuda::index_kernels(true)); });
+  const std::string of_index = cuda::index_kernels(pipeline);
+  const cuda::Graph index =
+      device->record([&] { sums.enqueue(0); },
+                     [&](const std::string &kernel) { return kernel.starts_with(of_index); });
   CHECK(index.kernels() == 2);
   CHECK(all.kernels() > index.kernels());
 
@@ -232,16 +234,25 @@ TEST_CASE("data sets are four times as large as the cache, and at most 64 or 16 
 }
 
 TEST_CASE("the kernels of an index alone are told from those of the sums behind it") {
-  for (const bool ordered : {true, false}) {
+  // A sort of keys has four kernels, and one that finds them before it; three do without an order.
+  struct Row {
+    pit::Pipeline pipeline;
+    std::size_t of_index;
+  };
+  const Row rows[] = {{cuda::indexed_sum({32, 1}, true), 2},
+                      {cuda::indexed_sum({32, 1}, false), 2},
+                      {cuda::routed_rows(true), 5},
+                      {cuda::routed_rows(false), 4}};
+  for (const auto &[pipeline, expected] : rows) {
+    CAPTURE(pipeline.name());
     for (const char *target : {"x86-64-linux-cuda-sm_80", "x86-64-linux-cuda-sm_90a"}) {
-      const pit::ir::Module module =
-          pit::lower::lower(cuda::indexed_sum({32, 1}, ordered), pit::Target(target));
+      const pit::ir::Module module = pit::lower::lower(pipeline, pit::Target(target));
       const pit::emit::Ptx ptx =
           pit::emit::ptx_of(module, pit::cuda::device_of(pit::Target(target)));
       std::set<std::string> of_index, others;
       for (const std::string &kernel : ptx.kernels)
-        (kernel.starts_with(cuda::index_kernels(ordered)) ? of_index : others).insert(kernel);
-      CHECK(of_index.size() == 2);
+        (kernel.starts_with(cuda::index_kernels(pipeline)) ? of_index : others).insert(kernel);
+      CHECK(of_index.size() == expected);
       CHECK(others.size() == 3);
     }
   }

@@ -112,14 +112,24 @@ class Algorithm {
     const IndexTerm summed = k.variables.back();
     for (Scope *side : {&left, &right})
       side->variables.insert(side->variables.end(), k.variables.begin(), k.variables.end());
-    if (choices_.chance(40)) {
-      Scope tested = choices_.chance(50) ? left : k;
-      r.where(predicate(&tested, summed));
-    }
     const auto operand = [&](const Scope &scope) {
       return cast(float32, expressions_.load(scope, type, Content::Small, 0, &summed));
     };
-    const Expr a = operand(left), b = operand(right);
+    Expr a;
+    if (choices_.chance(40)) {
+      // What a Func makes is multiplied where it is not zero.
+      const Func made = activation({n.extents[0], summed.size}, type);
+      a = made(n.vars[0], summed.e);
+      r.where(a != 0);
+      a = cast(float32, a);
+    } else {
+      if (choices_.chance(40)) {
+        Scope tested = choices_.chance(50) ? left : k;
+        r.where(predicate(&tested, summed));
+      }
+      a = operand(left);
+    }
+    const Expr b = operand(right);
     sum.func(args_of(n)) += a * b;
     sum.bound = 9 * kMostTerms * kMostTerms;
     sum.infinite = true;
@@ -142,6 +152,22 @@ class Algorithm {
       user.restricted = true;
     }
     program_.funcs.push_back(std::move(user));
+  }
+
+  // A Func of small numbers, many of them 0.
+  Func activation(const Shape &extents, Type type) {
+    DrawnFunc f{Func(expressions_.name("F")), {}, extents};
+    Scope scope;
+    for (const std::int64_t extent : extents) {
+      f.vars.emplace_back(expressions_.name("v"));
+      scope.variables.push_back({f.vars.back(), extent});
+    }
+    const IndexTerm last = scope.variables.back();
+    f.func(std::vector<Expr>(f.vars.begin(), f.vars.end())) =
+        max(expressions_.load(scope, type, Content::Small, 0, &last), 0);
+    f.bound = 4;
+    program_.funcs.push_back(f);
+    return f.func;
   }
 
   // A predicate that reads `v`; what it proves joins the scope.

@@ -84,6 +84,7 @@ class Steps {
   Extents draw_dense(const Definition &d, const VarPtr &axis, const Extents &micro,
                      const std::vector<VarPtr> &group);
   void settings(SparseIndex *index);
+  void mark_in_producer(SparseIndex *index);
   void around_tile(Definition d, const Var &tile, const VarPtr &axis);
 
   Definition any_definition();

@@ -131,9 +131,10 @@ Extents Steps::draw_dense(const Definition &d, const VarPtr &axis, const Extents
 }
 
 void Steps::settings(SparseIndex *index) {
-  if (choices_.chance(20)) index->unordered();
+  if (choices_.chance(40)) index->unordered();
   if (choices_.chance(20)) index->align(choices_.pick(std::vector<std::int64_t>{4, 2, 8}));
   if (choices_.chance(10)) index->capacity(100000);
+  if (choices_.chance(50)) mark_in_producer(index);
   if (choices_.chance(5)) {
     for (const DrawnTensor &t : program_.tensors) {
       const auto f = index->node()->func.lock();
@@ -151,6 +152,27 @@ void Steps::settings(SparseIndex *index) {
       }
     }
   }
+}
+
+// A Func that the only predicate reads may mark the index in its tile.
+void Steps::mark_in_producer(SparseIndex *index) {
+  const auto f = index->node()->func.lock();
+  const auto definition = static_cast<std::size_t>(index->node()->definition);
+  const std::vector<Expr> &predicates = f->definitions[definition].predicates;
+  if (!f->predicates.empty() || predicates.size() != 1) return;
+  FuncPtr producer;
+  walk(predicates.front(), [&](const Expr &part) {
+    const Call *call = part.as<Call>();
+    if (call && call->owner && call->owner != f && call->owner->is_pure()) producer = call->owner;
+    return true;
+  });
+  if (!producer) return;
+  const Definition made(producer, 0);
+  const std::vector<VarPtr> left = loops(made);
+  if (left.empty()) return;
+  if (!placed(*producer)) Func(producer).compute_root();
+  // Outer loops have tiles that cover more micro-tiles.
+  index->compute_at(made, loop(choices_.chance(70) ? left.front() : choices_.pick(left)));
 }
 
 // What a tile makes possible: how operands come in, and producers computed in it.

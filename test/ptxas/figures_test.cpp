@@ -104,6 +104,8 @@ std::vector<Operator> of_benchmark(const Target &) {
   for (const Micro micro : {Micro{64, 64}, Micro{32, 1}, Micro{1, 64}, Micro{1, 1}})
     all.push_back({"bench/index/" + micro.text(), indexed_sum(micro, true)});
   all.push_back({"bench/index/1x1/unordered", indexed_sum({1, 1}, false)});
+  all.push_back({"bench/routing", routed_rows(true)});
+  all.push_back({"bench/routing/unordered", routed_rows(false)});
   return all;
 }
 

@@ -44,6 +44,35 @@ TEST_CASE("cuda kernels - the eight programs, with and without schedules, are PT
 }
 
 TEST_CASE(
+    "cuda kernels - places are taken by one atomic operation, of a block's own in its memory") {
+  Var p("p"), c("c"), tile("tile");
+  TensorParam X(float32, 2, "X"), W(float32, 2, "W"), key(int32, 1, "key");
+  RDom k(0, X.extent(1), "k");
+  Func Listed("Listed"), Routed("Routed");
+  k.where(X(p, k) != 0);
+  Listed(p) += X(p, k);
+  Listed.update().pit_tile(
+      tile, {.dense = {{k, 64}},
+             .index = Listed.update().index({.axis = k, .micro = {{p, 1}, {k, 1}}}).unordered()});
+  Routed(p, c) = X(p, c) * W(key(p), c);
+  Routed.pit_tile(
+      tile, {.dense = {{p, 16}}, .index = Routed.index({.axis = p, .group = key(p)}).unordered()});
+  const auto ptx = [](const Func &output) {
+    return ptx_of(Pipeline({output}, {}, "places"), "x86-64-linux-cuda-sm_90a");
+  };
+  // The word of a group, once a block.
+  const std::string listed = ptx(Listed);
+  const std::size_t first = listed.find("atom.global.add.u64");
+  CHECK(first != std::string::npos);
+  CHECK(listed.find("atom.global.add", first + 1) == std::string::npos);
+  CHECK(listed.find("atom.shared") == std::string::npos);
+  // Threads number keys in the block's memory, and the block takes as many of each group.
+  const std::string routed = ptx(Routed);
+  CHECK(routed.find("atom.shared.add.u32") != std::string::npos);
+  CHECK(routed.find("atom.global.add.u32") != std::string::npos);
+}
+
+TEST_CASE(
     "cuda kernels - what may meet in one element is one thread's, what may not is shared out") {
   Var p("p"), c("c");
   TensorParam X(float32, 2, "X"), key(int32, 1, "key");

@@ -193,14 +193,17 @@ CHECK: sum_before %live.group_before = {{.*}} from m.group * {{.*}} progress liv
 CHECK-NOT: sum_before
 CHECK: stage compute C
 )");
-  // One atomic operation a block, on what becomes the number of the group's entries.
-  CHECK_TEXT(lowered(".unordered()"), R"(
-CHECK: store live.counts[i] = 0
-CHECK: sum_before %live.group_before = {{.*}} part m.group unordered progress live.counts
-CHECK-NOT: store live.counts
-CHECK-NOT: progress live.progress
+  // One atomic operation a block, which says besides whether the block comes last of its group.
+  for (const char *align : {"", ".align(4)"}) {
+    CHECK_TEXT(lowered(std::string(".unordered()") + align), R"(
+CHECK: store live.places[i] = 0
+CHECK: fetch_add %live.taken[] = live.places[m.group] += int64(%live.count{{.*}} + 1099511627776
+CHECK: if {{.*}}%live.taken[] / 1099511627776
+CHECK: store live.counts[m.group] =
+CHECK-NOT: sum_before
 CHECK: stage compute C
 )");
+  }
   // Where there is less room, or the lists are seen, groups follow each other closely.
   for (const std::string &text : {lowered(".unordered().capacity(A.extent(1))"),
                                   lowered("", "C.update(0).specialize(live.density() < 0.5)\n")}) {

@@ -264,17 +264,37 @@ TEST_CASE("ir interpreter - parts of a sum ascend, each once, from a progress of
   contains(run("i", ""), "progress[0] is not zero before the launch");
 }
 
-TEST_CASE("ir interpreter - an unordered sum is what was said before, of each part apart") {
-  TestTensor<std::int64_t> before({5});
-  TestTensor<std::int32_t> said({2});
-  interpret(parse("module p() -> (d: int64[1], said: int32[1]) { heap progress: int32[2] "
-                  "for i < 2 { store progress[i] = 0 } "
-                  "for i < 5 { tile %s: int64[] "
-                  "sum_before %s = i + 1 part i % 2 unordered progress progress "
-                  "store d[i] = %s[] } for i < 2 { store said[i] = progress[i] } }"),
-            {}, {}, {before.argument(), said.argument()});
-  CHECK(before.data == std::vector<std::int64_t>{0, 0, 1, 2, 4});
-  CHECK(said.data == std::vector<std::int32_t>{9, 6});
+TEST_CASE("ir interpreter - a fetch_add gets what was there and adds, each counter apart") {
+  TestTensor<std::int32_t> before({5}), counted({2});
+  interpret(parse("module p() -> (d: int32[1], counted: int32[1]) { heap counters: int32[2] "
+                  "for i < 2 { store counters[i] = 0 } "
+                  "axes i < 5 tile %s: int32[5] fill i: %s[i] = 0 "
+                  "fetch_add i: %s[i] = counters[i % 2] += int32(i) + 1 where i != 2 "
+                  "store i: d[i] = %s[i] "
+                  "for c < 2 { store counted[c] = counters[c] } }"),
+            {}, {}, {before.argument(), counted.argument()});
+  CHECK(before.data == std::vector<std::int32_t>{0, 0, 0, 2, 1});
+  CHECK(counted.data == std::vector<std::int32_t>{6, 6});
+}
+
+TEST_CASE("ir interpreter - parallel iterations meet in a counter by fetch_add alone") {
+  TestTensor<std::int32_t> out({3});
+  const auto run = [&](const std::string &body) {
+    return error_of<InternalError>(
+        "module p() -> (d: int32[1]) { heap counters: int32[3] heap list: int32[3] "
+        "for i < 3 { store counters[i] = 0 } parallel i < 3 { tile %s: int32[] " +
+            body + " } for i < 3 { store d[i] = 0 } }",
+        {}, {out.argument()});
+  };
+  const std::string take = "fetch_add %s[] = counters[0] += 1 ";
+  CHECK(run(take).empty());
+  // Numbers that are taken are distinct.
+  CHECK(run(take + "store list[%s[]] = 1").empty());
+  contains(run(take + "store list[%s[] / 2] = 1"), "is written by two parallel iterations");
+  contains(run(take + "store list[i] = counters[0]"),
+           "counters[0] is written by one parallel iteration and was read by another");
+  contains(run("store counters[0 * i] = 1 " + take),
+           "counters[0] is written by two parallel iterations");
 }
 
 TEST_CASE("ir interpreter - masked reductions with every combiner") {

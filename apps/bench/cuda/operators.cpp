@@ -226,8 +226,20 @@ Pipeline indexed_sum(const Micro &micro, bool ordered) {
   return Pipeline({Out}, {}, name_of_sum(ordered));
 }
 
-std::string index_kernels(bool ordered) {
-  return std::string("pit_") + name_of_sum(ordered) + "_" + kTimedIndex + "_";
+Pipeline routed_rows(bool ordered) {
+  Var t("t"), tile("tile");
+  TensorParam X(float32, 1, "X"), W(float32, 1, "W"), id(int32, 1, "id");
+  Func Out("Out");
+  Out(t) = X(t) * W(id(t));
+
+  SparseIndex live = Out.index({.axis = t, .group = id(t)}).named(kTimedIndex);
+  if (!ordered) live.unordered();
+  Out.pit_tile(tile, {.dense = {{t, 256}}, .index = live});
+  return Pipeline({Out}, {}, ordered ? "routed_rows" : "unordered_rows");
+}
+
+std::string index_kernels(const Pipeline &pipeline) {
+  return "pit_" + pipeline.name() + "_" + kTimedIndex + "_";
 }
 
 }  // namespace pit::bench::cuda

@@ -55,7 +55,11 @@ Pipeline switch_experts();
 /// Out[m] = sum of row m of A[m, k], which is bfloat16, in float32: little more than the sparse
 /// index of A != 0.
 Pipeline indexed_sum(const Micro &micro, bool ordered);
-/// What the names of those of its kernels begin with that build the index.
-std::string index_kernels(bool ordered);
+
+/// Out[t] = X[t] * W[id[t]], float32 with int32 ids: little more than the positions of each id.
+Pipeline routed_rows(bool ordered);
+
+/// What the names of those kernels of the two begin with that build the index.
+std::string index_kernels(const Pipeline &pipeline);
 
 }  // namespace pit::bench::cuda

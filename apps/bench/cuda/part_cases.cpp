@@ -1,6 +1,8 @@
 // Parts of an operator's life: building its index, compiling it, launching it.
 #include <chrono>
+#include <cmath>
 #include <memory>
+#include <utility>
 
 #include "operators.h"
 #include "subjects.h"
@@ -10,11 +12,25 @@ namespace pit::bench::cuda {
 namespace {
 
 constexpr const char *kSameBytes = "copy of half of the matrix";
+constexpr const char *kUnordered = "pit index, unordered";
 
 using Clock = std::chrono::steady_clock;
 
 double microseconds_since(Clock::time_point start) {
   return std::chrono::duration<double, std::micro>(Clock::now() - start).count();
+}
+
+/// The kernels that build the index of an operator whose output is `size` numbers.
+Subject index_subject(const Pipeline &pipeline, bool ordered, const Inputs &inputs,
+                      std::int64_t size, const Device &device, const Settings &settings) {
+  Subject subject = pit_subject(
+      ordered ? "pit index" : kUnordered,
+      std::make_shared<const Operator>(pipeline, device, settings, std::vector<Inputs>{inputs},
+                                       float32, Shape{size}));
+  subject.counted = [kernels = index_kernels(pipeline)](const std::string &kernel) {
+    return kernel.starts_with(kernels);
+  };
+  return subject;
 }
 
 Problem index_problem(const Micro &micro, const Device &device, const Settings &settings) {
@@ -37,24 +53,46 @@ Problem index_problem(const Micro &micro, const Device &device, const Settings &
     }
     return expected;
   };
-  const auto add = [&](const std::string &system, bool ordered) {
-    const auto compiled =
-        std::make_shared<const Operator>(indexed_sum(micro, ordered), device, settings,
-                                         std::vector<Inputs>{{{"A", a}}}, float32, Shape{size});
-    Subject subject = pit_subject(system, compiled);
-    subject.counted = [kernels = index_kernels(ordered)](const std::string &kernel) {
-      return kernel.starts_with(kernels);
-    };
-    subject.versus = {{kSameBytes}, {"pit index, unordered"}};
-    problem.subjects.push_back(std::move(subject));
-  };
-  add("pit index", true);
-  add("pit index, unordered", false);
+  for (const bool ordered : {true, false}) {
+    problem.subjects.push_back(
+        index_subject(indexed_sum(micro, ordered), ordered, {{"A", a}}, size, device, settings));
+    problem.subjects.back().versus = {{kSameBytes}, {kUnordered}};
+  }
   // Reading half of it and writing that moves as many bytes as reading all.
   const std::int64_t half = a.size() * a.type().bytes() / 2;
   problem.subjects.push_back({.system = kSameBytes,
                               .enqueue = [&device, a, half, to = device.allocate(uint8, {half})](
                                              int) { device.copy(to.data(), a.data(), half); }});
+  return problem;
+}
+
+Problem routing_problem(std::int64_t positions, std::int64_t experts, const Device &device,
+                        const Settings &settings) {
+  const std::int64_t size = settings.small ? 4096 : positions;
+  Random random(settings.seed);
+  const AnyBuffer x(float32, {size}), w(float32, {experts}), id(int32, {size});
+  for (std::int64_t i = 0; i < size; ++i) {
+    x.set_number(Shape{i}, random.symmetric());
+    id.set_number(Shape{i}, static_cast<double>(random.below(experts)));
+  }
+  for (std::int64_t i = 0; i < experts; ++i) w.set_number(Shape{i}, random.symmetric());
+  Problem problem{.type = float32};
+  problem.expected = [=, rows = random](int) mutable {
+    std::vector<Expected> expected;
+    for (int i = 0; i < 16; ++i) {
+      const std::int64_t at = rows.below(size);
+      const double value =
+          x.number(Shape{at}) * w.number(Shape{static_cast<std::int64_t>(id.number(Shape{at}))});
+      expected.push_back({{at}, value, 0x1p-23 * std::abs(value)});
+    }
+    return expected;
+  };
+  const Inputs inputs{{"X", device.upload(x)}, {"W", device.upload(w)}, {"id", device.upload(id)}};
+  for (const bool ordered : {true, false}) {
+    problem.subjects.push_back(
+        index_subject(routed_rows(ordered), ordered, inputs, size, device, settings));
+    problem.subjects.back().versus = {{kUnordered}};
+  }
   return problem;
 }
 
@@ -111,6 +149,12 @@ void add_part_cases(std::vector<Case> &cases) {
     cases.push_back({.name = "index/" + micro.text() + "/bf16/95%",
                      .make = [micro](const Device &device, const Settings &settings) {
                        return index_problem(micro, device, settings);
+                     }});
+  }
+  for (const auto &[positions, experts] : {std::pair{16384, 64}, {1048576, 64}, {1048576, 4096}}) {
+    cases.push_back({.name = "routing/" + std::to_string(positions) + "-" + std::to_string(experts),
+                     .make = [=](const Device &device, const Settings &settings) {
+                       return routing_problem(positions, experts, device, settings);
                      }});
   }
   cases.push_back({.name = "compile/spmm", .make = compile_problem});
