@@ -267,9 +267,6 @@ KernelEmitter::FirstElement KernelEmitter::first_element(const Fragment &fragmen
 }
 
 void KernelEmitter::emit_over_fragments(const ir::Store &s, const FragmentUse &use) {
-  Hazards::Accesses own;
-  own.add(ir::make<ir::Store>(s));
-  order(std::move(own));
   const auto to = fragments_.find(s.storage.get());
   const bool fresh = fresh_.erase(s.storage.get()) > 0;
   if (to == fragments_.end()) {

@@ -38,9 +38,6 @@ Value *KernelEmitter::sum_of_lanes_below(Value *v) {
 // memory.
 void KernelEmitter::emit(const ir::Compact &s) {
   internal_check(!in_thread_, "a compaction inside a thread loop");
-  Hazards::Accesses own;
-  own.add(ir::make<ir::Compact>(s));
-  order(std::move(own));
   llvm::Type *i32 = b.getInt32Ty(), *word_type = b.getInt64Ty();
   Value *marks = storage(s.marks).base, *list = storage(s.list).base;
   Value *length = not_negative(index(s.length));
@@ -95,10 +92,6 @@ void KernelEmitter::emit(const ir::Compact &s) {
          });
        });
   store(s.count, storage(s.count).base, b.CreateLoad(i32, carry));
-  hazards_ = {};
-  Hazards::Accesses done;
-  done.add(ir::make<ir::Compact>(s));
-  hazards_.add(without_local(std::move(done)));
 }
 
 // One atomic operation a block.
@@ -122,12 +115,6 @@ void KernelEmitter::sum_before_in_any_order(const ir::SumBefore &s) {
 // memory is ordered by it.
 void KernelEmitter::emit(const ir::SumBefore &s) {
   internal_check(!in_thread_, "a sum over parts inside a thread loop");
-  Hazards::Accesses own;
-  own.add(ir::make<ir::SumBefore>(s));
-  for (const Expr *e : {&s.first, &s.part, &s.value}) {
-    if (e->defined()) own.add(*e);
-  }
-  order(std::move(own));
   if (!s.first.defined()) return sum_before_in_any_order(s);
   llvm::Type *i32 = b.getInt32Ty(), *word = b.getInt64Ty();
   Value *first = index(s.first), *part = index(s.part), *value = index(s.value);

@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <optional>
 
-#include "codegen/ir/mutator.h"
+#include "codegen/ir/block_memory.h"
 #include "dsl/error.h"
 
 namespace pit::cuda {
@@ -19,57 +19,6 @@ std::optional<std::int64_t> constant_bytes(const ir::Allocate &s) {
     if (__builtin_mul_overflow(bytes, std::max<std::int64_t>(extent, 0), &bytes)) return {};
   }
   return bytes;
-}
-
-/// Lists that each warp can keep for itself: see Place::Lanes. A lookup is by all lanes together,
-/// so it is only where all of them come along.
-bool fits_lanes(const ir::Allocate &s) {
-  constexpr std::int64_t kMost = 256;
-  std::int64_t extent = 0;
-  const StorageNode *tile = s.storage.get();
-  if (s.placement.memory != ir::Memory::Registers || s.placement.layout != ir::Layout{} ||
-      tile->rank != 1 || tile->type.bytes() != 4 || !is_const_int(s.extents[0], &extent) ||
-      extent < 1 || extent > kMost)
-    return false;
-  bool fits = true;
-  ir::walk_statements(s.body, [&](const ir::Stmt &part) {
-    if (part.as<ir::Copy>()) return true;
-    const auto *store = part.as<ir::Store>();
-    VarPtr row;  // the axis by which this statement may look up
-    if (store && store->axes.size() == 1 && store->storage->space == Space::Tile &&
-        store->storage->rank == 1) {
-      row = store->axes[0];
-    }
-    const auto access = [&](const StoragePtr &storage, const std::vector<Expr> &indices) {
-      if (storage->space != Space::Tile || storage->rank != 2) return;
-      if (const auto *variable = indices[0].as<Variable>()) row = variable->var;
-    };
-    const auto each_load = [&](const auto &visit) {
-      ir::walk_expressions(part, [&](const Expr &e) {
-        walk(e, [&](const Expr &piece) {
-          if (const auto *load = piece.as<Load>()) visit(*load);
-          return true;
-        });
-      });
-    };
-    if (store && store->axes.size() == 2) {
-      access(store->storage, store->indices);
-      each_load([&](const Load &load) { access(load.storage, load.indices); });
-    }
-    const auto by_row = [&](const std::vector<Expr> &indices) {
-      const auto *variable = indices[0].as<Variable>();
-      return row && variable && variable->var == row;
-    };
-    each_load([&](const Load &load) {
-      if (load.storage.get() == tile) fits = fits && by_row(load.indices);
-    });
-    if (store && store->storage.get() == tile) {
-      fits = fits && store->axes.size() == 1 && store->combiner == Combiner::Assign &&
-             by_row(store->indices);
-    }
-    return fits;
-  });
-  return fits;
 }
 
 class Placer {
@@ -118,7 +67,7 @@ class Placer {
       to_.entries[&s] = {Place::Fragment};
     } else if (in_thread || s.storage->rank == 0) {
       to_.entries[&s] = {Place::Local};
-    } else if (fits_lanes(s)) {
+    } else if (ir::is_in_lanes(s)) {
       to_.entries[&s] = {Place::Lanes};
     } else if (s.placement.memory == ir::Memory::Shared) {
       internal_check(bytes.has_value(), "a shared tile has a size that is not known");
