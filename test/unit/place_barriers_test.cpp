@@ -415,6 +415,64 @@ TEST_CASE("barriers - a compaction of nothing lets no thread wait") {
       std::string::npos);
 }
 
+/// The statement without the Sync of that number.
+class WithoutSync final : public ir::Mutator {
+ public:
+  explicit WithoutSync(int number) : left_(number) {}
+
+ protected:
+  using Mutator::visit;
+  ir::Stmt visit(const ir::Sync &, const ir::Stmt &self) override {
+    return left_-- == 0 ? ir::make_block({}) : self;
+  }
+
+ private:
+  int left_;
+};
+
+TEST_CASE("barriers - lowering puts them into kernels, and the interpreter runs those") {
+  Var i("i"), io("io"), ii("ii");
+  TensorParam X(float32, 1, "X");
+  Func P("P"), Y("Y");
+  P(i) = X(i) * 2.0f;
+  Y(i) = P(i) + P(i + 1);
+  Y.split(i, io, ii, 16).gpu_blocks(io);
+  P.compute_at(Y, io);
+  Module module = lower(Pipeline({Y}, {}, "neighbours"), Target("x86-64-linux-cuda-sm_80"));
+  CHECK_TEXT(ir::print(module), R"(
+    CHECK: launch Y
+    CHECK: tile %P
+    CHECK: %P[{{.*}}] = X(
+    CHECK-NEXT: }
+    CHECK-NEXT: sync
+    CHECK: Y[{{.*}}] = %P[{{.*}}] + %P[
+    CHECK-NEXT: sync
+    CHECK-NEXT: }
+  )");
+  const auto run = [&](const Module &changed) -> std::string {
+    TestTensor<float> x({65}), y({64});
+    x.fill_with_pattern(5);
+    try {
+      ir::interpret(changed, {x.argument()}, {}, {y.argument()});
+    } catch (const InternalError &error) {
+      return error.what();
+    }
+    for (int n = 0; n < 64; ++n) CHECK(y(n) == 2 * x(n) + 2 * x(n + 1));
+    return "";
+  };
+  CHECK(run(module) == "");
+  const char *const missing[] = {"without a barrier between: other threads may have done that",
+                                 "a tile whose memory it may have"};
+  for (int number = 0; number < 2; ++number) {
+    Module without = module;
+    without.body = WithoutSync(number)(module.body);
+    const std::string said = run(without);
+    CAPTURE(said);
+    CHECK(said.find(missing[number]) != std::string::npos);
+    CHECK(ir::equal(place_barriers(without), module));
+  }
+}
+
 TEST_CASE("barriers - a sync is in a kernel, where all threads come to it") {
   const auto refused = [](const Module &module) -> std::string {
     try {
