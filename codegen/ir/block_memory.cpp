@@ -74,7 +74,7 @@ bool is_staged(const Stmt &s) {
     const auto *sync = part.as<Sync>();
     const auto *mma = part.as<Mma>();
     const auto *allocate = part.as<Allocate>();
-    found = found || (part->kind >= StmtKind::Barriers && !(sync && !sync->cluster)) ||
+    found = found || (part->kind >= StmtKind::Barriers && (!sync || sync->cluster)) ||
             (mma && mma->asynchronous) ||
             (allocate && allocate->placement.memory != Memory::Abstract);
     return !found;

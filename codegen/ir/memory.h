@@ -20,7 +20,6 @@ struct AccessError : std::runtime_error {
   using std::runtime_error::runtime_error;
 };
 
-struct StmtNode;
 class Stmt;
 
 /// The statements that the threads of a block, or of a role, execute together, numbered in the
