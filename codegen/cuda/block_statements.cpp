@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "codegen/ir/block_memory.h"
 #include "codegen/llvm/access.h"
 #include "codegen/llvm/tile_nest.h"
 #include "dsl/error.h"
@@ -63,9 +64,6 @@ void KernelEmitter::emit(const ir::Store &s) {
     const bool leaves = s.storage->space != Space::Tile;
     return timed(leaves ? Work::Scatter : Work::Compute, [&] { emit_over_fragments(s, *use); });
   }
-  Hazards::Accesses own;
-  own.add(ir::make<ir::Store>(s));
-  order(std::move(own));
   if (s.axes.empty()) {
     // Memory of their own all threads write, so that it is equal in all of them.
     if (is_local(s.storage)) return FunctionEmitter::emit(s);
@@ -76,6 +74,7 @@ void KernelEmitter::emit(const ir::Store &s) {
 }
 
 void KernelEmitter::store_elements(const ir::Store &s) {
+  if (ir::reduces_to_one_element(s)) return reduce_by_block(s);
   // Updates of one element are one thread's, in their order.
   std::vector<VarPtr> kept, reduced;
   std::int64_t bound = 1;
@@ -87,12 +86,10 @@ void KernelEmitter::store_elements(const ir::Store &s) {
     (apart ? kept : reduced).push_back(axis);
     if (apart && __builtin_mul_overflow(bound, bound_of(axis), &bound)) bound = 0;
   }
-  // What is summed into one element may be summed by several threads; what may be several elements
-  // may not.
+  // What is summed into one element may be summed by a warp; what may be several elements may not.
   const bool one_element = std::ranges::none_of(s.indices, [&](const Expr &index) {
     return std::ranges::any_of(reduced, [&](const VarPtr &axis) { return uses(index, axis); });
   });
-  if (kept.empty() && one_element) return reduce_by_block(s);
   if (kept.empty()) {
     return when(b.CreateICmpEQ(thread_, i64(0)),
                 [&] { code::TileNest(*this, reduced, s.guards).store(s); });
@@ -203,12 +200,8 @@ void KernelEmitter::reduce_by_block(const ir::Store &s) {
     Value *mine = partial(s, s.axes, thread_, i64(threads_), &held);
     Value *any = b.CreateIntrinsic(llvm::Intrinsic::nvvm_barrier_cta_red_or_aligned_all, {},
                                    {b.getInt32(0), b.CreateAnd(held, mine)});
-    hazards_.barrier();
-    when(is_local(s.storage) ? any : b.CreateAnd(any, b.CreateICmpEQ(thread_, i64(0))),
-         [&] { update(s, any); });
-    Hazards::Accesses stored;
-    stored.add(ir::make<ir::Store>(s));
-    return hazards_.add(without_local(std::move(stored)));
+    return when(is_local(s.storage) ? any : b.CreateAnd(any, b.CreateICmpEQ(thread_, i64(0))),
+                [&] { update(s, any); });
   }
   Value *v = combine_in_warp(s, partial(s, s.axes, thread_, i64(threads_), &held));
   held = any_in_warp(held);
@@ -228,9 +221,6 @@ void KernelEmitter::reduce_by_block(const ir::Store &s) {
   }
   Value *writes = is_local(s.storage) ? held : b.CreateAnd(held, b.CreateICmpEQ(thread_, i64(0)));
   when(writes, [&] { update(s, v); });
-  Hazards::Accesses own;
-  own.add(ir::make<ir::Store>(s));
-  hazards_.add(without_local(std::move(own)));
 }
 
 llvm::Value *KernelEmitter::scratch(Value *slot) {
@@ -248,9 +238,6 @@ llvm::Value *KernelEmitter::scratch(Value *slot) {
 // warps' sums through memory, blocks of threads_ elements one after the other.
 void KernelEmitter::emit(const ir::Prefix &s) {
   internal_check(!in_thread_, "a prefix sum inside a thread loop");
-  Hazards::Accesses own;
-  own.add(ir::make<ir::Prefix>(s));
-  order(std::move(own));
   llvm::Type *i64_type = b.getInt64Ty();
   const Type from = s.source->type, to = s.destination->type;
   const auto at = [&](const StoragePtr &array, Value *i) {
@@ -288,10 +275,6 @@ void KernelEmitter::emit(const ir::Prefix &s) {
     b.CreateStore(all, carry);
     when(inside, [&] { store_at(b.CreateNSWAdd(i, i64(1)), b.CreateAdd(before, sum)); });
   });
-  hazards_ = {};
-  Hazards::Accesses done;
-  done.add(ir::make<ir::Prefix>(s));
-  hazards_.add(without_local(std::move(done)));
 }
 
 llvm::Value *KernelEmitter::from_lane_below(Value *v, int distance) {

@@ -138,9 +138,6 @@ void KernelEmitter::set_line(const Line &line, Value *row, Value *chunk) {
 }
 
 void KernelEmitter::emit(const ir::Copy &s) {
-  Hazards::Accesses own;
-  ir::walk_expressions(ir::make<ir::Copy>(s), [&](const Expr &e) { own.add(e); });
-  order(std::move(own));
   if (s.engine == ir::CopyEngine::Bulk) return emit_bulk(s);
   const auto prepared = line_copies_.find(&s);
   const Line line = prepared == line_copies_.end() ? line_of(s) : prepared->second.line;

@@ -129,9 +129,7 @@ std::int64_t KernelEmitter::end_of(const Expr &index) const {
 bool KernelEmitter::is_at_hand(const Load &e) {
   if (fragments_.contains(e.storage.get())) return true;
   // A role's lists in shared memory are there to read whatever they hold.
-  if (e.storage->space != Space::Tile || e.storage->rank != 1 ||
-      !ordered_.contains(e.storage.get()))
-    return false;
+  if (!lists_.contains(e.storage.get())) return false;
   const auto *extent = llvm::dyn_cast<llvm::ConstantInt>(storage(e.storage).extents[0]);
   const std::int64_t end = end_of(e.indices[0]);
   return extent && end > 0 && end <= extent->getSExtValue();
@@ -293,9 +291,6 @@ KernelEmitter::FirstElement KernelEmitter::first_element(const Fragment &fragmen
 }
 
 void KernelEmitter::emit_over_fragments(const ir::Store &s, const FragmentUse &use) {
-  Hazards::Accesses own;
-  own.add(ir::make<ir::Store>(s));
-  order(std::move(own));
   const auto to = fragments_.find(s.storage.get());
   const bool fresh = fresh_.erase(s.storage.get()) > 0;
   if (to == fragments_.end()) {

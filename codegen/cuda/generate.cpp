@@ -8,6 +8,7 @@
 #include <cctype>
 #include <cstddef>
 
+#include "codegen/ir/block_memory.h"
 #include "codegen/ir/mutator.h"
 #include "codegen/ir/profile.h"
 #include "codegen/llvm/entry_emitter.h"
@@ -177,9 +178,9 @@ class Launcher final : public code::EntryEmitter {
   /// Its blocks neither say nor ask what the status is. (Those of the staged level are as many as
   /// points, perhaps none.)
   bool may_clear_status(const ir::Launch &s) const {
-    bool other = has_checks(s) || stores_statistics(s);
+    bool other = has_checks(s) || stores_statistics(s) || ir::is_staged(s.body);
     ir::walk_statements(s.body, [&](const ir::Stmt &part) {
-      other = other || part.as<ir::SumBefore>() || part->kind >= ir::StmtKind::Barriers;
+      other = other || part.as<ir::SumBefore>();
       return !other;
     });
     return !other;

@@ -6,6 +6,7 @@
 #include <cstddef>
 
 #include "ahead.h"
+#include "codegen/ir/block_memory.h"
 #include "codegen/ir/mutator.h"
 #include "codegen/llvm/tile_nest.h"
 #include "dsl/error.h"
@@ -63,11 +64,9 @@ std::vector<llvm::Value *> KernelEmitter::emit_kernel(const ir::Launch &launch,
   threads_ = launch.threads;
   if (launch.cluster.var) is_const_int(launch.cluster.extent, &cluster_);
   shared_loop_ = arguments_.parts ? inner_parallel_loop(launch) : nullptr;
+  staged_ = ir::is_staged(launch.body);
   ir::walk_statements(launch.body, [&](const ir::Stmt &s) {
-    staged_ = staged_ || s->kind >= ir::StmtKind::Barriers;
     sums_ = sums_ || s.as<ir::SumBefore>() || s.as<ir::FetchAdd>();
-    if (const auto *store = s.as<ir::Store>(); store && store->storage->space != Space::Tile)
-      ordered_.insert(store->storage.get());
     const auto *allocate = s.as<ir::Allocate>();
     if (allocate && allocate->placement.layout.is_fragment())
       fragment_allocates_[allocate->storage.get()] = allocate;
@@ -185,7 +184,7 @@ void KernelEmitter::wait_for_kernels() { assembly("griddepcontrol.wait;", ""); }
 // The first statement that accesses what another kernel of the call may access too, tensors that
 // are only read apart; null: there is none.
 const ir::StmtNode *KernelEmitter::first_after_kernels(const ir::Stmt &s) const {
-  const auto meets = [&](const Hazards::Accesses &accesses) {
+  const auto meets = [&](const ir::Accesses &accesses) {
     const auto shared = [](const StorageNode *storage) { return storage->space != Space::Tile; };
     return std::ranges::any_of(accesses.writes, shared) ||
            std::ranges::any_of(accesses.reads, [&](const StorageNode *storage) {
@@ -193,7 +192,7 @@ const ir::StmtNode *KernelEmitter::first_after_kernels(const ir::Stmt &s) const 
                     (storage->space != Space::Tensor || arguments_.written.contains(storage));
            });
   };
-  Hazards::Accesses all;
+  ir::Accesses all;
   all.add(s);
   bool sums = false;
   ir::walk_statements(s, [&](const ir::Stmt &part) {
@@ -206,7 +205,7 @@ const ir::StmtNode *KernelEmitter::first_after_kernels(const ir::Stmt &s) const 
     }
   }
   ir::Stmt body;
-  Hazards::Accesses own;
+  ir::Accesses own;
   if (const auto *let = s.as<ir::Let>()) {
     own.add(let->value);
     body = let->body;
@@ -285,11 +284,8 @@ void KernelEmitter::for_each_point(const ir::Launch &launch) {
            rest = b.CreateUDiv(point, arguments_.parts);
          }
          at_point(rest);
-         if (!hazards_.none()) barrier();
        });
 }
-
-// --- order ---
 
 void KernelEmitter::barrier() {
   if (role_ == 0) {
@@ -298,28 +294,10 @@ void KernelEmitter::barrier() {
     b.CreateIntrinsic(llvm::Intrinsic::nvvm_barrier_cta_sync_aligned_count, {},
                       {b.getInt32(role_), b.getInt32(static_cast<std::uint32_t>(threads_))});
   }
-  hazards_.barrier();
 }
 
 bool KernelEmitter::is_local(const StoragePtr &s) const {
   return s->space == Space::Tile && s->rank == 0;
-}
-
-Hazards::Accesses KernelEmitter::without_local(Hazards::Accesses accesses) const {
-  const auto local = [&](const StorageNode *s) {
-    // Barriers of the program order what is shared between the threads of the staged level.
-    if (staged_) return !ordered_.contains(s);
-    return s->space == Space::Tile && s->rank == 0;
-  };
-  std::erase_if(accesses.reads, local);
-  std::erase_if(accesses.writes, local);
-  return accesses;
-}
-
-void KernelEmitter::order(Hazards::Accesses next) {
-  next = without_local(std::move(next));
-  if (hazards_.need_barrier(next)) barrier();
-  hazards_.add(next);
 }
 
 // --- statements around others ---
@@ -328,34 +306,24 @@ void KernelEmitter::emit(const ir::Stmt &s) {
   if (s.defined() && s.get() == first_after_kernels_) wait_for_kernels();
   if (!s.defined() || in_thread_) return FunctionEmitter::emit(s);
   if (emit_staged(s)) return;
-  if (s.as<ir::Let>() || s.as<ir::Axes>() || s.as<ir::Allocate>() || s.as<ir::If>()) {
-    Hazards::Accesses own;
-    ir::walk_expressions(s, [&](const Expr &e) { own.add(e); });
-    order(std::move(own));
-  }
   const auto *branch = s.as<ir::If>();
   if (!branch) return FunctionEmitter::emit(s);
   const Memo memo(*this, true);
-  const Hazards before = hazards_;
-  Hazards after = before;
   Tiles under_way = under_way_;
   follow_products(s, &under_way);
   const Tiles under_way_before = under_way_;
   const auto fresh = fresh_;
   auto fresh_after = fresh_;
   const auto side = [&](const ir::Stmt &body) {
-    hazards_ = before;
     under_way_ = under_way_before;
     forget_zeros();
     fresh_ = fresh;
     emit(body);
     std::erase_if(fresh_after, [&](const StorageNode *tile) { return !fresh_.contains(tile); });
-    after.join(hazards_);
   };
   Body else_body;
   if (branch->else_body.defined()) else_body = [&] { side(branch->else_body); };
   when(value(branch->condition), [&] { side(branch->then_body); }, else_body);
-  hazards_ = after;
   under_way_ = std::move(under_way);
   forget_zeros();
   fresh_ = std::move(fresh_after);
@@ -364,11 +332,6 @@ void KernelEmitter::emit(const ir::Stmt &s) {
 void KernelEmitter::emit(const ir::For &s) {
   if (in_thread_) return FunctionEmitter::emit(s);
   if (s.loop_kind == ir::ForKind::GpuThread) {
-    Hazards::Accesses all;
-    all.add(s.body);
-    all.add(s.min);
-    all.add(s.extent);
-    order(std::move(all));
     Value *min = index(s.min);
     in_thread_ = true;
     loop(thread_, index(s.extent), i64(threads_), s.var->name, code::LoopStyle::Plain,
@@ -379,18 +342,8 @@ void KernelEmitter::emit(const ir::For &s) {
     in_thread_ = false;
     return;
   }
-  Hazards::Accesses own;
-  own.add(s.min);
-  own.add(s.extent);
-  order(std::move(own));
   Value *min = index(s.min);
   if (staged_) {
-    // Barriers only where the threads of a role share something: not for what the loop leaves
-    // alone.
-    Hazards::Accesses all;
-    all.add(s.body);
-    if (hazards_.need_barrier(without_local(all))) barrier();
-    Hazards after = std::exchange(hazards_, {});
     // A step begins with what the step before it left under way.
     follow_products(ir::make<ir::For>(s), &under_way_);
     const Tiles under_way = under_way_;
@@ -403,25 +356,17 @@ void KernelEmitter::emit(const ir::For &s) {
       emit(s.body);
       advance_copies(s);
       start_products(s);
-      // Tiles that the body makes are known now: the next iteration has their places.
-      if (hazards_.need_barrier(without_local(all))) barrier();
     });
-    after.add(without_local(all));
-    hazards_ = after;
     under_way_ = under_way;
     forget_zeros();
     return;
   }
-  // The body is emitted for what is pending before the loop; nothing more is at its end.
-  const Hazards before = hazards_;
   const bool shared = &s == shared_loop_;
   loop(shared ? part_ : i64(0), index(s.extent), shared ? arguments_.parts : i64(1), s.var->name,
        code::LoopStyle::NotVectorized, [&](Value *i) {
          env_.variables[s.var.get()] = b.CreateNSWAdd(min, i, s.var->name);
          emit(s.body);
-         if (!hazards_.none()) barrier();
        });
-  hazards_ = before;
 }
 
 void KernelEmitter::emit(const ir::Allocate &s) {
@@ -457,18 +402,14 @@ void KernelEmitter::emit(const ir::Allocate &s) {
       break;
     }
     case Place::Shared:
-      // The memory was another tile's.
-      if (shared_memory_used_ && !hazards_.none()) barrier();
-      shared_memory_used_ = true;
       v.base = field(shared_memory(), static_cast<std::size_t>(entry.offset));
       if (s.placement.memory == ir::Memory::Shared) {
         SharedTile &tile =
             tiles_[s.storage.get()] = {s.placement.layout, {}, entry.offset, s.placement.buffered};
         for (const Expr &e : s.extents) is_const_int(e, &tile.extents.emplace_back());
         if (s.placement.buffered) tile.extents.erase(tile.extents.begin());
-      } else if (staged_) {
-        // A role's threads hold it together.
-        ordered_.insert(s.storage.get());
+      } else if (staged_ && s.storage->rank == 1) {
+        lists_.insert(s.storage.get());
       }
       break;
     case Place::Fragment:
@@ -513,9 +454,6 @@ void KernelEmitter::emit(const ir::Check &s) {
     });
   };
   if (in_thread_) return test();
-  Hazards::Accesses own;
-  own.add(ir::make<ir::Check>(s));
-  order(std::move(own));
   if (s.axes.empty()) return when(b.CreateICmpEQ(thread_, i64(0)), test);
   share_out(s.axes, thread_, i64(threads_), test);
 }

@@ -25,6 +25,8 @@
 #include <functional>
 #include <optional>
 #include <string>
+#include <unordered_map>
+#include <unordered_set>
 #include <vector>
 
 #include "bulk_copies.h"
@@ -33,7 +35,6 @@
 #include "codegen/llvm/function_emitter.h"
 #include "device.h"
 #include "fragment_shape.h"
-#include "hazards.h"
 #include "placement.h"
 
 namespace pit::cuda {
@@ -114,10 +115,8 @@ class KernelEmitter final : public code::FunctionEmitter {
   void wait_for_kernels();
   const ir::StmtNode *first_after_kernels(const ir::Stmt &s) const;
   void for_each_point(const ir::Launch &launch);
+  /// Of the block or of the role.
   void barrier();
-  Hazards::Accesses without_local(Hazards::Accesses accesses) const;
-  /// A barrier if `next` needs one; then `next` is pending.
-  void order(Hazards::Accesses next);
   bool is_local(const StoragePtr &s) const;
   llvm::GlobalVariable *shared_memory();
   void report(const ir::Check &s);
@@ -458,8 +457,6 @@ class KernelEmitter final : public code::FunctionEmitter {
   bool sums_ = false;                                  ///< over parts
   const ir::StmtNode *first_after_kernels_ = nullptr;  ///< a wait for kernels precedes it
   bool in_thread_ = false;  ///< inside a thread loop: statements are one thread's
-  Hazards hazards_;
-  bool shared_memory_used_ = false;  ///< by an Allocate before
   llvm::GlobalVariable *shared_ = nullptr, *scratch_ = nullptr;
   /// The cycles of the thread so far; null: they are not counted.
   std::array<llvm::AllocaInst *, kKindsOfWork> busy_{};
@@ -469,8 +466,8 @@ class KernelEmitter final : public code::FunctionEmitter {
   unsigned role_ = 0;            ///< number of its hardware barrier; 0: the block
   std::int64_t first_warp_ = 0;  ///< of the role
   int registers_ = 0;            ///< that the role gives a thread; 0: what the block starts with
-  std::unordered_set<const StorageNode *> ordered_;  ///< accesses to these wait for each other
   std::unordered_map<const StorageNode *, SharedTile> tiles_;
+  std::unordered_set<const StorageNode *> lists_;  ///< of a role, in shared memory
   std::unordered_map<const StorageNode *, Fragment> fragments_;
   std::unordered_map<const StorageNode *, const ir::Allocate *> fragment_allocates_;  ///< all
   FragmentElement element_;

@@ -39,9 +39,6 @@ Value *KernelEmitter::sum_of_lanes_below(Value *v) {
 // memory.
 void KernelEmitter::emit(const ir::Compact &s) {
   internal_check(!in_thread_, "a compaction inside a thread loop");
-  Hazards::Accesses own;
-  own.add(ir::make<ir::Compact>(s));
-  order(std::move(own));
   llvm::Type *i32 = b.getInt32Ty(), *word_type = b.getInt64Ty();
   Value *marks = storage(s.marks).base, *list = storage(s.list).base;
   Value *length = not_negative(index(s.length));
@@ -96,19 +93,12 @@ void KernelEmitter::emit(const ir::Compact &s) {
          });
        });
   store(s.count, storage(s.count).base, b.CreateLoad(i32, carry));
-  hazards_ = {};
-  Hazards::Accesses done;
-  done.add(ir::make<ir::Compact>(s));
-  hazards_.add(without_local(std::move(done)));
 }
 
 // Threads share out the iterations: how many add to one counter at a time is the hardware's to
 // order. Without axes the block adds once, and all its threads get the number.
 void KernelEmitter::emit(const ir::FetchAdd &s) {
   internal_check(!in_thread_ && !staged_, "a fetch_add inside a thread loop or a staged kernel");
-  Hazards::Accesses own;
-  own.add(ir::make<ir::FetchAdd>(s));
-  order(std::move(own));
   const char *scope = s.counters->space == Space::Tile ? "block" : "device";
   const auto add = [&]() -> Value * {
     Value *counter = address(s.counters, {s.at});
@@ -139,10 +129,6 @@ void KernelEmitter::emit(const ir::FetchAdd &s) {
 // memory is ordered by it.
 void KernelEmitter::emit(const ir::SumBefore &s) {
   internal_check(!in_thread_, "a sum over parts inside a thread loop");
-  Hazards::Accesses own;
-  own.add(ir::make<ir::SumBefore>(s));
-  for (const Expr *e : {&s.first, &s.part, &s.value}) own.add(*e);
-  order(std::move(own));
   llvm::Type *i32 = b.getInt32Ty(), *word = b.getInt64Ty();
   Value *first = index(s.first), *part = index(s.part), *value = index(s.value);
   Value *progress = storage(s.progress).base;

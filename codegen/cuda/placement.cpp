@@ -1,10 +1,9 @@
 #include "placement.h"
 
 #include <algorithm>
-#include <map>
 #include <optional>
 
-#include "codegen/ir/mutator.h"
+#include "codegen/ir/block_memory.h"
 #include "dsl/error.h"
 
 namespace pit::cuda {
@@ -22,83 +21,10 @@ std::optional<std::int64_t> constant_bytes(const ir::Allocate &s) {
   return bytes;
 }
 
-const ir::Allocate *allocation_in(const ir::Stmt &s, const StoragePtr &tile) {
-  const ir::Allocate *found = nullptr;
-  ir::walk_statements(s, [&](const ir::Stmt &part) {
-    const auto *allocate = part.as<ir::Allocate>();
-    if (allocate && allocate->storage == tile) found = allocate;
-    return found == nullptr;
-  });
-  return found;
-}
-
-using Places = std::map<const StorageNode *, Place>;
-bool goes_over_lanes(const ir::Allocate &s, const ir::Store &store, const Places &around);
-
-/// Lists that each warp can keep for itself: see Place::Lanes. A lookup is by all lanes together,
-/// so it is only where all of them come along. `around`: where tiles around
-/// this one are.
-bool fits_lanes(const ir::Allocate &s, const Places &around) {
-  constexpr std::int64_t kMost = 256;
-  std::int64_t extent = 0;
-  const StorageNode *tile = s.storage.get();
-  if (s.placement.memory != ir::Memory::Registers || s.placement.layout != ir::Layout{} ||
-      tile->rank != 1 || tile->type.bytes() != 4 || !is_const_int(s.extents[0], &extent) ||
-      extent < 1 || extent > kMost)
-    return false;
-  bool fits = true;
-  ir::walk_statements(s.body, [&](const ir::Stmt &part) {
-    if (part.as<ir::Copy>()) return true;
-    const auto *store = part.as<ir::Store>();
-    VarPtr row;  // the axis by which this statement may look up
-    if (store && store->axes.size() == 1 && store->storage->space == Space::Tile &&
-        store->storage->rank == 1 && goes_over_lanes(s, *store, around)) {
-      row = store->axes[0];
-    }
-    const auto access = [&](const StoragePtr &storage, const std::vector<Expr> &indices) {
-      if (storage->space != Space::Tile || storage->rank != 2) return;
-      if (const auto *variable = indices[0].as<Variable>()) row = variable->var;
-    };
-    const auto each_load = [&](const auto &visit) {
-      ir::walk_expressions(part, [&](const Expr &e) {
-        walk(e, [&](const Expr &piece) {
-          if (const auto *load = piece.as<Load>()) visit(*load);
-          return true;
-        });
-      });
-    };
-    if (store && store->axes.size() == 2) {
-      access(store->storage, store->indices);
-      each_load([&](const Load &load) { access(load.storage, load.indices); });
-    }
-    const auto by_row = [&](const std::vector<Expr> &indices) {
-      const auto *variable = indices[0].as<Variable>();
-      return row && variable && variable->var == row;
-    };
-    each_load([&](const Load &load) {
-      if (load.storage.get() == tile) fits = fits && by_row(load.indices);
-    });
-    if (store && store->storage.get() == tile) {
-      fits = fits && store->axes.size() == 1 && store->combiner == Combiner::Assign &&
-             by_row(store->indices);
-    }
-    return fits;
-  });
-  return fits;
-}
-
-/// Each lane stores its elements of a list, or those of rows of fragments.
-bool goes_over_lanes(const ir::Allocate &s, const ir::Store &store, const Places &around) {
-  if (store.storage == s.storage) return true;
-  if (const auto known = around.find(store.storage.get()); known != around.end())
-    return known->second == Place::Lanes || known->second == Place::Fragment;
-  const ir::Allocate *inner = allocation_in(s.body, store.storage);
-  return inner && (inner->placement.layout.is_fragment() || fits_lanes(*inner, around));
-}
-
 class Placer {
  public:
-  Placer(Placement *placement, std::int64_t limit) : to_(*placement), limit_(limit) {}
+  Placer(Placement *placement, const ir::Stmt &kernel, std::int64_t limit)
+      : to_(*placement), kernel_(kernel), limit_(limit) {}
 
   void place(const ir::Stmt &s, bool in_thread) {
     if (!s.defined()) return;
@@ -142,7 +68,7 @@ class Placer {
       to_.entries[&s] = {Place::Fragment};
     } else if (in_thread || s.storage->rank == 0) {
       to_.entries[&s] = {Place::Local};
-    } else if (fits_lanes(s, around_)) {
+    } else if (ir::is_in_lanes(s, kernel_)) {
       to_.entries[&s] = {Place::Lanes};
     } else if (s.placement.memory == ir::Memory::Shared) {
       internal_check(bytes.has_value(), "a shared tile has a size that is not known");
@@ -156,7 +82,6 @@ class Placer {
       to_.entries[&s] = {Place::Workspace};
       to_.in_workspace.push_back(&s);
     }
-    around_[s.storage.get()] = to_.entries.at(&s).place;
     place(s.body, in_thread);
     used_ = before;
   }
@@ -168,8 +93,8 @@ class Placer {
   }
 
   Placement &to_;
+  const ir::Stmt &kernel_;
   const std::int64_t limit_;
-  Places around_;
   std::int64_t used_ = 0, most_ = 0;  // the latter since the role began
 };
 
@@ -177,7 +102,7 @@ class Placer {
 
 Placement place_memory(const ir::Launch &launch, std::int64_t shared_bytes) {
   Placement placement;
-  Placer(&placement, shared_bytes).place(launch.body, false);
+  Placer(&placement, launch.body, shared_bytes).place(launch.body, false);
   return placement;
 }
 

@@ -51,7 +51,6 @@ bool KernelEmitter::emit_staged(const ir::Stmt &s) {
     if (sync->cluster) {
       assembly("barrier.cluster.arrive.release.aligned;", "");
       assembly("barrier.cluster.wait.acquire.aligned;", "");
-      hazards_.barrier();
     } else {
       barrier();
     }
@@ -180,7 +179,7 @@ void KernelEmitter::emit(const ir::Roles &s) {
 void KernelEmitter::emit_role(const ir::Role &role, unsigned number, std::int64_t first_warp,
                               bool is_last) {
   const auto outside =
-      std::tuple(thread_, warp_, threads_, role_, first_warp_, registers_, hazards_, under_way_);
+      std::tuple(thread_, warp_, threads_, role_, first_warp_, registers_, under_way_);
   if (role.registers > 0) {
     // The registers that a thread starts with: all, shared out in eights.
     constexpr std::int64_t kRegisters = 64 * 1024, kStep = 8;
@@ -197,7 +196,6 @@ void KernelEmitter::emit_role(const ir::Role &role, unsigned number, std::int64_
   role_ = number;
   registers_ = role.registers;
   first_warp_ = first_warp;
-  hazards_ = {};
   under_way_ = {};
   // Instructions of a warpgroup take it from uniform registers.
   uniform_warp_ = b.CreateIntrinsic(llvm::Intrinsic::nvvm_shfl_sync_idx_i32, {},
@@ -224,8 +222,7 @@ void KernelEmitter::emit_role(const ir::Role &role, unsigned number, std::int64_
   // Who waits for this kernel waits for those before it.
   learn_status();
   failed_ = nullptr;
-  std::tie(thread_, warp_, threads_, role_, first_warp_, registers_, hazards_, under_way_) =
-      outside;
+  std::tie(thread_, warp_, threads_, role_, first_warp_, registers_, under_way_) = outside;
 }
 
 }  // namespace pit::cuda

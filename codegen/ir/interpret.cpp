@@ -2,8 +2,12 @@
 
 #include <algorithm>
 #include <functional>
+#include <memory>
 #include <optional>
+#include <utility>
+#include <vector>
 
+#include "block_memory.h"
 #include "dsl/error.h"
 #include "evaluate.h"
 #include "index_build.h"
@@ -38,17 +42,6 @@ BinaryOp operator_of(Combiner combiner) {
       break;
   }
   throw InternalError("interpret: a store combines with " + to_string(combiner));
-}
-
-bool is_staged(const Stmt &body) {
-  bool found = false;
-  walk_statements(body, [&](const Stmt &s) {
-    const auto *allocate = s.as<Allocate>();
-    found = found || s->kind >= StmtKind::Barriers || (s.as<Mma>() && s.as<Mma>()->asynchronous) ||
-            (allocate && allocate->placement.memory != Memory::Abstract);
-    return !found;
-  });
-  return found;
 }
 
 /// Executes statements. A copy executes one block or role of a kernel of the staged level,
@@ -119,11 +112,46 @@ class Interpreter {
   struct Shared {
     std::uint32_t stores = 0;
     std::uint32_t points = 0;  ///< of the grids of staged kernels
+    std::uint32_t blocks = 0;  ///< and roles
     std::optional<std::string> failure;
   };
   std::shared_ptr<Shared> shared_ = std::make_shared<Shared>();
+  std::shared_ptr<const BlockMemory> memory_;    // of the kernel; null: on the host
+  std::shared_ptr<BlockStatements> statements_;  // of the block or role
+  // The last statement that accessed a tile which is no more.
+  BlockStatements::Id memory_used_ = BlockStatements::kNone;
   Machine *machine_ = nullptr;  // in a staged kernel
   Agent *agent_ = nullptr;
+
+  /// While it lives the threads of a block execute the statement that is under way together. In
+  /// another one, and on the host, it is nothing.
+  class Together {
+   public:
+    explicit Together(const Interpreter &in)
+        : statements_(in.statements_ && in.statements_->begin(in.statement_) ? in.statements_.get()
+                                                                             : nullptr) {}
+    ~Together() {
+      if (statements_) statements_->end();
+    }
+    Together(const Together &) = delete;
+    Together &operator=(const Together &) = delete;
+    bool by_block() const { return statements_ != nullptr; }
+
+   private:
+    BlockStatements *statements_;
+  };
+
+  /// An expression that all threads of a block compute.
+  Value common(const Expr &e) {
+    const Together together(*this);
+    return evaluator_(e);
+  }
+
+  /// This copy executes a block, or a role, from here on.
+  void begin_block() {
+    statements_ = std::make_shared<BlockStatements>(++shared_->blocks);
+    evaluator_.iterations.block = statements_.get();
+  }
 
   std::string explain(const std::string &what) {
     std::string text = "interpret " + module_.name + ": " + what;
@@ -207,7 +235,9 @@ class Interpreter {
   }
 
   void run(const For &loop) {
-    const std::int64_t min = evaluator_(loop.min).i, extent = evaluator_(loop.extent).i;
+    std::optional<Together> by_threads;
+    if (loop.loop_kind == ForKind::GpuThread) by_threads.emplace(*this);
+    const std::int64_t min = common(loop.min).i, extent = common(loop.extent).i;
     const bool parallel = is_parallel(loop.loop_kind);
     const std::uint32_t execution = parallel ? evaluator_.iterations.begin_loop() : 0;
     scope_.push_back(loop.var);
@@ -222,7 +252,7 @@ class Interpreter {
 
   void run(const Axes &axes) {
     for (const AxisBinding &axis : axes.axes) {
-      const std::int64_t extent = evaluator_(axis.extent).i;
+      const std::int64_t extent = common(axis.extent).i;
       if (axis.maximum > 0 && extent > axis.maximum) {
         throw AccessError("the extent " + std::to_string(extent) + " of axis " + axis.var->name +
                           " is above its maximum " + std::to_string(axis.maximum));
@@ -234,7 +264,7 @@ class Interpreter {
   }
 
   void run(const Let &let) {
-    const Value value = evaluator_(let.value);
+    const Value value = common(let.value);
     evaluator_.variable(let.var) = value;
     scope_.push_back(let.var);
     run(let.body);
@@ -242,14 +272,18 @@ class Interpreter {
   }
 
   void run(const If &branch) {
-    run(evaluator_(branch.condition).i != 0 ? branch.then_body : branch.else_body);
+    run(common(branch.condition).i != 0 ? branch.then_body : branch.else_body);
   }
 
   void run(const Allocate &allocate) {
     std::vector<std::int64_t> extents;
-    for (const Expr &extent : allocate.extents) extents.push_back(evaluator_(extent).i);
+    for (const Expr &extent : allocate.extents) extents.push_back(common(extent).i);
     const auto buffer = std::make_shared<Buffer>(allocate.storage, std::move(extents));
     evaluator_.buffer_slot(allocate.storage) = buffer;
+    if (memory_) {
+      buffer->is_synced = memory_->is_synced(allocate.storage.get());
+      buffer->memory_used = memory_used_;
+    }
     const Memory memory = allocate.placement.memory;
     if (machine_ && memory == Memory::Shared)
       machine_->make_shared(agent_, allocate.storage, buffer);
@@ -258,6 +292,7 @@ class Interpreter {
     if (machine_ && memory == Memory::Shared) machine_->forget_shared(agent_, allocate.storage);
     if (machine_ && memory == Memory::Registers)
       machine_->forget_registers(allocate.storage, buffer.get());
+    if (memory_ && buffer->is_synced) memory_used_ = std::max(memory_used_, buffer->last_access());
     evaluator_.buffer_slot(allocate.storage).reset();
   }
 
@@ -269,6 +304,7 @@ class Interpreter {
   }
 
   void run(const Store &store) {
+    const Together together(*this);
     const Codes guards = compiled(store.guards), indices = compiled(store.indices);
     const Evaluator::Code &value_code = evaluator_.compiled(store.value);
     Buffer &buffer = evaluator_.buffer(store.storage);
@@ -276,6 +312,8 @@ class Interpreter {
     const bool assign = store.combiner == Combiner::Assign;
     const BinaryOp op = assign ? BinaryOp::Add : operator_of(store.combiner);
     const std::uint32_t execution = ++shared_->stores;
+    const bool joins = together.by_block() && memory_->joins_threads(*statement_);
+    std::vector<std::pair<Place, Value>> results;  // with which the element is updated in the end
     for_each(store.axes, [&] {
       if (!hold(guards)) return;
       const Place place = evaluator_.place(buffer, indices);
@@ -293,9 +331,21 @@ class Interpreter {
       }
       Value value = evaluator_.evaluate(value_code);
       evaluator_.stored_buffer = nullptr;
+      if (joins) return (void)results.emplace_back(place, value);
       if (!assign) value = apply(op, type, old_value(buffer, place, store.atomic), value);
       buffer.write(place, value, evaluator_.iterations, store.atomic);
     });
+    if (!joins) return;
+    join_threads();
+    for (const auto &[place, value] : results) {
+      buffer.write(place, apply(op, type, old_value(buffer, place, store.atomic), value),
+                   evaluator_.iterations, store.atomic);
+    }
+  }
+
+  /// All threads of a block come together inside the statement that is under way.
+  void join_threads() {
+    if (statements_) statements_->sync();
   }
 
   /// An operand of an Mma: its buffer, and where each of its axes stands among all of them.
@@ -343,6 +393,7 @@ class Interpreter {
   }
 
   void run(const Mma &mma) {
+    const Together together(*this);
     std::vector<VarPtr> axes;
     for (const auto *role : {&mma.batch, &mma.m, &mma.n, &mma.k})
       axes.insert(axes.end(), role->begin(), role->end());
@@ -389,6 +440,7 @@ class Interpreter {
   }
 
   void run(const Check &check) {
+    const Together together(*this);
     const Codes guards = compiled(check.guards);
     const Evaluator::Code &condition = evaluator_.compiled(check.condition);
     for_each(check.axes, [&] {
@@ -414,29 +466,41 @@ class Interpreter {
   }
 
   void run(const Prefix &prefix) {
+    const Together together(*this);
     Buffer &to = evaluator_.buffer(prefix.destination), &from = evaluator_.buffer(prefix.source);
     const std::int64_t length = evaluator_(prefix.length).i;
-    std::int64_t total = 0;
     to.write(to.at_element(0), integer_value(0), evaluator_.iterations);
+    std::vector<std::int64_t> terms;
     for (std::int64_t i = 0; i < length; ++i) {
-      total += std::max<std::int64_t>(from.read(from.at_element(i), evaluator_.iterations).i, 0);
+      const std::int64_t term = from.read(from.at_element(i), evaluator_.iterations).i;
+      terms.push_back(std::max<std::int64_t>(term, 0));
+    }
+    if (length > 0) join_threads();
+    std::int64_t total = 0;
+    for (std::int64_t i = 0; i < length; ++i) {
+      total += terms[static_cast<std::size_t>(i)];
       to.write(to.at_element(i + 1), integer_value(total), evaluator_.iterations);
     }
   }
 
   void run(const Compact &compact) {
+    const Together together(*this);
     Buffer &list = evaluator_.buffer(compact.list), &marks = evaluator_.buffer(compact.marks),
            &count = evaluator_.buffer(compact.count);
     const std::int64_t length = evaluator_(compact.length).i;
-    std::int64_t found = 0;
+    std::vector<std::int64_t> marked;
     for (std::int64_t j = 0; j < length; ++j) {
-      if (marks.read(marks.at_element(j), evaluator_.iterations).i != 0)
-        list.write(list.at_element(found++), integer_value(j), evaluator_.iterations);
+      if (marks.read(marks.at_element(j), evaluator_.iterations).i != 0) marked.push_back(j);
     }
+    if (length > 0) join_threads();
+    std::int64_t found = 0;
+    for (const std::int64_t j : marked)
+      list.write(list.at_element(found++), integer_value(j), evaluator_.iterations);
     count.write(count.at_element(0), integer_value(found), evaluator_.iterations);
   }
 
   void run(const SumBefore &s) {
+    const Together together(*this);
     Buffer &progress = evaluator_.buffer(s.progress), &sum = evaluator_.buffer(s.sum);
     const std::int64_t part = evaluator_(s.part).i, value = evaluator_(s.value).i;
     const std::string who = "part " + std::to_string(part) + " of the sum " + s.sum->name;
@@ -455,12 +519,15 @@ class Interpreter {
       if ((last & 3) != 2) throw AccessError(who + " comes before the part that it waits for");
       before = last / 4;
     }
+    join_threads();
     sum.write(sum.at_element(0), integer_value(before), evaluator_.iterations);
     progress.write(progress.at_element(part), integer_value(4 * (before + value) + 2),
                    evaluator_.iterations, true);
   }
 
   void run(const FetchAdd &s) {
+    const Together together(*this);
+    const bool joins = together.by_block() && memory_->joins_threads(*statement_);
     const Codes guards = compiled(s.guards), indices = compiled(s.indices),
                 at = compiled({s.at, s.value});
     Buffer &destination = evaluator_.buffer(s.destination),
@@ -468,6 +535,7 @@ class Interpreter {
     const std::uint32_t execution = ++shared_->stores;
     for_each(s.axes, [&] {
       if (!hold(guards)) return;
+      if (joins) join_threads();
       const Place to = evaluator_.place(destination, indices),
                   counter = evaluator_.place(counters, {at[0]});
       if (!destination.first_write_of(execution, to)) {
@@ -475,10 +543,11 @@ class Interpreter {
                           s.destination->name);
       }
       const Value before = old_value(counters, counter, true);
-      destination.write(to, before, evaluator_.iterations);
       counters.write(counter,
                      apply(BinaryOp::Add, s.counters->type, before, evaluator_.evaluate(*at[1])),
                      evaluator_.iterations, true);
+      if (joins) join_threads();
+      destination.write(to, before, evaluator_.iterations);
     });
   }
 
@@ -489,7 +558,13 @@ class Interpreter {
       evaluator_.variable(launch.resident) = integer_value(kResident);
       scope_.push_back(launch.resident);
     }
+    memory_ = std::make_shared<BlockMemory>(launch.body);
+    // The points are one block's, one after the other.
+    begin_block();
     over_grid(launch, 0, execution, is_staged(launch.body));
+    evaluator_.iterations.block = nullptr;
+    statements_ = nullptr;
+    memory_ = nullptr;
     if (launch.resident) scope_.pop_back();
   }
 
@@ -535,6 +610,7 @@ class Interpreter {
     machine.run(
         [&](Agent *agent) {
           Interpreter block(*this);
+          block.begin_block();
           evaluator_.iterations.resume(outside);
           evaluator_.iterations.enter(execution);
           agent->iteration = evaluator_.iterations.current();
@@ -546,11 +622,13 @@ class Interpreter {
         },
         static_cast<int>(launch.threads / kLanes));
     evaluator_.iterations.resume(outside);
+    evaluator_.iterations.block = statements_.get();
   }
 
   void run(const Roles &roles) {
     machine_->run_roles(agent_, roles.roles, [this](Agent *agent, const Role &role) {
       Interpreter own(*this);
+      own.begin_block();
       own.evaluator_.iterations.resume(agent->iteration);
       own.as_agent(machine_, agent, [&] { own.run(role.body); });
     });
@@ -558,7 +636,10 @@ class Interpreter {
   }
 
   /// After others may have run.
-  void resume() { evaluator_.iterations.resume(agent_->iteration); }
+  void resume() {
+    evaluator_.iterations.resume(agent_->iteration);
+    evaluator_.iterations.block = statements_.get();
+  }
 
   void require_kernel() const {
     if (machine_ == nullptr) throw AccessError("a statement of the staged level outside a kernel");
@@ -591,9 +672,13 @@ class Interpreter {
     resume();
   }
   void run(const Sync &sync) {
-    require_kernel();
-    machine_->sync(agent_, sync.cluster);
-    resume();
+    if (machine_ != nullptr) {
+      machine_->sync(agent_, sync.cluster);
+      resume();
+    } else if (statements_ == nullptr) {
+      require_kernel();
+    }
+    statements_->sync();
   }
   void run(const Fence &fence) {
     require_kernel();
@@ -602,6 +687,7 @@ class Interpreter {
 
   void run(const Copy &copy) {
     require_kernel();
+    const Together together(*this);
     const Codes guards = compiled(copy.guards), indices = compiled(copy.indices);
     const Evaluator::Code &value_code = evaluator_.compiled(copy.value);
     const Type type = copy.storage->type;

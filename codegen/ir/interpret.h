@@ -28,12 +28,13 @@ struct Interleaving {
 
 /// Runs module.body. Throws RuntimeError with the message of the first failed Check, and
 /// InternalError for an access out of bounds, a read of an element never written (poison),
-/// colliding Assign iterations, or colliding parallel iterations; in kernels of the staged level
-/// also for accesses to shared memory that nothing orders, reads of what has not landed, reads that
-/// the async proxy may not do yet, registers that a matrix instruction under way uses, and roles
-/// that wait for each other forever. Reading an output's element that the module has not written is
-/// a read of poison too. `statistics`, when not null, receives the numbers of module.statistics
-/// (which start at 0).
+/// colliding Assign iterations, or colliding parallel iterations; in kernels also for accesses of
+/// two statements to one element, or to the memory of one tile after another, without the Sync that
+/// orders them, and in those of the staged level for accesses to shared memory that nothing orders,
+/// reads of what has not landed, reads that the async proxy may not do yet, registers that a matrix
+/// instruction under way uses, and roles that wait for each other forever. Reading an output's
+/// element that the module has not written is a read of poison too. `statistics`, when not null,
+/// receives the numbers of module.statistics (which start at 0).
 void interpret(const Module &module, const std::vector<TensorArgument> &inputs,
                const std::vector<ScalarArgument> &scalars,
                const std::vector<TensorArgument> &outputs,

@@ -44,7 +44,7 @@ class Stmt {
 };
 
 // Adding a statement = a row here, a struct below, and a case in printer, parser, verifier,
-// interpreter, back ends.
+// interpreter, accesses (block_memory.cpp), back ends.
 // clang-format off
 #define PIT_STATEMENTS(X)                                                    \
   X(Block) X(For) X(Axes) X(Let) X(If) X(Allocate) X(Store) X(Mma) X(Check)  \
@@ -423,12 +423,13 @@ struct GridAxis {
 /// independent but for atomic stores, as the iterations of Parallel loops are. Each point is one
 /// block's, whose `threads` threads execute the body's statements together, one statement after the
 /// other: a statement with axes and a GpuThread loop are shared out among the threads, anything
-/// else is done once. No grid is one point. Only in a Stage, and not in another Launch. `cluster`:
-/// with a variable, that many blocks (2 to 8, a constant) make each point together, the variable
-/// being their rank; they may wait for each other, and reach each other's shared memory and
-/// barriers. `resident`: null, or an int64 variable, known in the extents of the grid and in the
-/// body, whose value is at least 1 and otherwise the back end's: the number of points that the
-/// device makes at a time. What the kernel computes does not depend on it.
+/// else is done once. Threads are in step only at a Sync, so statements that access the same memory
+/// have one between them once place_barriers has run. No grid is one point. Only in a Stage, and
+/// not in another Launch. `cluster`: with a variable, that many blocks (2 to 8, a constant) make
+/// each point together, the variable being their rank; they may wait for each other, and reach each
+/// other's shared memory and barriers. `resident`: null, or an int64 variable, known in the extents
+/// of the grid and in the body, whose value is at least 1 and otherwise the back end's: the number
+/// of points that the device makes at a time. What the kernel computes does not depend on it.
 struct Launch final : StmtNode {
   static constexpr StmtKind kKind = StmtKind::Launch;
   std::string name;

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <utility>
 
+#include "text.h"
+
 namespace pit::ir {
 namespace {
 
@@ -30,6 +32,25 @@ std::string list(const std::vector<std::int64_t> &values) {
 }
 
 }  // namespace
+
+bool BlockStatements::begin(const Stmt *s) {
+  if (current_ != kNone) return false;
+  current_ = ++last_;
+  statements_.push_back(s);
+  return true;
+}
+
+void BlockStatements::sync() {
+  start_ = last_;
+  if (current_ == kNone) return statements_.clear();
+  statements_ = {statements_.back()};
+  current_ = ++last_;
+}
+
+std::string BlockStatements::describe(Id earlier) const {
+  const std::string text = print(*statements_.at(static_cast<std::size_t>(earlier - start_ - 1)));
+  return "`" + text.substr(0, text.find('\n')) + "`";
+}
 
 void ParallelIterations::enter(std::uint32_t loop) {
   nodes_.push_back({current_, loop, nodes_[current_].depth + 1});
@@ -126,6 +147,7 @@ Value Buffer::read(Place place, const ParallelIterations &iterations) {
       }
       mark.reader = iterations.current();
     }
+    if (iterations.block && is_synced) order_read(place, &mark, *iterations.block);
   }
   return peek(place);
 }
@@ -143,9 +165,46 @@ void Buffer::write(Place place, Value value, const ParallelIterations &iteration
                         " is written by one parallel iteration and was read by another");
     }
   }
+  if (iterations.block && is_synced) order_write(place, &mark, *iterations.block, atomic);
   mark.writer = iterations.current();
   mark.atomic = atomic;
   store_element(storage_->type, address(place), value);
+}
+
+void Buffer::order_memory(Place place, const BlockStatements &block) {
+  if (block.unordered(memory_used)) {
+    throw AccessError(describe(place) +
+                      " is accessed without a barrier behind the last access to a tile whose "
+                      "memory it may have, by " +
+                      block.describe(memory_used));
+  }
+  last_access_ = block.current();
+}
+
+void Buffer::order_read(Place place, Mark *mark, const BlockStatements &block) {
+  order_memory(place, block);
+  if (block.unordered(mark->written_by)) {
+    throw AccessError(describe(place) + " is read and was written by " +
+                      block.describe(mark->written_by) +
+                      " without a barrier between: other threads may have done that");
+  }
+  if (mark->read_by == block.current()) return;
+  mark->read_before = std::exchange(mark->read_by, block.current());
+}
+
+void Buffer::order_write(Place place, Mark *mark, const BlockStatements &block, bool atomic) {
+  order_memory(place, block);
+  if (block.unordered(mark->written_by) && !(atomic && mark->atomic)) {
+    throw AccessError(describe(place) + " is written and was written by " +
+                      block.describe(mark->written_by) +
+                      " without a barrier between: other threads may have done that");
+  }
+  for (const BlockStatements::Id reader : {mark->read_by, mark->read_before}) {
+    if (!block.unordered(reader)) continue;
+    throw AccessError(describe(place) + " is written and was read by " + block.describe(reader) +
+                      " without a barrier between: other threads may still do that");
+  }
+  mark->written_by = block.current();
 }
 
 bool Buffer::first_write_of(std::uint32_t store, Place place) {

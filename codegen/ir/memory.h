@@ -20,6 +20,36 @@ struct AccessError : std::runtime_error {
   using std::runtime_error::runtime_error;
 };
 
+class Stmt;
+
+/// The statements that the threads of a block, or of a role, execute together, numbered in the
+/// order of execution. Threads are in step only at a Sync, so nothing orders the accesses of
+/// statements that have none between them.
+class BlockStatements {
+ public:
+  using Id = std::uint64_t;
+  static constexpr Id kNone = 0;
+
+  /// `number`: of the block or role, unlike that of any other.
+  explicit BlockStatements(std::uint32_t number)
+      : start_(Id{number} << 32), last_(start_), current_(kNone) {}
+
+  /// Begins the statement `s`, which outlives the next Sync; false inside of another.
+  bool begin(const Stmt *s);
+  void end() { current_ = kNone; }
+  /// Outside of statements; or in one, inside of which all threads come together.
+  void sync();
+  Id current() const { return current_; }
+  /// True when nothing orders an access in statement `earlier` before one in the current.
+  bool unordered(Id earlier) const { return earlier > start_ && earlier < current_; }
+  /// Of one that is not ordered: how it begins.
+  std::string describe(Id earlier) const;
+
+ private:
+  Id start_, last_, current_;
+  std::vector<const Stmt *> statements_;  ///< those behind start_
+};
+
 /// The iterations of parallel loops as a tree: a node is one iteration of one execution of a loop,
 /// below the iteration that this execution is part of. Two accesses are ordered unless their nodes
 /// are, or lie below, different iterations of one execution.
@@ -38,6 +68,9 @@ class ParallelIterations {
   void resume(Id iteration) { current_ = iteration; }
   /// True when nothing orders an access of `earlier` before one of the current iteration.
   bool unordered(Id earlier) const;
+
+  /// Null, or the block or role that executes now.
+  BlockStatements *block = nullptr;
 
  private:
   static constexpr Id kRoot = 1;
@@ -66,7 +99,8 @@ class AccessObserver {
 };
 
 /// The elements of a storage. Reads and writes throw AccessError: of an element that was never
-/// written, of an element that another parallel iteration writes or reads.
+/// written, of an element that another parallel iteration writes or reads, or another statement of
+/// a block with no Sync between.
 class Buffer {
  public:
   /// A workspace or tile of its own, with undefined contents.
@@ -109,6 +143,12 @@ class Buffer {
 
   /// Null, or who sees reads and writes.
   std::unique_ptr<AccessObserver> observer;
+  /// Whether Syncs put the accesses of a block's threads in order.
+  bool is_synced = true;
+  /// The last statement of a block that accessed another storage, whose memory this may have.
+  BlockStatements::Id memory_used = BlockStatements::kNone;
+  /// The last statement of a block that accessed this one.
+  BlockStatements::Id last_access() const { return last_access_; }
 
  private:
   struct Mark {
@@ -116,6 +156,9 @@ class Buffer {
     std::uint32_t store = 0;       ///< the last statement execution that wrote it
     std::uint32_t read_apart = 0;  ///< the last one that read it in an iteration of another element
     bool atomic = false;           ///< the last write was
+    /// Statements of a block: the last writer, the last reader, and the last other one.
+    BlockStatements::Id written_by = BlockStatements::kNone, read_by = BlockStatements::kNone,
+                        read_before = BlockStatements::kNone;
   };
 
   StoragePtr storage_;
@@ -125,7 +168,11 @@ class Buffer {
   std::vector<std::byte> own_;
   std::byte *data_;
   std::vector<Mark> marks_;  ///< none for inputs
+  BlockStatements::Id last_access_ = BlockStatements::kNone;
 
+  void order_read(Place place, Mark *mark, const BlockStatements &block);
+  void order_write(Place place, Mark *mark, const BlockStatements &block, bool atomic);
+  void order_memory(Place place, const BlockStatements &block);
   static std::size_t index(Place place) { return static_cast<std::size_t>(place.element); }
   std::byte *address(Place place) const { return data_ + place.offset * storage_->type.bytes(); }
 };

@@ -155,8 +155,9 @@ struct Drain final : StmtNode {
 };
 
 /// Every thread of the role, or of the block outside of Roles, waits for all the others (PTX:
-/// bar.sync with the role's number and threads), or every thread of the cluster does (PTX:
-/// barrier.cluster.arrive.release.aligned and .wait.acquire.aligned; outside of Roles).
+/// bar.sync with the role's number and threads; in every kernel, but not in a GpuThread loop), or
+/// every thread of the cluster does (PTX: barrier.cluster.arrive.release.aligned and
+/// .wait.acquire.aligned; outside of Roles).
 struct Sync final : StmtNode {
   static constexpr StmtKind kKind = StmtKind::Sync;
   bool cluster;

@@ -53,7 +53,7 @@ class Verifier : private ScopeRules {
   std::unordered_set<const StorageNode *> inputs_;
   std::vector<ParallelLoop> parallel_;
   std::unordered_set<const BarrierNode *> barriers_;  // in scope
-  bool in_stage_ = false, in_launch_ = false;
+  bool in_stage_ = false, in_launch_ = false, in_thread_loop_ = false;
   int loops_never_run_ =
       0;  ///< enclosing loops of no iterations: what is inside races with nothing
 
@@ -125,7 +125,10 @@ class Verifier : private ScopeRules {
     const bool never = never_runs(loop.extent);
     loops_never_run_ += never;
     if (parallel) parallel_.push_back({loop.var, {loop.var.get()}, {}});
+    const bool outside = in_thread_loop_;
+    in_thread_loop_ = outside || loop.loop_kind == ForKind::GpuThread;
     verify(loop.body, false);
+    in_thread_loop_ = outside;
     if (parallel) parallel_.pop_back();
     loops_never_run_ -= never;
     variables_.erase(loop.var.get());
@@ -537,7 +540,10 @@ class Verifier : private ScopeRules {
   void verify(const Drain &drain, bool) {
     require(drain.pending >= 0, "a drain to fewer than no groups");
   }
-  void verify(const Sync &, bool) {}
+  void verify(const Sync &, bool) {
+    require(in_launch_, "a sync is not in a kernel");
+    require(!in_thread_loop_, "a sync is in a loop over threads, not all of which come to it");
+  }
   void verify(const Fence &, bool) {}
   void verify(const Roles &roles, bool) {
     for (const Role &role : roles.roles) verify(role.body, false);

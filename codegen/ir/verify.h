@@ -19,8 +19,8 @@ struct DeviceLimits {
 /// ranks and types agree; axes occur only in tile statements that list them; tiles are indexed in
 /// range of their axes where both are known; a Store's iterations do not collide; Mma's operands
 /// hold the axes that its roles say; no Func call or index query is left; Parallel loops do not
-/// write one element from two iterations (where that can be seen) unless atomic. Kernels of the
-/// staged level also obey verify_staged.h.
+/// write one element from two iterations (where that can be seen) unless atomic; Syncs are in
+/// kernels, outside of loops over threads. Kernels of the staged level also obey verify_staged.h.
 void verify(const Module &module, const std::string &pass, const DeviceLimits &limits = {});
 
 }  // namespace pit::ir

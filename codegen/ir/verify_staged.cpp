@@ -5,6 +5,7 @@
 #include <set>
 #include <unordered_map>
 
+#include "block_memory.h"
 #include "mutator.h"
 #include "shared_memory.h"
 
@@ -53,12 +54,7 @@ class Rules {
   Rules(const Launch &launch, const DeviceLimits &limits) : launch_(launch), limits_(limits) {}
 
   void check() {
-    walk_statements(launch_.body, [&](const Stmt &s) {
-      staged_ = staged_ || (s->kind >= StmtKind::Barriers) ||
-                (s.as<Allocate>() && s.as<Allocate>()->placement.memory != Memory::Abstract);
-      return !staged_;
-    });
-    if (!staged_) return;
+    if (!is_staged(launch_.body)) return;
     whole_ = {"block", static_cast<int>(launch_.threads / kLanes), 0, {}};
     collect(launch_.body, &whole_);
     check_memory();
@@ -86,7 +82,6 @@ class Rules {
 
   const Launch &launch_;
   const DeviceLimits &limits_;
-  bool staged_ = false;
   Role whole_;
   const Role *role_ = nullptr;
   int loops_ = 0;

@@ -12,6 +12,7 @@
 #include "form_mma.h"
 #include "launches.h"
 #include "legality.h"
+#include "place_barriers.h"
 #include "plan.h"
 #include "profile_kernels.h"
 #include "stage_kernels.h"
@@ -83,6 +84,8 @@ ir::Module lower(const Pipeline &pipeline, const Target &target,
         "pipeline", [&] { return stage_kernels(module, products, kernels, target, explanation); });
     if (target.has("profile"))
       module = passes.run("profile", [&] { return profile_kernels(module); });
+    // The statements of kernels are what they will be.
+    module = passes.run("barriers", [&] { return place_barriers(module); });
   }
   if (explanation) group_by_subject(explanation);
   return module;

@@ -1,5 +1,6 @@
 #include "profile_kernels.h"
 
+#include "codegen/ir/block_memory.h"
 #include "codegen/ir/mutator.h"
 #include "codegen/ir/profile.h"
 
@@ -10,11 +11,7 @@ ir::Module profile_kernels(const ir::Module &module) {
   ir::walk_statements(module.body, [&](const ir::Stmt &s) {
     const auto *stage = s.as<ir::Stage>();
     if (stage == nullptr || ir::profile_slot(result, stage->name) >= 0) return true;
-    bool staged = false;
-    ir::walk_statements(stage->body, [&](const ir::Stmt &part) {
-      return !(staged = staged || part->kind >= ir::StmtKind::Barriers);
-    });
-    if (!staged) return true;
+    if (!ir::is_staged(stage->body)) return true;
     for (const char *work : {".gather", ".compute", ".scatter", ".cycles"})
       result.statistic_names.push_back(stage->name + work);
     return true;

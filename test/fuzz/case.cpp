@@ -6,8 +6,8 @@
 #include <functional>
 
 #include "codegen/emit/listing.h"
+#include "codegen/ir/block_memory.h"
 #include "codegen/ir/interpret.h"
-#include "codegen/ir/mutator.h"
 #include "codegen/ir/text.h"
 #include "codegen/lower/lower.h"
 #include "data.h"
@@ -159,13 +159,8 @@ class Case {
       const ir::Module for_cuda =
           lower::lower(pipeline, maybe_profiled("x86-64-linux-cuda-sm_90a"));
       engine([&](const auto &outputs) { interpret(for_cuda, pipeline, outputs); });
-      bool staged = false;
-      ir::walk_statements(for_cuda.body, [&](const ir::Stmt &s) {
-        staged = staged || s->kind >= ir::StmtKind::Barriers;
-        return !staged;
-      });
       // A text for each of the others would take most of the time.
-      if (!staged && !choices_.chance(5)) return;
+      if (!ir::is_staged(for_cuda.body) && !choices_.chance(5)) return;
       phase("PTX of the module for CUDA");
       emit::ptx_of(for_cuda, cuda::device_of("x86-64-linux-cuda-sm_90a"));
     });

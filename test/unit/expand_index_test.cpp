@@ -16,6 +16,7 @@
 #include "codegen/ir/verify.h"
 #include "codegen/lower/expand_index.h"
 #include "codegen/lower/launches.h"
+#include "codegen/lower/place_barriers.h"
 #include "test/filecheck.h"
 #include "test/unit/ir_arguments.h"
 
@@ -78,7 +79,9 @@ Module for_gpu(const Module &module) {
   verify(expanded, "expand_index");
   const Module launches = lower::form_launches(expanded);
   verify(launches, "form_launches");
-  return launches;
+  const Module synced = lower::place_barriers(launches);
+  verify(synced, "place_barriers");
+  return synced;
 }
 
 struct Result {

@@ -8,6 +8,7 @@
 #include "codegen/ir/text.h"
 #include "codegen/ir/verify.h"
 #include "codegen/lower/pipeline.h"
+#include "codegen/lower/place_barriers.h"
 #include "dsl/error.h"
 #include "pipeline_kernels.h"
 #include "staged_kernels.h"
@@ -53,13 +54,13 @@ void check_agrees(const char *text, const Arguments &inputs, Output output, Pipe
                   int seeds = 2) {
   const Module module = ir::parse(text);
   Output expected = output;
-  ir::interpret(module, inputs, {}, {expected.argument()});
+  ir::interpret(place_barriers(module), inputs, {}, {expected.argument()});
   for (const bool roles : {false, true}) {
     if (!roles && options.bulk) continue;
     options.producer_warps = roles ? 4 : 0;
     options.consumer_warpgroups = roles ? 1 : 0;
     std::string reason;
-    const Module staged = pipelined(module, options, &reason);
+    const Module staged = place_barriers(pipelined(module, options, &reason));
     REQUIRE(reason == "");
     const std::string printed = ir::print(staged);
     CAPTURE(printed);
@@ -346,9 +347,9 @@ TEST_CASE("pipeline - bugs put into what the pass makes are found") {
   GatheredK data({33, 20, 48}, 21);
   std::string reason;
   const Module module = ir::parse(ir::kGatheredK);
-  const std::string roles = ir::print(
-      pipelined(module, {.stages = 2, .producer_warps = 4, .consumer_warpgroups = 1}, &reason));
-  const std::string groups = ir::print(pipelined(module, {.stages = 2}, &reason));
+  const std::string roles = ir::print(place_barriers(
+      pipelined(module, {.stages = 2, .producer_warps = 4, .consumer_warpgroups = 1}, &reason)));
+  const std::string groups = ir::print(place_barriers(pipelined(module, {.stages = 2}, &reason)));
   const struct {
     const std::string *text;
     const char *from, *to;
