@@ -32,6 +32,7 @@
 #include "test/operators/lengths.cpp"    // NOLINT(bugprone-suspicious-include)
 #include "test/programs.h"
 #include "test/ptxas.h"
+#include "test/unit/attention.h"
 
 namespace pit::test {
 namespace {
@@ -47,6 +48,10 @@ std::vector<Operator> of_programs(const Target &) {
   std::vector<Operator> all;
   for (const Program &program : programs())
     all.push_back({"test/" + program.name, program.build(true)});
+  for (const std::int64_t channels : {64, 128}) {
+    all.push_back({"test/vertical_slash/" + std::to_string(channels),
+                   vertical_slash({.channels = channels}, "")});
+  }
   return all;
 }
 
