@@ -93,7 +93,7 @@ class SparseIndex {
   SparseIndex &compute_at(const Definition &producer, VarOrRVar loop,
                           Location where = Location::current());
   /// The lists are inputs: offsets (rank 1, groups + 1 entries, first 0) and coordinates (rank 1),
-  /// checked at the call.
+  /// tested at the call unless the target has the feature no_asserts.
   SparseIndex &given(const TensorParam &offsets, const TensorParam &coordinates,
                      Location where = Location::current());
 

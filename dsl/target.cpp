@@ -27,6 +27,7 @@ constexpr Feature kFeatures[] = {
     {"sm_90a", "cuda"},
     {"profile", ""},
     {"no_threads", ""},
+    {"no_asserts", ""},
 };
 
 const std::vector<std::string> kArchitectures = {"x86-64"};

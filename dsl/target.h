@@ -10,8 +10,9 @@ namespace pit {
 /// A target as a value: "host", or arch-os-feature-feature..., e.g. "x86-64-linux-avx512",
 /// "x86-64-linux-cuda-sm_90a". "host" is this machine's architecture and every CPU feature it has.
 /// Features: sse41 (baseline), avx2, avx512, avx512_bf16, avx512_vnni, cuda, sm_80, sm_90a, profile
-/// (count what predicates pass), no_threads (every loop serial). Unknown words are a CompileError
-/// that lists the known ones.
+/// (count what predicates pass), no_threads (every loop serial), no_asserts (data are believed, not
+/// tested; wrong ones are undefined behaviour). Unknown words are a CompileError that lists the
+/// known ones.
 class Target {
  public:
   Target();  ///< "host"

@@ -183,7 +183,17 @@ TEST_CASE("lists that the caller gives, as int32 and int64") {
       d.problem.inputs["coordinates"] = list(columns);
     }
     const Pipeline pipeline({C, D}, {}, "given");
-    check_agreement({pipeline, {pipeline.schedule().to_string()}, inexact(data)});
+    check_agreement({pipeline,
+                     {pipeline.schedule().to_string()},
+                     inexact(data),
+                     {target_under_test(), target_under_test().with("no_asserts")}});
+    // Without asserts data are believed, shapes are not.
+    Problem problem = data.back().problem;
+    problem.inputs["offsets"] = AnyBuffer(type, {problem.inputs.at("offsets").extent(0) + 1});
+    CHECK_THROWS_WITH_AS(
+        run(pipeline, problem, Engine::Compiled, target_under_test().with("no_asserts"),
+            poisoned_outputs(pipeline, problem)),
+        doctest::Contains("must have one element more than the"), RuntimeError);
   }
 }
 

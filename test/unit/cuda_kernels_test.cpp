@@ -116,6 +116,15 @@ TEST_CASE("cuda kernels - the operand of an index is read by 16 bytes, several r
   }
 }
 
+std::vector<std::string> kernels_of(const ir::Module &module) {
+  std::vector<std::string> names;
+  ir::walk_statements(module.body, [&](const ir::Stmt &s) {
+    if (const auto *launch = s.as<ir::Launch>()) names.push_back(launch->name);
+    return true;
+  });
+  return names;
+}
+
 TEST_CASE("cuda kernels - two kernels test a list that is given, the first one clears the status") {
   Var i("i"), n("n"), tile("tile");
   TensorParam X(float32, 2, "X"), keep(uint8, 1, "keep"), offsets(int32, 1, "offsets"),
@@ -127,12 +136,7 @@ TEST_CASE("cuda kernels - two kernels test a list that is given, the first one c
   Y.pit_tile(tile, {.dense = {{i, 16}}, .index = kept});
   const Pipeline pipeline({Y}, {}, "listed");
   const ir::Module module = lower::lower(pipeline, Target("x86-64-linux-cuda-sm_90a"));
-  std::vector<std::string> kernels;
-  ir::walk_statements(module.body, [&](const ir::Stmt &s) {
-    if (const auto *launch = s.as<ir::Launch>()) kernels.push_back(launch->name);
-    return true;
-  });
-  CHECK(kernels == std::vector<std::string>{"kept_1", "kept_1.1", "Y"});
+  CHECK(kernels_of(module) == std::vector<std::string>{"kept_1", "kept_1.1", "Y"});
   const std::string ptx = ptx_of(pipeline, "x86-64-linux-cuda-sm_90a");
   const std::string first = ptx.substr(ptx.find(".entry pit_listed_kept_1("));
   const std::string text = first.substr(0, first.find("\n}\n"));
@@ -156,6 +160,17 @@ Pipeline listed_product(bool routed) {
   C.compute_at(Y, tile);
   C.update().split(k, ko, ki, 64).warp_specialize({});
   return Pipeline({Y}, {}, "listed");
+}
+
+TEST_CASE("cuda kernels - without asserts nothing tests a list that is given") {
+  const ir::Module module =
+      lower::lower(listed_product(false), Target("x86-64-linux-cuda-sm_90a-no_asserts"));
+  CHECK(kernels_of(module) == std::vector<std::string>{"Y"});
+  const std::string text = ir::print(module);
+  CHECK(text.find("kept.found") == std::string::npos);
+  CHECK(text.find("kept.seen") == std::string::npos);
+  CHECK(text.find("must have one element more than the") != std::string::npos);
+  CHECK(text.find("Y reads input 'X'") != std::string::npos);
 }
 
 TEST_CASE("cuda kernels - what rows are stored by is read while the last products are made") {

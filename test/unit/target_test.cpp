@@ -57,6 +57,7 @@ TEST_CASE("with and without keep implications") {
   CHECK(base.with("avx512").without("avx2") == base);
   CHECK(base.with("profile").without("profile") == base);
   CHECK(base.with("no_threads") != base);
+  CHECK(base.with("no_asserts") != base);
   CHECK_THROWS_AS(base.without("sse41"), CompileError);
   CHECK_THROWS_AS(base.with("warp"), CompileError);
   CHECK(Target("host-no_threads") == Target().with("no_threads"));

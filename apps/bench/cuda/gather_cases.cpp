@@ -115,14 +115,17 @@ Problem gather_problem(Sizes sizes, const Device &device, const Settings &settin
 
   const Shape extents{sizes.all, sizes.n};
   const std::vector<Versus> versus{{"cuBLAS, packed rows"}, {"pit dense"}, {"pit dense", true}};
-  const auto add = [&](const std::string &system, Rows rows) {
+  const auto add = [&](const std::string &system, Rows rows, const Settings &own) {
     problem.subjects.push_back(
-        pit_subject(system, std::make_shared<const Operator>(gathered_rows(rows), device, settings,
+        pit_subject(system, std::make_shared<const Operator>(gathered_rows(rows), device, own,
                                                              inputs, bfloat16, extents)));
     problem.subjects.back().versus = versus;
   };
-  add("pit", Rows::Marked);
-  add("pit, rows given", Rows::Given);
+  add("pit", Rows::Marked, settings);
+  add("pit, rows given", Rows::Given, settings);
+  Settings believing = settings;
+  believing.target = settings.target.with("no_asserts");
+  add("pit, rows given, no asserts", Rows::Given, believing);
 
   Subject cublas = cublas_subject(device, "cuBLAS, packed rows", packed, w);
   cublas.expected = [=](int set) {
