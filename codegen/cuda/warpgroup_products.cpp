@@ -157,28 +157,32 @@ void KernelEmitter::emit_wgmma(const ir::Mma &s) {
     for (std::int64_t column = 0; column < sums.columns; column += kWgmmaColumns) {
       const std::int64_t wide = std::min(kWgmmaColumns, sums.columns - column), count = wide / 2;
       const int first = static_cast<int>((block * sums.columns + column) / 2);
-      WgmmaInstruction instruction{wide, type, in_registers, left && !left->k_major(),
-                                   !right.k_major()};
-      const std::vector<llvm::Type *> types(static_cast<std::size_t>(count), b.getFloatTy());
-      llvm::Type *result = llvm::StructType::get(context_, types);
-      for (std::int64_t k = 0; k < depth / kWgmmaDepth; ++k) {
-        std::vector<Value *> operands;
-        instruction.adds = !from_zero || k > 0;
-        for (int i = 0; instruction.adds && i < count; ++i)
-          operands.push_back(load_register(fragment, first + i));
+      const WgmmaInstructions instructions{.columns = wide,
+                                           .type = type,
+                                           .a_in_registers = in_registers,
+                                           .a_transposed = left && !left->k_major(),
+                                           .b_transposed = !right.k_major(),
+                                           .steps = depth / kWgmmaDepth,
+                                           .adds = !from_zero};
+      std::vector<Value *> operands;
+      for (int i = 0; instructions.adds && i < count; ++i)
+        operands.push_back(load_register(fragment, first + i));
+      for (std::int64_t k = 0; k < instructions.steps; ++k) {
         if (in_registers) {
-          const std::int64_t words = (block * depth / kWgmmaDepth + k) * kWordsOfStep;
+          const std::int64_t words = (block * instructions.steps + k) * kWordsOfStep;
           for (std::int64_t i = 0; i < kWordsOfStep; ++i)
             operands.push_back(load_register(a_fragment->second, static_cast<int>(words + i)));
         } else {
           operands.push_back(descriptor(*left, a_start, left->offset(block * kWgmmaRows, k)));
         }
         operands.push_back(descriptor(right, b_start, right.offset(column, k)));
-        Value *added = assembly(instruction.text(), instruction.constraints(), operands, result);
-        for (int i = 0; i < count; ++i) {
-          b.CreateStore(b.CreateExtractValue(added, static_cast<unsigned>(i)),
-                        fragment_register(fragment, first + i));
-        }
+      }
+      const std::vector<llvm::Type *> types(static_cast<std::size_t>(count), b.getFloatTy());
+      Value *added = assembly(instructions.text(), instructions.constraints(), operands,
+                              llvm::StructType::get(context_, types));
+      for (int i = 0; i < count; ++i) {
+        b.CreateStore(b.CreateExtractValue(added, static_cast<unsigned>(i)),
+                      fragment_register(fragment, first + i));
       }
     }
   }

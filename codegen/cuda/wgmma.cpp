@@ -33,9 +33,10 @@ std::int64_t WgmmaOperand::offset(std::int64_t at, std::int64_t k16) const {
   return byte * rows() + k16 * kWgmmaDepth * line;
 }
 
-std::string set_registers(std::int64_t count, char kind) {
+std::string set_registers(std::int64_t count, char kind, bool early) {
   std::string text;
-  for (std::int64_t i = 0; i < count; ++i) text += std::string(i > 0 ? ",=" : "=") + kind;
+  for (std::int64_t i = 0; i < count; ++i)
+    text += std::string(i > 0 ? ",=" : "=") + (early ? "&" : "") + kind;
   return text;
 }
 
@@ -46,12 +47,14 @@ std::string tied_registers(std::int64_t count, char kind) {
   return text;
 }
 
-std::string WgmmaInstruction::constraints() const {
-  return (adds ? tied_registers(columns / 2, 'f') : set_registers(columns / 2, 'f')) +
-         (a_in_registers ? ",r,r,r,r,l" : ",l,l");
+std::string WgmmaInstructions::constraints() const {
+  std::string all =
+      adds ? tied_registers(columns / 2, 'f') : set_registers(columns / 2, 'f', steps > 1);
+  for (std::int64_t step = 0; step < steps; ++step) all += a_in_registers ? ",r,r,r,r,l" : ",l,l";
+  return all;
 }
 
-std::string WgmmaInstruction::text() const {
+std::string WgmmaInstructions::text() const {
   const std::string name = type == bfloat16 ? "bf16" : "f16";
   const std::int64_t accumulators = columns / 2;
   // The inputs that are tied have numbers too.
@@ -62,15 +65,20 @@ std::string WgmmaInstruction::text() const {
       registers += (i > 0 ? ", $" : "$") + std::to_string(first + i);
     return registers + "}";
   };
-  std::string all = "wgmma.mma_async.sync.aligned.m64n" + std::to_string(columns) + "k16.f32." +
-                    name + "." + name + " " + list(0, accumulators) + ", ";
+  const std::string start = "wgmma.mma_async.sync.aligned.m64n" + std::to_string(columns) +
+                            "k16.f32." + name + "." + name + " " + list(0, accumulators) + ", ";
   constexpr std::int64_t kLeft = 4;
-  all += a_in_registers ? list(next, kLeft) : "$" + std::to_string(next);
-  next += a_in_registers ? kLeft : 1;
-  all += ", $" + std::to_string(next) + (adds ? ", 1" : ", 0") + ", 1, 1";
-  // Registers are never transposed.
-  if (!a_in_registers) all += a_transposed ? ", 1" : ", 0";
-  return all + (b_transposed ? ", 1;" : ", 0;");
+  std::string all;
+  for (std::int64_t step = 0; step < steps; ++step) {
+    if (step > 0) all += "\n\t";
+    all += start + (a_in_registers ? list(next, kLeft) : "$" + std::to_string(next));
+    next += a_in_registers ? kLeft : 1;
+    all += ", $" + std::to_string(next++) + (adds || step > 0 ? ", 1" : ", 0") + ", 1, 1";
+    // Registers are never transposed.
+    if (!a_in_registers) all += a_transposed ? ", 1" : ", 0";
+    all += b_transposed ? ", 1;" : ", 0;";
+  }
+  return all;
 }
 
 }  // namespace pit::cuda

@@ -30,21 +30,24 @@ struct WgmmaOperand {
 inline constexpr std::int64_t kWgmmaElementBytes = 2;
 inline constexpr std::int64_t kWgmmaRows = 64, kWgmmaDepth = 16, kWgmmaColumns = 256;
 
-/// An instruction that multiplies and adds to its accumulators $0, $1, ..., results that are tied
-/// to inputs, or else sets them. Behind these come the four registers of its left operand or that's
-/// descriptor, and the right one's descriptor.
-struct WgmmaInstruction {
+/// Instructions that multiply one step of 16 after the other and add to the same accumulators $0,
+/// $1, ..., results that are tied to inputs; without `adds` the first one sets them. Behind these
+/// come for each step the four registers of its left operand or that's descriptor, and the right
+/// one's descriptor. They are one piece of assembly: LLVM takes its time for each of many operands.
+struct WgmmaInstructions {
   std::int64_t columns;
   Type type;  ///< of operands: float16 or bfloat16
   bool a_in_registers, a_transposed, b_transposed;
-  bool adds = true;
+  std::int64_t steps;
+  bool adds;
 
-  /// "wgmma.mma_async.sync.aligned.m64n<columns>k16..."
+  /// "wgmma.mma_async.sync.aligned.m64n<columns>k16...; wgmma..."
   std::string text() const;
   std::string constraints() const;
 };
-/// "=f,=f,...": of so many registers that are results; `kind` is f or r.
-std::string set_registers(std::int64_t count, char kind);
+/// "=f,=f,...": of so many registers that are results; `kind` is f or r. `early`: they are set
+/// before all inputs are read.
+std::string set_registers(std::int64_t count, char kind, bool early = false);
 /// "=f,=f,...,0,1,...": of so many registers that are results and inputs; `kind` is f or r.
 std::string tied_registers(std::int64_t count, char kind);
 
