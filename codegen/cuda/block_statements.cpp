@@ -22,31 +22,40 @@ constexpr unsigned kShared = 3;
 
 }  // namespace
 
+KernelEmitter::Iterations KernelEmitter::iterations_of(const std::vector<VarPtr> &axes) {
+  Iterations all{.axes = axes, .bound = 1};
+  for (const VarPtr &axis : axes) {
+    if (__builtin_mul_overflow(all.bound, env_.axes.at(axis.get()).bound, &all.bound))
+      all.bound = 0;
+  }
+  // Numbers of iterations are 32-bit where that is known to do: their division is much cheaper.
+  const bool narrow = all.bound > 0 && all.bound <= (std::int64_t{1} << 30);
+  all.type = narrow ? b.getInt32Ty() : b.getInt64Ty();
+  all.total = llvm::ConstantInt::get(all.type, 1);
+  for (const VarPtr &axis : axes) {
+    all.extents.push_back(b.CreateTrunc(not_negative(env_.axes.at(axis.get()).extent), all.type));
+    all.total = b.CreateNSWMul(all.total, all.extents.back());
+  }
+  return all;
+}
+
+void KernelEmitter::go_to(const Iterations &all, Value *i) {
+  Value *rest = i;
+  for (std::size_t d = all.axes.size(); d-- > 0;) {
+    Value *at = d == 0 ? rest : b.CreateURem(rest, all.extents[d]);
+    if (d > 0) rest = b.CreateUDiv(rest, all.extents[d]);
+    env_.variables[all.axes[d].get()] = b.CreateZExt(at, b.getInt64Ty(), all.axes[d]->name);
+  }
+}
+
 void KernelEmitter::share_out(const std::vector<VarPtr> &axes, Value *first, Value *step,
                               const Body &body) {
-  // Numbers of iterations are 32-bit where that is known to do: their division is much cheaper.
-  std::int64_t bound = 1;
-  for (const VarPtr &axis : axes) {
-    if (__builtin_mul_overflow(bound, env_.axes.at(axis.get()).bound, &bound)) bound = 0;
-  }
-  const bool narrow = bound > 0 && bound <= (std::int64_t{1} << 30);
-  llvm::Type *type = narrow ? b.getInt32Ty() : b.getInt64Ty();
-  const auto sized = [&](Value *v) { return b.CreateTrunc(v, type); };
-  std::vector<Value *> extents;
-  Value *total = llvm::ConstantInt::get(type, 1);
-  for (const VarPtr &axis : axes) {
-    extents.push_back(sized(not_negative(env_.axes.at(axis.get()).extent)));
-    total = b.CreateNSWMul(total, extents.back());
-  }
-  loop(sized(first), total, sized(step), "share", code::LoopStyle::Batched, [&](Value *i) {
-    Value *rest = i;
-    for (std::size_t d = axes.size(); d-- > 0;) {
-      Value *at = d == 0 ? rest : b.CreateURem(rest, extents[d]);
-      if (d > 0) rest = b.CreateUDiv(rest, extents[d]);
-      env_.variables[axes[d].get()] = b.CreateZExt(at, b.getInt64Ty(), axes[d]->name);
-    }
-    body();
-  });
+  const Iterations all = iterations_of(axes);
+  loop(b.CreateTrunc(first, all.type), all.total, b.CreateTrunc(step, all.type), "share",
+       code::LoopStyle::Batched, [&](Value *i) {
+         go_to(all, i);
+         body();
+       });
 }
 
 void KernelEmitter::emit(const ir::Store &s) {
@@ -145,14 +154,15 @@ llvm::Value *KernelEmitter::partial(const ir::Store &s, const std::vector<VarPtr
   return b.CreateLoad(register_t, sum);
 }
 
-// The value of the lane whose number differs by the bits of `mask`.
-llvm::Value *KernelEmitter::exchange(Value *v, int mask) {
+// A number of up to 64 bits from another lane, `which` of them the instruction says.
+llvm::Value *KernelEmitter::shuffle(llvm::Intrinsic::ID instruction, Value *v, Value *which,
+                                    int clamp) {
   llvm::Type *type = v->getType(), *i32 = b.getInt32Ty();
   const unsigned bits = type->getPrimitiveSizeInBits();
   const auto word = [&](Value *x) -> Value * {
     return b.CreateIntrinsic(
-        llvm::Intrinsic::nvvm_shfl_sync_bfly_i32, {},
-        {b.getInt32(0xffffffffU), x, b.getInt32(static_cast<std::uint32_t>(mask)), b.getInt32(31)});
+        instruction, {},
+        {b.getInt32(0xffffffffU), x, which, b.getInt32(static_cast<std::uint32_t>(clamp))});
   };
   Value *x = b.CreateBitCast(v, b.getIntNTy(bits));
   if (bits <= 32) {
@@ -162,6 +172,17 @@ llvm::Value *KernelEmitter::exchange(Value *v, int mask) {
   Value *low = b.CreateZExt(word(b.CreateTrunc(x, i32)), b.getInt64Ty());
   Value *high = b.CreateZExt(word(b.CreateTrunc(b.CreateLShr(x, 32), i32)), b.getInt64Ty());
   return b.CreateBitCast(b.CreateOr(low, b.CreateShl(high, 32)), type);
+}
+
+// The value of the lane whose number differs by the bits of `mask`.
+llvm::Value *KernelEmitter::exchange(Value *v, int mask) {
+  return shuffle(llvm::Intrinsic::nvvm_shfl_sync_bfly_i32, v,
+                 b.getInt32(static_cast<std::uint32_t>(mask)), 31);
+}
+
+llvm::Value *KernelEmitter::from_lane_below(Value *v, int distance) {
+  return shuffle(llvm::Intrinsic::nvvm_shfl_sync_up_i32, v,
+                 b.getInt32(static_cast<std::uint32_t>(distance)), 0);
 }
 
 llvm::Value *KernelEmitter::combine_in_warp(const ir::Store &s, Value *v) {
@@ -275,18 +296,6 @@ void KernelEmitter::emit(const ir::Prefix &s) {
     b.CreateStore(all, carry);
     when(inside, [&] { store_at(b.CreateNSWAdd(i, i64(1)), b.CreateAdd(before, sum)); });
   });
-}
-
-llvm::Value *KernelEmitter::from_lane_below(Value *v, int distance) {
-  llvm::Type *i32 = b.getInt32Ty();
-  const auto word = [&](Value *x) -> Value * {
-    return b.CreateIntrinsic(llvm::Intrinsic::nvvm_shfl_sync_up_i32, {},
-                             {b.getInt32(0xffffffffU), x,
-                              b.getInt32(static_cast<std::uint32_t>(distance)), b.getInt32(0)});
-  };
-  Value *low = b.CreateZExt(word(b.CreateTrunc(v, i32)), b.getInt64Ty());
-  Value *high = b.CreateZExt(word(b.CreateTrunc(b.CreateLShr(v, 32), i32)), b.getInt64Ty());
-  return b.CreateOr(low, b.CreateShl(high, 32));
 }
 
 }  // namespace pit::cuda

@@ -72,6 +72,27 @@ TEST_CASE(
   CHECK(routed.find("atom.global.add.u32") != std::string::npos);
 }
 
+TEST_CASE("cuda kernels - keys in order are numbered by warps that take turns, without atomics") {
+  Var p("p"), c("c"), tile("tile");
+  TensorParam X(float32, 2, "X"), W(float32, 2, "W"), key(int32, 1, "key");
+  Func Routed("Routed");
+  Routed(p, c) = X(p, c) * W(key(p), c);
+  Routed.pit_tile(tile, {.dense = {{p, 16}}, .index = Routed.index({.axis = p, .group = key(p)})});
+  for (const std::string target : {"sm_80", "sm_90a"}) {
+    CAPTURE(target);
+    const std::string ptx = ptx_of(Pipeline({Routed}, {}, "turns"), "x86-64-linux-cuda-" + target);
+    // Of 1024 keys that 256 threads take at a time a lane has four.
+    int matches = 0;
+    for (std::size_t at = ptx.find("match.any.sync.b32"); at != std::string::npos;
+         at = ptx.find("match.any.sync.b32", at + 1)) {
+      ++matches;
+    }
+    CHECK(matches == 4);
+    for (const char *update : {"atom.global.add", "red.global", "atom.shared", "red.shared"})
+      CHECK(ptx.find(update) == std::string::npos);
+  }
+}
+
 TEST_CASE(
     "cuda kernels - what may meet in one element is one thread's, what may not is shared out") {
   Var p("p"), c("c");
