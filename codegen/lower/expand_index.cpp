@@ -11,17 +11,18 @@
 // How. Candidates are cut into strips, which place_strip.h places in one kernel. Groups whose
 // candidates are ragged are one block's each.
 //
-// Keys are counted, scanned and placed. The rank of a key is the number of those of its group that
-// come before it, which is known in three parts.
+// Keys are counted, scanned and placed. The place of a key in its group is known in parts.
 //
 // In order: inside a strip of keys it is what a counter of the group holds when the key's turn
-// comes (an ordered fetch_add); how many the strips before it have of the group is the scan of the
-// strips' counts, a histogram that lies group by group; and where the group begins each block sums
-// itself when it places. A strip is long where there are many groups, so that there are not many
-// more of such counts than keys.
+// comes (an ordered fetch_add), which leaves the strip's count of every group. These are a
+// histogram that lies group by group. A block a group sums it, learns where the group begins from
+// the groups before it while they all run (sum_before), and stores in its place where each strip's
+// entries begin, so that placing is one addition a key. A strip is long where there are many
+// groups, so that there are not many more counts than keys.
 //
 // Without an order the numbers inside a strip are taken as they come, and those of the strip as a
-// whole from the count of the group, by one atomic operation a block and group: no histogram.
+// whole from the count of the group, by one atomic operation a block and group: no histogram. Where
+// the group begins each block sums itself when it places.
 //
 // Groups are counted some at a time, so any number of them does.
 
@@ -32,12 +33,12 @@ using namespace build;
 using ir::Stmt;
 
 /// Elements that a block scans at once: tiles of them share a block's memory.
-constexpr std::int64_t kScanned = 2048;
+constexpr std::int64_t kScanned = 1024;
 /// Keys that a block takes at a time.
 constexpr std::int64_t kKeys = 1024;
 /// In order: groups that a block counts at once, and the most times kKeys of a strip, beyond which
-/// blocks would be few.
-constexpr std::int64_t kCounted = 4096, kMostPieces = 8;
+/// blocks would be few; and keys that a block places.
+constexpr std::int64_t kCounted = 4096, kMostPieces = 8, kPlaced = 256;
 /// Groups that a block counts at once, where numbers are taken as they come, and sums at once.
 constexpr std::int64_t kGroups = 1024;
 
@@ -73,7 +74,7 @@ class Expander final : public ir::Mutator {
   static Stmt scan(const std::string &name, const Expr &n,
                    const std::function<std::vector<Stmt>(const Piece &)> &load,
                    const std::function<std::vector<Stmt>(const Piece &, const Expr &before)> &use,
-                   const std::function<std::vector<Stmt>(const Expr &total)> &after) {
+                   const std::function<std::vector<Stmt>(const Expr &total)> &after = {}) {
     const StoragePtr carry = make_tile(name + ".carry", int64, 0);
     const StoragePtr values = make_tile(name + ".values", int64),
                      before = make_tile(name + ".before", int64);
@@ -89,7 +90,9 @@ class Expander final : public ir::Mutator {
         serial(piece, ceil_div(n, kScanned),
                with_tiles({{values, kScanned}, {before, kScanned + 1}}, over({part.i}, body)));
     std::vector<Stmt> all{set(carry, {}, number(0)), pieces};
-    for (const Stmt &s : after(total)) all.push_back(s);
+    if (after) {
+      for (const Stmt &s : after(total)) all.push_back(s);
+    }
     return with_tiles({{carry, 0}}, ir::make_block(all));
   }
 
@@ -261,33 +264,33 @@ class Expander final : public ir::Mutator {
 
   // --- in order ---
 
-  /// How many keys of each group each strip has; from the scan on, how many come before it.
+  /// How many keys of each group each strip has; from the scan on, where they are placed.
   struct Histogram {
     StoragePtr counts;    ///< [group][strip]
+    StoragePtr progress;  ///< of the groups: see ir::SumBefore
     Expr pieces, strips;  ///< times kKeys that a strip has, and how many strips there are
-    Expr at_strip(const Expr &group, const Expr &strip) const {
-      return at(counts, group * strips + strip);
-    }
+    Expr place(const Expr &group, const Expr &strip) const { return group * strips + strip; }
   };
 
   static Stmt sort_keys(const ir::IndexSort &node, const Index &index, const StoragePtr &ranks) {
     const VarPtr pieces = ir::make_let_variable("pieces", int64),
                  strips = ir::make_let_variable("strips", int64);
-    const Histogram histogram{array(index.name + ".histogram"), make_variable(pieces),
-                              make_variable(strips)};
-    const Expr of_strip = histogram.pieces * number(kKeys);
-    const Stmt kernels =
+    const Histogram histogram{array(index.name + ".histogram"),
+                              ir::make_storage(index.name + ".progress", int64, 1, Space::Heap),
+                              make_variable(pieces), make_variable(strips)};
+    const Expr groups = max(node.groups, number(0)), of_strip = histogram.pieces * number(kKeys);
+    Stmt kernels =
         ir::make_block({count_keys(node, index, ranks, histogram), scan_strips(index, histogram),
-                        place_ranked(node, index, ranks, &histogram)});
+                        place_in_order(node, index, ranks, histogram)});
+    kernels = ir::make<ir::Allocate>(histogram.progress, std::vector<Expr>{groups}, kernels);
+    kernels = ir::make<ir::Allocate>(histogram.counts, std::vector<Expr>{groups * histogram.strips},
+                                     kernels);
     return let(
-        pieces, max(min(ceil_div(node.groups, kKeys), number(kMostPieces)), number(1)),
-        let(strips, (max(node.length, number(0)) + of_strip - number(1)) / of_strip,
-            ir::make<ir::Allocate>(
-                histogram.counts, std::vector<Expr>{max(node.groups, number(0)) * histogram.strips},
-                kernels)));
+        pieces, max(min(ceil_div(groups, kKeys), number(kMostPieces)), number(1)),
+        let(strips, max((node.length + of_strip - number(1)) / of_strip, number(1)), kernels));
   }
 
-  /// Ranks in the strip, and its counts.
+  /// Ranks in the strip, and its counts. The first block stores what is known before any of them.
   static Stmt count_keys(const ir::IndexSort &node, const Index &index, const StoragePtr &ranks,
                          const Histogram &histogram) {
     const Loop s("s"), piece("piece");
@@ -304,35 +307,82 @@ class Expander final : public ir::Mutator {
       const Stmt numbered = serial(
           piece, pieces,
           over({j}, {store({j}, {}, keys, j.value, at(node.keys, position)),
-                     ir::make<ir::If>(low == number(0), check_key(node, j, key, position)),
+                     check_key(node, j, key, position),
                      fetch_add({j}, here, rank, j.value, found, key - low, number32(1), true),
                      store({j}, here, ranks, position, at(rank, j.value))}));
-      return over({g}, {store({g}, {}, found, g.value, number32(0)), numbered,
-                        store({g}, {}, histogram.counts,
-                              (low + g.value) * histogram.strips + s.value, at(found, g.value))});
+      return over({g}, {store({g}, {}, found, g.value, number32(0)),
+                        ir::make<ir::If>(s.value == number(0), store({g}, {}, histogram.progress,
+                                                                     low + g.value, number(0))),
+                        numbered,
+                        store({g}, {}, histogram.counts, histogram.place(low + g.value, s.value),
+                              at(found, g.value))});
     });
+    const Stmt none =
+        ir::make<ir::If>(s.value == number(0), set(index.offsets, node.groups, number32(0)));
     return parallel(s, histogram.strips,
-                    with_tiles({{keys, kKeys}, {rank, kKeys}, {found, kCounted}}, counted));
+                    with_tiles({{keys, kKeys}, {rank, kKeys}, {found, kCounted}},
+                               ir::make_block({none, counted})));
   }
 
-  /// Along the strips of each group, whose count is the sum.
+  /// Of a group: its count, its first entry, its padding, and where the keys of each strip begin.
   static Stmt scan_strips(const Index &index, const Histogram &histogram) {
     const Loop g("g");
-    return parallel(
-        g, index.groups,
+    const StoragePtr total = make_tile(index.name + ".total", int64, 0),
+                     before = make_tile(index.name + ".first", int64, 0);
+    const Axis i("i", histogram.strips, 0);
+    const Expr count = value_of(total), first = value_of(before),
+               rounded = ceil_div(count, index.align) * number(index.align), end = first + rounded;
+    const auto strip = [&](const Piece &p) {
+      return histogram.place(g.value, p.first + p.i.value);
+    };
+    std::vector<Stmt> stmts{
+        set(total, {}, number(0)),
+        over({i},
+             {store({i}, {}, total, {},
+                    wide(at(histogram.counts, histogram.place(g.value, i.value))), Combiner::Sum)}),
+        ir::make<ir::SumBefore>(before, histogram.progress, number(0), g.value, rounded),
+        set(index.counts, g.value, cast(int32, count)),
+        set(index.offsets, g.value, inside(index, first)),
         scan(
             index.name + ".strips", histogram.strips,
             [&](const Piece &p) -> std::vector<Stmt> {
-              return {store({p.i}, {}, p.values, p.i.value,
-                            wide(histogram.at_strip(g.value, p.first + p.i.value)))};
+              return {store({p.i}, {}, p.values, p.i.value, wide(at(histogram.counts, strip(p))))};
             },
-            [&](const Piece &p, const Expr &before) -> std::vector<Stmt> {
-              return {store({p.i}, {}, histogram.counts,
-                            g.value * histogram.strips + p.first + p.i.value, cast(int32, before))};
-            },
-            [&](const Expr &total) -> std::vector<Stmt> {
-              return {set(index.counts, g.value, cast(int32, total))};
-            }));
+            [&](const Piece &p, const Expr &sum) -> std::vector<Stmt> {
+              return {store({p.i}, {}, histogram.counts, strip(p), inside(index, first + sum))};
+            })};
+    if (index.align > 1 && index.coordinates) {
+      const Axis p("p", number(index.align - 1), index.align - 1);
+      const Expr entry = first + count + p.value;
+      stmts.push_back(over({p}, {store({p}, {entry < min(end, index.capacity)}, index.coordinates,
+                                       entry, number32(-1))}));
+    }
+    stmts.push_back(
+        ir::make<ir::If>(g.value == index.groups - number(1), ir::make_block(finish(index, end))));
+    return parallel(g, index.groups, with_tiles({{total, 0}, {before, 0}}, ir::make_block(stmts)));
+  }
+
+  static Stmt place_in_order(const ir::IndexSort &node, const Index &index, const StoragePtr &ranks,
+                             const Histogram &histogram) {
+    const Loop s("s");
+    const VarPtr of = ir::make_let_variable("strip", int64);
+    const Expr first = s.value * number(kPlaced);
+    const Axis j("j", min(number(kPlaced), node.length - first), kPlaced);
+    const Expr position = first + j.value, key = at(node.keys, position),
+               entry = wide(at(histogram.counts, histogram.place(key, make_variable(of)))) +
+                       wide(at(ranks, position));
+    const Expr is_group = key >= number(0) && key < node.groups;
+    std::vector<Stmt> stmts;
+    if (index.position) {
+      stmts.push_back(store({j}, {}, index.position, position,
+                            select(is_group, cast(int32, entry), number32(-1))));
+    }
+    if (index.coordinates) {
+      stmts.push_back(store({j}, {is_group, entry < index.capacity}, index.coordinates, entry,
+                            cast(int32, position)));
+    }
+    return parallel(s, ceil_div(node.length, kPlaced),
+                    let(of, first / (histogram.pieces * number(kKeys)), over({j}, stmts)));
   }
 
   // --- in any order ---
@@ -341,8 +391,7 @@ class Expander final : public ir::Mutator {
   static Stmt group_keys(const ir::IndexSort &node, const Index &index, const StoragePtr &ranks) {
     const Loop g("g");
     return ir::make_block({parallel(g, node.groups, set(index.counts, g.value, number32(0))),
-                           rank_keys(node, index, ranks),
-                           place_ranked(node, index, ranks, nullptr)});
+                           rank_keys(node, index, ranks), place_ranked(node, index, ranks)});
   }
 
   /// Inside a strip keys are numbered by group; then the strip takes as many numbers of each group
@@ -372,13 +421,9 @@ class Expander final : public ir::Mutator {
                                           check_key(node, j, key, position), numbered})));
   }
 
-  // --- in both ---
-
   /// Every block sums the counts of groups itself, which is less than a kernel that does it for
-  /// all: a few reads of what the cache holds, where groups are not very many. `histogram`: ranks
-  /// are those in a strip; null: in the group.
-  static Stmt place_ranked(const ir::IndexSort &node, const Index &index, const StoragePtr &ranks,
-                           const Histogram *histogram) {
+  /// all: a few reads of what the cache holds, where groups are not very many.
+  static Stmt place_ranked(const ir::IndexSort &node, const Index &index, const StoragePtr &ranks) {
     const Loop s("s");
     const StoragePtr carry = make_tile(index.name + ".carry", int64, 0),
                      sizes = make_tile(index.name + ".size", int64),
@@ -387,13 +432,10 @@ class Expander final : public ir::Mutator {
                first = s.value * number(kKeys);
     const Axis j("j", max(min(number(kKeys), node.length - first), number(0)), kKeys);
     const Expr position = first + j.value, key = at(node.keys, position);
-    const VarPtr strip = ir::make_let_variable("strip", int64);
-    Expr rank = at(ranks, position);
-    if (histogram) rank = rank + histogram->at_strip(key, make_variable(strip));
     const Stmt placed = over_groups(node, kGroups, [&](const Expr &low, const Axis &g) {
       const Expr here = g.binding.extent, start = value_of(carry) + at(before, g.value),
                  count = wide(at(index.counts, low + g.value)),
-                 entry = value_of(carry) + at(before, key - low) + wide(rank);
+                 entry = value_of(carry) + at(before, key - low) + wide(at(ranks, position));
       std::vector<Stmt> stmts{
           store({g}, {}, sizes, g.value, ceil_div(count, index.align) * number(index.align)),
           ir::make<ir::Prefix>(before, sizes, here),
@@ -426,8 +468,7 @@ class Expander final : public ir::Mutator {
     stmts.push_back(placed);
     stmts.push_back(
         ir::make<ir::If>(s.value == number(0), ir::make_block(finish(index, value_of(carry)))));
-    const Stmt body = with_tiles({{carry, 0}}, over({j}, stmts));
-    return parallel(s, strips, histogram ? let(strip, s.value / histogram->pieces, body) : body);
+    return parallel(s, strips, with_tiles({{carry, 0}}, over({j}, stmts)));
   }
 };
 

@@ -415,7 +415,7 @@ TEST_CASE("index building as tile IR: two kernels place marks, three keys, and k
     int kernels, sums, fetches, ordered;
   };
   // Keys are numbered in their strip; without an order, the strip takes its numbers in the groups.
-  for (const Row &row : {Row{c, 2, 1, 0, 0}, Row{any_of_marks, 2, 0, 1, 0}, Row{k, 3, 0, 1, 1},
+  for (const Row &row : {Row{c, 2, 1, 0, 0}, Row{any_of_marks, 2, 0, 1, 0}, Row{k, 3, 1, 1, 1},
                          Row{any_of_keys, 3, 0, 2, 0}}) {
     int kernels = 0, sums = 0, fetches = 0, ordered = 0;
     walk_statements(for_gpu(module_of(row.built)).body, [&](const Stmt &s) {
