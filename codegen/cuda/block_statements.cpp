@@ -19,6 +19,8 @@ using llvm::Value;
 
 constexpr std::int64_t kWarp = 32;
 constexpr unsigned kShared = 3;
+/// Elements of a list that a thread loads before it stores them.
+constexpr std::int64_t kLoadsAtOnce = 8;
 
 }  // namespace
 
@@ -78,8 +80,49 @@ void KernelEmitter::emit(const ir::Store &s) {
     if (is_local(s.storage)) return FunctionEmitter::emit(s);
     return when(b.CreateICmpEQ(thread_, i64(0)), [&] { FunctionEmitter::emit(s); });
   }
-  if (mark_columns(s) || copy_wide(s)) return;
+  if (mark_columns(s) || copy_wide(s) || load_at_once(s)) return;
   store_elements(s);
+}
+
+// A list whose elements are in memory: those of a thread are loaded before one is stored. Beyond
+// the end the last element is loaded again, so that no load depends on a condition.
+bool KernelEmitter::load_at_once(const ir::Store &s) {
+  const auto reads = [&](const Expr &e) {
+    bool found = false;
+    walk(e, [&](const Expr &part) {
+      const auto *load = part.as<Load>();
+      return !(found = found || (load && load->storage == s.storage));
+    });
+    return found;
+  };
+  if (staged_ || s.combiner != Combiner::Assign || s.storage->space != Space::Tile ||
+      s.axes.size() != 1 || !s.guards.empty() || !reads_memory(s.value) || reads(s.value) ||
+      std::ranges::any_of(s.indices, reads)) {
+    return false;
+  }
+  const Iterations all = iterations_of(s.axes);
+  const std::int64_t passes = (all.bound + threads_ - 1) / threads_;
+  if (passes < 2 || passes > kLoadsAtOnce) return false;
+  const auto number = [&](std::int64_t n) {
+    return llvm::ConstantInt::get(all.type, static_cast<std::uint64_t>(n));
+  };
+  when(b.CreateICmpSGT(all.total, number(0)), [&] {
+    Value *last = b.CreateSub(all.total, number(1));
+    std::vector<Value *> numbers, loaded;
+    for (std::int64_t pass = 0; pass < passes; ++pass) {
+      const Memo memo(*this);
+      numbers.push_back(b.CreateNSWAdd(b.CreateTrunc(thread_, all.type), number(pass * threads_)));
+      go_to(all, b.CreateBinaryIntrinsic(llvm::Intrinsic::smin, numbers.back(), last));
+      loaded.push_back(value(s.value));
+    }
+    for (std::size_t pass = 0; pass < loaded.size(); ++pass) {
+      when(b.CreateICmpSLT(numbers[pass], all.total), [&] {
+        go_to(all, numbers[pass]);
+        store(s.storage, address(s.storage, s.indices), loaded[pass]);
+      });
+    }
+  });
+  return true;
 }
 
 void KernelEmitter::store_elements(const ir::Store &s) {

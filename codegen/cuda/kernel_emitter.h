@@ -145,6 +145,8 @@ class KernelEmitter final : public code::FunctionEmitter {
   Iterations iterations_of(const std::vector<VarPtr> &axes);
   /// Gives the axes their values in iteration i.
   void go_to(const Iterations &all, llvm::Value *i);
+  /// Whether `s` was a list of a few elements a thread, loaded together.
+  bool load_at_once(const ir::Store &s);
   /// An element at a time.
   void store_elements(const ir::Store &s);
   void reduce_by_block(const ir::Store &s);

@@ -15,10 +15,10 @@
 //
 // In order: inside a strip of keys it is what a counter of the group holds when the key's turn
 // comes (an ordered fetch_add), which leaves the strip's count of every group. These are a
-// histogram that lies group by group. A block a group sums it, learns where the group begins from
-// the groups before it while they all run (sum_before), and stores in its place where each strip's
-// entries begin, so that placing is one addition a key. A strip is long where there are many
-// groups, so that there are not many more counts than keys.
+// histogram that lies group by group. A block a group scans it and learns where the group begins
+// from the groups before it while they all run (sum_before), so that placing is two additions a
+// key. A strip is long where there are many groups, so that there are not many more counts than
+// keys.
 //
 // Without an order the numbers inside a strip are taken as they come, and those of the strip as a
 // whole from the count of the group, by one atomic operation a block and group: no histogram. Where
@@ -264,7 +264,7 @@ class Expander final : public ir::Mutator {
 
   // --- in order ---
 
-  /// How many keys of each group each strip has; from the scan on, where they are placed.
+  /// How many keys of each group each strip has; from the scan on, how many come before it.
   struct Histogram {
     StoragePtr counts;    ///< [group][strip]
     StoragePtr progress;  ///< of the groups: see ir::SumBefore
@@ -324,53 +324,53 @@ class Expander final : public ir::Mutator {
                                ir::make_block({none, counted})));
   }
 
-  /// Of a group: its count, its first entry, its padding, and where the keys of each strip begin.
+  /// Of a group: how many of its keys come before each strip, its count, its first entry, and its
+  /// padding.
   static Stmt scan_strips(const Index &index, const Histogram &histogram) {
     const Loop g("g");
-    const StoragePtr total = make_tile(index.name + ".total", int64, 0),
-                     before = make_tile(index.name + ".first", int64, 0);
-    const Axis i("i", histogram.strips, 0);
-    const Expr count = value_of(total), first = value_of(before),
-               rounded = ceil_div(count, index.align) * number(index.align), end = first + rounded;
+    const StoragePtr before = make_tile(index.name + ".first", int64, 0);
     const auto strip = [&](const Piece &p) {
       return histogram.place(g.value, p.first + p.i.value);
     };
-    std::vector<Stmt> stmts{
-        set(total, {}, number(0)),
-        over({i},
-             {store({i}, {}, total, {},
-                    wide(at(histogram.counts, histogram.place(g.value, i.value))), Combiner::Sum)}),
-        ir::make<ir::SumBefore>(before, histogram.progress, number(0), g.value, rounded),
-        set(index.counts, g.value, cast(int32, count)),
-        set(index.offsets, g.value, inside(index, first)),
-        scan(
-            index.name + ".strips", histogram.strips,
-            [&](const Piece &p) -> std::vector<Stmt> {
-              return {store({p.i}, {}, p.values, p.i.value, wide(at(histogram.counts, strip(p))))};
-            },
-            [&](const Piece &p, const Expr &sum) -> std::vector<Stmt> {
-              return {store({p.i}, {}, histogram.counts, strip(p), inside(index, first + sum))};
-            })};
-    if (index.align > 1 && index.coordinates) {
-      const Axis p("p", number(index.align - 1), index.align - 1);
-      const Expr entry = first + count + p.value;
-      stmts.push_back(over({p}, {store({p}, {entry < min(end, index.capacity)}, index.coordinates,
-                                       entry, number32(-1))}));
-    }
-    stmts.push_back(
-        ir::make<ir::If>(g.value == index.groups - number(1), ir::make_block(finish(index, end))));
-    return parallel(g, index.groups, with_tiles({{total, 0}, {before, 0}}, ir::make_block(stmts)));
+    const auto after = [&](const Expr &count) {
+      const Expr first = value_of(before),
+                 rounded = ceil_div(count, index.align) * number(index.align);
+      const Expr end = first + rounded;
+      std::vector<Stmt> stmts{
+          ir::make<ir::SumBefore>(before, histogram.progress, number(0), g.value, rounded),
+          set(index.counts, g.value, cast(int32, count)),
+          set(index.offsets, g.value, inside(index, first))};
+      if (index.align > 1 && index.coordinates) {
+        const Axis p("p", number(index.align - 1), index.align - 1);
+        const Expr entry = first + count + p.value;
+        stmts.push_back(over({p}, {store({p}, {entry < min(end, index.capacity)}, index.coordinates,
+                                         entry, number32(-1))}));
+      }
+      stmts.push_back(ir::make<ir::If>(g.value == index.groups - number(1),
+                                       ir::make_block(finish(index, end))));
+      return stmts;
+    };
+    const Stmt body = scan(
+        index.name + ".strips", histogram.strips,
+        [&](const Piece &p) -> std::vector<Stmt> {
+          return {store({p.i}, {}, p.values, p.i.value, wide(at(histogram.counts, strip(p))))};
+        },
+        [&](const Piece &p, const Expr &sum) -> std::vector<Stmt> {
+          return {store({p.i}, {}, histogram.counts, strip(p), cast(int32, sum))};
+        },
+        after);
+    return parallel(g, index.groups, with_tiles({{before, 0}}, body));
   }
 
   static Stmt place_in_order(const ir::IndexSort &node, const Index &index, const StoragePtr &ranks,
                              const Histogram &histogram) {
     const Loop s("s");
-    const VarPtr of = ir::make_let_variable("strip", int64);
+    const VarPtr strip = ir::make_let_variable("strip", int64);
     const Expr first = s.value * number(kPlaced);
     const Axis j("j", min(number(kPlaced), node.length - first), kPlaced);
     const Expr position = first + j.value, key = at(node.keys, position),
-               entry = wide(at(histogram.counts, histogram.place(key, make_variable(of)))) +
-                       wide(at(ranks, position));
+               before = at(histogram.counts, histogram.place(key, make_variable(strip))),
+               entry = wide(at(index.offsets, key)) + wide(before) + wide(at(ranks, position));
     const Expr is_group = key >= number(0) && key < node.groups;
     std::vector<Stmt> stmts;
     if (index.position) {
@@ -382,7 +382,7 @@ class Expander final : public ir::Mutator {
                             cast(int32, position)));
     }
     return parallel(s, ceil_div(node.length, kPlaced),
-                    let(of, first / (histogram.pieces * number(kKeys)), over({j}, stmts)));
+                    let(strip, first / (histogram.pieces * number(kKeys)), over({j}, stmts)));
   }
 
   // --- in any order ---
