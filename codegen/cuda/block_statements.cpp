@@ -85,7 +85,7 @@ void KernelEmitter::emit(const ir::Store &s) {
 }
 
 // A list whose elements are in memory: those of a thread are loaded before one is stored. Beyond
-// the end the last element is loaded again, so that no load depends on a condition.
+// the end several threads have the last element, so that no load waits for a condition.
 bool KernelEmitter::load_at_once(const ir::Store &s) {
   const auto reads = [&](const Expr &e) {
     bool found = false;
@@ -108,19 +108,15 @@ bool KernelEmitter::load_at_once(const ir::Store &s) {
   };
   when(b.CreateICmpSGT(all.total, number(0)), [&] {
     Value *last = b.CreateSub(all.total, number(1));
-    std::vector<Value *> numbers, loaded;
+    std::vector<std::pair<Value *, Value *>> loaded;  // where to, and what
     for (std::int64_t pass = 0; pass < passes; ++pass) {
       const Memo memo(*this);
-      numbers.push_back(b.CreateNSWAdd(b.CreateTrunc(thread_, all.type), number(pass * threads_)));
-      go_to(all, b.CreateBinaryIntrinsic(llvm::Intrinsic::smin, numbers.back(), last));
-      loaded.push_back(value(s.value));
+      Value *own = b.CreateNSWAdd(b.CreateTrunc(thread_, all.type), number(pass * threads_));
+      go_to(all, b.CreateBinaryIntrinsic(llvm::Intrinsic::smin, own, last));
+      Value *v = value(s.value);
+      loaded.emplace_back(address(s.storage, s.indices), v);
     }
-    for (std::size_t pass = 0; pass < loaded.size(); ++pass) {
-      when(b.CreateICmpSLT(numbers[pass], all.total), [&] {
-        go_to(all, numbers[pass]);
-        store(s.storage, address(s.storage, s.indices), loaded[pass]);
-      });
-    }
+    for (const auto &[place, v] : loaded) store(s.storage, place, v);
   });
   return true;
 }
