@@ -99,7 +99,8 @@ void KernelEmitter::emit(const ir::Compact &s) {
 
 // A warp has a run of iterations, 32 at a time. Which of its lanes mean the same counter they find
 // out by themselves, so that the first of these adds for all; only that is done by one warp after
-// the other, and is a load and a store.
+// the other. It is an atomic operation, although nobody else is there: one instruction, for whose
+// result the next one does not wait.
 void KernelEmitter::fetch_in_order(const ir::FetchAdd &s) {
   llvm::Type *i32 = b.getInt32Ty(), *type = code::register_type(context_, s.counters->type);
   const Iterations all = iterations_of(s.axes);
@@ -153,9 +154,12 @@ void KernelEmitter::fetch_in_order(const ir::FetchAdd &s) {
                when(b.CreateAnd(b.CreateICmpNE(m.counter, none), is_first), [&] {
                  Value *at = b.CreateInBoundsGEP(code::memory_type(context_, s.counters->type),
                                                  counters, b.CreateZExt(m.counter, b.getInt64Ty()));
-                 Value *before = load(s.counters, at);
+                 Value *before = b.CreateAtomicRMW(
+                     llvm::AtomicRMWInst::Add, at, times(counted(m.same)),
+                     llvm::Align(static_cast<std::uint64_t>(s.counters->type.bytes())),
+                     llvm::AtomicOrdering::Monotonic,
+                     llvm_.getContext().getOrInsertSyncScopeID("block"));
                  b.CreateStore(before, m.before);
-                 store(s.counters, at, b.CreateAdd(before, times(counted(m.same))));
                });
                b.CreateIntrinsic(llvm::Intrinsic::nvvm_bar_warp_sync, {}, {every_lane});
              }
