@@ -1,7 +1,9 @@
 // What becomes of pipelines for CUDA, as far as it shows without a device.
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <filesystem>
+#include <sstream>
 #include <string>
 #include <vector>
 
@@ -92,6 +94,16 @@ TEST_CASE("cuda kernels - keys in order are numbered by warps that take turns") 
     // What other blocks reach needs none.
     for (const char *update : {"atom.global.add", "red.global"})
       CHECK(ptx.find(update) == std::string::npos);
+    // The four keys of a thread are loaded before one of them is stored.
+    const std::size_t start = ptx.rfind(".entry ", ptx.find("match.any.sync"));
+    std::istringstream kernel(ptx.substr(start, ptx.find("\n}\n", start) - start));
+    int together = 0, most = 0;
+    for (std::string line; std::getline(kernel, line);) {
+      if (line.find("ld.global.b64") != std::string::npos) most = std::max(most, ++together);
+      if (line.find("st.shared") != std::string::npos || line.find("bra") != std::string::npos)
+        together = 0;
+    }
+    CHECK(most == 4);
   }
 }
 
