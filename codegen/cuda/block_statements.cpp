@@ -19,34 +19,45 @@ using llvm::Value;
 
 constexpr std::int64_t kWarp = 32;
 constexpr unsigned kShared = 3;
+/// Elements of a list that a thread loads before it stores them.
+constexpr std::int64_t kLoadsAtOnce = 8;
 
 }  // namespace
 
+KernelEmitter::Iterations KernelEmitter::iterations_of(const std::vector<VarPtr> &axes) {
+  Iterations all{.axes = axes, .bound = 1};
+  for (const VarPtr &axis : axes) {
+    if (__builtin_mul_overflow(all.bound, env_.axes.at(axis.get()).bound, &all.bound))
+      all.bound = 0;
+  }
+  // Numbers of iterations are 32-bit where that is known to do: their division is much cheaper.
+  const bool narrow = all.bound > 0 && all.bound <= (std::int64_t{1} << 30);
+  all.type = narrow ? b.getInt32Ty() : b.getInt64Ty();
+  all.total = llvm::ConstantInt::get(all.type, 1);
+  for (const VarPtr &axis : axes) {
+    all.extents.push_back(b.CreateTrunc(not_negative(env_.axes.at(axis.get()).extent), all.type));
+    all.total = b.CreateNSWMul(all.total, all.extents.back());
+  }
+  return all;
+}
+
+void KernelEmitter::go_to(const Iterations &all, Value *i) {
+  Value *rest = i;
+  for (std::size_t d = all.axes.size(); d-- > 0;) {
+    Value *at = d == 0 ? rest : b.CreateURem(rest, all.extents[d]);
+    if (d > 0) rest = b.CreateUDiv(rest, all.extents[d]);
+    env_.variables[all.axes[d].get()] = b.CreateZExt(at, b.getInt64Ty(), all.axes[d]->name);
+  }
+}
+
 void KernelEmitter::share_out(const std::vector<VarPtr> &axes, Value *first, Value *step,
                               const Body &body) {
-  // Numbers of iterations are 32-bit where that is known to do: their division is much cheaper.
-  std::int64_t bound = 1;
-  for (const VarPtr &axis : axes) {
-    if (__builtin_mul_overflow(bound, env_.axes.at(axis.get()).bound, &bound)) bound = 0;
-  }
-  const bool narrow = bound > 0 && bound <= (std::int64_t{1} << 30);
-  llvm::Type *type = narrow ? b.getInt32Ty() : b.getInt64Ty();
-  const auto sized = [&](Value *v) { return b.CreateTrunc(v, type); };
-  std::vector<Value *> extents;
-  Value *total = llvm::ConstantInt::get(type, 1);
-  for (const VarPtr &axis : axes) {
-    extents.push_back(sized(not_negative(env_.axes.at(axis.get()).extent)));
-    total = b.CreateNSWMul(total, extents.back());
-  }
-  loop(sized(first), total, sized(step), "share", code::LoopStyle::Batched, [&](Value *i) {
-    Value *rest = i;
-    for (std::size_t d = axes.size(); d-- > 0;) {
-      Value *at = d == 0 ? rest : b.CreateURem(rest, extents[d]);
-      if (d > 0) rest = b.CreateUDiv(rest, extents[d]);
-      env_.variables[axes[d].get()] = b.CreateZExt(at, b.getInt64Ty(), axes[d]->name);
-    }
-    body();
-  });
+  const Iterations all = iterations_of(axes);
+  loop(b.CreateTrunc(first, all.type), all.total, b.CreateTrunc(step, all.type), "share",
+       code::LoopStyle::Batched, [&](Value *i) {
+         go_to(all, i);
+         body();
+       });
 }
 
 void KernelEmitter::emit(const ir::Store &s) {
@@ -69,8 +80,45 @@ void KernelEmitter::emit(const ir::Store &s) {
     if (is_local(s.storage)) return FunctionEmitter::emit(s);
     return when(b.CreateICmpEQ(thread_, i64(0)), [&] { FunctionEmitter::emit(s); });
   }
-  if (mark_columns(s) || copy_wide(s)) return;
+  if (mark_columns(s) || copy_wide(s) || load_at_once(s)) return;
   store_elements(s);
+}
+
+// A list whose elements are in memory: those of a thread are loaded before one is stored. Beyond
+// the end several threads have the last element, so that no load waits for a condition.
+bool KernelEmitter::load_at_once(const ir::Store &s) {
+  const auto reads = [&](const Expr &e) {
+    bool found = false;
+    walk(e, [&](const Expr &part) {
+      const auto *load = part.as<Load>();
+      return !(found = found || (load && load->storage == s.storage));
+    });
+    return found;
+  };
+  if (staged_ || s.combiner != Combiner::Assign || s.storage->space != Space::Tile ||
+      s.axes.size() != 1 || !s.guards.empty() || !reads_memory(s.value) || reads(s.value) ||
+      std::ranges::any_of(s.indices, reads)) {
+    return false;
+  }
+  const Iterations all = iterations_of(s.axes);
+  const std::int64_t passes = (all.bound + threads_ - 1) / threads_;
+  if (passes < 2 || passes > kLoadsAtOnce) return false;
+  const auto number = [&](std::int64_t n) {
+    return llvm::ConstantInt::get(all.type, static_cast<std::uint64_t>(n));
+  };
+  when(b.CreateICmpSGT(all.total, number(0)), [&] {
+    Value *last = b.CreateSub(all.total, number(1));
+    std::vector<std::pair<Value *, Value *>> loaded;  // where to, and what
+    for (std::int64_t pass = 0; pass < passes; ++pass) {
+      const Memo memo(*this);
+      Value *own = b.CreateNSWAdd(b.CreateTrunc(thread_, all.type), number(pass * threads_));
+      go_to(all, b.CreateBinaryIntrinsic(llvm::Intrinsic::smin, own, last));
+      Value *v = value(s.value);
+      loaded.emplace_back(address(s.storage, s.indices), v);
+    }
+    for (const auto &[place, v] : loaded) store(s.storage, place, v);
+  });
+  return true;
 }
 
 void KernelEmitter::store_elements(const ir::Store &s) {
@@ -145,14 +193,15 @@ llvm::Value *KernelEmitter::partial(const ir::Store &s, const std::vector<VarPtr
   return b.CreateLoad(register_t, sum);
 }
 
-// The value of the lane whose number differs by the bits of `mask`.
-llvm::Value *KernelEmitter::exchange(Value *v, int mask) {
+// A number of up to 64 bits from another lane, `which` of them the instruction says.
+llvm::Value *KernelEmitter::shuffle(llvm::Intrinsic::ID instruction, Value *v, Value *which,
+                                    int clamp) {
   llvm::Type *type = v->getType(), *i32 = b.getInt32Ty();
   const unsigned bits = type->getPrimitiveSizeInBits();
   const auto word = [&](Value *x) -> Value * {
     return b.CreateIntrinsic(
-        llvm::Intrinsic::nvvm_shfl_sync_bfly_i32, {},
-        {b.getInt32(0xffffffffU), x, b.getInt32(static_cast<std::uint32_t>(mask)), b.getInt32(31)});
+        instruction, {},
+        {b.getInt32(0xffffffffU), x, which, b.getInt32(static_cast<std::uint32_t>(clamp))});
   };
   Value *x = b.CreateBitCast(v, b.getIntNTy(bits));
   if (bits <= 32) {
@@ -162,6 +211,17 @@ llvm::Value *KernelEmitter::exchange(Value *v, int mask) {
   Value *low = b.CreateZExt(word(b.CreateTrunc(x, i32)), b.getInt64Ty());
   Value *high = b.CreateZExt(word(b.CreateTrunc(b.CreateLShr(x, 32), i32)), b.getInt64Ty());
   return b.CreateBitCast(b.CreateOr(low, b.CreateShl(high, 32)), type);
+}
+
+// The value of the lane whose number differs by the bits of `mask`.
+llvm::Value *KernelEmitter::exchange(Value *v, int mask) {
+  return shuffle(llvm::Intrinsic::nvvm_shfl_sync_bfly_i32, v,
+                 b.getInt32(static_cast<std::uint32_t>(mask)), 31);
+}
+
+llvm::Value *KernelEmitter::from_lane_below(Value *v, int distance) {
+  return shuffle(llvm::Intrinsic::nvvm_shfl_sync_up_i32, v,
+                 b.getInt32(static_cast<std::uint32_t>(distance)), 0);
 }
 
 llvm::Value *KernelEmitter::combine_in_warp(const ir::Store &s, Value *v) {
@@ -275,18 +335,6 @@ void KernelEmitter::emit(const ir::Prefix &s) {
     b.CreateStore(all, carry);
     when(inside, [&] { store_at(b.CreateNSWAdd(i, i64(1)), b.CreateAdd(before, sum)); });
   });
-}
-
-llvm::Value *KernelEmitter::from_lane_below(Value *v, int distance) {
-  llvm::Type *i32 = b.getInt32Ty();
-  const auto word = [&](Value *x) -> Value * {
-    return b.CreateIntrinsic(llvm::Intrinsic::nvvm_shfl_sync_up_i32, {},
-                             {b.getInt32(0xffffffffU), x,
-                              b.getInt32(static_cast<std::uint32_t>(distance)), b.getInt32(0)});
-  };
-  Value *low = b.CreateZExt(word(b.CreateTrunc(v, i32)), b.getInt64Ty());
-  Value *high = b.CreateZExt(word(b.CreateTrunc(b.CreateLShr(v, 32), i32)), b.getInt64Ty());
-  return b.CreateOr(low, b.CreateShl(high, 32));
 }
 
 }  // namespace pit::cuda

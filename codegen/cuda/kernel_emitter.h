@@ -134,6 +134,19 @@ class KernelEmitter final : public code::FunctionEmitter {
   /// the last axis varies fastest.
   void share_out(const std::vector<VarPtr> &axes, llvm::Value *first, llvm::Value *step,
                  const Body &body);
+  /// The iterations of a nest, numbered in its order. The axes outlive it.
+  struct Iterations {
+    const std::vector<VarPtr> &axes;
+    std::int64_t bound;  ///< of their number; 0: unknown
+    llvm::Type *type = nullptr;
+    std::vector<llvm::Value *> extents{};
+    llvm::Value *total = nullptr;
+  };
+  Iterations iterations_of(const std::vector<VarPtr> &axes);
+  /// Gives the axes their values in iteration i.
+  void go_to(const Iterations &all, llvm::Value *i);
+  /// Whether `s` was a list of a few elements a thread, loaded together.
+  bool load_at_once(const ir::Store &s);
   /// An element at a time.
   void store_elements(const ir::Store &s);
   void reduce_by_block(const ir::Store &s);
@@ -142,6 +155,8 @@ class KernelEmitter final : public code::FunctionEmitter {
   /// The thread's share of a reduction into one element; `held`: whether there is any.
   llvm::Value *partial(const ir::Store &s, const std::vector<VarPtr> &reduced, llvm::Value *first,
                        llvm::Value *step, llvm::Value **held);
+  llvm::Value *shuffle(llvm::Intrinsic::ID instruction, llvm::Value *v, llvm::Value *which,
+                       int clamp);
   llvm::Value *exchange(llvm::Value *v, int mask);
   llvm::Value *from_lane_below(llvm::Value *v, int distance);
   llvm::Value *combine_in_warp(const ir::Store &s, llvm::Value *v);
@@ -153,6 +168,7 @@ class KernelEmitter final : public code::FunctionEmitter {
   // place.cpp
   /// Of i32 values of a warp's lanes.
   llvm::Value *sum_of_lanes_below(llvm::Value *v);
+  void fetch_in_order(const ir::FetchAdd &s);
 
   // columns.cpp
   /// Whether `s` was marks of columns, emitted by wide loads.

@@ -20,6 +20,8 @@ constexpr std::int64_t kWarp = 32;
 constexpr int kMarks = 8;
 /// Parts before it that a lane looks at together: their loads wait together.
 constexpr int kLooks = 8;
+/// Iterations of an ordered fetch_add that a lane has before it is the next warp's turn.
+constexpr std::int64_t kIterationsInTurn = 4;
 
 }  // namespace
 
@@ -95,10 +97,93 @@ void KernelEmitter::emit(const ir::Compact &s) {
   store(s.count, storage(s.count).base, b.CreateLoad(i32, carry));
 }
 
+// A warp has a run of iterations, 32 at a time. Which of its lanes mean the same counter they find
+// out by themselves, so that the first of these adds for all; only that is done by one warp after
+// the other. It is an atomic operation, although nobody else is there: one instruction, for whose
+// result the next one does not wait.
+void KernelEmitter::fetch_in_order(const ir::FetchAdd &s) {
+  llvm::Type *i32 = b.getInt32Ty(), *type = code::register_type(context_, s.counters->type);
+  const Iterations all = iterations_of(s.axes);
+  const std::int64_t needed =
+      all.bound > 0 ? (all.bound + threads_ - 1) / threads_ : kIterationsInTurn;
+  const std::int64_t own = std::min(needed, kIterationsInTurn);  // of a lane
+  Value *counters = storage(s.counters).base, *added = value(s.value), *none = b.getInt32(~0U);
+  Value *every_lane = b.getInt32(0xffffffffU);
+  Value *lanes_below = b.CreateIntrinsic(llvm::Intrinsic::nvvm_read_ptx_sreg_lanemask_lt, {});
+  const auto number = [&](std::int64_t n) {
+    return llvm::ConstantInt::get(all.type, static_cast<std::uint64_t>(n));
+  };
+  const auto times = [&](Value *count) {
+    return b.CreateMul(b.CreateZExtOrTrunc(count, type), added);
+  };
+  const auto counted = [&](Value *lanes) {
+    return b.CreateUnaryIntrinsic(llvm::Intrinsic::ctpop, lanes);
+  };
+  struct Iteration {
+    Value *number, *counter, *same;    ///< lanes that mean the same counter
+    llvm::AllocaInst *meant, *before;  ///< the counter's number, and what was in it
+  };
+  std::vector<Iteration> mine(static_cast<std::size_t>(own));
+  for (Iteration &m : mine) {
+    m.meant = local(i32, "counter");
+    m.before = local(type, "before");
+  }
+  Value *first = b.CreateTrunc(b.CreateNSWAdd(b.CreateNSWMul(warp_, i64(kWarp * own)), lane_),
+                               all.type, "first");
+  loop(number(0), all.total, number(threads_ * own), "part", code::LoopStyle::NotVectorized,
+       [&](Value *start) {
+         for (std::size_t k = 0; k < mine.size(); ++k) {
+           Iteration &m = mine[k];
+           m.number = b.CreateNSWAdd(b.CreateNSWAdd(start, first),
+                                     number(kWarp * static_cast<std::int64_t>(k)));
+           b.CreateStore(none, m.meant);
+           when(b.CreateICmpSLT(m.number, all.total), [&] {
+             go_to(all, m.number);
+             code::TileNest(*this, {}, s.guards).run([&] {
+               b.CreateStore(b.CreateTrunc(index(s.at), i32), m.meant);
+             });
+           });
+           m.counter = b.CreateLoad(i32, m.meant);
+           m.same = b.CreateIntrinsic(llvm::Intrinsic::nvvm_match_any_sync_i32, {},
+                                      {every_lane, m.counter});
+         }
+         loop(i64(threads_ / kWarp), "turn", code::LoopStyle::NotVectorized, [&](Value *turn) {
+           when(b.CreateICmpEQ(warp_, turn), [&] {
+             for (const Iteration &m : mine) {
+               Value *is_first = b.CreateICmpEQ(b.CreateAnd(m.same, lanes_below), b.getInt32(0));
+               when(b.CreateAnd(b.CreateICmpNE(m.counter, none), is_first), [&] {
+                 Value *at = b.CreateInBoundsGEP(code::memory_type(context_, s.counters->type),
+                                                 counters, b.CreateZExt(m.counter, b.getInt64Ty()));
+                 Value *before = b.CreateAtomicRMW(
+                     llvm::AtomicRMWInst::Add, at, times(counted(m.same)),
+                     llvm::Align(static_cast<std::uint64_t>(s.counters->type.bytes())),
+                     llvm::AtomicOrdering::Monotonic,
+                     llvm_.getContext().getOrInsertSyncScopeID("block"));
+                 b.CreateStore(before, m.before);
+               });
+               b.CreateIntrinsic(llvm::Intrinsic::nvvm_bar_warp_sync, {}, {every_lane});
+             }
+           });
+           barrier();
+         });
+         for (const Iteration &m : mine) {
+           Value *from = b.CreateBinaryIntrinsic(llvm::Intrinsic::cttz, m.same, b.getTrue());
+           Value *before = shuffle(llvm::Intrinsic::nvvm_shfl_sync_idx_i32,
+                                   b.CreateLoad(type, m.before), from, 31);
+           before = b.CreateAdd(before, times(counted(b.CreateAnd(m.same, lanes_below))));
+           when(b.CreateICmpNE(m.counter, none), [&] {
+             go_to(all, m.number);
+             store(s.destination, address(s.destination, s.indices), before);
+           });
+         }
+       });
+}
+
 // Threads share out the iterations: how many add to one counter at a time is the hardware's to
 // order. Without axes the block adds once, and all its threads get the number.
 void KernelEmitter::emit(const ir::FetchAdd &s) {
   internal_check(!in_thread_ && !staged_, "a fetch_add inside a thread loop or a staged kernel");
+  if (s.ordered) return fetch_in_order(s);
   const char *scope = s.counters->space == Space::Tile ? "block" : "device";
   const auto add = [&]() -> Value * {
     Value *counter = address(s.counters, {s.at});

@@ -196,7 +196,7 @@ class Matcher {
   bool same(const FetchAdd &a, const FetchAdd &b) {
     return all(a.axes, b.axes) && all(a.guards, b.guards) && same(a.destination, b.destination) &&
            all_numbers(a.indices, b.indices) && same(a.counters, b.counters) &&
-           same_number(a.at, b.at) && same(a.value, b.value);
+           same_number(a.at, b.at) && same(a.value, b.value) && a.ordered == b.ordered;
   }
   bool same(const Stage &a, const Stage &b) {
     return a.name == b.name && a.stage_kind == b.stage_kind && same(a.body, b.body);

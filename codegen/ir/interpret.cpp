@@ -196,19 +196,24 @@ class Interpreter {
   }
 
   /// Calls body for every point of the axes, the last varying fastest.
-  void for_each(const std::vector<VarPtr> &axes, const std::function<void()> &body) {
+  /// `backwards`: the last iteration is the first.
+  void for_each(const std::vector<VarPtr> &axes, const std::function<void()> &body,
+                bool backwards = false) {
     std::vector<std::int64_t> extents;
     for (const VarPtr &axis : axes) extents.push_back(extent_of(axis));
     if (std::any_of(extents.begin(), extents.end(), [](std::int64_t e) { return e <= 0; })) return;
     scope_.insert(scope_.end(), axes.begin(), axes.end());
-    for (const VarPtr &axis : axes) evaluator_.variable(axis) = integer_value(0);
+    const auto first = [&](std::size_t d) { return backwards ? extents[d] - 1 : 0; };
+    for (std::size_t d = 0; d < axes.size(); ++d)
+      evaluator_.variable(axes[d]) = integer_value(first(d));
     for (;;) {
       body();
       std::size_t d = axes.size();
       for (; d > 0; --d) {
         Value &value = evaluator_.variable(axes[d - 1]);
-        if (++value.i < extents[d - 1]) break;
-        value.i = 0;
+        value.i += backwards ? -1 : 1;
+        if (value.i >= 0 && value.i < extents[d - 1]) break;
+        value.i = first(d - 1);
       }
       if (d == 0) break;
     }
@@ -533,7 +538,7 @@ class Interpreter {
     Buffer &destination = evaluator_.buffer(s.destination),
            &counters = evaluator_.buffer(s.counters);
     const std::uint32_t execution = ++shared_->stores;
-    for_each(s.axes, [&] {
+    const auto take = [&] {
       if (!hold(guards)) return;
       if (joins) join_threads();
       const Place to = evaluator_.place(destination, indices),
@@ -548,7 +553,9 @@ class Interpreter {
                      evaluator_.iterations, true);
       if (joins) join_threads();
       destination.write(to, before, evaluator_.iterations);
-    });
+    };
+    // Who relies on an order without asking for it finds another one.
+    for_each(s.axes, take, !s.ordered);
   }
 
   void run(const Launch &launch) {

@@ -377,7 +377,9 @@ struct SumBefore final : StmtNode {
 /// come one after the other in any order, also beside other parallel iterations that do the same.
 /// `destination` is a tile, of which distinct iterations store distinct elements; `counters` (rank
 /// 1) is a tile or memory. Both and the value are of one type, int32 or int64;
-/// guards, indices and value read neither. The threads of a block do it together.
+/// guards, indices and value read neither. The threads of a block do it together. `ordered`:
+/// iterations come in the order of the nest, outermost axis first; there is an axis, the counters
+/// are a tile, and the value is the same in all iterations.
 struct FetchAdd final : StmtNode {
   static constexpr StmtKind kKind = StmtKind::FetchAdd;
   std::vector<VarPtr> axes;
@@ -386,8 +388,9 @@ struct FetchAdd final : StmtNode {
   std::vector<Expr> indices;
   StoragePtr counters;
   Expr at, value;
+  bool ordered;
   FetchAdd(std::vector<VarPtr> a, std::vector<Expr> g, StoragePtr d, std::vector<Expr> i,
-           StoragePtr c, Expr where, Expr v)
+           StoragePtr c, Expr where, Expr v, bool in_order = false)
       : StmtNode(kKind),
         axes(std::move(a)),
         guards(std::move(g)),
@@ -395,7 +398,8 @@ struct FetchAdd final : StmtNode {
         indices(std::move(i)),
         counters(std::move(c)),
         at(std::move(where)),
-        value(std::move(v)) {}
+        value(std::move(v)),
+        ordered(in_order) {}
 };
 
 /// What a stage's time is counted as.

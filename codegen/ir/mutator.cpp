@@ -160,7 +160,7 @@ Stmt Mutator::visit(const FetchAdd &node, const Stmt &self) {
   changed |= !at.same_as(node.at) || !value.same_as(node.value);
   if (!changed) return self;
   return make<FetchAdd>(node.axes, std::move(guards), node.destination, std::move(indices),
-                        node.counters, at, value);
+                        node.counters, at, value, node.ordered);
 }
 
 Stmt Mutator::visit(const Stage &node, const Stmt &self) {

@@ -475,8 +475,9 @@ class Parser : private Scanner {
     expect("]");
     expect("+=");
     const Expr value = expression(counters->type);
+    const bool ordered = accept("ordered");
     return make<FetchAdd>(std::move(axes), where(), destination, std::move(indices), counters, at,
-                          value);
+                          value, ordered);
   }
 
   Stmt stage() {

@@ -427,9 +427,9 @@ class Printer {
   void print(const FetchAdd &s, bool) {
     if (s.destination == nullptr || s.counters == nullptr)
       return line("fetch_add with a part missing");
-    line("fetch_add" + over(s.axes) + name(s.destination) + "[" + text(s.indices, int64) +
-         "] = " + name(s.counters) + "[" + text(s.at, int64) +
-         "] += " + text(s.value, s.counters->type) + where(s.guards));
+    line("fetch_add" + over(s.axes) + name(s.destination) + "[" + text(s.indices, int64) + "] = " +
+         name(s.counters) + "[" + text(s.at, int64) + "] += " + text(s.value, s.counters->type) +
+         (s.ordered ? " ordered" : "") + where(s.guards));
   }
 
   void print(const Stage &stage, bool) {

@@ -438,6 +438,16 @@ class Verifier : private ScopeRules {
               "the iterations of axis " + axis->name + " assign the same elements of " +
                   s.destination->name);
     }
+    if (s.ordered) {
+      require(!s.axes.empty(), "an ordered fetch_add has no axis whose iterations it orders");
+      require(s.counters->space == Space::Tile,
+              "an ordered fetch_add counts in " + s.counters->name +
+                  ", which other blocks reach; its counters are a tile");
+      for (const VarPtr &axis : s.axes) {
+        require(!uses(s.value, axis), "an ordered fetch_add adds ", s.value,
+                ", which may differ along axis " + axis->name);
+      }
+    }
     verify_write(s.counters, {}, {}, true);
     verify_write(s.destination, s.indices, s.guards, false);
   }

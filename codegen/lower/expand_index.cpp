@@ -11,16 +11,20 @@
 // How. Candidates are cut into strips, which place_strip.h places in one kernel. Groups whose
 // candidates are ragged are one block's each.
 //
-// A sort by keys has a histogram over groups for every strip of keys, stored group by group: its
-// scan along strips says how many keys of a group come before the strip, and inside a strip the
-// rank of a key is the number of equal ones before it. So the order is stable without any atomic
-// operation but the counting itself.
+// Keys are counted, scanned and placed. The place of a key in its group is known in parts.
 //
-// Without an order the rank of a key in its group is a number that is taken: in shared memory from
-// the strip's count of the group, and for the strip as a whole from the count of the group, by one
-// atomic operation a block and group. That is three kernels (clear, rank, place) for four, without
-// a histogram of every strip in memory, and strips are longer, because a rank costs no comparison
-// with all other keys. Groups are counted kGroups at a time, so any number of them does.
+// In order: inside a strip of keys it is what a counter of the group holds when the key's turn
+// comes (an ordered fetch_add), which leaves the strip's count of every group. These are a
+// histogram that lies group by group. A block a group scans it and learns where the group begins
+// from the groups before it while they all run (sum_before), so that placing is two additions a
+// key. A strip is long where there are many groups, so that there are not many more counts than
+// keys.
+//
+// Without an order the numbers inside a strip are taken as they come, and those of the strip as a
+// whole from the count of the group, by one atomic operation a block and group: no histogram. Where
+// the group begins each block sums itself when it places.
+//
+// Groups are counted some at a time, so any number of them does.
 
 namespace pit::lower {
 namespace {
@@ -29,11 +33,14 @@ using namespace build;
 using ir::Stmt;
 
 /// Elements that a block scans at once: tiles of them share a block's memory.
-constexpr std::int64_t kScanned = 2048;
-/// Keys of a strip: the rank of each is found by comparing it with all others.
-constexpr std::int64_t kKeys = 256;
-/// Without an order: keys of a strip, and groups that a block counts at once.
-constexpr std::int64_t kAnyKeys = 1024, kGroups = 1024;
+constexpr std::int64_t kScanned = 1024;
+/// Keys that a block takes at a time.
+constexpr std::int64_t kKeys = 1024;
+/// In order: groups that a block counts at once, and the most times kKeys of a strip, beyond which
+/// blocks would be few; and keys that a block places.
+constexpr std::int64_t kCounted = 4096, kMostPieces = 8, kPlaced = 256;
+/// Groups that a block counts at once, where numbers are taken as they come, and sums at once.
+constexpr std::int64_t kGroups = 1024;
 
 class Expander final : public ir::Mutator {
  private:
@@ -67,7 +74,7 @@ class Expander final : public ir::Mutator {
   static Stmt scan(const std::string &name, const Expr &n,
                    const std::function<std::vector<Stmt>(const Piece &)> &load,
                    const std::function<std::vector<Stmt>(const Piece &, const Expr &before)> &use,
-                   const std::function<std::vector<Stmt>(const Expr &total)> &after) {
+                   const std::function<std::vector<Stmt>(const Expr &total)> &after = {}) {
     const StoragePtr carry = make_tile(name + ".carry", int64, 0);
     const StoragePtr values = make_tile(name + ".values", int64),
                      before = make_tile(name + ".before", int64);
@@ -83,7 +90,9 @@ class Expander final : public ir::Mutator {
         serial(piece, ceil_div(n, kScanned),
                with_tiles({{values, kScanned}, {before, kScanned + 1}}, over({part.i}, body)));
     std::vector<Stmt> all{set(carry, {}, number(0)), pieces};
-    for (const Stmt &s : after(total)) all.push_back(s);
+    if (after) {
+      for (const Stmt &s : after(total)) all.push_back(s);
+    }
     return with_tiles({{carry, 0}}, ir::make_block(all));
   }
 
@@ -126,38 +135,6 @@ class Expander final : public ir::Mutator {
           std::vector<Expr>{total, index.capacity}));
     }
     return stmts;
-  }
-
-  /// Offsets of all groups from their numbers of entries, which `load` stores into the piece.
-  static Stmt offsets_of_groups(const Index &index,
-                                const std::function<std::vector<Stmt>(const Piece &)> &load) {
-    return one_block(scan(
-        index.name + ".offsets", index.groups,
-        [&](const Piece &p) {
-          std::vector<Stmt> stmts = load(p);
-          const Expr count = at(p.values, p.i.value);
-          if (index.counts)
-            stmts.push_back(
-                store({p.i}, {}, index.counts, p.first + p.i.value, cast(int32, count)));
-          if (index.align > 1)
-            stmts.push_back(store({p.i}, {}, p.values, p.i.value,
-                                  ceil_div(count, index.align) * number(index.align)));
-          return stmts;
-        },
-        [&](const Piece &p, const Expr &before) -> std::vector<Stmt> {
-          return {store({p.i}, {}, index.offsets, p.first + p.i.value, inside(index, before))};
-        },
-        [&](const Expr &total) { return finish(index, total); }));
-  }
-
-  /// Padding entries of group g from entry `end` on hold -1; `axes` with those of `guards`.
-  static Stmt pad(const Index &index, std::vector<Axis> axes, std::vector<Expr> guards,
-                  const Expr &g, const Expr &end) {
-    if (index.align == 1 || !index.coordinates) return {};
-    axes.emplace_back("p", number(index.align - 1), index.align - 1);
-    const Expr entry = end + axes.back().value;
-    guards.push_back(entry < wide(at(index.offsets, g + number(1))));
-    return over(axes, {store(axes, guards, index.coordinates, entry, number32(-1))});
   }
 
   // --- from marks ---
@@ -248,50 +225,16 @@ class Expander final : public ir::Mutator {
     if (node.coordinates) index.capacity = size_of(node.coordinates);
     if (!index.offsets) index.offsets = array(index.name + ".offsets");
     if (!index.counts) index.counts = array(index.name + ".counts");
-    Stmt result = node.ordered ? sort_keys(node, index) : group_keys(node, index);
+    const StoragePtr ranks = array(index.name + ".rank");
+    Stmt result = ir::make<ir::Allocate>(
+        ranks, std::vector<Expr>{max(node.length, number(0))},
+        node.ordered ? sort_keys(node, index, ranks) : group_keys(node, index, ranks));
     if (!node.offsets)
       result =
           ir::make<ir::Allocate>(index.offsets, std::vector<Expr>{node.groups + number(1)}, result);
     if (!node.counts)
       result = ir::make<ir::Allocate>(index.counts, std::vector<Expr>{node.groups}, result);
     return result;
-  }
-
-  // --- in order ---
-
-  static Stmt sort_keys(const ir::IndexSort &node, const Index &index) {
-    const Expr strips = ceil_div(node.length, kKeys);
-    const StoragePtr histogram = array(index.name + ".histogram");
-    const Loop g("g");
-    // How many keys of group g come before each strip.
-    const Stmt along_strips =
-        parallel(g, node.groups,
-                 scan(
-                     index.name + ".strips", strips,
-                     [&](const Piece &p) -> std::vector<Stmt> {
-                       return {store({p.i}, {}, p.values, p.i.value,
-                                     wide(at(histogram, g.value * strips + p.first + p.i.value)))};
-                     },
-                     [&](const Piece &p, const Expr &before) -> std::vector<Stmt> {
-                       return {store({p.i}, {}, histogram, g.value * strips + p.first + p.i.value,
-                                     cast(int32, before))};
-                     },
-                     [&](const Expr &total) -> std::vector<Stmt> {
-                       return {set(index.counts, g.value, cast(int32, total))};
-                     }));
-    Index scanned = index;
-    scanned.counts = nullptr;  // they are there
-    const Stmt offsets = offsets_of_groups(scanned, [&](const Piece &p) -> std::vector<Stmt> {
-      return {store({p.i}, {}, p.values, p.i.value, wide(at(index.counts, p.first + p.i.value)))};
-    });
-    const Stmt result = ir::make_block({count_keys(node, histogram, strips), along_strips, offsets,
-                                        place_keys(node, index, histogram, strips)});
-    return ir::make<ir::Allocate>(histogram,
-                                  std::vector<Expr>{max(node.groups * strips, number(0))}, result);
-  }
-
-  static Expr is_group(const Expr &key, const Expr &groups) {
-    return key >= number(0) && key < groups;
   }
 
   static Stmt check_key(const ir::IndexSort &node, const Axis &j, const Expr &key,
@@ -305,82 +248,150 @@ class Expander final : public ir::Mutator {
         std::vector<Expr>{select(key < number(0), key + number(1), key), position, node.groups});
   }
 
-  static Stmt count_keys(const ir::IndexSort &node, const StoragePtr &histogram,
-                         const Expr &strips) {
-    const Loop s("s");
-    const StoragePtr keys = make_tile(node.index_name + ".key", int64);
-    const Expr first = s.value * number(kKeys);
-    const Axis g("g", node.groups, 0), j("j", min(number(kKeys), node.length - first), kKeys);
-    const Expr key = at(keys, j.value);
-    const Stmt clear =
-        over({g}, {store({g}, {}, histogram, g.value * strips + s.value, number32(0))});
-    const Stmt count = store({j}, {is_group(key, node.groups)}, histogram, key * strips + s.value,
-                             number32(1), Combiner::Sum, true);
-    return parallel(
-        s, strips,
-        with_tiles(
-            {{keys, kKeys}},
-            ir::make_block(
-                {clear, over({j}, {store({j}, {}, keys, j.value, at(node.keys, first + j.value)),
-                                   check_key(node, j, key, first + j.value), count})})));
+  /// Groups, at most `at_once` of them at a time, and once where there are none: `body` gets the
+  /// first, and their axis.
+  static Stmt over_groups(const ir::IndexSort &node, std::int64_t at_once,
+                          const std::function<Stmt(const Expr &, const Axis &)> &body) {
+    const Loop c("c");
+    const Expr low = c.value * number(at_once);
+    const Axis g("g", min(number(at_once), node.groups - low), at_once);
+    return serial(c, max(ceil_div(node.groups, at_once), number(1)), body(low, g));
   }
 
-  static Stmt place_keys(const ir::IndexSort &node, const Index &index, const StoragePtr &histogram,
-                         const Expr &strips) {
-    const Loop s("s");
+  static std::vector<Expr> is_one_of(const Expr &key, const Expr &low, const Axis &groups) {
+    return {key >= low, key < low + groups.binding.extent};
+  }
+
+  // --- in order ---
+
+  /// How many keys of each group each strip has; from the scan on, how many come before it.
+  struct Histogram {
+    StoragePtr counts;    ///< [group][strip]
+    StoragePtr progress;  ///< of the groups: see ir::SumBefore
+    Expr pieces, strips;  ///< times kKeys that a strip has, and how many strips there are
+    Expr place(const Expr &group, const Expr &strip) const { return group * strips + strip; }
+  };
+
+  static Stmt sort_keys(const ir::IndexSort &node, const Index &index, const StoragePtr &ranks) {
+    const VarPtr pieces = ir::make_let_variable("pieces", int64),
+                 strips = ir::make_let_variable("strips", int64);
+    const Histogram histogram{array(index.name + ".histogram"),
+                              ir::make_storage(index.name + ".progress", int64, 1, Space::Heap),
+                              make_variable(pieces), make_variable(strips)};
+    const Expr groups = max(node.groups, number(0)), of_strip = histogram.pieces * number(kKeys);
+    Stmt kernels =
+        ir::make_block({count_keys(node, index, ranks, histogram), scan_strips(index, histogram),
+                        place_in_order(node, index, ranks, histogram)});
+    kernels = ir::make<ir::Allocate>(histogram.progress, std::vector<Expr>{groups}, kernels);
+    kernels = ir::make<ir::Allocate>(histogram.counts, std::vector<Expr>{groups * histogram.strips},
+                                     kernels);
+    return let(
+        pieces, max(min(ceil_div(groups, kKeys), number(kMostPieces)), number(1)),
+        let(strips, max((node.length + of_strip - number(1)) / of_strip, number(1)), kernels));
+  }
+
+  /// Ranks in the strip, and its counts. The first block stores what is known before any of them.
+  static Stmt count_keys(const ir::IndexSort &node, const Index &index, const StoragePtr &ranks,
+                         const Histogram &histogram) {
+    const Loop s("s"), piece("piece");
     const StoragePtr keys = make_tile(index.name + ".key", int64),
-                     rank = make_tile(index.name + ".rank", int32),
-                     entries = make_tile(index.name + ".entry", int32);
-    const Expr first = s.value * number(kKeys), here = min(number(kKeys), node.length - first);
-    const Axis j("j", here, kKeys), i("i", here, kKeys);
-    const Expr key = at(keys, j.value), entry = at(entries, j.value), position = first + j.value;
-    const Expr earlier = i.value < j.value && at(keys, i.value) == key;
-    std::vector<Stmt> stmts{
-        store({j}, {}, keys, j.value, at(node.keys, position)),
-        store({j}, {}, rank, j.value, number32(0)),
-        over({i}, {store({j, i}, {}, rank, j.value, select(earlier, number32(1), number32(0)),
-                         Combiner::Sum)}),
-        store({j}, {}, entries, j.value, number32(-1)),
-        store({j}, {is_group(key, node.groups)}, entries, j.value,
-              at(index.offsets, key) + at(histogram, key * strips + s.value) + at(rank, j.value))};
-    if (index.coordinates) {
-      stmts.push_back(store({j}, {entry >= number32(0), wide(entry) < index.capacity},
-                            index.coordinates, wide(entry), cast(int32, position)));
+                     rank = make_tile(index.name + ".in_strip", int32),
+                     found = make_tile(index.name + ".found", int32);
+    const Expr first_piece = s.value * histogram.pieces,
+               first = (first_piece + piece.value) * number(kKeys),
+               pieces = min(histogram.pieces, ceil_div(node.length, kKeys) - first_piece);
+    const Axis j("j", min(number(kKeys), node.length - first), kKeys);
+    const Expr key = at(keys, j.value), position = first + j.value;
+    const Stmt counted = over_groups(node, kCounted, [&](const Expr &low, const Axis &g) {
+      const std::vector<Expr> here = is_one_of(key, low, g);
+      const Stmt numbered = serial(
+          piece, pieces,
+          over({j}, {store({j}, {}, keys, j.value, at(node.keys, position)),
+                     check_key(node, j, key, position),
+                     fetch_add({j}, here, rank, j.value, found, key - low, number32(1), true),
+                     store({j}, here, ranks, position, at(rank, j.value))}));
+      return over({g}, {store({g}, {}, found, g.value, number32(0)),
+                        ir::make<ir::If>(s.value == number(0), store({g}, {}, histogram.progress,
+                                                                     low + g.value, number(0))),
+                        numbered,
+                        store({g}, {}, histogram.counts, histogram.place(low + g.value, s.value),
+                              at(found, g.value))});
+    });
+    const Stmt none =
+        ir::make<ir::If>(s.value == number(0), set(index.offsets, node.groups, number32(0)));
+    return parallel(s, histogram.strips,
+                    with_tiles({{keys, kKeys}, {rank, kKeys}, {found, kCounted}},
+                               ir::make_block({none, counted})));
+  }
+
+  /// Of a group: how many of its keys come before each strip, its count, its first entry, and its
+  /// padding.
+  static Stmt scan_strips(const Index &index, const Histogram &histogram) {
+    const Loop g("g");
+    const StoragePtr before = make_tile(index.name + ".first", int64, 0);
+    const auto strip = [&](const Piece &p) {
+      return histogram.place(g.value, p.first + p.i.value);
+    };
+    const auto after = [&](const Expr &count) {
+      const Expr first = value_of(before),
+                 rounded = ceil_div(count, index.align) * number(index.align);
+      const Expr end = first + rounded;
+      std::vector<Stmt> stmts{
+          ir::make<ir::SumBefore>(before, histogram.progress, number(0), g.value, rounded),
+          set(index.counts, g.value, cast(int32, count)),
+          set(index.offsets, g.value, inside(index, first))};
+      if (index.align > 1 && index.coordinates) {
+        const Axis p("p", number(index.align - 1), index.align - 1);
+        const Expr entry = first + count + p.value;
+        stmts.push_back(over({p}, {store({p}, {entry < min(end, index.capacity)}, index.coordinates,
+                                         entry, number32(-1))}));
+      }
+      stmts.push_back(ir::make<ir::If>(g.value == index.groups - number(1),
+                                       ir::make_block(finish(index, end))));
+      return stmts;
+    };
+    const Stmt body = scan(
+        index.name + ".strips", histogram.strips,
+        [&](const Piece &p) -> std::vector<Stmt> {
+          return {store({p.i}, {}, p.values, p.i.value, wide(at(histogram.counts, strip(p))))};
+        },
+        [&](const Piece &p, const Expr &sum) -> std::vector<Stmt> {
+          return {store({p.i}, {}, histogram.counts, strip(p), cast(int32, sum))};
+        },
+        after);
+    return parallel(g, index.groups, with_tiles({{before, 0}}, body));
+  }
+
+  static Stmt place_in_order(const ir::IndexSort &node, const Index &index, const StoragePtr &ranks,
+                             const Histogram &histogram) {
+    const Loop s("s");
+    const VarPtr strip = ir::make_let_variable("strip", int64);
+    const Expr first = s.value * number(kPlaced);
+    const Axis j("j", min(number(kPlaced), node.length - first), kPlaced);
+    const Expr position = first + j.value, key = at(node.keys, position),
+               before = at(histogram.counts, histogram.place(key, make_variable(strip))),
+               entry = wide(at(index.offsets, key)) + wide(before) + wide(at(ranks, position));
+    const Expr is_group = key >= number(0) && key < node.groups;
+    std::vector<Stmt> stmts;
+    if (index.position) {
+      stmts.push_back(store({j}, {}, index.position, position,
+                            select(is_group, cast(int32, entry), number32(-1))));
     }
-    if (index.position) stmts.push_back(store({j}, {}, index.position, position, entry));
-    // The groups' padding is shared out among the strips.
-    const Axis q("q", (node.groups + strips - number(1)) / strips, 0);
-    const Expr g = q.value * strips + s.value;
-    const Stmt padding = pad(index, {q}, {g < node.groups}, g,
-                             wide(at(index.offsets, g)) + wide(at(index.counts, g)));
-    return parallel(s, strips,
-                    with_tiles({{keys, kKeys}, {rank, kKeys}, {entries, kKeys}},
-                               ir::make_block({over({j}, stmts), padding})));
+    if (index.coordinates) {
+      stmts.push_back(store({j}, {is_group, entry < index.capacity}, index.coordinates, entry,
+                            cast(int32, position)));
+    }
+    return parallel(s, ceil_div(node.length, kPlaced),
+                    let(strip, first / (histogram.pieces * number(kKeys)), over({j}, stmts)));
   }
 
   // --- in any order ---
 
   /// Ranks are numbers of a position in its group, which blocks and threads take as they come.
-  static Stmt group_keys(const ir::IndexSort &node, const Index &index) {
-    const StoragePtr ranks = array(index.name + ".rank");
+  static Stmt group_keys(const ir::IndexSort &node, const Index &index, const StoragePtr &ranks) {
     const Loop g("g");
-    return ir::make<ir::Allocate>(
-        ranks, std::vector<Expr>{max(node.length, number(0))},
-        ir::make_block({parallel(g, node.groups, set(index.counts, g.value, number32(0))),
-                        rank_keys(node, index, ranks), place_ranked(node, index, ranks)}));
-  }
-
-  /// Groups, kGroups at a time: `body` gets the first, and their axis.
-  static Stmt over_groups(const ir::IndexSort &node,
-                          const std::function<Stmt(const Expr &, const Axis &)> &body) {
-    const Loop c("c");
-    const Expr low = c.value * number(kGroups);
-    const Axis g("g", min(number(kGroups), node.groups - low), kGroups);
-    return serial(c, ceil_div(node.groups, kGroups), body(low, g));
-  }
-
-  static std::vector<Expr> is_one_of(const Expr &key, const Expr &low, const Axis &groups) {
-    return {key >= low, key < low + groups.binding.extent};
+    return ir::make_block({parallel(g, node.groups, set(index.counts, g.value, number32(0))),
+                           rank_keys(node, index, ranks), place_ranked(node, index, ranks)});
   }
 
   /// Inside a strip keys are numbered by group; then the strip takes as many numbers of each group
@@ -391,10 +402,10 @@ class Expander final : public ir::Mutator {
                      rank = make_tile(index.name + ".in_strip", int32),
                      found = make_tile(index.name + ".found", int32),
                      taken = make_tile(index.name + ".taken", int32);
-    const Expr first = s.value * number(kAnyKeys);
-    const Axis j("j", min(number(kAnyKeys), node.length - first), kAnyKeys);
+    const Expr first = s.value * number(kKeys);
+    const Axis j("j", min(number(kKeys), node.length - first), kKeys);
     const Expr key = at(keys, j.value), position = first + j.value;
-    const Stmt numbered = over_groups(node, [&](const Expr &low, const Axis &g) {
+    const Stmt numbered = over_groups(node, kGroups, [&](const Expr &low, const Axis &g) {
       const std::vector<Expr> here = is_one_of(key, low, g);
       const Expr several = at(found, g.value);
       return over(
@@ -404,11 +415,10 @@ class Expander final : public ir::Mutator {
                           several),
                 store({j}, here, ranks, position, at(taken, key - low) + at(rank, j.value))});
     });
-    return parallel(
-        s, ceil_div(node.length, kAnyKeys),
-        with_tiles({{keys, kAnyKeys}, {rank, kAnyKeys}, {found, kGroups}, {taken, kGroups}},
-                   over({j}, {store({j}, {}, keys, j.value, at(node.keys, position)),
-                              check_key(node, j, key, position), numbered})));
+    return parallel(s, ceil_div(node.length, kKeys),
+                    with_tiles({{keys, kKeys}, {rank, kKeys}, {found, kGroups}, {taken, kGroups}},
+                               over({j}, {store({j}, {}, keys, j.value, at(node.keys, position)),
+                                          check_key(node, j, key, position), numbered})));
   }
 
   /// Every block sums the counts of groups itself, which is less than a kernel that does it for
@@ -418,11 +428,11 @@ class Expander final : public ir::Mutator {
     const StoragePtr carry = make_tile(index.name + ".carry", int64, 0),
                      sizes = make_tile(index.name + ".size", int64),
                      before = make_tile(index.name + ".before", int64);
-    const Expr strips = max(ceil_div(node.length, kAnyKeys), number(1)),
-               first = s.value * number(kAnyKeys);
-    const Axis j("j", max(min(number(kAnyKeys), node.length - first), number(0)), kAnyKeys);
+    const Expr strips = max(ceil_div(node.length, kKeys), number(1)),
+               first = s.value * number(kKeys);
+    const Axis j("j", max(min(number(kKeys), node.length - first), number(0)), kKeys);
     const Expr position = first + j.value, key = at(node.keys, position);
-    const Stmt placed = over_groups(node, [&](const Expr &low, const Axis &g) {
+    const Stmt placed = over_groups(node, kGroups, [&](const Expr &low, const Axis &g) {
       const Expr here = g.binding.extent, start = value_of(carry) + at(before, g.value),
                  count = wide(at(index.counts, low + g.value)),
                  entry = value_of(carry) + at(before, key - low) + wide(at(ranks, position));

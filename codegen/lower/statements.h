@@ -69,11 +69,12 @@ inline ir::Stmt store(const std::vector<Axis> &axes, std::vector<Expr> guards,
 /// tile of rank 0.
 inline ir::Stmt fetch_add(const std::vector<Axis> &axes, std::vector<Expr> guards,
                           const StoragePtr &destination, const Expr &index,
-                          const StoragePtr &counters, const Expr &at, const Expr &value) {
+                          const StoragePtr &counters, const Expr &at, const Expr &value,
+                          bool ordered = false) {
   std::vector<Expr> indices;
   if (index.defined()) indices.push_back(index);
   return ir::make<ir::FetchAdd>(variables(axes), std::move(guards), destination, indices, counters,
-                                at, value);
+                                at, value, ordered);
 }
 inline ir::Stmt set(const StoragePtr &storage, const Expr &index, const Expr &value) {
   return store({}, {}, storage, index, value);

@@ -1,7 +1,9 @@
 // What becomes of pipelines for CUDA, as far as it shows without a device.
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <filesystem>
+#include <sstream>
 #include <string>
 #include <vector>
 
@@ -70,6 +72,39 @@ TEST_CASE(
   const std::string routed = ptx(Routed);
   CHECK(routed.find("atom.shared.add.u32") != std::string::npos);
   CHECK(routed.find("atom.global.add.u32") != std::string::npos);
+}
+
+TEST_CASE("cuda kernels - keys in order are numbered by warps that take turns") {
+  Var p("p"), c("c"), tile("tile");
+  TensorParam X(float32, 2, "X"), W(float32, 2, "W"), key(int32, 1, "key");
+  Func Routed("Routed");
+  Routed(p, c) = X(p, c) * W(key(p), c);
+  Routed.pit_tile(tile, {.dense = {{p, 16}}, .index = Routed.index({.axis = p, .group = key(p)})});
+  for (const std::string target : {"sm_80", "sm_90a"}) {
+    CAPTURE(target);
+    const std::string ptx = ptx_of(Pipeline({Routed}, {}, "turns"), "x86-64-linux-cuda-" + target);
+    // Of 1024 keys that 256 threads take at a time a lane has four.
+    for (const char *once : {"match.any.sync.b32", "atom.shared.add.u32"}) {
+      CAPTURE(once);
+      int found = 0;
+      for (std::size_t at = ptx.find(once); at != std::string::npos; at = ptx.find(once, at + 1))
+        ++found;
+      CHECK(found == 4);
+    }
+    // What other blocks reach needs none.
+    for (const char *update : {"atom.global.add", "red.global"})
+      CHECK(ptx.find(update) == std::string::npos);
+    // The four keys of a thread are loaded before one of them is stored.
+    const std::size_t start = ptx.rfind(".entry ", ptx.find("match.any.sync"));
+    std::istringstream kernel(ptx.substr(start, ptx.find("\n}\n", start) - start));
+    int together = 0, most = 0;
+    for (std::string line; std::getline(kernel, line);) {
+      if (line.find("ld.global.b64") != std::string::npos) most = std::max(most, ++together);
+      if (line.find("st.shared") != std::string::npos || line.find("bra") != std::string::npos)
+        together = 0;
+    }
+    CHECK(most == 4);
+  }
 }
 
 TEST_CASE(

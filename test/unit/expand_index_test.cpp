@@ -279,6 +279,32 @@ TEST_CASE("index building as tile IR: keys, stable, dropped, of one group and of
   }
 }
 
+TEST_CASE("index building as tile IR: keys of several strips, and of more groups than one pass") {
+  std::mt19937 generator(4);
+  struct Row {
+    std::int64_t length, groups;
+    std::int64_t distinct;  ///< keys are of so many groups
+  };
+  // Strips of 1024, 2048, 5120 and 8192 keys; 4096 groups are counted at a time.
+  for (const Row &row : {Row{3000, 2, 2}, Row{3000, 2, 1}, Row{5000, 1500, 1500},
+                         Row{6000, 4100, 4100}, Row{6000, 4100, 3}, Row{9000, 8500, 8500}}) {
+    CAPTURE(row.length);
+    CAPTURE(row.groups);
+    CAPTURE(row.distinct);
+    Case c;
+    c.keyed = true;
+    c.groups = row.groups;
+    c.align = row.groups == 2 ? 4 : 1;
+    for (std::int64_t p = 0; p < row.length; ++p) {
+      const std::int64_t group =
+          static_cast<std::int64_t>(generator()) % row.distinct * (row.groups / row.distinct);
+      c.keys.push_back(p % 11 == 3 ? -1 : group);
+    }
+    size(&c);
+    CHECK(check_orders(c).empty());
+  }
+}
+
 TEST_CASE("index building as tile IR: random indices") {
   std::mt19937 generator(3);
   for (int n = 0; n < 60; ++n) {
@@ -377,7 +403,7 @@ TEST_CASE("index building as tile IR: a prefix sum of memory") {
   }
 }
 
-TEST_CASE("index building as tile IR: two kernels place, four sort, three where order is free") {
+TEST_CASE("index building as tile IR: two kernels place marks, three keys, and keys take turns") {
   std::mt19937 generator(5);
   Case c = marked(&generator, {7, 7}, false, 50), k;
   k.keyed = true;
@@ -386,21 +412,24 @@ TEST_CASE("index building as tile IR: two kernels place, four sort, three where 
   any_of_marks.ordered = any_of_keys.ordered = false;
   struct Row {
     const Case &built;
-    int kernels, sums, fetches;
+    int kernels, sums, fetches, ordered;
   };
-  // Keys are numbered in their strip, and the strip in the groups.
-  for (const Row &row :
-       {Row{c, 2, 1, 0}, Row{any_of_marks, 2, 0, 1}, Row{k, 4, 0, 0}, Row{any_of_keys, 3, 0, 2}}) {
-    int kernels = 0, sums = 0, fetches = 0;
+  // Keys are numbered in their strip; without an order, the strip takes its numbers in the groups.
+  for (const Row &row : {Row{c, 2, 1, 0, 0}, Row{any_of_marks, 2, 0, 1, 0}, Row{k, 3, 1, 1, 1},
+                         Row{any_of_keys, 3, 0, 2, 0}}) {
+    int kernels = 0, sums = 0, fetches = 0, ordered = 0;
     walk_statements(for_gpu(module_of(row.built)).body, [&](const Stmt &s) {
       kernels += s.as<Launch>() != nullptr;
       sums += s.as<SumBefore>() != nullptr;
-      fetches += s.as<FetchAdd>() != nullptr;
+      const auto *fetch = s.as<FetchAdd>();
+      fetches += fetch != nullptr;
+      ordered += fetch != nullptr && fetch->ordered;
       return true;
     });
     CHECK(kernels == row.kernels);
     CHECK(sums == row.sums);
     CHECK(fetches == row.fetches);
+    CHECK(ordered == row.ordered);
   }
 }
 

@@ -266,15 +266,33 @@ TEST_CASE("ir interpreter - parts of a sum ascend, each once, from a progress of
 
 TEST_CASE("ir interpreter - a fetch_add gets what was there and adds, each counter apart") {
   TestTensor<std::int32_t> before({5}), counted({2});
-  interpret(parse("module p() -> (d: int32[1], counted: int32[1]) { heap counters: int32[2] "
-                  "for i < 2 { store counters[i] = 0 } "
-                  "axes i < 5 tile %s: int32[5] fill i: %s[i] = 0 "
-                  "fetch_add i: %s[i] = counters[i % 2] += int32(i) + 1 where i != 2 "
-                  "store i: d[i] = %s[i] "
-                  "for c < 2 { store counted[c] = counters[c] } }"),
-            {}, {}, {before.argument(), counted.argument()});
-  CHECK(before.data == std::vector<std::int32_t>{0, 0, 0, 2, 1});
+  const auto run = [&](const std::string &added) {
+    interpret(parse("module p() -> (d: int32[1], counted: int32[1]) { tile %c: int32[2] "
+                    "for i < 2 { store %c[i] = 0 } "
+                    "axes i < 5 tile %s: int32[5] fill i: %s[i] = 0 "
+                    "fetch_add i: %s[i] = %c[i % 2] += " +
+                    added +
+                    " where i != 2 store i: d[i] = %s[i] "
+                    "for c < 2 { store counted[c] = %c[c] } }"),
+              {}, {}, {before.argument(), counted.argument()});
+  };
+  // In any order: the last iteration comes first.
+  run("int32(i) + 1");
+  CHECK(before.data == std::vector<std::int32_t>{5, 4, 0, 0, 0});
   CHECK(counted.data == std::vector<std::int32_t>{6, 6});
+  run("3 ordered");
+  CHECK(before.data == std::vector<std::int32_t>{0, 0, 0, 3, 3});
+  CHECK(counted.data == std::vector<std::int32_t>{6, 6});
+}
+
+TEST_CASE("ir interpreter - an ordered fetch_add goes through its nest, outermost axis first") {
+  TestTensor<std::int32_t> before({2, 3});
+  interpret(parse("module p() -> (d: int32[2]) { tile %c: int32[1] store %c[0] = 7 "
+                  "axes i < 2, j < 3 tile %s: int32[2, 3] "
+                  "fetch_add i, j: %s[i, j] = %c[0] += 1 ordered "
+                  "store i, j: d[i, j] = %s[i, j] }"),
+            {}, {}, {before.argument()});
+  CHECK(before.data == std::vector<std::int32_t>{7, 8, 9, 10, 11, 12});
 }
 
 TEST_CASE("ir interpreter - parallel iterations meet in a counter by fetch_add alone") {

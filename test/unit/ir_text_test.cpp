@@ -124,6 +124,8 @@ TEST_CASE("ir text - every statement with all its fields survives") {
                      starts, index(3), i64(make_load(count, {}))),
       make<FetchAdd>(std::vector<VarPtr>{m, n}, guards, list, std::vector<Expr>{em + en}, counts,
                      en, make_int(int32, 2)),
+      make<FetchAdd>(std::vector<VarPtr>{m, n}, guards, list, std::vector<Expr>{em + en}, counts,
+                     en, make_int(int32, 2), true),
       make<Check>(std::vector<VarPtr>{}, std::vector<Expr>{}, Expr(true), "always",
                   std::vector<Expr>{}),
       make<Check>(std::vector<VarPtr>{m, n}, guards, em < en, "row {0}\nof {1}",

@@ -228,6 +228,13 @@ TEST_CASE("ir verifier - every rule that text can break") {
        "the iterations of axis i assign the same elements of s"},
       {"heap p: int32[n] tile %s: int32[4] parallel i < n { fetch_add %s[0] = p[0] += 1 }",
        "every iteration of the parallel loop i writes the same elements of s"},
+      {"tile %p: int32[4] tile %s: int32[] fetch_add %s[] = %p[0] += 1 ordered",
+       "an ordered fetch_add has no axis whose iterations it orders"},
+      {"heap p: int32[n] tile %s: int32[4] axes i < 4 fetch_add i: %s[i] = p[0] += 1 ordered",
+       "an ordered fetch_add counts in p, which other blocks reach; its counters are a tile"},
+      {"tile %p: int32[4] tile %s: int32[4] axes i < 4 "
+       "fetch_add i: %s[i] = %p[0] += int32(i) ordered",
+       "an ordered fetch_add adds int32(i), which may differ along axis i"},
       // stages
       {"for i < 2 { stage compute s { } }", "the stage s is not in the outermost blocks"},
       {"stage compute a { stage compute s { } }", "the stage s is not in the outermost blocks"},
