@@ -2,6 +2,8 @@
 // GPU does differs, the results do not.
 #include <algorithm>
 #include <functional>
+#include <map>
+#include <random>
 #include <string>
 #include <vector>
 
@@ -272,6 +274,71 @@ TEST_CASE("an index in any order has the sets of one in order, whatever says wha
                      {with(kind, ""), with(kind, ".unordered()"), with(kind, ".align(4)"),
                       with(kind, ".unordered().align(4)")},
                      data});
+  }
+}
+
+TEST_CASE(
+    "long lists of keys: every position in its place, whatever keys stand beside each other") {
+  struct Row {
+    const char *keys;
+    std::int64_t length, groups;
+    std::function<std::int64_t(std::int64_t position, std::int64_t any)> key;
+  };
+  const auto any_of = [](std::int64_t groups) {
+    return [groups](std::int64_t, std::int64_t any) { return any % groups; };
+  };
+  const std::vector<Row> rows = {
+      {"any of a few", 300000, 64, any_of(64)},
+      {"any of more than are counted at once", 200000, 5000, any_of(5000)},
+      {"any of more than keys of a strip", 50000, 20000, any_of(20000)},
+      {"one", 150001, 7, [](std::int64_t, std::int64_t) { return 5; }},
+      {"runs", 150001, 9, [](std::int64_t p, std::int64_t) { return p / 77 % 9; }},
+      {"by turns, some of no group", 150001, 40,
+       [](std::int64_t p, std::int64_t any) { return any % 3 == 0 ? -1 : p % 40; }}};
+  for (const std::int64_t align : {1, 4}) {
+    Var t("t"), tile("tile");
+    TensorParam w(float32, 1, "w"), key(int32, 1, "key");
+    Func Y("Y");
+    Y(t) = w(key(t));
+    Y.where(key(t) >= 0);
+    SparseIndex live = Y.index({.axis = t, .group = key(t)}).named("live").align(align);
+    Y.pit_tile(tile, {.dense = {{t, 64}}, .index = live});
+    const Pipeline pipeline({Y}, {live}, "long_lists");
+    const Runner run(pipeline, Engine::Compiled);
+    for (const Row &row : rows) {
+      CAPTURE(align);
+      CAPTURE(row.keys);
+      std::mt19937 generator = test_generator(11);
+      const AnyBuffer keys(int32, {row.length});
+      auto *k = static_cast<std::int32_t *>(keys.data());
+      std::vector<std::vector<std::int32_t>> lists(static_cast<std::size_t>(row.groups));
+      for (std::int64_t p = 0; p < row.length; ++p) {
+        const std::int64_t group = row.key(p, static_cast<std::int64_t>(generator()));
+        k[p] = static_cast<std::int32_t>(group);
+        if (group >= 0)
+          lists[static_cast<std::size_t>(group)].push_back(static_cast<std::int32_t>(p));
+      }
+      std::vector<std::int32_t> offsets{0}, coordinates;
+      for (const std::vector<std::int32_t> &list : lists) {
+        coordinates.insert(coordinates.end(), list.begin(), list.end());
+        while (std::ssize(coordinates) % align != 0) coordinates.push_back(-1);
+        offsets.push_back(static_cast<std::int32_t>(coordinates.size()));
+      }
+      const Problem problem{{{"w", AnyBuffer(float32, {row.groups})}, {"key", keys}},
+                            {},
+                            {{"Y", {row.length}},
+                             {"live.offsets", {row.groups + 1}},
+                             {"live.coordinates", {row.length + row.groups * (align - 1)}},
+                             {"live.count", {1}}}};
+      const std::map<std::string, AnyBuffer> outputs = poisoned_outputs(pipeline, problem);
+      run(problem, outputs);
+      const auto holds = [&](const char *name, const std::vector<std::int32_t> &expected) {
+        return std::equal(expected.begin(), expected.end(),
+                          static_cast<const std::int32_t *>(outputs.at(name).data()));
+      };
+      CHECK(holds("live.offsets", offsets));
+      CHECK(holds("live.coordinates", coordinates));
+    }
   }
 }
 
