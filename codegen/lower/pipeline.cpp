@@ -105,7 +105,14 @@ class AtLoop final : public ir::Mutator {
 class Pipeliner {
  public:
   Pipeliner(const ir::Launch &launch, const PipelineOptions &options, const PipelineForm &form)
-      : launch_(launch), options_(options), form_(form) {}
+      : launch_(launch), options_(options), form_(form), body_(launch.body) {
+    if (options_.producer_warps == 0) return;
+    for (const auto *let = body_.as<ir::Let>(); let && reads_tensors_alone(let->value);
+         let = body_.as<ir::Let>()) {
+      first_.push_back(let);
+      body_ = let->body;
+    }
+  }
 
   /// Why producers cannot run ahead; "" when they can.
   std::string separate() {
@@ -137,7 +144,22 @@ class Pipeliner {
   const ir::Launch &launch_;
   const PipelineOptions &options_;
   const PipelineForm &form_;
+  /// With roles: the definitions that the kernel begins with, and its body without them. What they
+  /// read, how long a list is for example, is under way while the barriers are made. What kernels
+  /// before it store has to be waited for, which comes behind.
+  std::vector<const ir::Let *> first_;
+  Stmt body_;
   Tiles producer_needs_, consumer_needs_;
+
+  static bool reads_tensors_alone(const Expr &e) {
+    bool alone = true;
+    walk(e, [&](const Expr &part) {
+      const auto *load = part.as<Load>();
+      alone = alone && (load == nullptr || load->storage->space == Space::Tensor);
+      return alone;
+    });
+    return alone;
+  }
 
   // --- who needs what ---
 
@@ -440,8 +462,7 @@ class Pipeliner {
       const bool ahead = std::find(loads.begin(), loads.end(), s.get()) != loads.end();
       return !ahead && in(producer_needs_, s) ? s : consumed(s);
     };
-    Stmt body =
-        slice(launch_.body, leaf, [&](const ir::Allocate &allocate) { return place(allocate); });
+    Stmt body = slice(body_, leaf, [&](const ir::Allocate &allocate) { return place(allocate); });
     body = AtLoop(form_.loop->var, [&](const ir::For &loop) {
       std::vector<Stmt> inside;
       if (stages == 1) {
@@ -518,6 +539,8 @@ class Pipeliner {
       if (each.full)
         body = ir::make<ir::Barriers>(each.full, ir::make<ir::Barriers>(each.empty, body));
     }
+    for (auto let = first_.rbegin(); let != first_.rend(); ++let)
+      body = ir::make<ir::Let>((*let)->var, (*let)->value, body);
     return ir::make<ir::Launch>(launch_.name, launch_.grid, producer_threads + warps * kLanes, body,
                                 launch_.cluster, launch_.resident);
   }
@@ -598,8 +621,7 @@ class Pipeliner {
       }
       return in(producer_needs_, s) ? s : Stmt();
     };
-    Stmt body =
-        slice(launch_.body, leaf, [&](const ir::Allocate &allocate) { return place(allocate); });
+    Stmt body = slice(body_, leaf, [&](const ir::Allocate &allocate) { return place(allocate); });
     body = AtLoop(form_.loop->var, [&](const ir::For &loop) {
       std::vector<Stmt> inside{loop.body, hand_over({full, at.slot.value()}, false), at.advance()};
       if (standing.full) {
@@ -692,8 +714,7 @@ class Pipeliner {
       if (form_.sums_in_step) list.push_back(drain(0));
       return ir::make_block(std::move(list));
     };
-    Stmt body =
-        slice(launch_.body, leaf, [&](const ir::Allocate &allocate) { return place(allocate); });
+    Stmt body = slice(body_, leaf, [&](const ir::Allocate &allocate) { return place(allocate); });
     body = AtLoop(form_.loop->var, [&](const ir::For &loop) {
       const auto release = [&](const Running &slot) {
         return ir::make<ir::Arrive>(ir::BarrierSlot{empty, slot.value()}, ir::Arrivals::Warpgroup,
