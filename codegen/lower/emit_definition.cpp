@@ -458,7 +458,11 @@ Stmt Emitter::emit_inside(Job &job, int i) {
         with.push_back(stage.get());
       }
     }
-    body = realize(job, stages_at(job, dim), 0, inner, [&] {
+    const std::vector<PlannedStage *> producers = stages_at(job, dim);
+    // Other Funcs, too, are computed for iterations alone.
+    std::vector<Expr> outside;
+    if (!producers.empty() || !with.empty()) outside = take_guards_outside(job, next);
+    body = realize(job, producers, 0, inner, [&] {
       std::vector<Stmt> stmts{emit_loops(job, next)};
       for (PlannedStage *stage : with) {
         Scope scope = job.scope;
@@ -468,6 +472,9 @@ Stmt Emitter::emit_inside(Job &job, int i) {
       stmts.push_back(emit_marks_in_producer(job.stage, job.scope, dim.name));
       return ir::make_block(stmts);
     });
+    const Scope resolved{{}, {}, job.scope.axes, job.scope.in_tile};
+    for (auto it = outside.rbegin(); it != outside.rend(); ++it)
+      body = ir::make<ir::If>(lower_expr(*it, resolved), body);
   }
   if (job.define_coordinate && !top &&
       job.nest.dims[static_cast<std::size_t>(i)].var == job.nest.pit.tile_var)
