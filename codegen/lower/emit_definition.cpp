@@ -27,6 +27,12 @@ constexpr std::int64_t kLargestLane = 512;
 
 Expr constant(std::int64_t c) { return make_int(int64, c); }
 
+/// There is no iteration, whatever the call.
+bool is_empty(const Expr &extent) {
+  std::int64_t n = 0;
+  return is_const_int(extent, &n) && n <= 0;
+}
+
 /// The value varies with the lane; the lane over entries is behind the coordinate.
 bool uses_lane(const Expr &value, const Dim &lane, const PitLoop &pit) {
   if (uses(value, lane.var)) return true;
@@ -214,7 +220,7 @@ void Emitter::choose_lanes(Job &job) {
                dim.kind != ir::ForKind::Parallel && dim.kind != ir::ForKind::GpuBlock) {
       if (!dim.reduction || (dim.maximum != 0 && dim.maximum <= kLargestLane)) {
         dim.lane = true;
-      } else if (!reduction_lane) {
+      } else if (!reduction_lane && !is_empty(dim.extent)) {
         // Cut an untiled reduction into strips.
         const std::int64_t size = plan_->target->is_cuda() ? kStagedStrip : kReductionStrip;
         Dim strip = dim;

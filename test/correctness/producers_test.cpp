@@ -175,3 +175,22 @@ TEST_CASE("what is computed in a split whose parts have changed places is of ite
                        },
                        true)});
 }
+
+TEST_CASE("what is computed for a sum of no terms is nothing") {
+  Var i("i"), j("j");
+  TensorParam x(float32, 1, "x");
+  RDom q(0, x.extent(0), "q"), none(0, 0, "none");
+  Func S("S"), O("O");
+  S(i) += x(i) * x(q);
+  O(j) = x(j);
+  O(j) += S(none + j);
+  check_agreement({Pipeline({O}, {}, "no_terms"),
+                   {"", "S.compute_at(O.update(0), j)\n"},
+                   sweep(
+                       {{1}, {39}},
+                       [](const Size &s, double, bool exact, std::mt19937 &generator) {
+                         return Problem{
+                             {{"x", random_values(float32, s, generator, exact)}}, {}, {{"O", s}}};
+                       },
+                       true)});
+}
