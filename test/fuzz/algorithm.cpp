@@ -27,6 +27,7 @@ class Algorithm {
           break;
         default:
           draw_attention(&choices_, &expressions_, &program_);
+          more = more && choices_.chance(30);  // mostly the last, so that it counts
           break;
       }
     }

@@ -27,7 +27,7 @@ class Attention {
     if (choices_.chance(30)) scores.func.bound(position.var, 0, make_int(int64, keys_));
     program_.funcs.push_back(scores);
 
-    const bool widened = choices_.chance(10);
+    const bool widened = choices_.chance(5);
     std::optional<TensorParam> values;
     for (std::int64_t updates = choices_.between(1, 3); updates > 0; --updates) {
       const Choices::Part part(&choices_);
@@ -66,7 +66,7 @@ class Attention {
     const std::int64_t heads = choices_.chance(70) ? choices_.between(1, 3) : 0;
     sharing_ = choices_.between(1, 2);
     channels_ = width();
-    type_ = choices_.pick(std::vector<Type>{bfloat16, float16, float32});
+    type_ = choices_.pick(std::vector<Type>{bfloat16, float16, bfloat16, float16, float32});
     const auto length = [&] {
       return choices_.chance(30) ? choices_.between(33, 140) : choices_.between(1, 32);
     };
@@ -81,8 +81,8 @@ class Attention {
   }
 
   std::int64_t width() {
-    return choices_.chance(10) ? choices_.between(1, 40)
-                               : choices_.pick(std::vector<std::int64_t>{16, 32, 64, 128});
+    return choices_.chance(5) ? choices_.between(1, 40)
+                              : choices_.pick(std::vector<std::int64_t>{16, 32, 64, 128});
   }
 
   Dimension dimension(std::int64_t size) { return {Var(expressions_.name("v")), size}; }
@@ -192,7 +192,8 @@ class Attention {
       }
       case 2: {  // ranges of one length
         const std::int64_t most = choices_.between(1, 4),
-                           length = choices_.pick(std::vector<std::int64_t>{64, 16, 8, 32, 5});
+                           length =
+                               choices_.pick(std::vector<std::int64_t>{16, 64, 32, 8, 16, 64, 5});
         RDom r = reduction(of_strip("count", Content::Index, most + 1), make_int(int64, length));
         return narrowed(r, of_strip("first", Content::Index, keys_, {{r.x, most}}) + r.y, true);
       }

@@ -10,6 +10,8 @@ namespace pit::fuzz {
 
 namespace {
 
+constexpr int kMostEntries = 100'000;  ///< of an index
+
 bool contains(const std::vector<VarPtr> &vars, const VarPtr &v) {
   return std::ranges::find(vars, v) != vars.end();
 }
@@ -64,14 +66,14 @@ bool Steps::attention_tile() {
   if (choices_.chance(20)) outside.persistent();
   Func(state).compute_at(outside, tile);
 
-  const auto keys = choices_.pick(std::vector<std::int64_t>{64, 32, 128, 16});
+  const auto keys = choices_.pick(std::vector<std::int64_t>{64, 128, 64, 32, 16});
   std::optional<Var> first;
   for (int number = 1; number < static_cast<int>(state->definitions.size()); ++number) {
     const Choices::Part part(&choices_);
     const DefinitionData &data = state->definitions[static_cast<std::size_t>(number)];
     if (data.domain.empty()) continue;
     const Var step = keys_tile(Definition(state, number), loop(row), rows,
-                               choices_.chance(85) ? keys : factor());
+                               choices_.chance(92) ? keys : factor());
     if (!first) first = step;
     for (const FuncPtr &scores : called(data.values)) {
       if (!placed(*scores) && choices_.chance(90))
@@ -99,14 +101,22 @@ Var Steps::keys_tile(Definition update, const VarOrRVar &row, std::int64_t rows,
   walk(domain[0].extent, [&](const Expr &part) { return !(listed = part.as<Load>() != nullptr); });
   const std::int64_t micro = choices_.chance(listed ? 5 : 50) ? keys : 1;
   const Var step = fresh();
-  update.pit_tile(step, {.axis = axis,
-                         .group = {},
-                         .micro = {{row, rows}, {axis, micro}},
-                         .dense = {{axis, keys}},
-                         .index = {}});
+  const Extents dense{{axis, keys}};
+  const IndexSpec spec{.axis = axis, .group = {}, .micro = {{row, rows}, {axis, micro}}};
+  if (choices_.chance(listed ? 60 : 15)) {
+    SparseIndex index = update.index(spec);
+    settings(&index);
+    // A GPU has no memory for as many as data say.
+    if (listed) index.capacity(kMostEntries);
+    program_.indices.push_back(index);
+    update.pit_tile(step, {.axis = {}, .group = {}, .micro = {}, .dense = dense, .index = index});
+  } else {
+    update.pit_tile(
+        step, {.axis = spec.axis, .group = {}, .micro = spec.micro, .dense = dense, .index = {}});
+  }
   if (choices_.chance(25)) update.software_pipeline(step, static_cast<int>(choices_.between(1, 4)));
   if (choices_.chance(15)) {
-    update.warp_specialize({.producer_warps = choices_.pick(std::vector<int>{4, 1, 2}),
+    update.warp_specialize({.producer_warps = choices_.pick(std::vector<int>{4, 4, 4, 1, 2}),
                             .consumer_warpgroups = static_cast<int>(choices_.between(1, 2))});
   }
   return step;
