@@ -159,7 +159,7 @@ class Run {
                const std::vector<PendingTensor *> &tensors, const Shape &at) {
     FuncValues<V> &values = program_->func(func);
     if (!values.has_value(coordinates.data())) return;
-    std::vector<Cell<V>> cells(func.types.size());
+    std::vector<Cell<V>> cells(static_cast<std::size_t>(values.width()));
     values.all(coordinates.data(), cells.data());
     for (std::size_t c = 0; c < tensors.size(); ++c) tensors[c]->put(at, cells[c]);
   }

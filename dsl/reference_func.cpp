@@ -53,10 +53,13 @@ void combine_into(Cell<V> *cell, Combiner combiner, Type type, const Cell<V> &va
 
 /// One key of a softmax-weighted sum; see Combiner::Softmax. A score of -infinity has no weight.
 /// What a weight is when it is rounded to `weights` depends on the largest score so far, thus on
-/// the order of keys: here it stays whole, and its bound is that of any order.
+/// the order of keys: here it stays whole, and its bound is that of any order. What the smallest
+/// weights are off is not less where the largest score comes later and makes former weights less.
+/// The state's fourth number is that of all keys so far, times the values that they weigh.
 template <class V>
 void add_softmax_term(Cell<V> *state, const V &score, const V &value, Type weights) {
-  V &max = state[0].number, &sum = state[1].number, &weighted = state[2].number;
+  V &max = state[0].number, &sum = state[1].number, &weighted = state[2].number,
+    &smallest = state[3].number;
   if (value_of(score) == -std::numeric_limits<double>::infinity()) return;
   if (value_of(score) > value_of(max) || std::isnan(value_of(score))) {
     // The former weights shrink by exp(max - score); with no former key both sums are 0 and stay
@@ -65,12 +68,21 @@ void add_softmax_term(Cell<V> *state, const V &score, const V &value, Type weigh
       const V scale = unary(UnaryOp::Exp, binary(BinaryOp::Sub, max, score));
       sum = multiply(sum, scale);
       weighted = multiply(weighted, scale);
+      add_to_bound(&weighted, (1 - value_of(scale)) * value_of(smallest));
     }
     max = score;
   }
   const V weight = unary(UnaryOp::Exp, binary(BinaryOp::Sub, score, max));
   sum = accumulate(sum, weight);
   weighted = accumulate(weighted, multiply(rounded_sometime(weights, weight), value));
+  smallest = exact<V>(value_of(smallest) + std::fabs(value_of(value)) * bound_of_smallest(weights));
+}
+
+int width_of(const FuncNode &func) {
+  const bool softmax = std::ranges::any_of(func.definitions, [](const DefinitionData &definition) {
+    return definition.combiner == Combiner::Softmax;
+  });
+  return static_cast<int>(func.types.size()) + (softmax ? 1 : 0);
 }
 
 template <class V>
@@ -120,7 +132,7 @@ FuncValues<V>::FuncValues(FuncNode &func, Environment<V> &environment,
       environment_(environment),
       extents_(std::move(extents)),
       rank_(static_cast<int>(func.args.size())),
-      width_(static_cast<int>(func.types.size())),
+      width_(width_of(func)),
       memo_(rank_, width_),
       slice_numbers_(rank_, 1),
       ranking_numbers_(rank_, 1) {
@@ -302,6 +314,8 @@ template <class V>
 void FuncValues<V>::evaluate_pure(Frame<V> &frame, Cell<V> *cells) {
   for (std::size_t c = 0; c < pure_.size(); ++c)
     cells[c] = evaluate_cell(*pure_[c], func_.types[c], frame);
+  for (auto c = pure_.size(); c < static_cast<std::size_t>(width_); ++c)
+    cells[c].number = exact<V>(0);
 }
 
 /// A coordinate on its own: all dimensions are free.

@@ -46,7 +46,10 @@ class FuncValues final : public Values<V> {
   /// RuntimeError where Func::where does not hold, or an index is out of range.
   Cell<V> at(const std::int64_t *coordinates, int component) override;
   bool has_value(const std::int64_t *coordinates);
-  /// All components, not remembered for the next time.
+  /// Numbers that are kept of each coordinate: the components, and behind those of a softmax one
+  /// more.
+  int width() const { return width_; }
+  /// All that is kept of a coordinate, not remembered for the next time.
   void all(const std::int64_t *coordinates, Cell<V> *cells);
 
  private:

@@ -133,15 +133,23 @@ inline Bounded rounded(Type type, const Bounded &a) {
   return {value, a.bound + step / kUnit};
 }
 
+/// The bound of a number of `type` that may be rounded to 0 or the smallest one, whatever it is.
+inline double bound_of_smallest(Type type) {
+  if (type.bits != 16) return 0;
+  return (type == bfloat16 ? 0x1p-133 : 0x1p-25) / (kUnit * kReach);
+}
+
 /// A number that a program rounds to `type` times an unknown factor above 1: off by a unit of its
 /// last place, or of the smallest number of the type. Programs are compared with c > kReach.
 inline double rounded_sometime(Type, double a) { return a; }
 inline Bounded rounded_sometime(Type type, const Bounded &a) {
   if (type.bits != 16) return a;
-  const double off = type == bfloat16 ? std::fabs(a.value) * 0x1p-8 + 0x1p-133
-                                      : std::fabs(a.value) * 0x1p-11 + 0x1p-25;
-  return {a.value, a.bound + off / (kUnit * kReach)};
+  const double off = std::fabs(a.value) * (type == bfloat16 ? 0x1p-8 : 0x1p-11);
+  return {a.value, a.bound + off / (kUnit * kReach) + bound_of_smallest(type)};
 }
+
+inline void add_to_bound(double *, double) {}
+inline void add_to_bound(Bounded *a, double bound) { a->bound += bound; }
 
 /// A number of a Func: `integer` for integers and bools, `number` for floats; the Func's type says
 /// which.

@@ -27,6 +27,12 @@ constexpr std::int64_t kLargestLane = 512;
 
 Expr constant(std::int64_t c) { return make_int(int64, c); }
 
+/// There is no iteration, whatever the call.
+bool is_empty(const Expr &extent) {
+  std::int64_t n = 0;
+  return is_const_int(extent, &n) && n <= 0;
+}
+
 /// The value varies with the lane; the lane over entries is behind the coordinate.
 bool uses_lane(const Expr &value, const Dim &lane, const PitLoop &pit) {
   if (uses(value, lane.var)) return true;
@@ -214,7 +220,7 @@ void Emitter::choose_lanes(Job &job) {
                dim.kind != ir::ForKind::Parallel && dim.kind != ir::ForKind::GpuBlock) {
       if (!dim.reduction || (dim.maximum != 0 && dim.maximum <= kLargestLane)) {
         dim.lane = true;
-      } else if (!reduction_lane) {
+      } else if (!reduction_lane && !is_empty(dim.extent)) {
         // Cut an untiled reduction into strips.
         const std::int64_t size = plan_->target->is_cuda() ? kStagedStrip : kReductionStrip;
         Dim strip = dim;
@@ -458,7 +464,11 @@ Stmt Emitter::emit_inside(Job &job, int i) {
         with.push_back(stage.get());
       }
     }
-    body = realize(job, stages_at(job, dim), 0, inner, [&] {
+    const std::vector<PlannedStage *> producers = stages_at(job, dim);
+    // Other Funcs, too, are computed for iterations alone.
+    std::vector<Expr> outside;
+    if (!producers.empty() || !with.empty()) outside = take_guards_outside(job, next);
+    body = realize(job, producers, 0, inner, [&] {
       std::vector<Stmt> stmts{emit_loops(job, next)};
       for (PlannedStage *stage : with) {
         Scope scope = job.scope;
@@ -468,6 +478,9 @@ Stmt Emitter::emit_inside(Job &job, int i) {
       stmts.push_back(emit_marks_in_producer(job.stage, job.scope, dim.name));
       return ir::make_block(stmts);
     });
+    const Scope resolved{{}, {}, job.scope.axes, job.scope.in_tile};
+    for (auto it = outside.rbegin(); it != outside.rend(); ++it)
+      body = ir::make<ir::If>(lower_expr(*it, resolved), body);
   }
   if (job.define_coordinate && !top &&
       job.nest.dims[static_cast<std::size_t>(i)].var == job.nest.pit.tile_var)

@@ -52,6 +52,14 @@ void Emitter::need_index(IndexPlan *index) {
     return;
   }
   if (index->mark_stage) {
+    if (index->mark_stage->level != Level::Root) {
+      throw CompileError("index " + index->name() + " is marked in " + index->mark_stage->name() +
+                             ", which is computed at a tile; its lists must be there before any "
+                             "tile; give " +
+                             index->mark_stage->name() +
+                             " compute_root(), or leave out the compute_at of the index",
+                         index->node->where);
+    }
     // Placed behind the producer, which comes first because the predicate reads it.
     internal_check(index->built,
                    "index " + index->name() + " is used before the Func that marks it");

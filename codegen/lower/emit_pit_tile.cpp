@@ -239,7 +239,7 @@ Expr Emitter::end_of_list(const IndexPlan &index, const Expr &group) {
 }
 
 /// Removes the tails of splits that loops outside loop i decide, and returns them: where they fail
-/// there is no group.
+/// there is no iteration, and no group.
 std::vector<Expr> Emitter::take_guards_outside(Job &job, std::size_t i) {
   std::vector<Expr> outside;
   std::erase_if(job.nest.guards, [&](const Expr &guard) {

@@ -467,8 +467,10 @@ class Pipeliner {
       std::vector<Stmt> inside;
       if (stages == 1) {
         inside = {sync, copies(step()), commit, drain(0), sync, loop.body};
-        return ir::make_block(
-            {start(fill), start(use), standing_copies(nullptr), with_body(loop, inside), sync});
+        // Without a step nothing has waited for what stands.
+        const Stmt rest = any_standing() ? ir::make_block({commit, drain(0)}) : Stmt();
+        return ir::make_block({start(fill), start(use), standing_copies(nullptr),
+                               with_body(loop, inside), rest, sync});
       }
       const VarPtr ahead = ir::make_loop_variable("ahead");
       const Expr first = make_variable(ahead) + loop.min;

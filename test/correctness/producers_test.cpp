@@ -153,3 +153,45 @@ TEST_CASE("predicates of what is computed around both parts of a split read noth
            },
            true)});
 }
+
+TEST_CASE("what is computed in a split whose parts have changed places is of iterations alone") {
+  Var i("i");
+  TensorParam x(float32, 1, "x");
+  RDom q(0, x.extent(0), "q");
+  Func S("S"), O("O"), Beside("Beside");
+  S(i) += x(i) * x(q);
+  O(i) = S(i) + 1.f;
+  Beside(i) = x(i) * 2.f;
+  const std::string turned = "O.split(i, io, ii, 8)\nO.reorder(ii, io)\nS.compute_at(O, io)\n";
+  check_agreement({Pipeline({O, Beside}, {}, "turned_split"),
+                   {turned, turned + "Beside.compute_with(O, io)\n",
+                    turned + "S.update(0).pit_tile(s, axis=q, dense={q:4})\n"},
+                   sweep(
+                       {{1}, {5}, {39}},
+                       [](const Size &s, double, bool exact, std::mt19937 &generator) {
+                         return Problem{{{"x", random_values(float32, s, generator, exact)}},
+                                        {},
+                                        {{"O", s}, {"Beside", s}}};
+                       },
+                       true)});
+}
+
+TEST_CASE("what is computed for a sum of no terms is nothing") {
+  Var i("i"), j("j");
+  TensorParam x(float32, 1, "x");
+  RDom q(0, 38, "q"), none(0, 0, "none");
+  Func S("S"), O("O");
+  S(i, j) = sum(q, x(0) * x(i) * x(j));
+  O(i, j) = x(i);
+  O(i, j) += S(none, j);
+  check_agreement({Pipeline({O}, {}, "no_terms"),
+                   {"", "S.compute_at(O.update(0), i)\n"},
+                   sweep(
+                       {{1}, {39}},
+                       [](const Size &s, double, bool exact, std::mt19937 &generator) {
+                         return Problem{{{"x", random_values(float32, s, generator, exact)}},
+                                        {},
+                                        {{"O", {s[0], s[0]}}}};
+                       },
+                       true)});
+}

@@ -190,6 +190,17 @@ const std::vector<Case> kPlaces = {
            s.C.compute_at(s.Out, s.i);
            (void)Pipeline({s.Out, s.D}).compile();
          }),
+    Case("an index marked in a Func at a tile",
+         {"index C.index is marked in D, which is computed at a tile", "give D compute_root()"},
+         [](Scene &s) {
+           s.D(s.i, s.j) = max(s.A(s.i, s.j), 0.0f);
+           s.k.where(s.D(s.i, s.k) != 0);
+           s.C(s.i, s.j) += s.D(s.i, s.k) * s.B(s.k, s.j);
+           SparseIndex index = s.C.update().index({.axis = s.k});
+           index.compute_at(s.D, s.i);
+           s.C.update().pit_tile(s.t, {.index = index});
+           s.D.compute_at(s.C.update(), s.i), compile(s.C);
+         }),
     Case("an unknown loop of the consumer",
          {"C.compute_at: io is not a loop of the consumer Out; the loops of Out are i, j"},
          [](Scene &s) {

@@ -1,7 +1,8 @@
-// Random algorithms: chains of one to three Funcs.
+// Random algorithms: chains of one to three Funcs, or of several that belong together.
 #include <algorithm>
 #include <cmath>
 
+#include "attention.h"
 #include "expressions.h"
 
 namespace pit::fuzz {
@@ -17,7 +18,18 @@ class Algorithm {
     for (int i = 0; i < 3 && more; ++i) {
       const Choices::Part part(&choices_);
       more = i < 2 && choices_.chance(60);
-      choices_.chance(15) ? product() : one_func(!more);
+      switch (choices_.weighted({75, 13, 12})) {
+        case 0:
+          one_func(!more);
+          break;
+        case 1:
+          product();
+          break;
+        default:
+          draw_attention(&choices_, &expressions_, &program_);
+          more = more && choices_.chance(30);  // mostly the last, so that it counts
+          break;
+      }
     }
     choose_outputs();
     return std::move(program_);
@@ -355,7 +367,8 @@ class Algorithm {
   void choose_outputs() {
     const std::size_t last = program_.funcs.size() - 1;
     std::vector<std::size_t> outputs{last};
-    if (last > 0 && choices_.chance(10)) outputs.push_back(last - 1);
+    const bool beside = last > 0 && program_.funcs[last - 1].beside;
+    if (last > 0 && choices_.chance(beside ? 80 : 10)) outputs.push_back(last - 1);
     for (const std::size_t o : outputs) {
       // What the caller asks for may be less than what there is, even nothing.
       DrawnFunc &f = program_.funcs[o];
@@ -363,6 +376,12 @@ class Algorithm {
       if (!f.scattered && o == last && choices_.chance(15)) {
         const std::size_t d = choices_.below(static_cast<std::uint32_t>(extents.size()));
         extents[d] = choices_.between(0, extents[d]);
+      }
+      // Of Funcs that may share loops it is the same for both.
+      if (beside && o != last) {
+        const Shape &others = program_.output_extents.front();
+        extents.assign(others.begin(),
+                       others.begin() + static_cast<std::ptrdiff_t>(extents.size()));
       }
       program_.outputs.push_back(o);
       program_.output_extents.push_back(extents);

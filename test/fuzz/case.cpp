@@ -6,6 +6,7 @@
 #include <functional>
 
 #include "codegen/emit/listing.h"
+#include "codegen/ir/atoms.h"
 #include "codegen/ir/block_memory.h"
 #include "codegen/ir/interpret.h"
 #include "codegen/ir/text.h"
@@ -149,23 +150,70 @@ class Case {
 
     if (const Target device = test::target_under_test(); device.is_cuda()) {
       phase("compiled for CUDA");
-      as_far_as_sizes_allow([&] { run_compiled(pipeline, maybe_profiled(device)); });
+      as_far_as_sizes_allow([&] {
+        with_atoms(device, [&](const Pipeline &p) { run_compiled(p, maybe_profiled(device)); });
+      });
       return;
     }
     phase("interpreter");
     engine([&](const auto &outputs) { interpret(from_text ? again : module, pipeline, outputs); });
     phase("interpreter of the module for CUDA");
+    const Target cuda(choices_.chance(30) ? "x86-64-linux-cuda-sm_80" : "x86-64-linux-cuda-sm_90a");
     as_far_as_sizes_allow([&] {
-      const ir::Module for_cuda =
-          lower::lower(pipeline, maybe_profiled("x86-64-linux-cuda-sm_90a"));
-      engine([&](const auto &outputs) { interpret(for_cuda, pipeline, outputs); });
-      // A text for each of the others would take most of the time.
-      if (!ir::is_staged(for_cuda.body) && !choices_.chance(5)) return;
-      phase("PTX of the module for CUDA");
-      emit::ptx_of(for_cuda, cuda::device_of("x86-64-linux-cuda-sm_90a"));
+      with_atoms(cuda, [&](const Pipeline &p) { run_cuda_module(p, maybe_profiled(cuda)); });
     });
     phase("compiled");
     run_compiled(pipeline, maybe_profiled(target));
+  }
+
+  void run_cuda_module(const Pipeline &pipeline, const Target &target) {
+    using enum ir::Landing;
+    const ir::Module module = lower::lower(pipeline, target);
+    const auto seed = choices_.below(1 << 16);
+    const auto landing = choices_.pick(std::vector<ir::Landing>{Late, AtOnce, Random});
+    engine([&](const auto &outputs) { interpret(module, pipeline, outputs, {seed, landing}); });
+    // A text for each of the others would take most of the time.
+    if (!ir::is_staged(module.body) && !choices_.chance(5)) return;
+    phase("PTX of the module for CUDA");
+    emit::ptx_of(module, cuda::device_of(target));
+  }
+
+  // With an instruction named for one of the sums, whose kernel may refuse it. Other targets have
+  // other names, so that this is no part of the schedule that all of them follow.
+  void with_atoms(const Target &target, const std::function<void(const Pipeline &)> &run) {
+    const Pipeline pipeline = program_.pipeline();
+    std::vector<Definition> sums;
+    for (const FuncPtr &f : pipeline.funcs()) {
+      for (std::size_t i = 0; i < f->definitions.size(); ++i) {
+        const Combiner c = f->definitions[i].combiner;
+        if (f->types[0] == float32 && (c == Combiner::Sum || c == Combiner::Softmax))
+          sums.emplace_back(f, static_cast<int>(i));
+      }
+    }
+    if (sums.empty() || !choices_.chance(15)) return run(pipeline);
+    std::vector<std::string> names;
+    for (const std::string &name : ir::atom_names(float32, target.has("sm_90a")))
+      if (!ir::find_atom(name)->rounds) names.push_back(name);
+    Definition sum = choices_.pick(sums);
+    const std::vector<Directive> before = sum.func()->directives;
+    sum.atom(choices_.pick(names));
+    const Pipeline named = pipeline.with(pipeline.schedule());
+    const std::string text = to_text(program_);
+    sum.func()->directives = before;
+    if (!accepts_atom(named, target)) return run(pipeline);
+    put(record_.program, text);
+    run(named);
+    show();
+  }
+
+  static bool accepts_atom(const Pipeline &pipeline, const Target &target) {
+    try {
+      lower::lower(pipeline, target);
+      return true;
+    } catch (const CompileError &e) {
+      if (std::strstr(e.what(), ".atom(\"") == nullptr) throw;
+      return false;
+    }
   }
 
   void run_compiled(const Pipeline &pipeline, const Target &target) {
@@ -196,7 +244,8 @@ class Case {
   }
 
   void interpret(const ir::Module &module, const Pipeline &pipeline,
-                 const std::map<std::string, AnyBuffer> &outputs) {
+                 const std::map<std::string, AnyBuffer> &outputs,
+                 const ir::Interleaving &interleaving = {}) {
     std::vector<ir::TensorArgument> in, out;
     std::vector<double> scalars;
     const std::vector<Argument> signature = pipeline.signature();
@@ -209,7 +258,7 @@ class Case {
         out.push_back(test::tensor_argument(outputs.at(a.name)));
       }
     }
-    ir::interpret(module, in, scalars, out);
+    ir::interpret(module, in, scalars, out, nullptr, interleaving);
   }
 
   // Runs into poisoned memory of the same layout and compares, the surroundings included.

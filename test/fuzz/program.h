@@ -39,6 +39,7 @@ struct DrawnFunc {
   std::int64_t key_limit = 0;
   bool scattered = false;   ///< an update may write anywhere in extents
   bool restricted = false;  ///< has a where
+  bool beside = false;      ///< of most use as an output beside the last Func
 };
 
 struct DrawnProgram {
@@ -52,6 +53,7 @@ struct DrawnProgram {
   std::vector<SparseIndex> indices{};  ///< made by the schedule
 
   std::vector<SparseIndex> output_indices{};  ///< at most one
+  std::int64_t strip = 0;  ///< of an attention: rows that share what data say of their keys
 
   Pipeline pipeline() const;
   /// Extents that an output tensor or index of the signature needs in the worst case, as it is

@@ -6,12 +6,12 @@ namespace pit::fuzz {
 
 const char *to_string(Step step) {
   static constexpr const char *kNames[kSteps] = {
-      "split",           "tile",         "fuse",         "reorder",
-      "parallel",        "vectorize",    "unroll",       "gpu",
-      "hints",           "compute_root", "compute_at",   "compute_inline",
-      "compute_with",    "pit_tile",     "shared index", "store_compact",
-      "reorder_storage", "strict",       "atomic",       "specialize",
-      "product tile"};
+      "split",           "tile",          "fuse",         "reorder",
+      "parallel",        "vectorize",     "unroll",       "gpu",
+      "hints",           "compute_root",  "compute_at",   "compute_inline",
+      "compute_with",    "pit_tile",      "shared index", "store_compact",
+      "reorder_storage", "strict",        "atomic",       "specialize",
+      "product tile",    "attention tile"};
   return kNames[static_cast<std::size_t>(step)];
 }
 
@@ -63,6 +63,8 @@ bool Steps::say(Step step) {
       return specialize();
     case Step::ProductTile:
       return product_tile();
+    case Step::AttentionTile:
+      return attention_tile();
     default:
       return say_loops(step, any_definition());
   }
@@ -73,8 +75,12 @@ void draw_schedule(Choices *choices, DrawnProgram *program, const ScheduleContex
   for (int i = 0; i < 8; ++i) {
     const Choices::Part part(choices);
     if (!choices->chance(78)) return;
-    const auto step = static_cast<Step>(
-        choices->weighted({6, 5, 4, 5, 4, 4, 3, 4, 4, 5, 12, 3, 1, 24, 6, 6, 3, 3, 4, 4, 10}));
+    // Other steps before it would mostly leave nothing that it is about.
+    const bool attention = i == 0 && program->strip > 0 && choices->chance(75);
+    const auto step =
+        attention ? Step::AttentionTile
+                  : static_cast<Step>(choices->weighted(
+                        {6, 5, 4, 5, 4, 4, 3, 4, 4, 5, 12, 3, 1, 24, 6, 6, 3, 3, 4, 4, 10, 3}));
     StepCounts &c = (*context.counts)[static_cast<std::size_t>(step)];
     steps.refresh();
     std::vector<std::vector<Directive>> said;

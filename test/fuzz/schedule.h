@@ -38,9 +38,10 @@ enum class Step : std::uint8_t {
   Strict,
   Atomic,
   Specialize,
-  ProductTile
+  ProductTile,
+  AttentionTile
 };
-inline constexpr std::size_t kSteps = static_cast<std::size_t>(Step::ProductTile) + 1;
+inline constexpr std::size_t kSteps = static_cast<std::size_t>(Step::AttentionTile) + 1;
 const char *to_string(Step step);
 using ScheduleCounts = std::array<StepCounts, kSteps>;
 
@@ -76,6 +77,10 @@ class Steps {
   bool specialize();
   // schedule_product.cpp
   bool product_tile();
+  // schedule_attention.cpp
+  bool attention_tile();
+  Var keys_tile(Definition update, const VarOrRVar &row, std::int64_t rows, std::int64_t keys);
+  void bound_channels(const FuncPtr &reader);
   // schedule_pit.cpp
   bool pit_tile(bool shared);
   bool store_compact();

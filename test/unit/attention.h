@@ -13,6 +13,7 @@ struct AttentionShape {
   std::int64_t block = 64;                 ///< of the mask
   std::int64_t channels = 128;
   bool causal = false;
+  int stages = 0;  ///< 0: the back end's choice
 };
 
 /// Attention of each head of Q, two of which share keys and values, with the logarithm of the sums
@@ -35,6 +36,7 @@ inline Pipeline attention(const AttentionShape &shape, const std::string &atom) 
   P.update().pit_tile(
       jt, {.axis = j, .micro = {{i, shape.queries}, {j, shape.block}}, .dense = {{j, shape.keys}}});
   if (!atom.empty()) P.update().atom(atom);
+  if (shape.stages > 0) P.update().software_pipeline(jt, shape.stages);
   S.compute_at(P, jt);
   L.compute_with(O, io);
   return Pipeline({O, L}, {}, "attention");

@@ -96,6 +96,20 @@ Comparison run_vertical_slash(const VerticalSlashShape &shape, const std::string
                device ? Engine::Compiled : Engine::CudaTileInterpreter, false, kRounded, target);
 }
 
+TEST_CASE(
+    "cuda attention - with one stage, too, rows without a key wait for what they have loaded") {
+  std::mt19937 generator(23);
+  const AttentionShape shape{
+      .queries = 64, .keys = 64, .block = 64, .channels = 32, .causal = false, .stages = 1};
+  for (const char *atom : {kNewest, kOlder}) {
+    CAPTURE(std::string(atom));
+    for (const double kept : {0.0, 0.5, 1.0}) {
+      const Comparison result = run_attention(shape, atom, 70, 130, kept, generator);
+      CHECK_MESSAGE(result.different == 0, result.first);
+    }
+  }
+}
+
 TEST_CASE("cuda attention - ranges and single keys are the steps of one loop") {
   std::mt19937 generator(17);
   const VerticalSlashShape shapes[] = {{.ranges = 2, .keys = 128, .channels = 64},

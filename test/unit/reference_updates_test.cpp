@@ -323,6 +323,28 @@ TEST_CASE("reference: a copy has no error, a narrowed sum is exact unless its ro
   CHECK(ref.bounded(Sum, {2}).bound * 0x1p-24 > 0x1p-8);  // halfway between two bfloat16 numbers
 }
 
+TEST_CASE("reference: the bound of small weights of 16 bits is that of any order of the keys") {
+  Var i("i");
+  TensorParam Score(float32, 1, "Score"), Value(float16, 1, "Value");
+  RDom j(0, Score.extent(0), "j"), k(0, Score.extent(0), "k");
+  Func Up("Up"), Down("Down"), Rising("Rising"), Falling("Falling");
+  Up(i) += softmax_term(Score(j), Value(j));
+  Down(i) += softmax_term(Score(Score.extent(0) - 1 - k), Value(Score.extent(0) - 1 - k));
+  Rising(i) = softmax_value(Up(i));
+  Falling(i) = softmax_value(Down(i));
+  const Buffer<float, 1> scores({2}, {0.0f, 17.5f});
+  const Buffer<float16_t, 1> values({2}, {float16_t(-1), float16_t(0)});
+  Reference ref(Pipeline({Rising, Falling}), {{"Score", scores}, {"Value", values}});
+  for (const Func &func : {Rising, Falling}) {
+    const Reference::Bounded r = ref.bounded(func, {0});
+    CAPTURE(func.name());
+    CHECK(r.value == doctest::Approx(-std::exp(-17.5)));
+    // A program that knows the largest score first has a weight below half of the smallest number.
+    CHECK(std::fabs(0 - r.value) <= 16 * 0x1p-24 * r.bound);
+    CHECK(r.bound * 0x1p-24 < 1e-8);
+  }
+}
+
 TEST_CASE("reference: run reports bounds beside the outputs") {
   Var i("i");
   TensorParam A(float32, 1, "A");
