@@ -145,13 +145,16 @@ class Case {
     } else if (!without.empty()) {
       target = target.without(without);
     }
-    const bool profile = choices_.chance(10);
-    const auto maybe_profiled = [&](const Target &t) { return profile ? t.with("profile") : t; };
+    const bool profile = choices_.chance(10), believes = choices_.chance(10);
+    const auto with_features = [&](Target t) {
+      if (profile) t = t.with("profile");
+      return believes ? t.with("no_asserts") : t;
+    };
 
     if (const Target device = test::target_under_test(); device.is_cuda()) {
       phase("compiled for CUDA");
       as_far_as_sizes_allow([&] {
-        with_atoms(device, [&](const Pipeline &p) { run_compiled(p, maybe_profiled(device)); });
+        with_atoms(device, [&](const Pipeline &p) { run_compiled(p, with_features(device)); });
       });
       return;
     }
@@ -160,10 +163,10 @@ class Case {
     phase("interpreter of the module for CUDA");
     const Target cuda(choices_.chance(30) ? "x86-64-linux-cuda-sm_80" : "x86-64-linux-cuda-sm_90a");
     as_far_as_sizes_allow([&] {
-      with_atoms(cuda, [&](const Pipeline &p) { run_cuda_module(p, maybe_profiled(cuda)); });
+      with_atoms(cuda, [&](const Pipeline &p) { run_cuda_module(p, with_features(cuda)); });
     });
     phase("compiled");
-    run_compiled(pipeline, maybe_profiled(target));
+    run_compiled(pipeline, with_features(target));
   }
 
   void run_cuda_module(const Pipeline &pipeline, const Target &target) {
