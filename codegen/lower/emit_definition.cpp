@@ -252,7 +252,7 @@ void Emitter::choose_lanes(Job &job) {
           other.extent = other.extent.defined()
                              ? substitute(other.extent, {dim.var}, {make_variable(axis)})
                              : other.extent;
-        for (auto *list : {&inner, &lanes}) {
+        for (auto *list : {&outer, &inner, &lanes}) {
           for (Dim &other : *list)
             other.extent = other.extent.defined()
                                ? substitute(other.extent, {dim.var}, {make_variable(axis)})
@@ -372,7 +372,7 @@ void Emitter::check_lanes(const Job &job) const {
                              ": the bounds of loop " + dim.name->name + " vary with " + v->name +
                              ", which is a dimension of a tile here; tile " + dim.name->name +
                              " with pit_tile, or compute " + job.stage->name() +
-                             " at root without tiling " + v->name,
+                             " at root without tiling or vectorizing " + v->name,
                          job.nest.has_pit ? job.nest.pit.where : job.stage->where);
     }
   }

@@ -190,6 +190,16 @@ const std::vector<Case> kPlaces = {
            s.C.compute_at(s.Out, s.i);
            (void)Pipeline({s.Out, s.D}).compile();
          }),
+    Case("lanes outside of a loop whose bounds read them",
+         {"C.update(0): the bounds of loop q vary with i", "tile q with pit_tile",
+          "at root without tiling or vectorizing i"},
+         [](Scene &s) {
+           const RDom q(0, s.len(s.i), "q");
+           s.D(s.i, s.j) = max(s.A(s.i, s.j), 0.0f);
+           s.C(s.i, s.j) += s.D(s.i, q) * s.B(q, s.j);
+           s.C.update().vectorize(s.i);
+           s.D.compute_at(s.C.update(), q), compile(s.C);
+         }),
     Case("an index marked in a Func at a tile",
          {"index C.index is marked in D, which is computed at a tile", "give D compute_root()"},
          [](Scene &s) {
