@@ -95,9 +95,9 @@ void pit_cuda_end(pit_call *call);
 
 /* Launches kernel number `kernel` of the image of pit_cuda_begin on a grid of `blocks` x 1 x 1.
  * shared_bytes: dynamic shared memory; cluster: blocks in a cluster, 0 or 1: none; waits: the
- * kernel itself waits for the one before it (griddepcontrol.wait), and may begin while that one
- * ends; arguments: a pointer to each parameter. Nothing is done if an error is recorded, or for
- * blocks 0. Errors are recorded in the call. */
+ * kernel itself waits for the one before it (griddepcontrol.wait) and may begin while that one
+ * ends, on multiprocessors in any order; arguments: a pointer to each parameter. Nothing is done if
+ * an error is recorded, or for blocks 0. Errors are recorded in the call. */
 void pit_cuda_launch(pit_call *call, pit_cuda_image *image, int32_t kernel, int64_t blocks,
                      int32_t threads, int64_t shared_bytes, int32_t cluster, int32_t waits,
                      void **arguments);

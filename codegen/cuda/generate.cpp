@@ -43,6 +43,12 @@ const ir::Launch *first_launch(const ir::Stmt &s) {
 // The workspace that blocks share out: its parts are aligned so.
 constexpr std::int64_t kPartAlignment = kAlignment;
 
+// Blocks that take the places of another kernel's as these end come to them in any order. Then
+// neighbouring points, which share operands, are worked on by distant multiprocessors, whose reads
+// of the cache are not joined. A kernel of more turns than this begins when the one before it has
+// ended: it loses a microsecond, and its blocks lie side by side.
+constexpr std::int64_t kShortTurns = 32;
+
 class Launcher final : public code::EntryEmitter {
  public:
   Launcher(const ir::Module &module, const Device &device, const code::Variant &variant,
@@ -202,6 +208,11 @@ class Launcher final : public code::EntryEmitter {
           llvm::Intrinsic::smax, b.CreateUDiv(resident_blocks(s, placement, number), i64(blocks)),
           i64(1), {}, s.resident->name);
     }
+    begins_early_ = b.getInt1(waits_for_kernels(device_));
+    if (s.resident && waits_for_kernels(device_)) {
+      begins_early_ = b.CreateICmpSLE(
+          most_points(s), b.CreateMul(env_.variables.at(s.resident.get()), i64(kShortTurns)));
+    }
     KernelArguments arguments;
     arguments.environment = captured({s.body}, {});
     std::erase_if(arguments.environment.variables,
@@ -254,6 +265,33 @@ class Launcher final : public code::EntryEmitter {
       start(s, placement, std::move(arguments), number, blocks);
       release(memory);
     });
+  }
+
+  /// How many points a persistent kernel has at most, where their tiles are full: how often what
+  /// one stores fits into what is stored to. The number itself may be data.
+  Value *most_points(const ir::Launch &s) {
+    std::unordered_map<const VarNode *, std::int64_t> maxima;
+    std::vector<const ir::Store *> stores;
+    ir::walk_statements(s.body, [&](const ir::Stmt &part) {
+      if (const auto *axes = part.as<ir::Axes>()) {
+        for (const ir::AxisBinding &each : axes->axes) maxima[each.var.get()] = each.maximum;
+      }
+      const auto *store = part.as<ir::Store>();
+      if (store && store->storage->space != Space::Tile) stores.push_back(store);
+      return true;
+    });
+    Value *most = i64(0);
+    for (const ir::Store *store : stores) {
+      std::int64_t stored = 1;
+      for (const VarPtr &axis : store->axes)
+        stored *= std::max<std::int64_t>(maxima[axis.get()], 1);
+      Value *elements = i64(1);
+      for (Value *extent : storage(store->storage).extents)
+        elements = multiply_sizes(elements, not_negative(extent));
+      most =
+          b.CreateBinaryIntrinsic(llvm::Intrinsic::smax, most, b.CreateUDiv(elements, i64(stored)));
+    }
+    return most;
   }
 
   static std::int32_t cluster_of(const ir::Launch &s) {
@@ -399,8 +437,8 @@ class Launcher final : public code::EntryEmitter {
                 {pointer, pointer, i32, word, i32, word, i32, i32, pointer}),
         {call_, image_, b.getInt32(number), b.CreateMul(blocks, i64(std::max(cluster_of(s), 1))),
          b.getInt32(static_cast<std::uint32_t>(s.threads)), i64(placement.shared_bytes),
-         b.getInt32(static_cast<std::uint32_t>(cluster_of(s))),
-         b.getInt32(waits_for_kernels(device_) ? 1 : 0), list});
+         b.getInt32(static_cast<std::uint32_t>(cluster_of(s))), b.CreateZExt(begins_early_, i32),
+         list});
   }
 
   // Names of kernels are what profilers show.
@@ -424,7 +462,8 @@ class Launcher final : public code::EntryEmitter {
 
   const Device &device_;
   GeneratedModules &result_;
-  std::size_t stage_ = 0;  // whose kernels are launched
+  std::size_t stage_ = 0;          // whose kernels are launched
+  Value *begins_early_ = nullptr;  // whether the one that is launched may
   std::unordered_set<const StorageNode *> written_;
   llvm::GlobalVariable *image_ = nullptr;
   Value *status_ = nullptr, *statistics_ = nullptr;

@@ -12,6 +12,7 @@ enum { kEntryPoints = 64, kDevices = 4, kDepth = 16, kFirstPool = 0x1000 };
 static fake_cuda state = {.version = 13000,
                           .device_count = 2,
                           .architecture = 90,
+                          .multiprocessors = 132,
                           .shared_bytes = 232448,
                           .has_pools = 1,
                           .loads_ptx = 1,
@@ -167,7 +168,7 @@ CUresult fake_device_get_attribute(int *value, int attribute, CUdevice device) {
       *value = state.architecture % 10;
       break;
     case CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT:
-      *value = 132;
+      *value = state.multiprocessors;
       break;
     case CU_DEVICE_ATTRIBUTE_MAX_SHARED_MEMORY_PER_BLOCK_OPTIN:
       *value = state.shared_bytes;

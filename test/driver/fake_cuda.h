@@ -20,7 +20,7 @@ typedef struct fake_launch_record {
 
 typedef struct fake_cuda {
   /* What the driver and its devices are like; read by cuInit and after. */
-  int version, device_count, architecture, shared_bytes, has_pools;
+  int version, device_count, architecture, multiprocessors, shared_bytes, has_pools;
   int capturing;
   int loads_ptx; /* else machine code alone: PTX must be linked */
   size_t free_bytes;
