@@ -13,6 +13,7 @@ namespace {
 using llvm::Value;
 
 constexpr int kUnitColumns = 8, kBeside = 2, kTogether = 4;
+constexpr unsigned kGlobal = 1;  // address space
 
 }  // namespace
 
@@ -25,6 +26,10 @@ bool KernelEmitter::adds_together(const ir::Store &s, const Fragment &fragment,
          columns % (2 * kUnitColumns) == 0 &&
          code::movement(s.indices, axes.column, storage(s.storage).unit_dimension) ==
              code::Movement::Unit;
+}
+
+llvm::Value *KernelEmitter::in_global(Value *address) {
+  return b.CreateAddrSpaceCast(address, llvm::PointerType::get(context_, kGlobal));
 }
 
 // The columns of a lane's first four elements: two lanes of four have a unit of eight columns, the
