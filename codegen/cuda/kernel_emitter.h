@@ -427,7 +427,7 @@ class KernelEmitter final : public code::FunctionEmitter {
   // strip_stores.cpp
   /// A warp's strip, and where this lane stores its elements there.
   struct Strip {
-    llvm::Value *start, *own;
+    llvm::Value *lane, *start, *own;
     std::int64_t columns, pitch;  ///< the latter in bytes
   };
   /// One of the two rows that a lane has of 16.
@@ -444,7 +444,8 @@ class KernelEmitter final : public code::FunctionEmitter {
                   const Strip &strip, std::int64_t column, std::int64_t width);
   std::vector<llvm::Value *> pairs_of_row(const StoredRows &rows, const FragmentElement &element,
                                           std::int64_t units, llvm::Value *kept);
-  std::vector<llvm::Value *> rows_of_lane(const StripRows &own, std::int64_t lanes_of_row);
+  std::vector<llvm::Value *> rows_of_lane(const StripRows &own, const Strip &strip,
+                                          std::int64_t lanes_of_row);
   void empty_strip(const StoredRows &rows, const Strip &strip, const std::vector<llvm::Value *> &to,
                    bool all_kept, std::int64_t column, std::int64_t lanes_of_row);
   void add_strip(const StripRows &own, const Strip &strip, std::int64_t column, std::int64_t width);

@@ -47,7 +47,7 @@ KernelEmitter::Strip KernelEmitter::strip_of(const ir::Store &s) {
         *place = matrices ? b.CreateUDiv(lane, i64(lanes)) : b.CreateURem(lane, i64(lanes));
   Value *own = b.CreateAdd(b.CreateMul(row, i64(pitch)),
                            b.CreateMul(place, i64(bytes * (matrices ? kUnitColumns : kBeside))));
-  return {start, b.CreateInBoundsGEP(b.getInt8Ty(), start, own),
+  return {lane, start, b.CreateInBoundsGEP(b.getInt8Ty(), start, own),
           tile.extents[2] - ir::kStripPadding, pitch};
 }
 
@@ -66,7 +66,7 @@ void KernelEmitter::store_through_strip(const StoredRows &rows) {
     for (std::size_t half = 0; half < own.size(); ++half) {
       for_row(rows, number + half, [&](const StoredRow &row) {
         Value *first_column = env_.variables.at(rows.axes.column.get());
-        Value *before = b.CreateMul(b.CreateURem(lane_, i64(kLanesOfRow)), i64(kBeside));
+        Value *before = b.CreateMul(b.CreateURem(strip.lane, i64(kLanesOfRow)), i64(kBeside));
         env_.variables[rows.axes.column.get()] = b.CreateSub(first_column, before);
         own[half] = {row, in_global(address(s.storage, s.indices))};
         env_.variables[rows.axes.column.get()] = first_column;
@@ -89,7 +89,7 @@ void KernelEmitter::store_through_strip(const StoredRows &rows) {
         }
         warp_sync();
         const std::int64_t lanes_of_row = width * bytes / kWidest;
-        if (lanes_of_row != lanes_before) to = rows_of_lane(own, lanes_of_row);
+        if (lanes_of_row != lanes_before) to = rows_of_lane(own, strip, lanes_of_row);
         lanes_before = lanes_of_row;
         empty_strip(rows, strip, to, !own[0].row.kept && !own[1].row.kept, column, lanes_of_row);
       }
@@ -181,7 +181,7 @@ std::vector<llvm::Value *> KernelEmitter::pairs_of_row(const StoredRows &rows,
 // So many lanes write a row of the strip, the same ones of each turn another. The addresses of
 // this lane's 16 bytes in memory, of the strip's first columns; null: the row is not kept. A row's
 // address is known to the four lanes that have its elements.
-std::vector<llvm::Value *> KernelEmitter::rows_of_lane(const StripRows &own,
+std::vector<llvm::Value *> KernelEmitter::rows_of_lane(const StripRows &own, const Strip &strip,
                                                        std::int64_t lanes_of_row) {
   llvm::Type *i32 = b.getInt32Ty();
   std::array<std::array<Value *, 2>, 2> words{};  // of the addresses of both rows
@@ -191,8 +191,8 @@ std::vector<llvm::Value *> KernelEmitter::rows_of_lane(const StripRows &own,
     words[half] = {b.CreateTrunc(at, i32), b.CreateTrunc(b.CreateLShr(at, 32), i32)};
   }
   const std::int64_t rows_of_turn = kLanes / lanes_of_row;
-  Value *row = b.CreateUDiv(lane_, i64(lanes_of_row)),
-        *offset = b.CreateMul(b.CreateURem(lane_, i64(lanes_of_row)), i64(kWidest));
+  Value *row = b.CreateUDiv(strip.lane, i64(lanes_of_row)),
+        *offset = b.CreateMul(b.CreateURem(strip.lane, i64(lanes_of_row)), i64(kWidest));
   std::vector<Value *> to;
   for (std::int64_t first = 0; first < ir::kStripRows; first += rows_of_turn) {
     const auto half = static_cast<std::size_t>(first / kHalfRows);
@@ -220,8 +220,8 @@ void KernelEmitter::empty_strip(const StoredRows &rows, const Strip &strip,
   constexpr std::size_t kAtOnce = 4;  // loads on whose results the lane waits together
   auto *line = llvm::FixedVectorType::get(b.getInt32Ty(), 4);
   const std::int64_t bytes = rows.s.storage->type.bytes();
-  Value *row = b.CreateUDiv(lane_, i64(lanes_of_row)),
-        *place = b.CreateURem(lane_, i64(lanes_of_row));
+  Value *row = b.CreateUDiv(strip.lane, i64(lanes_of_row)),
+        *place = b.CreateURem(strip.lane, i64(lanes_of_row));
   Value *from = b.CreateInBoundsGEP(
       b.getInt8Ty(), strip.start,
       b.CreateAdd(b.CreateMul(row, i64(strip.pitch)), b.CreateMul(place, i64(kWidest))));
@@ -254,15 +254,16 @@ void KernelEmitter::add_strip(const StripRows &own, const Strip &strip, std::int
   constexpr std::int64_t kBytes = 4;
   assembly("fence.proxy.async.shared::cta;", "");
   warp_sync();
-  Value *number = b.CreateURem(lane_, i64(kLanesOfRow)), *first = b.CreateICmpEQ(number, i64(0));
+  Value *number = b.CreateURem(strip.lane, i64(kLanesOfRow)),
+        *first = b.CreateICmpEQ(number, i64(0));
   Value *begins = b.CreateICmpULT(number, i64(2));
   const auto kept_of = [&](const StripRow &row) {
     return row.row.kept ? row.row.kept : b.getTrue();
   };
   begins = b.CreateAnd(begins, b.CreateSelect(first, kept_of(own[0]), kept_of(own[1])));
   when(begins, [&] {
-    Value *row =
-        b.CreateAdd(b.CreateUDiv(lane_, i64(kLanesOfRow)), b.CreateMul(number, i64(kHalfRows)));
+    Value *row = b.CreateAdd(b.CreateUDiv(strip.lane, i64(kLanesOfRow)),
+                             b.CreateMul(number, i64(kHalfRows)));
     Value *from =
         b.CreateInBoundsGEP(b.getInt8Ty(), strip.start, b.CreateMul(row, i64(strip.pitch)));
     Value *to =

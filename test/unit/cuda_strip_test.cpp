@@ -1,0 +1,221 @@
+// Sums that go from registers to memory by way of strips of shared memory: which they are, what of
+// it shows without a device, and that the interpreter, or the device that PIT_TEST_TARGET names,
+// gives the reference's results.
+#include <doctest/doctest.h>
+
+#include <algorithm>
+#include <array>
+#include <functional>
+#include <optional>
+#include <random>
+#include <string>
+#include <vector>
+
+#include "codegen/emit/listing.h"
+#include "codegen/ir/mutator.h"
+#include "codegen/lower/lower.h"
+#include "test/harness.h"
+#include "test/ptxas.h"
+
+namespace pit::test {
+namespace {
+
+const char *const kTarget = "x86-64-linux-cuda-sm_90a";
+const char *const kOlderTarget = "x86-64-linux-cuda-sm_80";
+
+struct Options {
+  Type type = bfloat16;  ///< of the result
+  std::int64_t rows = 128, columns = 256;
+  int stages = 0;                 ///< 0: not said
+  std::int64_t step = 64;         ///< of k
+  bool marked = false;            ///< only the rows that `keep` marks
+  bool added = false;             ///< a row of a list of `C` is added to the product
+  bool elements = false;          ///< only the elements that `mask` marks
+  bool gathered_columns = false;  ///< Y[i, columns[n]]
+};
+
+/// Y = X W, in tiles.
+Pipeline product(const Options &o) {
+  Var i("i"), n("n"), mo("mo"), no("no"), mi("mi"), ni("ni"), tile("tile");
+  TensorParam X(bfloat16, 2, "X"), W(bfloat16, 2, "W"), keep(uint8, 1, "keep"),
+      mask(uint8, 2, "mask"), bias(float32, 1, "bias");
+  RDom k(0, X.extent(1), "k");
+  RVar ko("ko"), ki("ki");
+  Func C("C"), Y("Y");
+  C(i, n) += f32(X(i, k)) * f32(W(k, n));
+  Expr result = C(i, n);
+  if (o.added) result = result + bias(i);
+  if (o.type != float32) result = cast(o.type, result);
+  Y(i, n) = result;
+  if (o.elements) Y.where(mask(i, n) != 0);
+  if (o.marked || o.gathered_columns) {
+    Y.where(keep(o.gathered_columns ? n : i) != 0);
+    Y.pit_tile(tile, {.axis = o.gathered_columns ? n : i, .dense = {{i, o.rows}, {n, o.columns}}});
+    C.compute_at(Y, tile);
+  } else {
+    Y.tile(i, n, mo, no, mi, ni, o.rows, o.columns).gpu_blocks(mo, no);
+    C.compute_at(Y, no);
+  }
+  C.update().split(k, ko, ki, o.step);
+  if (o.stages > 0) C.update().software_pipeline(ko, o.stages);
+  return Pipeline({Y}, {}, "product");
+}
+
+/// C += A B: of each 64 columns of A those rows come together that are not zero there. The other
+/// columns of a tile's row are added by other blocks.
+Pipeline sums() {
+  Var m("m"), n("n"), mt("mt");
+  TensorParam A(bfloat16, 2, "A"), B(bfloat16, 2, "B");
+  RDom k(0, A.extent(1), "k");
+  k.where(A(m, k) != 0);
+  Func C("C");
+  C(m, n) += f32(A(m, k)) * f32(B(k, n));
+  Definition update = C.update();
+  update.pit_tile(mt, {.axis = m, .micro = {{m, 1}, {k, 64}}, .dense = {{m, 128}, {n, 256}}});
+  update.atomic();
+  return Pipeline({C}, {}, "sums");
+}
+
+/// The extents of the strips through which a module stores.
+std::vector<std::vector<std::int64_t>> strips_of(const Pipeline &pipeline, const char *target) {
+  std::vector<std::vector<std::int64_t>> strips;
+  const ir::Module module = lower::lower(pipeline, Target(target));
+  std::vector<StoragePtr> through;
+  ir::walk_statements(module.body, [&](const ir::Stmt &s) {
+    const auto *store = s.as<ir::Store>();
+    if (store && store->through) through.push_back(store->through);
+    return true;
+  });
+  ir::walk_statements(module.body, [&](const ir::Stmt &s) {
+    const auto *allocate = s.as<ir::Allocate>();
+    if (!allocate || std::ranges::find(through, allocate->storage) == through.end()) return true;
+    std::vector<std::int64_t> &extents = strips.emplace_back();
+    for (const Expr &extent : allocate->extents) is_const_int(extent, &extents.emplace_back());
+    return true;
+  });
+  return strips;
+}
+
+using Strips = std::vector<std::vector<std::int64_t>>;
+
+std::string text_of(const Pipeline &pipeline, const char *target) {
+  const ir::Module module = lower::lower(pipeline, Target(target));
+  return emit::ptx_of(module, cuda::device_of(Target(target))).text;
+}
+
+void check_text(const std::string &ptx, const std::string &architecture,
+                const std::vector<const char *> &parts, const std::vector<const char *> &absent) {
+  for (const char *part : parts) CHECK_MESSAGE(ptx.find(part) != std::string::npos, part);
+  for (const char *part : absent) CHECK_MESSAGE(ptx.find(part) == std::string::npos, part);
+  const auto cubin = assembled(ptx, architecture);
+  if (!cubin) return;
+  CAPTURE(cubin->said);
+  CHECK(cubin->status == 0);
+  CHECK(!cubin->warns());
+  CHECK(cubin->spilled() == 0);
+}
+
+TEST_CASE("cuda strips - they are as wide as the memory that is left allows") {
+  // Four stages of 48 KB leave 32 KB.
+  CHECK(strips_of(product({}), kTarget) == Strips{{8, 16, 72}});
+  CHECK(strips_of(product({.type = float32}), kTarget) == Strips{{8, 16, 40}});
+  CHECK(strips_of(product({.type = float32, .columns = 128}), kTarget) == Strips{{8, 16, 72}});
+  CHECK(strips_of(product({.rows = 64}), kTarget) == Strips{{4, 16, 72}});
+  CHECK(strips_of(product({.marked = true}), kTarget) == Strips{{8, 16, 72}});
+  CHECK(strips_of(sums(), kTarget) == Strips{{8, 16, 40}});
+  // Nine stages of 24 KB leave 8.
+  CHECK(strips_of(product({.stages = 9, .step = 32}), kTarget).empty());
+}
+
+TEST_CASE("cuda strips - a device of sm_80 runs as many blocks as without them") {
+  // Four stages of 32 KB: one block on compute capability 8.0, none on 8.6.
+  CHECK(strips_of(product({.columns = 128, .stages = 4}), kOlderTarget) == Strips{{8, 16, 72}});
+  // Three: one block on both, but not with strips. Two: two blocks on 8.0.
+  CHECK(strips_of(product({.columns = 128, .stages = 3}), kOlderTarget).empty());
+  CHECK(strips_of(product({.columns = 128, .stages = 2}), kOlderTarget).empty());
+  // Bulk reductions come with sm_90.
+  CHECK(strips_of(sums(), kOlderTarget).empty());
+}
+
+TEST_CASE("cuda strips - stores of which no whole rows lie in lines go without") {
+  CHECK(strips_of(product({.elements = true}), kTarget).empty());
+  CHECK(strips_of(product({.columns = 128, .gathered_columns = true}), kTarget).empty());
+  // Rows of 64 bytes.
+  CHECK(strips_of(product({.columns = 32}), kTarget).empty());
+}
+
+TEST_CASE("cuda strips - 2-byte results by stmatrix, and by words where there is none") {
+  check_text(text_of(product({}), kTarget), "sm_90a",
+             {"stmatrix.sync.aligned.m8n8.x4.shared.b16", "bar.warp.sync", "ld.shared.v4.b32",
+              "st.global.v4.b32"},
+             {"shfl.sync.bfly"});
+  check_text(text_of(product({.marked = true}), kTarget), "sm_90a",
+             {"stmatrix.sync.aligned.m8n8.x4.shared.b16", "st.global.v4.b32"}, {});
+  check_text(text_of(product({.columns = 128, .stages = 4}), kOlderTarget), "sm_80",
+             {"st.shared.b32", "bar.warp.sync", "ld.shared.v4.b32", "st.global.v4.b32"},
+             {"stmatrix", "shfl.sync.bfly"});
+}
+
+TEST_CASE("cuda strips - 4-byte results two at a time") {
+  for (const std::int64_t columns : {256, 128}) {
+    CAPTURE(columns);
+    check_text(text_of(product({.type = float32, .columns = columns}), kTarget), "sm_90a",
+               {"st.shared.v2", "bar.warp.sync", "ld.shared.v4.b32", "st.global.v4.b32"},
+               {"stmatrix"});
+  }
+}
+
+TEST_CASE("cuda strips - sums that meet are added by bulk reductions of rows") {
+  check_text(
+      text_of(sums(), kTarget), "sm_90a",
+      {"cp.reduce.async.bulk.global.shared::cta.bulk_group.add.f32", "cp.async.bulk.commit_group",
+       "cp.async.bulk.wait_group.read 0", "st.shared.v2", "fence.proxy.async.shared::cta"},
+      {"red.relaxed.gpu.global.add.v4.f32"});
+}
+
+TEST_CASE("cuda strips - the results are those of the algorithm") {
+  const bool device = target_under_test().is_cuda();
+  std::mt19937 generator(11);
+  const struct {
+    const char *name;
+    Pipeline pipeline;
+  } cases[] = {{"2 bytes", product({})},
+               {"4 bytes", product({.type = float32})},
+               {"wide strips of 4 bytes", product({.type = float32, .columns = 128})},
+               {"a half strip behind whole ones", product({.columns = 96})},
+               {"marked rows", product({.marked = true})},
+               {"marked rows of 4 bytes", product({.type = float32, .marked = true})},
+               {"values that read memory", product({.marked = true, .added = true})},
+               {"all warps multiply", product({.type = float16, .columns = 128, .stages = 4})}};
+  for (const auto &c : cases) {
+    CAPTURE(c.name);
+    for (const char *target : {kTarget, kOlderTarget}) {
+      CAPTURE(target);
+      const Runner runner(c.pipeline, device ? Engine::Compiled : Engine::CudaTileInterpreter,
+                          Target(target));
+      // Ragged tiles; whole ones; rows that begin at multiples of 2, 4 and 8 bytes. For the
+      // interpreter they are all alike.
+      for (const auto &[m, n, k] : std::vector<std::array<std::int64_t, 3>>{
+               {140, 264, 40}, {256, 256, 64}, {130, 257, 40}, {70, 258, 64}, {200, 260, 64}}) {
+        CAPTURE(n);
+        Problem problem;
+        problem.inputs.emplace("X", random_values(bfloat16, {m, k}, generator, true));
+        problem.inputs.emplace("W", random_values(bfloat16, {k, n}, generator, true));
+        problem.inputs.emplace("keep", random_values(uint8, {m}, generator, true, 0.3));
+        problem.inputs.emplace("bias", random_values(float32, {m}, generator, true));
+        problem.outputs.emplace("Y", Shape{m, n});
+        const std::map<std::string, AnyBuffer> expected = poisoned_outputs(c.pipeline, problem),
+                                               got = poisoned_outputs(c.pipeline, problem);
+        std::map<std::string, AnyBuffer> bounds;
+        Reference(c.pipeline, problem.inputs, problem.scalars).run(expected, &bounds);
+        REQUIRE_NOTHROW(runner(problem, got));
+        const Comparison result = compare(got, expected, bounds, true, 64);
+        CHECK_MESSAGE(result.different == 0, result.first);
+        if (!device) break;
+      }
+    }
+  }
+}
+
+}  // namespace
+}  // namespace pit::test
