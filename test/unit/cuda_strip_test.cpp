@@ -128,11 +128,12 @@ TEST_CASE("cuda strips - they are as wide as the memory that is left allows") {
 }
 
 TEST_CASE("cuda strips - a device of sm_80 runs as many blocks as without them") {
-  // Four stages of 32 KB: one block on compute capability 8.0, none on 8.6.
-  CHECK(strips_of(product({.columns = 128, .stages = 4}), kOlderTarget) == Strips{{8, 16, 72}});
-  // Three: one block on both, but not with strips. Two: two blocks on 8.0.
-  CHECK(strips_of(product({.columns = 128, .stages = 3}), kOlderTarget).empty());
-  CHECK(strips_of(product({.columns = 128, .stages = 2}), kOlderTarget).empty());
+  // Five stages of 24 KB: one block on compute capability 8.0, none on 8.6.
+  CHECK(strips_of(product({.stages = 5, .step = 32}), kOlderTarget) == Strips{{8, 16, 72}});
+  // Two of 48 KB: one block on both, but not with strips.
+  CHECK(strips_of(product({.stages = 2}), kOlderTarget).empty());
+  // Three leave a block 16 KB.
+  CHECK(strips_of(product({.stages = 3}), kOlderTarget).empty());
   // Bulk reductions come with sm_90.
   CHECK(strips_of(sums(), kOlderTarget).empty());
 }
@@ -151,7 +152,7 @@ TEST_CASE("cuda strips - 2-byte results by stmatrix, and by words where there is
              {"shfl.sync.bfly"});
   check_text(text_of(product({.marked = true}), kTarget), "sm_90a",
              {"stmatrix.sync.aligned.m8n8.x4.shared.b16", "st.global.v4.b32"}, {});
-  check_text(text_of(product({.columns = 128, .stages = 4}), kOlderTarget), "sm_80",
+  check_text(text_of(product({.stages = 5, .step = 32}), kOlderTarget), "sm_80",
              {"st.shared.b32", "bar.warp.sync", "ld.shared.v4.b32", "st.global.v4.b32"},
              {"stmatrix", "shfl.sync.bfly"});
 }
@@ -186,7 +187,7 @@ TEST_CASE("cuda strips - the results are those of the algorithm") {
                {"marked rows", product({.marked = true})},
                {"marked rows of 4 bytes", product({.type = float32, .marked = true})},
                {"values that read memory", product({.marked = true, .added = true})},
-               {"all warps multiply", product({.type = float16, .columns = 128, .stages = 4})}};
+               {"all warps multiply", product({.type = float16, .stages = 5, .step = 32})}};
   for (const auto &c : cases) {
     CAPTURE(c.name);
     for (const char *target : {kTarget, kOlderTarget}) {
