@@ -1,4 +1,5 @@
-// Sums of matrix instructions that are added to memory where others add to it too.
+// Sums of matrix instructions that are added to memory where others add to it too, from registers:
+// of kernels whose shared memory leaves no strip for them (strip_stores.cpp).
 #include <llvm/IR/IntrinsicsNVPTX.h>
 
 #include <array>
@@ -13,11 +14,10 @@ namespace {
 using llvm::Value;
 
 constexpr int kUnitColumns = 8, kBeside = 2, kTogether = 4;
-constexpr unsigned kGlobal = 1;  // address space
 
 }  // namespace
 
-// sm_90 adds four numbers by one instruction.
+// sm_90 adds several numbers of a row by one instruction.
 bool KernelEmitter::adds_together(const ir::Store &s, const Fragment &fragment,
                                   const FragmentElement &axes, std::int64_t columns) {
   return device_.architecture >= 90 && s.atomic && s.combiner == Combiner::Sum &&
@@ -26,10 +26,6 @@ bool KernelEmitter::adds_together(const ir::Store &s, const Fragment &fragment,
          columns % (2 * kUnitColumns) == 0 &&
          code::movement(s.indices, axes.column, storage(s.storage).unit_dimension) ==
              code::Movement::Unit;
-}
-
-llvm::Value *KernelEmitter::in_global(Value *address) {
-  return b.CreateAddrSpaceCast(address, llvm::PointerType::get(context_, kGlobal));
 }
 
 // The columns of a lane's first four elements: two lanes of four have a unit of eight columns, the

@@ -19,6 +19,7 @@ using llvm::Value;
 
 constexpr int kBeside = 2, kUnitColumns = 8;
 constexpr std::int64_t kWidest = 16;  // bytes of a store
+constexpr unsigned kGlobal = 1;       // address space
 
 bool is_constant(const Expr &e) { return e.as<FloatImm>() || e.as<IntImm>(); }
 
@@ -210,6 +211,10 @@ void KernelEmitter::fragment_row(const StoredRows &rows, std::size_t number, Val
         b.CreateAnd(whole, is_multiple(at, unit_bytes)),
         [&] { store_row_vectors(s, shape, element, number, at); }, [&] { each(true); });
   });
+}
+
+llvm::Value *KernelEmitter::in_global(Value *address) {
+  return b.CreateAddrSpaceCast(address, llvm::PointerType::get(context_, kGlobal));
 }
 
 llvm::Value *KernelEmitter::is_multiple(Value *address, std::int64_t bytes) {

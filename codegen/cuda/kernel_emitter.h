@@ -409,6 +409,7 @@ class KernelEmitter final : public code::FunctionEmitter {
   void row_elements(const StoredRows &rows, std::size_t number, bool checked);
   bool is_plain(const StoredRows &rows);
   llvm::Value *is_whole(const StoredRows &rows);
+  llvm::Value *in_global(llvm::Value *address);
   llvm::Value *is_multiple(llvm::Value *address, std::int64_t bytes);
   llvm::Value *together_in_warp(llvm::Value *possible, llvm::Value *kept);
   void store_row_vectors(const ir::Store &s, const FragmentShape &shape,
@@ -474,7 +475,6 @@ class KernelEmitter final : public code::FunctionEmitter {
   llvm::Value *first_added(llvm::Value *first_column);
   void add_row(const ir::Store &s, const FragmentElement &axes, int first, std::int64_t columns,
                llvm::Value *address, llvm::Value *kept_row);
-  llvm::Value *in_global(llvm::Value *address);
 
   // mma_sync.cpp
   /// An operand of a multiplication by the threads or their warps, in one buffer of a shared tile
