@@ -191,7 +191,8 @@ class Pass final : public ir::Mutator {
             ir::buffer_bytes(ir::strip_extents(warps, columns), type.bytes());
         if (columns * type.bytes() < kLine || !has_room(bytes)) continue;
         bytes_ += bytes;
-        made.emplace_back(ir::make_storage("strip", type, 3, Space::Tile), columns);
+        made.emplace_back(ir::make_storage(store->storage->name + ".strip", type, 3, Space::Tile),
+                          columns);
         strips_[type] = made.back().first;
         break;
       }

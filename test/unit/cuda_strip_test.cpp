@@ -13,7 +13,10 @@
 
 #include "codegen/emit/listing.h"
 #include "codegen/ir/mutator.h"
+#include "codegen/ir/text.h"
+#include "codegen/ir/verify.h"
 #include "codegen/lower/lower.h"
+#include "codegen/lower/store_through.h"
 #include "test/harness.h"
 #include "test/ptxas.h"
 
@@ -76,10 +79,11 @@ Pipeline sums() {
   return Pipeline({C}, {}, "sums");
 }
 
+using Strips = std::vector<std::vector<std::int64_t>>;
+
 /// The extents of the strips through which a module stores.
-std::vector<std::vector<std::int64_t>> strips_of(const Pipeline &pipeline, const char *target) {
-  std::vector<std::vector<std::int64_t>> strips;
-  const ir::Module module = lower::lower(pipeline, Target(target));
+Strips strips_of(const ir::Module &module) {
+  Strips strips;
   std::vector<StoragePtr> through;
   ir::walk_statements(module.body, [&](const ir::Stmt &s) {
     const auto *store = s.as<ir::Store>();
@@ -96,7 +100,9 @@ std::vector<std::vector<std::int64_t>> strips_of(const Pipeline &pipeline, const
   return strips;
 }
 
-using Strips = std::vector<std::vector<std::int64_t>>;
+Strips strips_of(const Pipeline &pipeline, const char *target) {
+  return strips_of(lower::lower(pipeline, Target(target)));
+}
 
 std::string text_of(const Pipeline &pipeline, const char *target) {
   const ir::Module module = lower::lower(pipeline, Target(target));
@@ -143,6 +149,68 @@ TEST_CASE("cuda strips - stores of which no whole rows lie in lines go without")
   CHECK(strips_of(product({.columns = 128, .gathered_columns = true}), kTarget).empty());
   // Rows of 64 bytes.
   CHECK(strips_of(product({.columns = 32}), kTarget).empty());
+}
+
+TEST_CASE("cuda strips - which stores of a kernel go through one") {
+  // STORES stands for statements over an accumulator of 64 columns. There is one block at a time.
+  const std::string kernel =
+      R"(module kernel(A: float32[2]) -> (C: float32[2], D: float32[2], E: bfloat16[2], G: float32[3], L: float32[1]) {
+  stage compute C {
+    launch kernel threads 128 {
+      axes m < 64 max 64, n < 64 max 64
+      shared %most: bfloat16[64, 1024]
+      registers %acc: float32[64, 64] accumulator(1, 4, 1, 1)
+      registers %rows: float32[64] rows(1, 4, 1, 1)
+      fill m, n: %acc[m, n] = 1.0
+      fill m: %rows[m] = 1.0
+      STORES
+    }
+  }
+})";
+  const auto through = [&](const std::string &stores, const char *target) {
+    std::string text = kernel;
+    text.replace(text.find("STORES"), 6, stores);
+    const ir::Module module = lower::store_through(ir::parse(text), Target(target));
+    ir::verify(module, "strips");
+    return strips_of(module);
+  };
+  const std::vector<std::int64_t> strip{4, 16, 72};
+  const struct {
+    const char *stores;
+    Strips strips, older;  ///< for sm_90a, for sm_80
+  } cases[] = {
+      {"store m, n: C[m, n] = %acc[m, n]", {strip}, {strip}},
+      {"store m, n: C[m, n + 3] = %acc[m, n] * %rows[m] where m < 9, A(m, 0) < 1.0",
+       {strip},
+       {strip}},
+      // One for all stores of a type.
+      {"store m, n: C[m, n] = %acc[m, n] store m, n: D[m, n] = %acc[m, n]", {strip}, {strip}},
+      {"store m, n: C[m, n] = %acc[m, n] store m, n: E[m, n] = bfloat16(%acc[m, n])",
+       {strip, strip},
+       {strip, strip}},
+      {"reduce_store m, n: C[m, n] += %acc[m, n] atomic", {strip}, {}},
+      // A bulk reduction may come later than its statement ends.
+      {"reduce_store m, n: C[m, n] += %acc[m, n] atomic sync store m: L[m] = C[m, 0]", {}, {}},
+      {"reduce_store m, n: C[m, n] += %acc[m, n] atomic "
+       "reduce_store m, n: C[m, n] += %acc[m, n] atomic",
+       {},
+       {}},
+      // Nothing adds anything but sums, and none that nobody else adds to.
+      {"reduce_store m, n: C[m, n] max= %acc[m, n] atomic", {}, {}},
+      {"reduce_store m, n: C[m, n] += %acc[m, n]", {}, {}},
+      {"store m, n: C[m, n] = %acc[m, n] where n < 9", {}, {}},
+      {"store m, n: C[m, n] = %acc[m, n] where %acc[m, n] > 0.0", {}, {}},
+      {"store m, n: C[m, n] = %acc[m, n] where %rows[m] > 0.0", {}, {}},
+      {"store m, n: C[n, m] = %acc[m, n]", {}, {}},
+      {"store m, n: C[m, 2 * n] = %acc[m, n]", {}, {}},
+      {"store m, n: G[n, m, n] = %acc[m, n]", {}, {}},
+      {"store m: L[m] = %rows[m]", {}, {}},
+  };
+  for (const auto &c : cases) {
+    CAPTURE(c.stores);
+    CHECK(through(c.stores, kTarget) == c.strips);
+    CHECK(through(c.stores, kOlderTarget) == c.older);
+  }
 }
 
 TEST_CASE("cuda strips - 2-byte results by stmatrix, and by words where there is none") {
