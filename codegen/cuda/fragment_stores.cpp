@@ -326,8 +326,8 @@ std::vector<llvm::Value *> KernelEmitter::values_where(
     const std::vector<Value *> values = compute();
     for (std::size_t i = 0; i < count; ++i) b.CreateStore(values[i], places[i]);
   });
-  std::vector<Value *> values;
-  for (llvm::AllocaInst *place : places) values.push_back(b.CreateLoad(type, place));
+  std::vector<Value *> values(count);
+  for (std::size_t i = 0; i < count; ++i) values[i] = b.CreateLoad(type, places[i]);
   return values;
 }
 

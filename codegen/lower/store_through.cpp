@@ -61,8 +61,9 @@ bool fits_strip(const ir::Store &s, const Fragments &fragments) {
   const auto visit = [&](const Expr &e) {
     walk(e, [&](const Expr &part) {
       const auto *load = part.as<Load>();
-      const auto found = load ? fragments.find(load->storage.get()) : fragments.end();
-      if (found == fragments.end() || load->indices.size() != 2) return true;
+      if (load == nullptr || load->indices.size() != 2) return true;
+      const auto found = fragments.find(load->storage.get());
+      if (found == fragments.end()) return true;
       const ir::Layout &layout = found->second->placement.layout;
       const auto *index = load->indices[1].as<Variable>();
       fits = fits && layout.kind == ir::Layout::Kind::Accumulator && index &&
