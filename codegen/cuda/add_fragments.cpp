@@ -1,4 +1,5 @@
-// Sums of matrix instructions that are added to memory where others add to it too.
+// Sums of matrix instructions that are added to memory where others add to it too, from registers:
+// of kernels whose shared memory leaves no strip for them (strip_stores.cpp).
 #include <llvm/IR/IntrinsicsNVPTX.h>
 
 #include <array>
@@ -16,7 +17,7 @@ constexpr int kUnitColumns = 8, kBeside = 2, kTogether = 4;
 
 }  // namespace
 
-// sm_90 adds four numbers by one instruction.
+// sm_90 adds several numbers of a row by one instruction.
 bool KernelEmitter::adds_together(const ir::Store &s, const Fragment &fragment,
                                   const FragmentElement &axes, std::int64_t columns) {
   return device_.architecture >= 90 && s.atomic && s.combiner == Combiner::Sum &&

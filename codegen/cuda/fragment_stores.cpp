@@ -32,108 +32,145 @@ bool of_warpgroups(const ir::Layout &layout) {
 
 void KernelEmitter::store_fragments(const ir::Store &statement, const FragmentUse &use) {
   const Fragment &fragment = *use.matrix;
-  FragmentElement axes{use.row, use.column};
-  // Guards of whole rows, as far as they come first, are tested once a row.
-  ir::Store s = statement;
-  const auto of_element = std::ranges::find_if(s.guards, [&](const Expr &guard) {
-    return uses(guard, axes.column) || reads_fragment(guard);
-  });
-  const std::vector<Expr> of_row(s.guards.begin(), of_element);
-  s.guards.erase(s.guards.begin(), of_element);
   const FragmentShape shape(fragment.layout, fragment.extents);
-  const FirstElement first = first_element(fragment, shape);
-  const auto kept_of = [&](Value *row) {
-    look_up_all(of_row);
-    Value *extent = env_.axes.at(axes.row.get()).extent;
-    const auto *rows = llvm::dyn_cast<llvm::ConstantInt>(extent);
-    Value *kept = rows && rows->getSExtValue() == fragment.extents[0]
-                      ? nullptr
-                      : b.CreateICmpSLT(row, extent);
-    if (!of_row.empty()) kept = kept ? b.CreateAnd(kept, holds(of_row)) : holds(of_row);
-    return kept;
-  };
-  const auto row_number = [&](std::size_t i) {
-    Value *row = b.CreateAdd(first.row, i64(shape.rows[i]));
-    env_.variables[axes.row.get()] = row;
-    return row;
-  };
+  StoredRows rows{
+      statement, {}, fragment, shape, first_element(fragment, shape), {use.row, use.column}};
+  // Guards of whole rows, as far as they come first, are tested once a row.
+  std::vector<Expr> &guards = rows.s.guards;
+  const auto of_element = std::ranges::find_if(
+      guards, [&](const Expr &guard) { return uses(guard, use.column) || reads_fragment(guard); });
+  rows.guards.assign(guards.begin(), of_element);
+  guards.erase(guards.begin(), of_element);
   // What guards read of memory is waited for together, before the first row is stored.
-  std::vector<Value *> kept_rows;
-  if (std::ranges::any_of(of_row, reads_memory)) {
+  if (std::ranges::any_of(rows.guards, reads_memory)) {
+    std::vector<Value *> kept;
     for (std::size_t i = 0; i < shape.rows.size(); ++i) {
       const Memo memo(*this, true);
-      kept_rows.push_back(kept_of(row_number(i)));
+      kept.push_back(is_kept(rows, go_to_row(rows, i)));
       row_values_.clear();
     }
+    rows.kept = std::move(kept);
   }
-  for (std::size_t i = 0; i < shape.rows.size(); ++i) {
-    const Memo memo(*this, true);
-    Value *row = row_number(i);
-    env_.variables[axes.column.get()] = forgotten_column(first.column, shape);
-    Value *kept = kept_rows.empty() ? kept_of(row) : kept_rows[i];
-    look_up_all(s.guards);
-    look_up_all(s.indices);
-    look_up_all({s.value});
-    axes.row_number = static_cast<int>(i);
-    fragment_row(s, fragment, shape, axes, i, kept);
-    row_values_.clear();
-  }
+  if (goes_through_strip(rows)) return store_through_strip(rows);
+  for (std::size_t i = 0; i < shape.rows.size(); ++i)
+    for_row(rows, i, [&](const StoredRow &row) { fragment_row(rows, i, row.kept); });
 }
 
-// One row's elements of a thread. `kept`: whether the row is stored; null: it is.
-void KernelEmitter::fragment_row(const ir::Store &s, const Fragment &fragment,
-                                 const FragmentShape &shape, FragmentElement element,
-                                 std::size_t number_of_row, Value *kept) {
-  const auto where_kept = [&](const Body &body) { kept ? when(kept, body) : body(); };
-  const auto columns = static_cast<int>(shape.columns);
-  const int first = shape.number(number_of_row, 0);
+llvm::Value *KernelEmitter::go_to_row(const StoredRows &rows, std::size_t number) {
+  Value *row = b.CreateAdd(rows.first.row, i64(rows.shape.rows[number]));
+  env_.variables[rows.axes.row.get()] = row;
+  return row;
+}
+
+// Null: it is.
+llvm::Value *KernelEmitter::is_kept(const StoredRows &rows, Value *row) {
+  look_up_all(rows.guards);
+  Value *extent = env_.axes.at(rows.axes.row.get()).extent;
+  const auto *all = llvm::dyn_cast<llvm::ConstantInt>(extent);
+  Value *kept = all && all->getSExtValue() == rows.fragment.extents[0]
+                    ? nullptr
+                    : b.CreateICmpSLT(row, extent);
+  if (!rows.guards.empty())
+    kept = kept ? b.CreateAnd(kept, holds(rows.guards)) : holds(rows.guards);
+  return kept;
+}
+
+void KernelEmitter::for_row(const StoredRows &rows, std::size_t number,
+                            const std::function<void(const StoredRow &)> &body) {
+  const Memo memo(*this, true);
+  Value *row = go_to_row(rows, number);
+  env_.variables[rows.axes.column.get()] = forgotten_column(rows.first.column, rows.shape);
+  Value *kept = rows.kept.empty() ? is_kept(rows, row) : rows.kept[number];
+  look_up_all(rows.s.guards);
+  look_up_all(rows.s.indices);
+  look_up_all({rows.s.value});
+  body({kept, row_values_});
+  row_values_.clear();
+}
+
+void KernelEmitter::in_row(const StoredRows &rows, std::size_t number, const StoredRow &row,
+                           const Body &body) {
+  const Memo memo(*this, true);
+  go_to_row(rows, number);
+  env_.variables[rows.axes.column.get()] = forgotten_column(rows.first.column, rows.shape);
+  row_values_ = row.values;
+  body();
+  row_values_.clear();
+}
+
+// Whether a row's elements are stored beside each other, and nothing is asked of one of them.
+bool KernelEmitter::is_plain(const StoredRows &rows) {
+  const ir::Store &s = rows.s;
+  return s.storage->space != Space::Tile && s.combiner == Combiner::Assign && !s.atomic &&
+         s.guards.empty() &&
+         code::movement(s.indices, rows.axes.column, storage(s.storage).unit_dimension) ==
+             code::Movement::Unit;
+}
+
+// Whether the tile has all its columns.
+llvm::Value *KernelEmitter::is_whole(const StoredRows &rows) {
+  return b.CreateICmpEQ(env_.axes.at(rows.axes.column.get()).extent, i64(rows.fragment.extents[1]));
+}
+
+// One by one. `checked`: those whose columns are kept; else all of them are.
+void KernelEmitter::row_elements(const StoredRows &rows, std::size_t number, bool checked) {
+  const ir::Store &s = rows.s;
+  const FragmentShape &shape = rows.shape;
+  FragmentElement element = rows.axes;
+  element.row_number = static_cast<int>(number);
   Value *first_column = env_.variables.at(element.column.get());
-  Value *extent = env_.axes.at(element.column.get()).extent;
-  const bool plain = s.storage->space != Space::Tile && s.combiner == Combiner::Assign &&
-                     !s.atomic && s.guards.empty() &&
-                     code::movement(s.indices, element.column, storage(s.storage).unit_dimension) ==
-                         code::Movement::Unit;
-  const auto each = [&](bool checked) {
-    // Else the columns of all elements are kept, because both ways of storing them need them.
-    Value *from = forgotten_column(first_column, shape), *start = nullptr;
-    Value *left = checked ? b.CreateSub(extent, from) : nullptr;
-    if (plain) {
+  // Else the columns of all elements are kept, because both ways of storing them need them.
+  Value *from = forgotten_column(first_column, shape), *start = nullptr;
+  Value *left = checked ? b.CreateSub(env_.axes.at(element.column.get()).extent, from) : nullptr;
+  if (is_plain(rows)) {
+    const Memo memo(*this, true);
+    env_.variables[element.column.get()] = from;
+    start = address(s.storage, s.indices);
+  }
+  for (std::size_t unit = 0; unit < shape.units.size(); ++unit) {
+    for (int beside = 0; beside < shape.beside; ++beside) {
       const Memo memo(*this, true);
-      env_.variables[element.column.get()] = from;
-      start = address(s.storage, s.indices);
+      const std::int64_t further = shape.units[unit] + beside;
+      env_.variables[element.column.get()] = b.CreateAdd(from, i64(further));
+      element_ = element;
+      element_.number = shape.number(number, unit) + beside;
+      const Body store_it = [&] {
+        if (!start) return store_element(s);
+        // Places at constant distances: LLVM would look for what they have in common at length.
+        Value *at = b.CreateConstGEP1_64(code::memory_type(context_, s.storage->type), start,
+                                         static_cast<std::uint64_t>(further));
+        store(s.storage, at, value(s.value));
+      };
+      checked ? when(b.CreateICmpSGT(left, i64(further)), store_it) : store_it();
     }
-    for (std::size_t unit = 0; unit < shape.units.size(); ++unit) {
-      for (int beside = 0; beside < shape.beside; ++beside) {
-        const Memo memo(*this, true);
-        const std::int64_t further = shape.units[unit] + beside;
-        env_.variables[element.column.get()] = b.CreateAdd(from, i64(further));
-        element_ = element;
-        element_.number = shape.number(number_of_row, unit) + beside;
-        const Body store_it = [&] {
-          if (!start) return store_element(s);
-          // Places at constant distances: LLVM would look for what they have in common at length.
-          Value *at = b.CreateConstGEP1_64(code::memory_type(context_, s.storage->type), start,
-                                           static_cast<std::uint64_t>(further));
-          store(s.storage, at, value(s.value));
-        };
-        checked ? when(b.CreateICmpSGT(left, i64(further)), store_it) : store_it();
-      }
-    }
-    element_ = {};
-    env_.variables[element.column.get()] = first_column;
-  };
-  Value *whole = b.CreateICmpEQ(extent, i64(fragment.extents[1]));
+  }
+  element_ = {};
+  env_.variables[element.column.get()] = first_column;
+}
+
+// `kept`: whether the row is stored; null: it is.
+void KernelEmitter::fragment_row(const StoredRows &rows, std::size_t number, Value *kept) {
+  const ir::Store &s = rows.s;
+  const FragmentShape &shape = rows.shape;
+  FragmentElement element = rows.axes;
+  element.row_number = static_cast<int>(number);
+  const auto where_kept = [&](const Body &body) { kept ? when(kept, body) : body(); };
+  const auto each = [&](bool checked) { row_elements(rows, number, checked); };
+  const auto columns = static_cast<int>(shape.columns);
+  const int first = shape.number(number, 0);
+  Value *first_column = env_.variables.at(element.column.get());
+  Value *whole = is_whole(rows);
+  const bool plain = is_plain(rows);
   const auto *known = llvm::dyn_cast<llvm::ConstantInt>(whole);
   const int bytes = s.storage->type.bytes();
   const bool exchanged =
-      bytes == 2 && fragment.layout.kind != Kind::Blocked && columns % (4 * kUnitColumns) == 0;
-  if (adds_together(s, fragment, element, columns)) {
+      bytes == 2 && rows.fragment.layout.kind != Kind::Blocked && columns % (4 * kUnitColumns) == 0;
+  if (adds_together(s, rows.fragment, element, columns)) {
     Value *at = nullptr;
     {
       const Memo memo(*this, true);
       env_.variables[element.column.get()] = first_added(first_column);
-      at = b.CreateAddrSpaceCast(address(s.storage, s.indices),
-                                 llvm::PointerType::get(context_, kGlobal));
+      at = in_global(address(s.storage, s.indices));
       env_.variables[element.column.get()] = first_column;
     }
     return when(
@@ -144,7 +181,7 @@ void KernelEmitter::fragment_row(const ir::Store &s, const Fragment &fragment,
   const std::int64_t unit_bytes = bytes * shape.beside;
   // Sums of matrix instructions leave no registers for another way of storing them.
   const bool vectors =
-      fragment.layout.kind == Kind::Blocked && shape.beside > 1 && unit_bytes <= kWidest;
+      rows.fragment.layout.kind == Kind::Blocked && shape.beside > 1 && unit_bytes <= kWidest;
   if (!plain || (!exchanged && !vectors)) {
     return where_kept([&] {
       if (known) return each(known->isZero());
@@ -172,8 +209,12 @@ void KernelEmitter::fragment_row(const ir::Store &s, const Fragment &fragment,
   where_kept([&] {
     when(
         b.CreateAnd(whole, is_multiple(at, unit_bytes)),
-        [&] { store_row_vectors(s, shape, element, number_of_row, at); }, [&] { each(true); });
+        [&] { store_row_vectors(s, shape, element, number, at); }, [&] { each(true); });
   });
+}
+
+llvm::Value *KernelEmitter::in_global(Value *address) {
+  return b.CreateAddrSpaceCast(address, llvm::PointerType::get(context_, kGlobal));
 }
 
 llvm::Value *KernelEmitter::is_multiple(Value *address, std::int64_t bytes) {
@@ -270,18 +311,41 @@ llvm::Value *KernelEmitter::word_at(const ir::Store &s, FragmentElement element,
   return b.CreateBitCast(pair, b.getInt32Ty());
 }
 
+// What `compute` gives, of which there is one for each of `count`. Where the row is not kept the
+// value may not be computed if it reads memory.
+std::vector<llvm::Value *> KernelEmitter::values_where(
+    Value *kept, const ir::Store &s, llvm::Type *type, std::size_t count,
+    const std::function<std::vector<Value *>()> &compute) {
+  if (!kept || !reads_memory(s.value)) return compute();
+  std::vector<llvm::AllocaInst *> places(count);
+  for (llvm::AllocaInst *&place : places) {
+    place = local(type, "kept");
+    b.CreateStore(llvm::Constant::getNullValue(type), place);
+  }
+  when(kept, [&] {
+    const std::vector<Value *> values = compute();
+    for (std::size_t i = 0; i < count; ++i) b.CreateStore(values[i], places[i]);
+  });
+  std::vector<Value *> values(count);
+  for (std::size_t i = 0; i < count; ++i) values[i] = b.CreateLoad(type, places[i]);
+  return values;
+}
+
 // The row's elements of this lane, two in a word, in units of eight columns that four lanes have.
 std::vector<llvm::Value *> KernelEmitter::words_of_row(const ir::Store &s,
                                                        const FragmentElement &axes, int first,
-                                                       int columns) {
+                                                       int columns, Value *kept) {
   Value *first_column = env_.variables.at(axes.column.get());
-  std::vector<Value *> words;
-  for (int unit = 0; unit < columns / kUnitColumns; ++unit) {
-    FragmentElement element = axes;
-    element.number = first + unit * 2 * kBeside;
-    words.push_back(word_at(s, element, b.CreateAdd(first_column, i64(unit * kUnitColumns))));
-  }
-  return words;
+  const auto units = static_cast<std::size_t>(columns / kUnitColumns);
+  return values_where(kept, s, b.getInt32Ty(), units, [&] {
+    std::vector<Value *> words;
+    for (int unit = 0; unit < columns / kUnitColumns; ++unit) {
+      FragmentElement element = axes;
+      element.number = first + unit * 2 * kBeside;
+      words.push_back(word_at(s, element, b.CreateAdd(first_column, i64(unit * kUnitColumns))));
+    }
+    return words;
+  });
 }
 
 // `at`: the address of this lane's first eight elements. Lane q of four has elements 2q and 2q + 1
@@ -291,21 +355,7 @@ void KernelEmitter::store_row_wide(const ir::Store &s, const FragmentElement &ax
                                    int columns, Value *at, Value *kept) {
   llvm::Type *i32 = b.getInt32Ty();
   const auto where_kept = [&](const Body &body) { kept ? when(kept, body) : body(); };
-  std::vector<Value *> words;
-  if (kept && reads_memory(s.value)) {
-    std::vector<llvm::AllocaInst *> places(static_cast<std::size_t>(columns / kUnitColumns));
-    for (llvm::AllocaInst *&place : places) {
-      place = local(i32, "word");
-      b.CreateStore(b.getInt32(0), place);
-    }
-    when(kept, [&] {
-      words = words_of_row(s, axes, first, columns);
-      for (std::size_t i = 0; i < words.size(); ++i) b.CreateStore(words[i], places[i]);
-    });
-    for (std::size_t i = 0; i < words.size(); ++i) words[i] = b.CreateLoad(i32, places[i]);
-  } else {
-    words = words_of_row(s, axes, first, columns);
-  }
+  std::vector<Value *> words = words_of_row(s, axes, first, columns, kept);
   Value *lane = b.CreateTrunc(lane_, i32);
   Value *odd = b.CreateICmpNE(b.CreateAnd(lane, b.getInt32(1)), b.getInt32(0)),
         *upper = b.CreateICmpNE(b.CreateAnd(lane, b.getInt32(2)), b.getInt32(0));

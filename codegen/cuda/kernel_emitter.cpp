@@ -425,6 +425,8 @@ void KernelEmitter::emit(const ir::Allocate &s) {
   }
   env_.storages[s.storage.get()] = v;
   emit(s.body);
+  // Its memory is another tile's then, or nobody's.
+  if (added_.erase(s.storage.get()) > 0) assembly("cp.async.bulk.wait_group.read 0;", "");
 }
 
 llvm::GlobalVariable *KernelEmitter::shared_memory() {

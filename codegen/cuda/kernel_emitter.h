@@ -12,6 +12,7 @@
 //   fragments.cpp          tiles in registers, what statements are over
 //   fragment_maps.cpp      statements over them whose results stay there
 //   fragment_stores.cpp    statements that store them to memory
+//   strip_stores.cpp       the same, by way of shared memory
 //   warpgroup_products.cpp matrix instructions of warpgroups
 //   mma_sync.cpp           matrix instructions of warps
 //   multiply_add.cpp       multiplications by the threads
@@ -381,9 +382,34 @@ class KernelEmitter final : public code::FunctionEmitter {
   void store_rows(const ir::Store &s, const FragmentUse &use);
 
   // fragment_stores.cpp
+  /// A store of a fragment's elements to memory, as its threads make it row by row.
+  struct StoredRows {
+    ir::Store s;               ///< without the guards that are tested once a row
+    std::vector<Expr> guards;  ///< these
+    const Fragment &fragment;
+    FragmentShape shape;
+    FirstElement first;
+    FragmentElement axes;
+    std::vector<llvm::Value *> kept{};  ///< whether a row is stored, where it is known beforehand
+  };
+  /// Where a row of the thread is kept (null: it is), and what its expressions look up.
+  struct StoredRow {
+    llvm::Value *kept = nullptr;
+    std::unordered_map<const Load *, llvm::Value *> values{};
+  };
   void store_fragments(const ir::Store &statement, const FragmentUse &use);
-  void fragment_row(const ir::Store &s, const Fragment &fragment, const FragmentShape &shape,
-                    FragmentElement element, std::size_t number_of_row, llvm::Value *kept);
+  llvm::Value *go_to_row(const StoredRows &rows, std::size_t number);
+  llvm::Value *is_kept(const StoredRows &rows, llvm::Value *row);
+  /// The thread's row of that number: looks up what it needs, and then does `body`.
+  void for_row(const StoredRows &rows, std::size_t number,
+               const std::function<void(const StoredRow &row)> &body);
+  /// `body` for the row again.
+  void in_row(const StoredRows &rows, std::size_t number, const StoredRow &row, const Body &body);
+  void fragment_row(const StoredRows &rows, std::size_t number, llvm::Value *kept);
+  void row_elements(const StoredRows &rows, std::size_t number, bool checked);
+  bool is_plain(const StoredRows &rows);
+  llvm::Value *is_whole(const StoredRows &rows);
+  llvm::Value *in_global(llvm::Value *address);
   llvm::Value *is_multiple(llvm::Value *address, std::int64_t bytes);
   llvm::Value *together_in_warp(llvm::Value *possible, llvm::Value *kept);
   void store_row_vectors(const ir::Store &s, const FragmentShape &shape,
@@ -392,9 +418,38 @@ class KernelEmitter final : public code::FunctionEmitter {
   void store_element(const ir::Store &s);
   llvm::Value *word_at(const ir::Store &s, FragmentElement element, llvm::Value *column);
   std::vector<llvm::Value *> words_of_row(const ir::Store &s, const FragmentElement &axes,
-                                          int first, int columns);
+                                          int first, int columns, llvm::Value *kept);
+  std::vector<llvm::Value *> values_where(
+      llvm::Value *kept, const ir::Store &s, llvm::Type *type, std::size_t count,
+      const std::function<std::vector<llvm::Value *>()> &compute);
   void store_row_wide(const ir::Store &s, const FragmentElement &axes, int first, int columns,
                       llvm::Value *address, llvm::Value *kept);
+
+  // strip_stores.cpp
+  /// A warp's strip, and where this lane stores its elements there.
+  struct Strip {
+    llvm::Value *lane, *start, *own;
+    std::int64_t columns, pitch;  ///< the latter in bytes
+  };
+  /// One of the two rows that a lane has of 16.
+  struct StripRow {
+    StoredRow row;
+    llvm::Value *at;  ///< of its first column in memory
+  };
+  using StripRows = std::array<StripRow, 2>;
+  bool goes_through_strip(const StoredRows &rows);
+  void store_through_strip(const StoredRows &rows);
+  Strip strip_of(const ir::Store &s);
+  void warp_sync();
+  void fill_strip(const StoredRows &rows, const StripRows &own, std::size_t number,
+                  const Strip &strip, std::int64_t column, std::int64_t width);
+  std::vector<llvm::Value *> pairs_of_row(const StoredRows &rows, const FragmentElement &element,
+                                          std::int64_t units, llvm::Value *kept);
+  std::vector<llvm::Value *> rows_of_lane(const StripRows &own, const Strip &strip,
+                                          std::int64_t lanes_of_row);
+  void empty_strip(const StoredRows &rows, const Strip &strip, const std::vector<llvm::Value *> &to,
+                   bool all_kept, std::int64_t column, std::int64_t lanes_of_row);
+  void add_strip(const StripRows &own, const Strip &strip, std::int64_t column, std::int64_t width);
 
   // warpgroup_products.cpp
   void emit_wgmma(const ir::Mma &s);
@@ -484,6 +539,7 @@ class KernelEmitter final : public code::FunctionEmitter {
   int registers_ = 0;            ///< that the role gives a thread; 0: what the block starts with
   std::unordered_map<const StorageNode *, SharedTile> tiles_;
   std::unordered_set<const StorageNode *> lists_;  ///< of a role, in shared memory
+  std::unordered_set<const StorageNode *> added_;  ///< strips that bulk reductions may still read
   std::unordered_map<const StorageNode *, Fragment> fragments_;
   std::unordered_map<const StorageNode *, const ir::Allocate *> fragment_allocates_;  ///< all
   FragmentElement element_;

@@ -72,7 +72,8 @@ class Placer {
       to_.entries[&s] = {Place::Lanes};
     } else if (s.placement.memory == ir::Memory::Shared) {
       internal_check(bytes.has_value(), "a shared tile has a size that is not known");
-      take(-used_ & (kSwizzleAlignment - 1));
+      if (s.placement.layout.kind == ir::Layout::Kind::Swizzled)
+        take(-used_ & (kSwizzleAlignment - 1));
       to_.entries[&s] = {Place::Shared, used_};
       take(*bytes);
     } else if (bytes && used_ + aligned(*bytes) <= limit_) {

@@ -100,6 +100,7 @@ void Accesses::add_own(const Stmt &s) {
   if (const auto *store = s.as<Store>()) {
     writes.insert(store->storage.get());
     if (store->combiner != Combiner::Assign) reads.insert(store->storage.get());
+    if (store->through) writes.insert(store->through.get());
   } else if (const auto *copy = s.as<Copy>()) {
     writes.insert(copy->storage.get());
   } else if (const auto *mma = s.as<Mma>()) {
@@ -140,9 +141,10 @@ bool is_staged(const Stmt &s) {
   walk_statements(s, [&](const Stmt &part) {
     const auto *sync = part.as<Sync>();
     const auto *mma = part.as<Mma>();
+    const auto *store = part.as<Store>();
     const auto *allocate = part.as<Allocate>();
     found = found || (part->kind >= StmtKind::Barriers && (!sync || sync->cluster)) ||
-            (mma && mma->asynchronous) ||
+            (mma && mma->asynchronous) || (store && store->through) ||
             (allocate && allocate->placement.memory != Memory::Abstract);
     return !found;
   });

@@ -154,7 +154,8 @@ class Matcher {
   bool same(const Store &a, const Store &b) {
     return all(a.axes, b.axes) && all(a.guards, b.guards) && same(a.storage, b.storage) &&
            all_numbers(a.indices, b.indices) && a.combiner == b.combiner &&
-           same(a.value, b.value) && a.atomic == b.atomic && a.vector_bytes == b.vector_bytes;
+           same(a.value, b.value) && a.atomic == b.atomic && a.vector_bytes == b.vector_bytes &&
+           same(a.through, b.through);
   }
   bool same(const Mma &a, const Mma &b) {
     return all(a.batch, b.batch) && all(a.m, b.m) && all(a.n, b.n) && all(a.k, b.k) &&

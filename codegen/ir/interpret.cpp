@@ -340,6 +340,7 @@ class Interpreter {
       if (!assign) value = apply(op, type, old_value(buffer, place, store.atomic), value);
       buffer.write(place, value, evaluator_.iterations, store.atomic);
     });
+    if (store.through) evaluator_.buffer(store.through).forget();
     if (!joins) return;
     join_threads();
     for (const auto &[place, value] : results) {

@@ -168,6 +168,8 @@ struct Allocate final : StmtNode {
 /// With Assign, distinct iterations store distinct elements; with another combiner axes that
 /// `indices` do not determine are reduced. A value that is narrower than the storage's type has
 /// been cast; types are equal. `atomic`: the update may collide with other parallel iterations.
+/// `through`: null, or a strip (strip.h) by which the elements of an accumulator in registers go to
+/// memory. It changes nothing but the way: what the strip holds behind the statement is undefined.
 ///
 /// Printed by what it does: `fill` (constant into a tile), `load` / `sread` (one load into a tile;
 /// sread when an index of that load reads an index's coordinates or other data), `map` (any other
@@ -184,8 +186,9 @@ struct Store final : StmtNode {
   Expr value;
   bool atomic;
   int vector_bytes;  ///< sread()/swrite()'s wish for one copy; 0 = default
+  StoragePtr through;
   Store(std::vector<VarPtr> a, std::vector<Expr> g, StoragePtr s, std::vector<Expr> i, Combiner c,
-        Expr v, bool at = false, int vb = 0)
+        Expr v, bool at = false, int vb = 0, StoragePtr strip = {})
       : StmtNode(kKind),
         axes(std::move(a)),
         guards(std::move(g)),
@@ -194,7 +197,8 @@ struct Store final : StmtNode {
         combiner(c),
         value(std::move(v)),
         atomic(at),
-        vector_bytes(vb) {}
+        vector_bytes(vb),
+        through(std::move(strip)) {}
 };
 
 /// One operand of an Mma: a tile and the axis that each of its dimensions is (tile[axes[0],

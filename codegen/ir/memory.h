@@ -2,6 +2,7 @@
 // parallel iteration.
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -138,6 +139,8 @@ class Buffer {
   }
   /// Gives every element the value 0, as if written.
   void zero();
+  /// Its contents are undefined, as if never written. Of memory of its own.
+  void forget() { std::fill(marks_.begin(), marks_.end(), Mark{}); }
   /// "name[1, 2]"
   std::string describe(Place place) const;
 

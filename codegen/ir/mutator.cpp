@@ -88,7 +88,7 @@ Stmt Mutator::visit(const Store &node, const Stmt &self) {
   Expr value = expr(node.value);
   if (!changed && value.same_as(node.value)) return self;
   return make<Store>(node.axes, std::move(guards), node.storage, std::move(indices), node.combiner,
-                     value, node.atomic, node.vector_bytes);
+                     value, node.atomic, node.vector_bytes, node.through);
 }
 
 Stmt Mutator::visit(const Mma &node, const Stmt &self) {

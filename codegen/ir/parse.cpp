@@ -334,9 +334,10 @@ class Parser : private Scanner {
     const Expr value = expression(target->type);
     std::vector<Expr> guards = where();
     const bool atomic = accept("atomic");
+    const StoragePtr strip = accept("through") ? existing() : nullptr;
     const int bytes = accept("bytes") ? static_cast<int>(number()) : 0;
     return make<Store>(std::move(axes), std::move(guards), target, std::move(indices), combiner,
-                       value, atomic, bytes);
+                       value, atomic, bytes, strip);
   }
 
   TileOperand operand() {

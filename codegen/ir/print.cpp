@@ -325,6 +325,7 @@ class Printer {
     line(mnemonic(store) + over(store.axes) + name(store.storage) + "[" +
          text(store.indices, int64) + "] " + op + " " + text(store.value, store.storage->type) +
          where(store.guards) + (store.atomic ? " atomic" : "") +
+         (store.through ? " through " + name(store.through) : "") +
          (store.vector_bytes != 0 ? " bytes " + std::to_string(store.vector_bytes) : ""));
   }
 

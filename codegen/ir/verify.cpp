@@ -206,6 +206,10 @@ class Verifier : private ScopeRules {
                                               ", but " + s.name + " is of type " +
                                               to_string(s.type));
     require(store.vector_bytes >= 0, "the number of bytes of a copy is negative");
+    if (store.through) {
+      verify_exists(store.through);
+      require(in_launch_, "the store passes " + store.through->name + ", but is in no kernel");
+    }
     switch (store.combiner) {
       case Combiner::Softmax:
       case Combiner::TopK:

@@ -8,6 +8,7 @@
 #include "block_memory.h"
 #include "mutator.h"
 #include "shared_memory.h"
+#include "strip.h"
 
 namespace pit::ir {
 namespace {
@@ -57,6 +58,7 @@ class Rules {
     if (!is_staged(launch_.body)) return;
     whole_ = {"block", static_cast<int>(launch_.threads / kLanes), 0, {}};
     collect(launch_.body, &whole_);
+    check_strips();
     check_memory();
     check_arrivals();
     State state;
@@ -86,6 +88,7 @@ class Rules {
   const Role *role_ = nullptr;
   int loops_ = 0;
   std::unordered_map<Tile, TileUse> tiles_;
+  std::set<Tile> strips_;  ///< that stores pass elements through
   std::map<const BarrierNode *, std::vector<Stmt>> waits_;
   using Places = std::vector<std::pair<const void *, int>>;
   // Arrivals by barrier, role and the innermost loop body that they are in.
@@ -154,6 +157,7 @@ class Rules {
       for (const Role &each_role : roles->roles) collect(each_role.body, &each_role);
     } else if (const auto *store = s.as<Store>()) {
       check_fragments(*store, s);
+      if (store->through) check_through(*store, s, role);
       if (const auto found = tiles_.find(store->storage.get()); found != tiles_.end()) {
         found->second.writers.insert(role);
         if (found->second.placement.memory == Memory::Shared)
@@ -362,6 +366,44 @@ class Rules {
           "the rows that are reduced into " + first_tile->name + " are spread over several warps",
           s);
     }
+  }
+
+  /// A role's warps have strips of their own, which hold what the accumulator's elements become.
+  void check_through(const Store &store, const Stmt &s, const Role *role) {
+    const StorageNode &strip = *store.through;
+    const auto found = tiles_.find(&strip);
+    require(found != tiles_.end() && found->second.owner == role,
+            "the strip " + strip.name + " is no tile of the role that stores through it", s);
+    const std::string error = strip_error(found->second.placement, found->second.extents,
+                                          role->warps, strip.type.bytes());
+    require(error.empty(), "the strip " + strip.name + " " + error, s);
+    require(strip.type == store.storage->type,
+            "the strip " + strip.name + " has other elements than " + store.storage->name, s);
+    require(store.storage->space != Space::Tile,
+            "the store through " + strip.name + " is to the tile " + store.storage->name, s);
+    bool sums = false;
+    for_each_load(s, [&](const Load &load) {
+      const auto tile = tiles_.find(load.storage.get());
+      sums = sums || (tile != tiles_.end() &&
+                      tile->second.placement.layout.kind == Layout::Kind::Accumulator);
+    });
+    require(sums, "the store through " + strip.name + " is of no accumulator", s);
+    strips_.insert(&strip);
+  }
+
+  /// What is stored through a strip may leave it later than its statement ends.
+  void check_strips() const {
+    walk_statements(launch_.body, [&](const Stmt &s) {
+      Accesses own;
+      own.add_own(s);
+      const auto *store = s.as<Store>();
+      if (store && store->through) own.writes.erase(store->through.get());
+      for (const Tile strip : strips_) {
+        require(!own.reads.contains(strip) && !own.writes.contains(strip),
+                "the strip " + strip->name + " is used by other than stores through it", s);
+      }
+      return true;
+    });
   }
 
   // --- sums over the kernel ---

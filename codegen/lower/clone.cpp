@@ -69,7 +69,7 @@ class Cloner final : public ir::Mutator {
   Stmt visit(const ir::Store &node, const Stmt &) override {
     return ir::make<ir::Store>(now(node.axes), all(node.guards), now(node.storage),
                                all(node.indices), node.combiner, expr(node.value), node.atomic,
-                               node.vector_bytes);
+                               node.vector_bytes, node.through ? now(node.through) : nullptr);
   }
   Stmt visit(const ir::Copy &node, const Stmt &) override {
     ir::BarrierSlot completes = node.completes;

@@ -16,6 +16,7 @@
 #include "plan.h"
 #include "profile_kernels.h"
 #include "stage_kernels.h"
+#include "store_through.h"
 #include "trust_data.h"
 
 namespace pit::lower {
@@ -84,6 +85,7 @@ ir::Module lower(const Pipeline &pipeline, const Target &target,
     module = passes.run("launches", [&] { return form_launches(module); });
     module = passes.run(
         "pipeline", [&] { return stage_kernels(module, products, kernels, target, explanation); });
+    module = passes.run("strips", [&] { return store_through(module, target); });
     if (target.has("profile"))
       module = passes.run("profile", [&] { return profile_kernels(module); });
     // The statements of kernels are what they will be.

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "codegen/emit/listing.h"
+#include "codegen/ir/mutator.h"
 #include "codegen/lower/lower.h"
 #include "test/harness.h"
 #include "test/ptxas.h"
@@ -33,13 +34,14 @@ std::string text_of(const Pipeline &pipeline, const std::string &target) {
   return emit::ptx_of(module, cuda::device_of(Target(target))).text;
 }
 
-TEST_CASE("cuda added - tensor cores make the sums, which are added four at a time") {
+TEST_CASE("cuda added - tensor cores make the sums, which are added by rows") {
   const Pipeline pipeline = by_columns(64, true);
   CHECK(pipeline.explain(Target("x86-64-linux-cuda-sm_90a")).find("they add to it in any order") !=
         std::string::npos);
   const std::string ptx = text_of(pipeline, "x86-64-linux-cuda-sm_90a");
-  for (const char *part : {"wgmma.mma_async.sync.aligned.m64n256k16.f32.bf16.bf16",
-                           "red.relaxed.gpu.global.add.v4.f32", "cp.async.bulk.tensor.2d"})
+  for (const char *part :
+       {"wgmma.mma_async.sync.aligned.m64n256k16.f32.bf16.bf16",
+        "cp.reduce.async.bulk.global.shared::cta.bulk_group.add.f32", "cp.async.bulk.tensor.2d"})
     CHECK_MESSAGE(ptx.find(part) != std::string::npos, part);
   const auto cubin = assembled(ptx, "sm_90a");
   if (cubin) {
@@ -51,6 +53,24 @@ TEST_CASE("cuda added - tensor cores make the sums, which are added four at a ti
   const std::string older = text_of(pipeline, "x86-64-linux-cuda-sm_80");
   CHECK(older.find("mma.sync.aligned") != std::string::npos);
   CHECK(older.find("v4.f32 [") == std::string::npos);
+}
+
+TEST_CASE("cuda added - where there is no room for strips they are added four at a time") {
+  ir::Module module = lower::lower(by_columns(64, true), Target("x86-64-linux-cuda-sm_90a"));
+  class WithoutStrips final : public ir::Mutator {
+    using Mutator::visit;
+    ir::Stmt visit(const ir::Store &s, const ir::Stmt &self) override {
+      if (!s.through) return self;
+      return ir::make<ir::Store>(s.axes, s.guards, s.storage, s.indices, s.combiner, s.value,
+                                 s.atomic, s.vector_bytes);
+    }
+  };
+  module.body = WithoutStrips()(module.body);
+  const std::string ptx =
+      emit::ptx_of(module, cuda::device_of(Target("x86-64-linux-cuda-sm_90a"))).text;
+  CHECK(ptx.find("red.relaxed.gpu.global.add.v4.f32") != std::string::npos);
+  CHECK(ptx.find("cp.reduce.async.bulk") == std::string::npos);
+  if (const auto cubin = assembled(ptx, "sm_90a")) CHECK(cubin->spilled() == 0);
 }
 
 TEST_CASE("cuda added - rows are marked by threads that read their columns together") {
@@ -75,8 +95,8 @@ TEST_CASE("cuda added - the results are those of the algorithm, ragged ones and 
   const bool device = target_under_test().is_cuda();
   for (const bool atomic : {true, false}) {
     const Pipeline pipeline = by_columns(64, atomic);
-    for (const auto &[m, n, k] :
-         std::vector<std::array<std::int64_t, 3>>{{300, 264, 192}, {131, 70, 100}, {5, 3, 2}}) {
+    for (const auto &[m, n, k] : std::vector<std::array<std::int64_t, 3>>{
+             {300, 264, 192}, {131, 70, 100}, {140, 260, 64}, {5, 3, 2}}) {
       CAPTURE(m);
       Problem problem;
       problem.inputs.emplace("A", random_values(bfloat16, {m, k}, generator, true, 0.98));

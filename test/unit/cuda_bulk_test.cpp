@@ -155,7 +155,7 @@ TEST_CASE("cuda bulk - steps that are too large to load ahead are taken in parts
     ir::walk_statements(lower::lower(of_micro_tiles(micro, micro, micro), Target(kTarget)).body,
                         [&](const ir::Stmt &s) {
                           const auto *allocate = s.as<ir::Allocate>();
-                          if (allocate && allocate->placement.memory == ir::Memory::Shared) {
+                          if (allocate && allocate->placement.buffered) {
                             std::int64_t n = 0;
                             for (const Expr &extent : allocate->extents) {
                               is_const_int(extent, &n);

@@ -118,6 +118,24 @@ TEST_CASE("staged interpreter - accumulators and buffers of a matrix instruction
   check_detects(drained, "role consumer may still read it");
 }
 
+TEST_CASE("staged interpreter - a strip changes no result, and holds nothing behind the store") {
+  const std::string kernel = through_strip();
+  REQUIRE_NOTHROW(verify(parse(kernel), "parse"));
+  for (const Landing landing : kLandings) {
+    int wrong = 0;
+    CHECK(run_gathered(kernel, 70, 11, 45, {1, landing}, &wrong) == "");
+    CHECK(wrong == 0);
+  }
+  const std::string filled =
+      replaced(kernel, "swrite mv", "fill w, r, c: %strip[w, r, c] = 0.0 sync swrite mv");
+  int wrong = 0;
+  CHECK(run_gathered(filled, 70, 11, 45, {1, Landing::Late}, &wrong) == "");
+  check_detects(replaced(filled, "through %strip",
+                         "through %strip sync swrite mv, nv: C[int64(rows(mo * 64 + mv)), no * 8 + "
+                         "nv] = %strip[mv / 16, mv % 16, nv]"),
+                "strip[0, 0, 0] is read but was never written");
+}
+
 TEST_CASE("staged interpreter - a left operand in registers stays while it is multiplied") {
   const std::string kernel = attention_of_roles({64, 32, 32}),
                     drained =

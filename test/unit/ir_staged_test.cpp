@@ -42,6 +42,7 @@ const char *const kEverything = R"(module everything(A: float32[2]) -> (C: float
           registers %w: bfloat16[64, 8] operand_a(1, 4, 1, 4)
           registers %peak: float32[64] rows(1, 4, 1, 4)
           registers %slot: int64[]
+          shared %strip: float32[4, 16, 40]
           fill %slot[] = 0
           reduce m, n: %peak[m] max= %acc[m, n]
           wait full[%slot[]] parity %slot[] % 2
@@ -50,6 +51,7 @@ const char *const kEverything = R"(module everything(A: float32[2]) -> (C: float
           commit matrix
           drain matrix pending 0
           arrive full[mo] each warpgroup
+          reduce_store m, n: C[m, n] += %acc[m, n] where m < 5 atomic through %strip bytes 4
           sync
         }
       }
@@ -101,6 +103,7 @@ TEST_CASE("staged equality - each attribute counts") {
                  {"pending 2", "pending 1"},
                  {"parity %slot[] % 2", "parity 0"},
                  {"mma async", "mma"},
+                 {" through %strip", ""},
                  {"%a(%slot[])", "%a(0)"}};
   for (const auto &change : changes) {
     CAPTURE(std::string(change.from));
@@ -306,6 +309,55 @@ TEST_CASE("staged verifier - fragments that meet are spread over the warps alike
     const bool found = error.find(c.message) != std::string::npos;
     CHECK(found);
   }
+}
+
+TEST_CASE("staged verifier - strips are the warps' of a role, and nothing else uses them") {
+  const std::string kernel = through_strip();
+  REQUIRE(broken_rule(kernel) == "");
+  const std::string at_store = "swrite mv";
+  const struct {
+    std::string from, to, message;
+  } cases[] = {
+      {"float32[4, 16, 40]", "float32[8, 16, 40]",
+       "the strip strip is not of 4 warps, 16 rows, and 32 or 64 columns and 8"},
+      {"float32[4, 16, 40]", "float32[4, 16, 32]", "the strip strip is not of 4 warps"},
+      {"float32[4, 16, 40]", "float32[4, 16, 40] swizzle(32, 1)",
+       "the strip strip is no row-major tile in shared memory"},
+      {"shared %strip", "registers %strip",
+       "the strip strip is no row-major tile in shared memory"},
+      {"shared %strip: float32", "shared %strip: int32",
+       "the strip strip has other elements than C"},
+      {"shared %strip: float32", "shared %strip: float64",
+       "the strip strip has elements of other than 2 or 4 bytes"},
+      {"through %strip", "through %a", "the strip a is no tile of the role that stores through it"},
+      {"C[int64(rows(mo * 64 + mv)), no * 8 + nv] = %acc[mv, nv]", "%other[mv, nv] = %acc[mv, nv]",
+       "the store through strip is to the tile other"},
+      {"= %acc[mv, nv]", "= 1.0", "the store through strip is of no accumulator"},
+      {at_store, "fill w, r, c: %strip[w, r, c] = 0.0 " + at_store,
+       "the strip strip is used by other than stores through it"},
+      {"%acc[mv, nv] through", "%acc[mv, nv] + %strip[0, 0, 0] through",
+       "the strip strip is used by other than stores through it"},
+  };
+  for (const auto &c : cases) {
+    CAPTURE(c.from);
+    CAPTURE(c.to);
+    const std::string error = broken_rule(replaced(kernel, c.from, c.to));
+    CAPTURE(error);
+    const bool found = error.find(c.message) != std::string::npos;
+    CHECK(found);
+  }
+  // Outside of kernels there are none.
+  const std::string outside = broken_rule(R"(module host(A: float32[1]) -> (C: float32[1]) {
+  stage compute C {
+    axes i < 8 max 8
+    tile %strip: float32[4, 16, 40]
+    store i: C[i] = A(i) through %strip
+  }
+})");
+  CAPTURE(outside);
+  const bool refused =
+      outside.find("the store passes strip, but is in no kernel") != std::string::npos;
+  CHECK(refused);
 }
 
 TEST_CASE("staged verifier - a left operand in registers is left alone until it is drained") {

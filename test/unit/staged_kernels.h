@@ -63,6 +63,17 @@ module gathered(A: float32[2], B: float32[2], rows: int32[1]) -> (C: float32[2])
   return replaced(text, "STAGES", std::to_string(stages));
 }
 
+/// The same with two stages, and with a strip by which the consumers store.
+inline std::string through_strip() {
+  const std::string kernel = producer_and_consumer(2);
+  return replaced(
+      replaced(kernel, "registers %acc",
+               "shared %strip: float32[4, 16, 40]\n          "
+               "registers %other: float32[64, 8] accumulator(1, 4, 1, 4)\n          "
+               "axes w < 4 max 4, r < 16 max 16, c < 40 max 40\n          registers %acc"),
+      "= %acc[mv, nv]", "= %acc[mv, nv] through %strip");
+}
+
 // Groups of cp.async in one role, as on sm_80: two buffers.
 inline const char *const kGroups = R"(module groups(A: float32[2]) -> (C: float32[2]) {
   stage compute C {
