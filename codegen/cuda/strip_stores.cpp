@@ -103,7 +103,16 @@ void KernelEmitter::store_through_strip(const StoredRows &rows) {
         row.kept ? when(row.kept, each) : each();
       }
     };
-    when(together_in_warp(together, nullptr), by_lines, by_elements);
+    const Body store_rows = [&] {
+      when(together_in_warp(together, nullptr), by_lines, by_elements);
+    };
+    Value *low = own[0].row.kept, *high = own[1].row.kept;
+    if (!low || !high) {
+      store_rows();
+      continue;
+    }
+    // Warps that store nothing go on: last tiles have many.
+    when(b.CreateNot(together_in_warp(b.CreateNot(b.CreateOr(low, high)), nullptr)), store_rows);
   }
 }
 

@@ -13,7 +13,7 @@ std::string strip_error(const Placement &placement, const Coordinates &extents, 
       std::any_of(std::begin(kStripColumns), std::end(kStripColumns),
                   [&](std::int64_t columns) { return extents == strip_extents(warps, columns); });
   if (is_strip) return "";
-  return "is not of " + std::to_string(warps) + " warps, 16 rows, and 32 or 64 columns and 8";
+  return "is not of " + std::to_string(warps) + " warps, 16 rows, and 32, 64 or 128 columns and 8";
 }
 
 }  // namespace pit::ir

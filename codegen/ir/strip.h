@@ -14,9 +14,8 @@ namespace pit::ir {
 /// eight rows of eight 2-byte elements, as stmatrix stores them, and four rows of eight 4-byte
 /// elements, as a half of the warp does.
 inline constexpr std::int64_t kStripRows = 16, kStripPadding = 8;
-/// The columns at a time. A row of 2-byte elements is then 64 or 128 bytes, one of 4-byte elements
-/// 128 or 256.
-inline constexpr std::int64_t kStripColumns[] = {64, 32};
+/// The columns at a time.
+inline constexpr std::int64_t kStripColumns[] = {128, 64, 32};
 
 inline Coordinates strip_extents(int warps, std::int64_t columns) {
   return {warps, kStripRows, columns + kStripPadding};

@@ -88,7 +88,8 @@ class Rules {
   const Role *role_ = nullptr;
   int loops_ = 0;
   std::unordered_map<Tile, TileUse> tiles_;
-  std::set<Tile> strips_;  ///< that stores pass elements through
+  /// That stores pass elements through, and whether their sums meet.
+  std::map<Tile, bool> strips_;
   std::map<const BarrierNode *, std::vector<Stmt>> waits_;
   using Places = std::vector<std::pair<const void *, int>>;
   // Arrivals by barrier, role and the innermost loop body that they are in.
@@ -388,7 +389,10 @@ class Rules {
                       tile->second.placement.layout.kind == Layout::Kind::Accumulator);
     });
     require(sums, "the store through " + strip.name + " is of no accumulator", s);
-    strips_.insert(&strip);
+    require(strips_.emplace(&strip, store.atomic).first->second == store.atomic,
+            "atomic stores and others go through the strip " + strip.name +
+                ", which the first may still read when they have ended",
+            s);
   }
 
   /// What is stored through a strip may leave it later than its statement ends.
@@ -398,7 +402,7 @@ class Rules {
       own.add_own(s);
       const auto *store = s.as<Store>();
       if (store && store->through) own.writes.erase(store->through.get());
-      for (const Tile strip : strips_) {
+      for (const auto &[strip, atomic] : strips_) {
         require(!own.reads.contains(strip) && !own.writes.contains(strip),
                 "the strip " + strip->name + " is used by other than stores through it", s);
       }

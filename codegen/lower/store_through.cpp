@@ -142,7 +142,7 @@ class Pass final : public ir::Mutator {
   }
 
   Stmt visit(const ir::Store &s, const Stmt &self) override {
-    const auto strip = is_wanted(s) ? strips_.find(s.storage->type) : strips_.end();
+    const auto strip = is_wanted(s) ? strips_.find(key_of(s)) : strips_.end();
     if (strip == strips_.end()) return self;
     return ir::make<ir::Store>(s.axes, s.guards, s.storage, s.indices, s.combiner, s.value,
                                s.atomic, s.vector_bytes, strip->second);
@@ -155,11 +155,20 @@ class Pass final : public ir::Mutator {
   std::int64_t bytes_ = 0;  ///< of shared memory that the kernel takes
   bool has_registers_of_roles_ = false;
   Fragments fragments_;
-  /// Of the role that is visited.
-  struct ByType {
-    bool operator()(Type a, Type b) const { return to_string(a) < to_string(b); }
-  };
-  std::map<Type, StoragePtr, ByType> strips_;
+  /// The element type, and whether sums meet: a bulk reduction may still read its strip when the
+  /// statement has ended.
+  using Key = std::pair<std::string, bool>;
+  std::map<Key, StoragePtr> strips_;  ///< of the role that is visited
+
+  static Key key_of(const ir::Store &s) { return {to_string(s.storage->type), s.atomic}; }
+
+  /// How wide a strip may be, the best first. Lines of 128 bytes are what memory is written in; a
+  /// bulk reduction of a short row takes longer than the instructions that add it do.
+  static std::vector<std::int64_t> widths(const ir::Store &s) {
+    if (s.atomic) return {128};
+    return s.storage->type.bytes() == 4 ? std::vector<std::int64_t>{64, 32}
+                                        : std::vector<std::int64_t>{64};
+  }
 
   bool is_wanted(const ir::Store &s) const {
     return is_of_a_kind(s, unit_ && unit_->asynchronous) && fits_strip(s, fragments_) &&
@@ -183,18 +192,16 @@ class Pass final : public ir::Mutator {
     std::vector<std::pair<StoragePtr, std::int64_t>> made;  // and its columns
     ir::walk_statements(body, [&](const Stmt &s) {
       const auto *store = s.as<ir::Store>();
-      if (!store || strips_.count(store->storage->type) != 0 || !is_wanted(*store)) return true;
+      if (!store || strips_.count(key_of(*store)) != 0 || !is_wanted(*store)) return true;
       const Type type = store->storage->type;
-      for (const std::int64_t columns : ir::kStripColumns) {
-        // A line of 128 bytes at least.
-        constexpr std::int64_t kLine = 128;
+      for (const std::int64_t columns : widths(*store)) {
         const std::int64_t bytes =
             ir::buffer_bytes(ir::strip_extents(warps, columns), type.bytes());
-        if (columns * type.bytes() < kLine || !has_room(bytes)) continue;
+        if (!has_room(bytes)) continue;
         bytes_ += bytes;
         made.emplace_back(ir::make_storage(store->storage->name + ".strip", type, 3, Space::Tile),
                           columns);
-        strips_[type] = made.back().first;
+        strips_[key_of(*store)] = made.back().first;
         break;
       }
       return true;

@@ -4,10 +4,10 @@
 #include <array>
 #include <random>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "codegen/emit/listing.h"
-#include "codegen/ir/mutator.h"
 #include "codegen/lower/lower.h"
 #include "test/harness.h"
 #include "test/ptxas.h"
@@ -16,7 +16,7 @@ namespace pit::test {
 namespace {
 
 /// C += A B: of each `columns` columns of A those rows come together that are not zero there.
-Pipeline by_columns(std::int64_t columns, bool atomic) {
+Pipeline by_columns(std::int64_t columns, bool atomic, int stages = 3) {
   Var m("m"), n("n"), mt("mt");
   TensorParam A(bfloat16, 2, "A"), B(bfloat16, 2, "B");
   RDom k(0, A.extent(1), "k");
@@ -25,6 +25,7 @@ Pipeline by_columns(std::int64_t columns, bool atomic) {
   C(m, n) += f32(A(m, k)) * f32(B(k, n));
   Definition update = C.update();
   update.pit_tile(mt, {.axis = m, .micro = {{m, 1}, {k, columns}}, .dense = {{m, 128}, {n, 256}}});
+  update.software_pipeline(mt, stages);
   if (atomic) update.atomic();
   return Pipeline({C}, {}, "by_columns");
 }
@@ -55,19 +56,8 @@ TEST_CASE("cuda added - tensor cores make the sums, which are added by rows") {
   CHECK(older.find("v4.f32 [") == std::string::npos);
 }
 
-TEST_CASE("cuda added - where there is no room for strips they are added four at a time") {
-  ir::Module module = lower::lower(by_columns(64, true), Target("x86-64-linux-cuda-sm_90a"));
-  class WithoutStrips final : public ir::Mutator {
-    using Mutator::visit;
-    ir::Stmt visit(const ir::Store &s, const ir::Stmt &self) override {
-      if (!s.through) return self;
-      return ir::make<ir::Store>(s.axes, s.guards, s.storage, s.indices, s.combiner, s.value,
-                                 s.atomic, s.vector_bytes);
-    }
-  };
-  module.body = WithoutStrips()(module.body);
-  const std::string ptx =
-      emit::ptx_of(module, cuda::device_of(Target("x86-64-linux-cuda-sm_90a"))).text;
+TEST_CASE("cuda added - where steps leave no room for wide strips they are added four at a time") {
+  const std::string ptx = text_of(by_columns(64, true, 4), "x86-64-linux-cuda-sm_90a");
   CHECK(ptx.find("red.relaxed.gpu.global.add.v4.f32") != std::string::npos);
   CHECK(ptx.find("cp.reduce.async.bulk") == std::string::npos);
   if (const auto cubin = assembled(ptx, "sm_90a")) CHECK(cubin->spilled() == 0);
@@ -93,11 +83,12 @@ TEST_CASE("cuda added - nothing is added atomically where atomic() is not said")
 TEST_CASE("cuda added - the results are those of the algorithm, ragged ones and unaligned ones") {
   std::mt19937 generator(7);
   const bool device = target_under_test().is_cuda();
-  for (const bool atomic : {true, false}) {
-    const Pipeline pipeline = by_columns(64, atomic);
+  for (const auto &[atomic, stages] : {std::pair{true, 3}, {true, 4}, {false, 4}}) {
+    const Pipeline pipeline = by_columns(64, atomic, stages);
     for (const auto &[m, n, k] : std::vector<std::array<std::int64_t, 3>>{
              {300, 264, 192}, {131, 70, 100}, {140, 260, 64}, {5, 3, 2}}) {
       CAPTURE(m);
+      CAPTURE(stages);
       Problem problem;
       problem.inputs.emplace("A", random_values(bfloat16, {m, k}, generator, true, 0.98));
       problem.inputs.emplace("B", random_values(bfloat16, {k, n}, generator, true));

@@ -319,7 +319,7 @@ TEST_CASE("staged verifier - strips are the warps' of a role, and nothing else u
     std::string from, to, message;
   } cases[] = {
       {"float32[4, 16, 40]", "float32[8, 16, 40]",
-       "the strip strip is not of 4 warps, 16 rows, and 32 or 64 columns and 8"},
+       "the strip strip is not of 4 warps, 16 rows, and 32, 64 or 128 columns and 8"},
       {"float32[4, 16, 40]", "float32[4, 16, 32]", "the strip strip is not of 4 warps"},
       {"float32[4, 16, 40]", "float32[4, 16, 40] swizzle(32, 1)",
        "the strip strip is no row-major tile in shared memory"},
@@ -335,6 +335,8 @@ TEST_CASE("staged verifier - strips are the warps' of a role, and nothing else u
       {"= %acc[mv, nv]", "= 1.0", "the store through strip is of no accumulator"},
       {at_store, "fill w, r, c: %strip[w, r, c] = 0.0 " + at_store,
        "the strip strip is used by other than stores through it"},
+      {at_store, "reduce_store mv, nv: C[mv, nv] += %acc[mv, nv] atomic through %strip " + at_store,
+       "atomic stores and others go through the strip strip"},
       {"%acc[mv, nv] through", "%acc[mv, nv] + %strip[0, 0, 0] through",
        "the strip strip is used by other than stores through it"},
   };

@@ -8,6 +8,9 @@ namespace {
 
 // Rows and columns of the tiles of a product, and the steps of its sum.
 constexpr std::int64_t kRows = 128, kColumns = 256, kStep = 64;
+// Stages of tiles that have a step or two: they leave shared memory for the sums, by rows of 512
+// bytes, which are then added by bulk reductions.
+constexpr int kShortPipeline = 3;
 
 // Of the sums whose index is timed.
 const char *name_of_sum(bool ordered) { return ordered ? "indexed_sum" : "unordered_sum"; }
@@ -33,7 +36,8 @@ Pipeline product_without_zeros(Type type, const Micro &micro, const std::string 
                        .micro = {{m, 1}, {k, micro.columns}},
                        .dense = {{m, kRows}, {n, kColumns}}})
         .swrite(C)
-        .atomic();
+        .atomic()
+        .software_pipeline(mt, kShortPipeline);
     Out.gpu_blocks(m).gpu_threads(n);
     return Pipeline({Out}, {}, name);
   }
