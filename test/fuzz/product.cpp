@@ -31,7 +31,7 @@ class Product {
 
  private:
   /// The most products that a case may make.
-  static constexpr std::int64_t kMostProducts = 1'000'000;
+  static constexpr std::int64_t kMostProducts = 300'000;
 
   Choices &choices_;
   Expressions &expressions_;
