@@ -320,7 +320,7 @@ class Emitter {
                        const KeptEntries &kept);
   bool places_while_marking(const IndexPlan &index) const;
   void allocate_values(const IndexPlan &index);
-  ir::Stmt emit_marks_in_producer(PlannedStage *stage, const Scope &scope, const VarPtr &loop);
+  ir::Stmt emit_marks_in_producer(const Job &job, std::size_t level);
   ir::Stmt place_index(IndexPlan *index);
   ir::Stmt for_groups(const IndexPlan &index, Scope *scope, Expr *number,
                       const std::function<ir::Stmt()> &body);

@@ -475,7 +475,7 @@ Stmt Emitter::emit_inside(Job &job, int i) {
         for (const PlannedDefinition &def : stage->definitions)
           stmts.push_back(emit_definition(stage, def, def.directives, scope));
       }
-      stmts.push_back(emit_marks_in_producer(job.stage, job.scope, dim.name));
+      stmts.push_back(emit_marks_in_producer(job, static_cast<std::size_t>(i)));
       return ir::make_block(stmts);
     });
     const Scope resolved{{}, {}, job.scope.axes, job.scope.in_tile};

@@ -7,6 +7,7 @@
 #include "dsl/error.h"
 #include "emit.h"
 #include "interval.h"
+#include "job.h"
 #include "linear.h"
 #include "statements.h"
 
@@ -389,9 +390,12 @@ void Emitter::set_axis_value(const IndexPlan &index, const Expr &low, const Expr
   }
 }
 
-/// Marks of the indices that are computed at this loop of their producer, from the values just
+/// Marks of the indices that are computed at loop `level` of their producer, from the values just
 /// stored.
-Stmt Emitter::emit_marks_in_producer(PlannedStage *stage, const Scope &scope, const VarPtr &loop) {
+Stmt Emitter::emit_marks_in_producer(const Job &job, std::size_t level) {
+  const PlannedStage *stage = job.stage;
+  const Scope &scope = job.scope;
+  const VarPtr &loop = job.nest.dims[level].name;
   std::vector<Stmt> stmts;
   for (const auto &owned : plan_->indices) {
     IndexPlan *index = owned.get();
@@ -409,6 +413,12 @@ Stmt Emitter::emit_marks_in_producer(PlannedStage *stage, const Scope &scope, co
                              loop->name + "): " + why,
                          index->node->where);
     };
+    if (level + 1 < job.loops) {
+      const std::string &inner = job.nest.dims[job.loops - 1].name->name;
+      fail(stage->name() + " stores one tile in each iteration of " + inner + ", which is inside " +
+           loop->name + ", and an index is marked where a tile is stored; say compute_at(" +
+           stage->name() + ", " + inner + ")");
+    }
     if (!read || index->predicates.size() != 1 || index->axis_parts.size() != 1 ||
         !index->covered.empty()) {
       fail("the index must have one predicate, and it must read " + stage->name() +

@@ -202,8 +202,10 @@ class NestBuilder {
     fused.maximum = out.maximum * in.maximum;
     nest_.dims[at] = fused;
     nest_.dims.erase(nest_.dims.begin() + static_cast<std::ptrdiff_t>(inner_at));
-    retire(out.name, named(fused.name) / in.extent);
-    retire(in.name, named(fused.name) % in.extent);
+    // Of no iterations, too, each has its own: a quotient by 0 would be one element for all.
+    const Expr length = is_zero(in.extent) ? constant(1) : in.extent;
+    retire(out.name, named(fused.name) / length);
+    retire(in.name, named(fused.name) % length);
   }
 
   void reorder(const Directive &d, const std::vector<VarPtr> &order) {

@@ -270,6 +270,35 @@ TEST_CASE("fused domains of which both extents are negative have no iterations")
                    data("T")});
 }
 
+TEST_CASE("parallel tiles of an axis that is fused of loops without iterations") {
+  Var i("i"), j("j"), c("c");
+  TensorParam A(float32, 2, "A");
+  Func F("F");
+  F(i, j, c) = A(i, c) + 1.f;
+  const auto data = [](std::int64_t rows, std::int64_t middle) {
+    return sweep({{rows, 3}},
+                 [=](const Size &s, double zeros, bool exact, std::mt19937 &generator) {
+                   return Problem{{{"A", random_values(float32, s, generator, exact, zeros)}},
+                                  {},
+                                  {{"Y", {rows, middle, s[1]}}}};
+                 });
+  };
+  Func Y("Y");
+  Y(i, j, c) = F(i, j, c) * 2.f;
+  for (const auto &[rows, middle] :
+       std::vector<std::pair<std::int64_t, std::int64_t>>{{5, 0}, {0, 4}, {0, 0}, {5, 4}}) {
+    const std::string bounded = "Y.bound(i, 0, int64(" + std::to_string(rows) +
+                                "))\nY.bound(j, 0, int64(" + std::to_string(middle) +
+                                "))\nF.compute_root()\n";
+    check_agreement({Pipeline({Y}, {}, "no_iterations"),
+                     {"", bounded,
+                      bounded + "F.fuse(i, j, f)\n"
+                                "F.pit_tile(t, axis=f, group=c, dense={f:1, c:1})\n",
+                      bounded + "F.fuse(i, j, f)\nF.parallel(f)\n"},
+                     data(rows, middle)});
+  }
+}
+
 TEST_CASE("a remainder by a negative divisor is smaller than its magnitude") {
   Var x("x");
   Param<std::int32_t> p("p");

@@ -211,6 +211,33 @@ const std::vector<Case> kPlaces = {
            s.C.update().pit_tile(s.t, {.index = index});
            s.D.compute_at(s.C.update(), s.i), compile(s.C);
          }),
+    Case("an index marked outside a parallel loop of its Func",
+         {"index C.index.compute_at(D, j): D stores one tile in each iteration of i, which is "
+          "inside j",
+          "say compute_at(D, i)"},
+         [](Scene &s) {
+           s.D(s.i, s.j) = max(s.A(s.i, s.j), 0.0f);
+           s.k.where(s.D(s.i, s.k) != 0);
+           s.C(s.i, s.j) += s.D(s.i, s.k) * s.B(s.k, s.j);
+           SparseIndex index = s.C.update().index({.axis = s.k});
+           index.compute_at(s.D, s.j);
+           s.C.update().pit_tile(s.t, {.index = index});
+           s.D.compute_root().reorder(s.j, s.i).parallel(s.i), compile(s.C);
+         }),
+    Case("an index marked outside the tiles of its Func",
+         {"index C.index.compute_at(D, i): D stores one tile in each iteration of jo, which is "
+          "inside i",
+          "say compute_at(D, jo)"},
+         [](Scene &s) {
+           s.D(s.i, s.j) = max(s.A(s.i, s.j), 0.0f);
+           s.k.where(s.D(s.i, s.k) != 0);
+           s.C(s.i, s.j) += s.D(s.i, s.k) * s.B(s.k, s.j);
+           SparseIndex index = s.C.update().index({.axis = s.k});
+           index.compute_at(s.D, s.i);
+           s.C.update().pit_tile(s.t, {.index = index});
+           s.D.compute_root().pit_tile(s.jo, {.axis = s.j, .group = s.i, .dense = {{s.j, 4}}});
+           compile(s.C);
+         }),
     Case("an unknown loop of the consumer",
          {"C.compute_at: io is not a loop of the consumer Out; the loops of Out are i, j"},
          [](Scene &s) {
