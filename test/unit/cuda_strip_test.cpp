@@ -5,8 +5,6 @@
 
 #include <algorithm>
 #include <array>
-#include <functional>
-#include <optional>
 #include <random>
 #include <string>
 #include <vector>
@@ -32,7 +30,7 @@ struct Options {
   int stages = 0;                 ///< 0: not said
   std::int64_t step = 64;         ///< of k
   bool marked = false;            ///< only the rows that `keep` marks
-  bool added = false;             ///< a row of a list of `C` is added to the product
+  bool added = false;             ///< `bias`, a number a row, is added to the product
   bool elements = false;          ///< only the elements that `mask` marks
   bool gathered_columns = false;  ///< Y[i, columns[n]]
 };
