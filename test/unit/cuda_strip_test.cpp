@@ -248,6 +248,27 @@ TEST_CASE("cuda strips - sums that meet are added by bulk reductions of rows") {
              {"cp.reduce.async.bulk"});
 }
 
+TEST_CASE("cuda strips - rows that are not stored are not looked up") {
+  const ir::Module module = lower::store_through(ir::parse(R"(
+module kernel(I: int32[1]) -> (C: float32[2]) {
+  stage compute C {
+    launch kernel threads 128 {
+      axes m < min(64, I.extent(0)) max 64, n < 64 max 64
+      shared %most: bfloat16[64, 1024]
+      registers %acc: float32[64, 64] accumulator(1, 4, 1, 1)
+      fill m, n: %acc[m, n] = 1.0
+      store m, n: C[int64(I(m)), n] = %acc[m, n]
+    }
+  }
+})"),
+                                                 Target(kTarget));
+  REQUIRE(strips_of(module).size() == 1);
+  const std::string ptx = emit::ptx_of(module, cuda::device_of(Target(kTarget))).text;
+  const std::size_t load = ptx.find("ld.global.nc.s32");
+  REQUIRE(load != std::string::npos);
+  CHECK(ptx.rfind("bra", load) != std::string::npos);
+}
+
 TEST_CASE("cuda strips - the results are those of the algorithm") {
   const bool device = target_under_test().is_cuda();
   std::mt19937 generator(11);
