@@ -244,16 +244,16 @@ static CUlaunchConfig launch_config(int64_t blocks, int32_t threads, int64_t sha
   return config;
 }
 
-/* Whether a kernel that waits may begin while the one before it ends: nothing else is between
+/* Whether a kernel that may begin while the one before it ends does so: nothing else is between
  * them. Graphs have known such edges since CUDA 12.3. */
-static int may_overlap(const pit_call *call, int32_t waits) {
+static int may_overlap(const pit_call *call, int32_t overlaps) {
   enum { OLDEST_VERSION = 12030 };
-  return waits && call->cuda->after_kernel && pit_opened_driver()->version >= OLDEST_VERSION &&
+  return overlaps && call->cuda->after_kernel && pit_opened_driver()->version >= OLDEST_VERSION &&
          call->cuda->entered.context->device->info.architecture >= 90;
 }
 
 void pit_cuda_launch(pit_call *call, pit_cuda_image *image, int32_t kernel, int64_t blocks,
-                     int32_t threads, int64_t shared_bytes, int32_t cluster, int32_t waits,
+                     int32_t threads, int64_t shared_bytes, int32_t cluster, int32_t overlaps,
                      void **arguments) {
   pit_kernel *k = find_kernel(call, image, kernel);
   if (!k || blocks == 0 || call->sizing) return;
@@ -267,8 +267,9 @@ void pit_cuda_launch(pit_call *call, pit_cuda_image *image, int32_t kernel, int6
   }
   if (!allow(call, k, threads, shared_bytes, cluster)) return;
   CUlaunchAttribute attributes[MOST_ATTRIBUTES];
-  const CUlaunchConfig config = launch_config(blocks, threads, shared_bytes, cluster,
-                                              may_overlap(call, waits), call->stream, attributes);
+  const CUlaunchConfig config =
+      launch_config(blocks, threads, shared_bytes, cluster, may_overlap(call, overlaps),
+                    call->stream, attributes);
   const CUresult error = pit_opened_driver()->launch(&config, k->function, arguments, NULL);
   call->cuda->after_kernel = 1;
   if (error == CUDA_SUCCESS) return;

@@ -94,12 +94,12 @@ int32_t pit_cuda_begin(pit_call *call, pit_cuda_image *image, int32_t needs_stat
 void pit_cuda_end(pit_call *call);
 
 /* Launches kernel number `kernel` of the image of pit_cuda_begin on a grid of `blocks` x 1 x 1.
- * shared_bytes: dynamic shared memory; cluster: blocks in a cluster, 0 or 1: none; waits: the
- * kernel itself waits for the one before it (griddepcontrol.wait) and may begin while that one
- * ends, on multiprocessors in any order; arguments: a pointer to each parameter. Nothing is done if
+ * shared_bytes: dynamic shared memory; cluster: blocks in a cluster, 0 or 1: none; overlaps: the
+ * kernel may begin while the one before it ends, on multiprocessors in any order, and waits for
+ * that one itself (griddepcontrol.wait); arguments: a pointer to each parameter. Nothing is done if
  * an error is recorded, or for blocks 0. Errors are recorded in the call. */
 void pit_cuda_launch(pit_call *call, pit_cuda_image *image, int32_t kernel, int64_t blocks,
-                     int32_t threads, int64_t shared_bytes, int32_t cluster, int32_t waits,
+                     int32_t threads, int64_t shared_bytes, int32_t cluster, int32_t overlaps,
                      void **arguments);
 
 /* The most blocks of the kernel that the device runs at once, a multiple of cluster: the grid of a

@@ -170,7 +170,7 @@ void KernelEmitter::fragment_row(const StoredRows &rows, std::size_t number, Val
     {
       const Memo memo(*this, true);
       env_.variables[element.column.get()] = first_added(first_column);
-      at = in_global(address(s.storage, s.indices));
+      at = address_in_row(s, kept);
       env_.variables[element.column.get()] = first_column;
     }
     return when(
@@ -213,8 +213,15 @@ void KernelEmitter::fragment_row(const StoredRows &rows, std::size_t number, Val
   });
 }
 
-llvm::Value *KernelEmitter::in_global(Value *address) {
-  return b.CreateAddrSpaceCast(address, llvm::PointerType::get(context_, kGlobal));
+// In global memory. Where the row is not kept its indices may not be computed if they read memory.
+llvm::Value *KernelEmitter::address_in_row(const ir::Store &s, Value *kept) {
+  auto *pointer = llvm::PointerType::get(context_, kGlobal);
+  const auto there = [&]() -> Value * {
+    return b.CreateAddrSpaceCast(address(s.storage, s.indices), pointer);
+  };
+  if (!kept || std::ranges::none_of(s.indices, reads_memory)) return there();
+  return either(kept, pointer, there,
+                [&]() -> Value * { return llvm::ConstantPointerNull::get(pointer); });
 }
 
 llvm::Value *KernelEmitter::is_multiple(Value *address, std::int64_t bytes) {

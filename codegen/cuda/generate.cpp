@@ -267,8 +267,8 @@ class Launcher final : public code::EntryEmitter {
     });
   }
 
-  /// How many points a persistent kernel has at most, where their tiles are full: how often what
-  /// one stores fits into what is stored to. The number itself may be data.
+  /// How many points a persistent kernel has at most, where their tiles are full and do not meet:
+  /// how often what one stores fits into what is stored to. The number itself may be data.
   Value *most_points(const ir::Launch &s) {
     std::unordered_map<const VarNode *, std::int64_t> maxima;
     std::vector<const ir::Store *> stores;
@@ -282,14 +282,12 @@ class Launcher final : public code::EntryEmitter {
     });
     Value *most = i64(0);
     for (const ir::Store *store : stores) {
-      std::int64_t stored = 1;
-      for (const VarPtr &axis : store->axes)
-        stored *= std::max<std::int64_t>(maxima[axis.get()], 1);
-      Value *elements = i64(1);
+      Value *elements = i64(1), *stored = i64(1);
       for (Value *extent : storage(store->storage).extents)
         elements = multiply_sizes(elements, not_negative(extent));
-      most =
-          b.CreateBinaryIntrinsic(llvm::Intrinsic::smax, most, b.CreateUDiv(elements, i64(stored)));
+      for (const VarPtr &axis : store->axes)
+        stored = multiply_sizes(stored, i64(std::max<std::int64_t>(maxima[axis.get()], 1)));
+      most = b.CreateBinaryIntrinsic(llvm::Intrinsic::smax, most, b.CreateUDiv(elements, stored));
     }
     return most;
   }

@@ -168,8 +168,8 @@ struct Allocate final : StmtNode {
 /// With Assign, distinct iterations store distinct elements; with another combiner axes that
 /// `indices` do not determine are reduced. A value that is narrower than the storage's type has
 /// been cast; types are equal. `atomic`: the update may collide with other parallel iterations.
-/// `through`: null, or a strip (strip.h) by which the elements of an accumulator in registers go to
-/// memory. It changes nothing but the way: what the strip holds behind the statement is undefined.
+/// `through`: null, or a strip (strip.h) by which elements of an accumulator go to memory; it holds
+/// nothing afterwards. `atomic` sums may come later then: nothing else in the kernel uses them.
 ///
 /// Printed by what it does: `fill` (constant into a tile), `load` / `sread` (one load into a tile;
 /// sread when an index of that load reads an index's coordinates or other data), `map` (any other

@@ -90,6 +90,7 @@ class Rules {
   std::unordered_map<Tile, TileUse> tiles_;
   /// That stores pass elements through, and whether their sums meet.
   std::map<Tile, bool> strips_;
+  std::vector<const Store *> added_;  ///< whose sums meet
   std::map<const BarrierNode *, std::vector<Stmt>> waits_;
   using Places = std::vector<std::pair<const void *, int>>;
   // Arrivals by barrier, role and the innermost loop body that they are in.
@@ -393,6 +394,7 @@ class Rules {
             "atomic stores and others go through the strip " + strip.name +
                 ", which the first may still read when they have ended",
             s);
+    if (store.atomic) added_.push_back(&store);
   }
 
   /// What is stored through a strip may leave it later than its statement ends.
@@ -405,6 +407,13 @@ class Rules {
       for (const auto &[strip, atomic] : strips_) {
         require(!own.reads.contains(strip) && !own.writes.contains(strip),
                 "the strip " + strip->name + " is used by other than stores through it", s);
+      }
+      for (const Store *added : added_) {
+        const Tile storage = added->storage.get();
+        require(store == added || (!own.reads.contains(storage) && !own.writes.contains(storage)),
+                storage->name + " is used by other than the store that adds to it through " +
+                    added->through->name,
+                s);
       }
       return true;
     });

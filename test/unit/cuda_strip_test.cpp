@@ -5,8 +5,6 @@
 
 #include <algorithm>
 #include <array>
-#include <functional>
-#include <optional>
 #include <random>
 #include <string>
 #include <vector>
@@ -32,7 +30,7 @@ struct Options {
   int stages = 0;                 ///< 0: not said
   std::int64_t step = 64;         ///< of k
   bool marked = false;            ///< only the rows that `keep` marks
-  bool added = false;             ///< a row of a list of `C` is added to the product
+  bool added = false;             ///< `bias`, a number a row, is added to the product
   bool elements = false;          ///< only the elements that `mask` marks
   bool gathered_columns = false;  ///< Y[i, columns[n]]
 };
@@ -248,6 +246,27 @@ TEST_CASE("cuda strips - sums that meet are added by bulk reductions of rows") {
   // Reductions of short rows are slower than those of registers.
   check_text(text_of(sums(4), kTarget), "sm_90a", {"red.relaxed.gpu.global.add.v4.f32"},
              {"cp.reduce.async.bulk"});
+}
+
+TEST_CASE("cuda strips - rows that are not stored are not looked up") {
+  const ir::Module module = lower::store_through(ir::parse(R"(
+module kernel(I: int32[1]) -> (C: float32[2]) {
+  stage compute C {
+    launch kernel threads 128 {
+      axes m < min(64, I.extent(0)) max 64, n < 64 max 64
+      shared %most: bfloat16[64, 1024]
+      registers %acc: float32[64, 64] accumulator(1, 4, 1, 1)
+      fill m, n: %acc[m, n] = 1.0
+      store m, n: C[int64(I(m)), n] = %acc[m, n]
+    }
+  }
+})"),
+                                                 Target(kTarget));
+  REQUIRE(strips_of(module).size() == 1);
+  const std::string ptx = emit::ptx_of(module, cuda::device_of(Target(kTarget))).text;
+  const std::size_t load = ptx.find("ld.global.nc.s32");
+  REQUIRE(load != std::string::npos);
+  CHECK(ptx.rfind("bra", load) != std::string::npos);
 }
 
 TEST_CASE("cuda strips - the results are those of the algorithm") {

@@ -315,6 +315,12 @@ TEST_CASE("staged verifier - strips are the warps' of a role, and nothing else u
   const std::string kernel = through_strip();
   REQUIRE(broken_rule(kernel) == "");
   const std::string at_store = "swrite mv";
+  const std::string
+      whole =
+          "swrite mv, nv: C[int64(rows(mo * 64 + mv)), no * 8 + nv] = %acc[mv, nv] through "
+          "%strip",
+      added = "reduce_store mv, nv: C[mv, nv] += %acc[mv, nv] atomic through %strip";
+  CHECK(broken_rule(replaced(kernel, whole, added)) == "");
   const struct {
     std::string from, to, message;
   } cases[] = {
@@ -335,8 +341,9 @@ TEST_CASE("staged verifier - strips are the warps' of a role, and nothing else u
       {"= %acc[mv, nv]", "= 1.0", "the store through strip is of no accumulator"},
       {at_store, "fill w, r, c: %strip[w, r, c] = 0.0 " + at_store,
        "the strip strip is used by other than stores through it"},
-      {at_store, "reduce_store mv, nv: C[mv, nv] += %acc[mv, nv] atomic through %strip " + at_store,
-       "atomic stores and others go through the strip strip"},
+      {at_store, added + " " + at_store, "atomic stores and others go through the strip strip"},
+      {whole, added + " sync load mv, nv: %other[mv, nv] = C[mv, nv]",
+       "C is used by other than the store that adds to it through strip"},
       {"%acc[mv, nv] through", "%acc[mv, nv] + %strip[0, 0, 0] through",
        "the strip strip is used by other than stores through it"},
   };
