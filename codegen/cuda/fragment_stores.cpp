@@ -170,7 +170,7 @@ void KernelEmitter::fragment_row(const StoredRows &rows, std::size_t number, Val
     {
       const Memo memo(*this, true);
       env_.variables[element.column.get()] = first_added(first_column);
-      at = address_in_row(s, kept);
+      at = in_global(address_in_row(s, kept));
       env_.variables[element.column.get()] = first_column;
     }
     return when(
@@ -197,7 +197,7 @@ void KernelEmitter::fragment_row(const StoredRows &rows, std::size_t number, Val
       Value *quad = b.CreateMul(b.CreateAnd(lane_, i64(3)), i64(kUnitColumns - kBeside));
       env_.variables[element.column.get()] = b.CreateAdd(first_column, quad);
     }
-    at = address(s.storage, s.indices);
+    at = address_in_row(s, kept);
     env_.variables[element.column.get()] = first_column;
   }
   if (exchanged) {
@@ -213,15 +213,17 @@ void KernelEmitter::fragment_row(const StoredRows &rows, std::size_t number, Val
   });
 }
 
-// In global memory. Where the row is not kept its indices may not be computed if they read memory.
+llvm::Value *KernelEmitter::in_global(Value *address) {
+  return b.CreateAddrSpaceCast(address, llvm::PointerType::get(context_, kGlobal));
+}
+
+// Where the row is not kept its indices may not be computed if they read memory.
 llvm::Value *KernelEmitter::address_in_row(const ir::Store &s, Value *kept) {
-  auto *pointer = llvm::PointerType::get(context_, kGlobal);
-  const auto there = [&]() -> Value * {
-    return b.CreateAddrSpaceCast(address(s.storage, s.indices), pointer);
-  };
-  if (!kept || std::ranges::none_of(s.indices, reads_memory)) return there();
-  return either(kept, pointer, there,
-                [&]() -> Value * { return llvm::ConstantPointerNull::get(pointer); });
+  if (!kept || std::ranges::none_of(s.indices, reads_memory)) return address(s.storage, s.indices);
+  llvm::PointerType *pointer = b.getPtrTy();
+  return either(
+      kept, pointer, [&] { return b.CreateAddrSpaceCast(address(s.storage, s.indices), pointer); },
+      [&]() -> Value * { return llvm::ConstantPointerNull::get(pointer); });
 }
 
 llvm::Value *KernelEmitter::is_multiple(Value *address, std::int64_t bytes) {

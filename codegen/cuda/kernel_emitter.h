@@ -409,6 +409,7 @@ class KernelEmitter final : public code::FunctionEmitter {
   void row_elements(const StoredRows &rows, std::size_t number, bool checked);
   bool is_plain(const StoredRows &rows);
   llvm::Value *is_whole(const StoredRows &rows);
+  llvm::Value *in_global(llvm::Value *address);
   llvm::Value *address_in_row(const ir::Store &s, llvm::Value *kept);
   llvm::Value *is_multiple(llvm::Value *address, std::int64_t bytes);
   llvm::Value *together_in_warp(llvm::Value *possible, llvm::Value *kept);

@@ -68,7 +68,7 @@ void KernelEmitter::store_through_strip(const StoredRows &rows) {
         Value *first_column = env_.variables.at(rows.axes.column.get());
         Value *before = b.CreateMul(b.CreateURem(strip.lane, i64(kLanesOfRow)), i64(kBeside));
         env_.variables[rows.axes.column.get()] = b.CreateSub(first_column, before);
-        own[half] = {row, address_in_row(s, row.kept)};
+        own[half] = {row, in_global(address_in_row(s, row.kept))};
         env_.variables[rows.axes.column.get()] = first_column;
         Value *possible = b.CreateAnd(is_whole(rows), is_multiple(own[half].at, kWidest));
         if (row.kept) possible = b.CreateOr(possible, b.CreateNot(row.kept));

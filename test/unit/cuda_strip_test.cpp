@@ -249,24 +249,45 @@ TEST_CASE("cuda strips - sums that meet are added by bulk reductions of rows") {
 }
 
 TEST_CASE("cuda strips - rows that are not stored are not looked up") {
-  const ir::Module module = lower::store_through(ir::parse(R"(
-module kernel(I: int32[1]) -> (C: float32[2]) {
+  const struct {
+    const char *most, *store;  ///< how much shared memory is taken; what is stored
+    bool strip;
+  } cases[] = {
+      {"1024", "store m, n: C[int64(I(m)), n] = %acc[m, n]", true},
+      {"1024", "store m, n: D[int64(I(m)), n] = bfloat16(%acc[m, n])", true},
+      {"1024", "reduce_store m, n: C[int64(I(m)), n] += %acc[m, n] atomic", true},
+      {"1792", "store m, n: D[int64(I(m)), n] = bfloat16(%acc[m, n])", false},
+      {"1792", "reduce_store m, n: C[int64(I(m)), n] += %acc[m, n] atomic", false},
+  };
+  for (const auto &c : cases) {
+    CAPTURE(c.store);
+    CAPTURE(c.strip);
+    std::string text = R"(
+module kernel(I: int32[1]) -> (C: float32[2], D: bfloat16[2]) {
   stage compute C {
     launch kernel threads 128 {
       axes m < min(64, I.extent(0)) max 64, n < 64 max 64
-      shared %most: bfloat16[64, 1024]
+      shared %most: bfloat16[64, MOST]
       registers %acc: float32[64, 64] accumulator(1, 4, 1, 1)
       fill m, n: %acc[m, n] = 1.0
-      store m, n: C[int64(I(m)), n] = %acc[m, n]
+      STORE
     }
   }
-})"),
-                                                 Target(kTarget));
-  REQUIRE(strips_of(module).size() == 1);
-  const std::string ptx = emit::ptx_of(module, cuda::device_of(Target(kTarget))).text;
-  const std::size_t load = ptx.find("ld.global.nc.s32");
-  REQUIRE(load != std::string::npos);
-  CHECK(ptx.rfind("bra", load) != std::string::npos);
+})";
+    text.replace(text.find("MOST"), 4, c.most);
+    text.replace(text.find("STORE"), 5, c.store);
+    const ir::Module module = lower::store_through(ir::parse(text), Target(kTarget));
+    REQUIRE(strips_of(module).empty() == !c.strip);
+    const std::string ptx = emit::ptx_of(module, cuda::device_of(Target(kTarget))).text;
+    std::size_t load = ptx.find("ld.global.nc.s32");
+    REQUIRE(load != std::string::npos);
+    // Each row's look-up is behind a branch or a predicate of its own.
+    for (std::size_t before = 0; load != std::string::npos;
+         before = load, load = ptx.find("ld.global.nc.s32", load + 1)) {
+      const std::string between = ptx.substr(before, load - before);
+      CHECK_MESSAGE(between.find("bra") != std::string::npos, between);
+    }
+  }
 }
 
 TEST_CASE("cuda strips - the results are those of the algorithm") {
