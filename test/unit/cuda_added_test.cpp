@@ -40,9 +40,11 @@ TEST_CASE("cuda added - tensor cores make the sums, which are added by rows") {
   CHECK(pipeline.explain(Target("x86-64-linux-cuda-sm_90a")).find("they add to it in any order") !=
         std::string::npos);
   const std::string ptx = text_of(pipeline, "x86-64-linux-cuda-sm_90a");
+  // Three stages of 48 KB leave room for strips of 128 columns.
   for (const char *part :
-       {"wgmma.mma_async.sync.aligned.m64n256k16.f32.bf16.bf16",
-        "cp.reduce.async.bulk.global.shared::cta.bulk_group.add.f32", "cp.async.bulk.tensor.2d"})
+       {"wgmma.mma_async.sync.aligned.m64n256k16.f32.bf16.bf16", "cp.async.bulk.tensor.2d",
+        "cp.reduce.async.bulk.global.shared::cta.bulk_group.add.f32", "cp.async.bulk.commit_group",
+        "cp.async.bulk.wait_group.read 0", "st.shared.v2", "fence.proxy.async.shared::cta"})
     CHECK_MESSAGE(ptx.find(part) != std::string::npos, part);
   const auto cubin = assembled(ptx, "sm_90a");
   if (cubin) {

@@ -62,21 +62,6 @@ Pipeline product(const Options &o) {
   return Pipeline({Y}, {}, "product");
 }
 
-/// C += A B: of each 64 columns of A those rows come together that are not zero there. The other
-/// columns of a tile's row are added by other blocks. So few steps leave room for wide strips.
-Pipeline sums(int stages = 3) {
-  Var m("m"), n("n"), mt("mt");
-  TensorParam A(bfloat16, 2, "A"), B(bfloat16, 2, "B");
-  RDom k(0, A.extent(1), "k");
-  k.where(A(m, k) != 0);
-  Func C("C");
-  C(m, n) += f32(A(m, k)) * f32(B(k, n));
-  Definition update = C.update();
-  update.pit_tile(mt, {.axis = m, .micro = {{m, 1}, {k, 64}}, .dense = {{m, 128}, {n, 256}}});
-  update.software_pipeline(mt, stages).atomic();
-  return Pipeline({C}, {}, "sums");
-}
-
 using Strips = std::vector<std::vector<std::int64_t>>;
 
 /// The extents of the strips through which a module stores.
@@ -126,9 +111,6 @@ TEST_CASE("cuda strips - they are as wide as the memory that is left allows") {
   CHECK(strips_of(product({.type = float32, .columns = 128}), kTarget) == Strips{{8, 16, 72}});
   CHECK(strips_of(product({.rows = 64}), kTarget) == Strips{{4, 16, 72}});
   CHECK(strips_of(product({.marked = true}), kTarget) == Strips{{8, 16, 72}});
-  // Three leave 80 KB.
-  CHECK(strips_of(sums(), kTarget) == Strips{{8, 16, 136}});
-  CHECK(strips_of(sums(4), kTarget).empty());
   // Nine stages of 24 KB leave 8.
   CHECK(strips_of(product({.stages = 9, .step = 32}), kTarget).empty());
 }
@@ -140,8 +122,6 @@ TEST_CASE("cuda strips - a device of sm_80 runs as many blocks as without them")
   CHECK(strips_of(product({.stages = 2}), kOlderTarget).empty());
   // Three leave a block 16 KB.
   CHECK(strips_of(product({.stages = 3}), kOlderTarget).empty());
-  // Bulk reductions come with sm_90.
-  CHECK(strips_of(sums(), kOlderTarget).empty());
 }
 
 TEST_CASE("cuda strips - stores of which no whole rows lie in lines go without") {
@@ -235,17 +215,6 @@ TEST_CASE("cuda strips - 4-byte results two at a time") {
                {"st.shared.v2", "bar.warp.sync", "ld.shared.v4.b32", "st.global.v4.b32"},
                {"stmatrix"});
   }
-}
-
-TEST_CASE("cuda strips - sums that meet are added by bulk reductions of rows") {
-  check_text(
-      text_of(sums(), kTarget), "sm_90a",
-      {"cp.reduce.async.bulk.global.shared::cta.bulk_group.add.f32", "cp.async.bulk.commit_group",
-       "cp.async.bulk.wait_group.read 0", "st.shared.v2", "fence.proxy.async.shared::cta"},
-      {});
-  // Reductions of short rows are slower than those of registers.
-  check_text(text_of(sums(4), kTarget), "sm_90a", {"red.relaxed.gpu.global.add.v4.f32"},
-             {"cp.reduce.async.bulk"});
 }
 
 TEST_CASE("cuda strips - rows that are not stored are not looked up") {
