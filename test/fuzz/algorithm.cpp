@@ -4,7 +4,6 @@
 
 #include "attention.h"
 #include "expressions.h"
-#include "product.h"
 
 namespace pit::fuzz {
 
@@ -24,12 +23,11 @@ class Algorithm {
           one_func(!more);
           break;
         case 1:
-          draw_product(&choices_, &expressions_, &program_);
-          more = more && choices_.chance(30);  // mostly the last, so that it counts
+          product();
           break;
         default:
           draw_attention(&choices_, &expressions_, &program_);
-          more = more && choices_.chance(30);
+          more = more && choices_.chance(30);  // mostly the last, so that it counts
           break;
       }
     }
@@ -108,6 +106,80 @@ class Algorithm {
       f.restricted = true;
     }
     program_.funcs.push_back(std::move(f));
+  }
+
+  // Sums of products that matrix instructions could make, and a Func that reads them.
+  void product() {
+    Names n;
+    for (int d = 0; d < 2; ++d) {
+      n.vars.emplace_back(expressions_.name("v"));
+      n.extents.push_back(expressions_.size());
+      n.scope.variables.push_back({n.vars.back(), n.extents.back()});
+    }
+    DrawnFunc sum{Func(expressions_.name("F")), n.vars, n.extents};
+    const Type type = choices_.pick(std::vector<Type>{bfloat16, float16, float32});
+    Scope k;
+    RDom r = expressions_.domain(&k, choices_.chance(70));
+    Scope left{{n.scope.variables[0]}, {}}, right{{n.scope.variables[1]}, {}};
+    const IndexTerm summed = k.variables.back();
+    for (Scope *side : {&left, &right})
+      side->variables.insert(side->variables.end(), k.variables.begin(), k.variables.end());
+    const auto operand = [&](const Scope &scope) {
+      return cast(float32, expressions_.load(scope, type, Content::Small, 0, &summed));
+    };
+    Expr a;
+    if (choices_.chance(40)) {
+      // What a Func makes is multiplied where it is not zero.
+      const Func made = activation({n.extents[0], summed.size}, type);
+      a = made(n.vars[0], summed.e);
+      r.where(a != 0);
+      a = cast(float32, a);
+    } else {
+      if (choices_.chance(40)) {
+        Scope tested = choices_.chance(50) ? left : k;
+        r.where(predicate(&tested, summed));
+      }
+      a = operand(left);
+    }
+    const Expr b = operand(right);
+    sum.func(args_of(n)) += a * b;
+    sum.bound = 9 * kMostTerms * kMostTerms;
+    sum.infinite = true;
+    program_.funcs.push_back(sum);
+
+    DrawnFunc user{Func(expressions_.name("F")), n.vars, n.extents};
+    const Value read{clamp(Expr(sum.func(args_of(n))), -4, 4), 4, true};
+    Value v = read;
+    if (choices_.chance(40)) {
+      const Value other = expressions_.value(n.scope, 1);
+      v = {read.e + other.e, 1 << 12, other.exact};
+    }
+    const Value stored_value = expressions_.as_type(v, stored_type(v), 1);
+    user.bound = stored_value.bound;
+    user.exact = stored_value.exact;
+    user.func(args_of(n)) = stored_value.e;
+    if (choices_.chance(30)) {
+      Scope scope = n.scope;
+      user.func.where(predicate(&scope, choices_.pick(scope.variables)));
+      user.restricted = true;
+    }
+    program_.funcs.push_back(std::move(user));
+  }
+
+  // A Func of small numbers, many of them 0.
+  Func activation(const Shape &extents, Type type) {
+    DrawnFunc f{Func(expressions_.name("F")), {}, extents};
+    Scope scope;
+    for (const std::int64_t extent : extents) {
+      f.vars.emplace_back(expressions_.name("v"));
+      scope.variables.push_back({f.vars.back(), extent});
+    }
+    const IndexTerm last = scope.variables.back();
+    f.func(std::vector<Expr>(f.vars.begin(), f.vars.end())) =
+        max(expressions_.load(scope, type, Content::Small, 0, &last), 0);
+    f.bound = 4;
+    program_.funcs.push_back(f);
+    return f.func;
   }
 
   // A predicate that reads `v`; what it proves joins the scope.

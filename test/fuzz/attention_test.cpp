@@ -1,18 +1,32 @@
 // What the fuzzer reaches.
 #include <doctest/doctest.h>
 
+#include <memory>
 #include <string>
 
 #include "codegen/ir/text.h"
-#include "lowered_case.h"
+#include "codegen/lower/lower.h"
+#include "schedule.h"
 
 namespace pit::fuzz {
 namespace {
 
 /// The kernels of the case of `seed` for `target`, as text; empty where it is no attention.
 std::string attention_of(std::uint64_t seed, const Target &target) {
-  const LoweredCase drawn = lowered_case(seed, target);
-  return drawn.program.strip > 0 && drawn.module ? ir::print(*drawn.module) : "";
+  const auto record = std::make_unique<ChoiceRecord>();
+  Choices choices(seed, record.get());
+  DrawnProgram program = draw_program(&choices);
+  if (program.strip == 0) return "";
+  ScheduleCounts counts{};
+  try {
+    draw_schedule(&choices, &program,
+                  {.try_lower = [&] { lower::lower(program.pipeline(), Target()); },
+                   .refused = [](Step, const CompileError &) {},
+                   .counts = &counts});
+    return ir::print(lower::lower(program.pipeline(), target));
+  } catch (const CompileError &) {
+    return "";  // an algorithm that is refused, or sizes that a GPU has no memory for
+  }
 }
 
 TEST_CASE("fuzz - attention with several updates becomes one loop of products on tensor cores") {

@@ -53,7 +53,6 @@ struct DrawnProgram {
   std::vector<SparseIndex> indices{};  ///< made by the schedule
 
   std::vector<SparseIndex> output_indices{};  ///< at most one
-  bool product = false;                       ///< one of the Funcs is a product of matrices
   std::int64_t strip = 0;  ///< of an attention: rows that share what data say of their keys
 
   Pipeline pipeline() const;

@@ -76,11 +76,11 @@ void draw_schedule(Choices *choices, DrawnProgram *program, const ScheduleContex
     const Choices::Part part(choices);
     if (!choices->chance(78)) return;
     // Other steps before it would mostly leave nothing that it is about.
-    const bool tile = i == 0 && (program->strip > 0 || program->product) && choices->chance(75);
+    const bool attention = i == 0 && program->strip > 0 && choices->chance(75);
     const auto step =
-        tile ? (program->strip > 0 ? Step::AttentionTile : Step::ProductTile)
-             : static_cast<Step>(choices->weighted(
-                   {6, 5, 4, 5, 4, 4, 3, 4, 4, 5, 12, 3, 1, 24, 6, 6, 3, 3, 4, 4, 10, 3}));
+        attention ? Step::AttentionTile
+                  : static_cast<Step>(choices->weighted(
+                        {6, 5, 4, 5, 4, 4, 3, 4, 4, 5, 12, 3, 1, 24, 6, 6, 3, 3, 4, 4, 10, 3}));
     StepCounts &c = (*context.counts)[static_cast<std::size_t>(step)];
     steps.refresh();
     std::vector<std::vector<Directive>> said;

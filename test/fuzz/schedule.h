@@ -76,13 +76,7 @@ class Steps {
   bool compute_with();
   bool specialize();
   // schedule_product.cpp
-  struct ProductTile {
-    std::int64_t rows, columns, depth;
-  };
   bool product_tile();
-  bool tile_in_reader(Definition sum, const FuncPtr &reader, const Var &step,
-                      const ProductTile &tile);
-  bool tile_alone(Definition sum, const Var &step, const ProductTile &tile);
   // schedule_attention.cpp
   bool attention_tile();
   Var keys_tile(Definition update, const VarOrRVar &row, std::int64_t rows, std::int64_t keys);
